@@ -1,0 +1,83 @@
+"""The command `unveil`: the application, its commands by name, and how each failure ends.
+
+A command is one function in one file of this folder. It returns its exit status (None means 0) and raises `UnveilError`
+for what the user can mend. Its module is imported only when the command is called, so that `unveil --help` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from unveil import __version__
+from unveil.errors import Cancelled, UnveilError
+
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""name -> ("module:function", one line for `unveil --help`), in the order of the help page."""
+
+NOTHING_DONE = 1
+"""Exit status: nothing could be done, for a reason outside the call (disk full, permission)."""
+USAGE = 2
+"""Exit status: the call or its input was wrong; the message says how."""
+INTERRUPTED = 130
+"""Exit status: stopped by the user (128 + SIGINT, as shells have it)."""
+
+_HELP = "Restore real photographs: haze, shadow, low light, noise, blur, compression and their mixtures."
+_EPILOGUE = "Exit status: 0 all done, 1 nothing could be done, 2 wrong usage or input, 3 some files failed (named)."
+
+
+def build(called: str | None = None) -> App:
+    """Return the application with every command of `COMMANDS` registered by name and none imported.
+
+    `called` names the command about to run, which is described by its own docstring; the others by their one line.
+    """
+    app = App(
+        name="unveil",
+        help=_HELP,
+        help_format="plaintext",
+        help_epilogue=_EPILOGUE,
+        version=f"unveil {__version__}",
+        version_flags=["--version"],
+        result_action="return_int_as_exit_code_else_zero",
+        suppress_keyboard_interrupt=False,
+        exit_on_error=False,
+        print_error=False,
+    )
+    for name, (path, summary) in COMMANDS.items():
+        app.command(path, name=name, help=None if name == called else summary)
+    return app
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run `unveil` with `tokens` (default: the command line) and return the exit status.
+
+    Messages go to standard error, one line each. Errors that are ours alone (bugs) pass through with their traceback.
+    """
+    arguments = list(sys.argv[1:] if tokens is None else tokens)
+    called = arguments[0] if arguments else None
+    try:
+        status = build(called)(arguments)
+        sys.stdout.flush()
+        return status
+    except CycloptsError as error:
+        place = f"unveil {called}" if called in COMMANDS else "unveil"
+        return _fail(f"{error} See `{place} --help`.", USAGE)
+    except UnveilError as error:
+        return _fail(str(error), USAGE)
+    except (KeyboardInterrupt, Cancelled):
+        return _fail("stopped.", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (head, less) went away. Python would complain once more when it closes standard output on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOTHING_DONE
+    except OSError as error:
+        return _fail(str(error), NOTHING_DONE)
+
+
+def _fail(message: str, status: int) -> int:
+    """Print `message` as one line on standard error; return `status`."""
+    print(f"unveil: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,159 @@
+"""The frame of the command line: help, version, and how each kind of failure ends."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+import unveil
+from unveil import cli
+from unveil.errors import Cancelled, InputError
+
+Command = Callable[..., int | None]
+Register = Callable[[Command], None]
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Register:
+    """A function that makes its argument the command `probe`, the only one."""
+
+    def as_probe(command: Command) -> None:
+        module = ModuleType("probe_module")
+        monkeypatch.setattr(module, "run", command, raising=False)
+        monkeypatch.setitem(sys.modules, "probe_module", module)
+        monkeypatch.setattr(cli, "COMMANDS", {"probe": ("probe_module:run", "Try something.")})
+
+    return as_probe
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """What went to standard error, which must be one line, with nothing on standard output."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("unveil: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_every_command_and_the_exit_statuses(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([flag]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Usage: unveil" in page
+    assert "3 some files failed" in page
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert f"│ {name}" in page
+        assert summary.split()[0] in page
+
+
+def test_every_command_leads_to_a_function_with_a_docstring() -> None:
+    for path, _ in cli.COMMANDS.values():
+        module, function = path.split(":")
+        assert getattr(importlib.import_module(module), function).__doc__
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"unveil {unveil.__version__}\n"
+
+
+def test_the_module_runs_as_a_program() -> None:
+    ran = subprocess.run([sys.executable, "-m", "unveil.cli", "--nope"], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == 'unveil: Unknown command "--nope". See `unveil --help`.\n'
+
+
+def test_a_called_command_is_described_by_its_own_docstring(
+    register: Register, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(size: int = 3) -> None:
+        """Probe with the long explanation.
+
+        Args:
+            size: how large a probe.
+        """
+
+    register(probe)
+    assert cli.main(["--help"]) == 0
+    assert "Try something." in capsys.readouterr().out
+    assert cli.main(["probe", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert "Probe with the long explanation." in page
+    assert "how large a probe." in page
+
+
+@pytest.mark.parametrize("status", [None, 0, 1, 3])
+def test_a_command_returns_its_exit_status(status: int | None, register: Register) -> None:
+    register(lambda: status)
+    assert cli.main(["probe"]) == (status or 0)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (["prob"], 'Unknown command "prob". Did you mean "probe"?'),
+        (["probe"], "requires an argument"),
+        (["probe", "many"], "unable to convert"),
+        (["probe", "3", "--speed", "2"], "Unknown option: --speed"),
+    ],
+    ids=["command", "missing", "type", "option"],
+)
+def test_wrong_usage_ends_with_2(
+    tokens: list[str], expected: str, register: Register, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(size: int) -> None:
+        """Probe."""
+
+    register(probe)
+    assert cli.main(tokens) == 2
+    message = one_line(capsys)
+    assert expected in message
+    assert "--help`" in message
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "expected"),
+    [
+        (InputError("a.jpg is empty:\nnothing to restore"), 2, "a.jpg is empty: nothing to restore"),
+        (Cancelled(), 130, "stopped"),
+        (KeyboardInterrupt(), 130, "stopped"),
+        (OSError(errno.ENOSPC, "No space left on device", "out.png"), 1, "No space left on device: 'out.png'"),
+    ],
+    ids=["input", "cancelled", "ctrl-c", "disk full"],
+)
+def test_a_failure_is_one_line_and_its_status(
+    error: BaseException, status: int, expected: str, register: Register, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe() -> None:
+        raise error
+
+    register(probe)
+    assert cli.main(["probe"]) == status
+    assert expected in one_line(capsys)
+
+
+def test_a_bug_keeps_its_traceback(register: Register) -> None:
+    def probe() -> None:
+        raise ZeroDivisionError("ours")
+
+    register(probe)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        cli.main(["probe"])
+
+
+def test_a_reader_that_goes_away_is_not_an_error() -> None:
+    """As in `unveil --help | head -0`: no traceback, and no complaint when Python closes standard output on exit."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "unveil.cli", "--help"]
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert ran.stderr == ""
+    assert ran.returncode == cli.NOTHING_DONE
