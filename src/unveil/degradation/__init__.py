@@ -1,0 +1,15 @@
+"""Physically based, batched, seeded simulators of photographic damage.
+
+Each is a plain function `(x, generator, severity=None) -> (y, parameters)` on batches (B, 3, H, W) float32 in [0, 1];
+KINDS names them, `apply` calls one by name, `mixture` damages a training batch. Given x, the output depends on the
+generator's state only.
+"""
+
+from __future__ import annotations
+
+from unveil.degradation.colour import quantise
+from unveil.degradation.contact import contact_sheet
+from unveil.degradation.mixture import mixture
+from unveil.degradation.registry import KINDS, Simulator, apply
+
+__all__ = ["KINDS", "Simulator", "apply", "contact_sheet", "mixture", "quantise"]

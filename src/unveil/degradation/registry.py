@@ -1,0 +1,57 @@
+"""Simulators by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unveil.degradation.blur import blur
+from unveil.degradation.haze import haze
+from unveil.degradation.jpeg import jpeg
+from unveil.degradation.lowlight import lowlight
+from unveil.degradation.noise import noise
+from unveil.degradation.rain import rain
+from unveil.degradation.shadow import shadow
+from unveil.errors import InputError
+
+
+class Simulator(Protocol):
+    """One kind of damage: x (B, 3, H, W) float32 in [0, 1] to (the same damaged, the parameters drawn).
+
+    Every parameter is a tensor with first dimension B. `severity` in [0, 1] pins the strength, None draws it for each
+    sample; all draws come from `generator` (a CPU generator). Raises InputError for a wrong shape, type or severity.
+    """
+
+    def __call__(
+        self, x: Tensor, generator: torch.Generator, severity: float | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+KINDS: dict[str, Simulator] = {
+    "haze": haze,
+    "shadow": shadow,
+    "lowlight": lowlight,
+    "noise": noise,
+    "blur": blur,
+    "jpeg": jpeg,
+    "rain": rain,
+}
+
+
+def simulator(kind: str) -> Simulator:
+    """The simulator called `kind`. Raises InputError with the nearest names for an unknown one."""
+    if kind not in KINDS:
+        near = difflib.get_close_matches(str(kind), KINDS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise InputError(f"no degradation is called {kind!r}; {hint}Known: {', '.join(KINDS)}")
+    return KINDS[kind]
+
+
+def apply(
+    kind: str, x: Tensor, generator: torch.Generator, severity: float | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Damage x (B, 3, H, W) float32 in [0, 1] by the simulator called `kind`; see `Simulator`. Raises InputError."""
+    return simulator(kind)(x, generator, severity)
