@@ -1,0 +1,1 @@
+"""Networks: tensors in, what they predict out, nothing more."""

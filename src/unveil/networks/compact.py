@@ -1,0 +1,151 @@
+"""The shipped default: a compact residual U-Net on half-resolution pixels, without normalisation or attention.
+
+Nothing in it looks at the whole picture, so that a tile computes what the whole photograph would; the global view is the
+business of the low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_EMBEDDING = 128
+
+
+class Features(NamedTuple):
+    """What the predictor knows at the end of its decoder, finest first: (B, c_i, H / 2^(i+1), W / 2^(i+1))."""
+
+    levels: tuple[Tensor, ...]
+    embedding: Tensor
+
+
+class LevelEmbedding(nn.Module):
+    """(B,) values in [0, 1] -> (B, 128): Fourier features at 1..128 half periods, then two linear layers."""
+
+    def __init__(self, out: int = _EMBEDDING) -> None:
+        super().__init__()
+        self.register_buffer("frequency", torch.pi * 2.0 ** torch.linspace(0, 7, 16), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(32, out), nn.SiLU(), nn.Linear(out, out))
+
+    def forward(self, level: Tensor) -> Tensor:
+        angle = level.reshape(-1, 1).float() * self.frequency
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class Block(nn.Module):
+    """x + conv(silu(scale * conv(silu(x)) + shift)); the last convolution starts at zero, so a new block is the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.modulation = nn.Linear(_EMBEDDING, 2 * width)
+        for layer in (self.conv2, self.modulation):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale, shift = self.modulation(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
+        return x + self.conv2(F.silu(self.conv1(F.silu(x)) * (1 + scale) + shift))
+
+
+def _blocks(width: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(width) for _ in range(count))
+
+
+class CompactUNet(nn.Module):
+    """Predicts the residual y - x0 from (x_t, y, level).
+
+    base: width at half resolution; mults: width multiple per level (each level halves the resolution once more);
+    blocks: residual blocks per level and direction.
+    """
+
+    channels = 3
+
+    def __init__(self, base: int = 48, mults: tuple[int, ...] = (1, 2, 4, 4), blocks: int = 2) -> None:
+        super().__init__()
+        widths = [base * m for m in mults]
+        self.widths = tuple(widths)
+        self.multiple_of = 2 ** len(widths)
+        self.embed = LevelEmbedding()
+        self.stem = nn.Conv2d(2 * 12, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(_blocks(w, blocks) for w in widths)
+        self.shrink = nn.ModuleList(nn.Conv2d(w, v, 2, stride=2) for w, v in zip(widths, widths[1:], strict=False))
+        self.grow = nn.ModuleList(nn.Conv2d(v, 4 * w, 1) for w, v in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])
+        self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def features(self, x_t: Tensor, y: Tensor, level: Tensor) -> Features:
+        """Decoder features of every level. x_t, y: (B, 3, H, W) in [-1, 1], H and W multiples of `multiple_of`; level: (B,) s_t."""
+        embedding = self.embed(level)
+        h = self.stem(F.pixel_unshuffle(torch.cat([x_t, y], dim=1), 2))
+        skips: list[Tensor] = []
+        for i, level_blocks in enumerate(self.down):
+            for block in level_blocks:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+            if i < len(self.shrink):
+                skips.append(h)
+                h = self.shrink[i](h)
+        decoded = [h]
+        for i in reversed(range(len(self.up))):
+            h = F.pixel_shuffle(self.grow[i](h), 2) + skips[i]
+            for block in self.up[i]:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+            decoded.append(h)
+        return Features(tuple(reversed(decoded)), embedding)
+
+    def read(self, features: Features) -> Tensor:
+        """The residual (B, 3, H, W) from the finest features."""
+        return F.pixel_shuffle(self.out(features.levels[0]), 2)
+
+    def forward(self, x_t: Tensor, y: Tensor, level: Tensor) -> Tensor:
+        return self.read(self.features(x_t, y, level))
+
+
+class CorrectionHead(nn.Module):
+    """DPSC's light correction network: from the frozen predictor's decoder features to an offset of its x0_hat.
+
+    It sees the features of three levels, the predictor's own residual, the noise level t and the fidelity f. The offset
+    is multiplied by f, so f = 0 leaves the posterior sampler exactly as it is.
+    """
+
+    def __init__(self, widths: tuple[int, ...], width: int = 32, blocks: int = 1) -> None:
+        super().__init__()
+        own = [width * m for m in (1, 2, 3)]
+        self.multiple_of = 2 ** len(widths)
+        self.embed = LevelEmbedding()
+        self.embed_level = nn.Linear(_EMBEDDING, _EMBEDDING)
+        self.take = nn.ModuleList(
+            nn.Conv2d(w + (24 if i == 0 else 0), o, 3 if i == 0 else 1, padding=1 if i == 0 else 0)
+            for i, (w, o) in enumerate(zip(widths, own, strict=False))
+        )
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(own, own[1:], strict=False))
+        self.down = nn.ModuleList(_blocks(o, blocks) for o in own)
+        self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(own, own[1:], strict=False))
+        self.up = nn.ModuleList(_blocks(o, blocks) for o in own[:-1])
+        self.out = nn.Conv2d(own[0], 12, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Features, residual: Tensor, y: Tensor, fidelity: Tensor) -> Tensor:
+        """Offset of the residual (B, 3, H, W). residual, y: (B, 3, H, W) in [-1, 1]; fidelity: (B,) in [0, 1]."""
+        embedding = self.embed(fidelity) + self.embed_level(features.embedding)
+        own = F.pixel_unshuffle(torch.cat([residual, y], dim=1), 2)
+        h = self.take[0](torch.cat([features.levels[0], own.to(features.levels[0].dtype)], dim=1))
+        skips: list[Tensor] = []
+        for i, level_blocks in enumerate(self.down):
+            if i:
+                skips.append(h)
+                h = self.shrink[i - 1](h) + self.take[i](features.levels[i])
+            for block in level_blocks:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+        for i in reversed(range(len(self.up))):
+            h = F.pixel_shuffle(self.grow[i](h), 2) + skips[i]
+            for block in self.up[i]:  # type: ignore[attr-defined]
+                h = block(h, embedding)
+        return fidelity.reshape(-1, 1, 1, 1) * F.pixel_shuffle(self.out(h), 2)

@@ -1,0 +1,83 @@
+"""The U-Net of RDDM (Liu et al., CVPR 2024) and Resfusion (Shi et al., NeurIPS 2024), parameter for parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from unveil.errors import ModelError
+from unveil.networks.attention import Attention, LinearAttention
+from unveil.networks.checks import check_inputs, check_mask
+from unveil.networks.padding import pad_to_multiple
+from unveil.networks.trunk import Recipe, Skeleton, ascend
+
+
+class RDDMRecipe(Recipe):
+    """Linear attention at every level, softmax attention at the bottom."""
+
+    def attention(self, above: int, dim: int) -> nn.Module:
+        return LinearAttention(dim) if above else Attention(dim)
+
+
+RDDM = RDDMRecipe(normalised=True, final_kernel=1)
+
+
+def rddm_widths(dim: int, mults: Sequence[int]) -> tuple[int, ...]:
+    """(dim, dim * m for m in mults); ModelError where the groups of 8 in the norms do not go into them."""
+    if dim < 8 or dim % 8 or not mults or any(m < 1 for m in mults):
+        raise ModelError(
+            "dim must be a multiple of 8 and mults positive whole numbers, at least one; "
+            f"got dim={dim}, mults={tuple(mults)}"
+        )
+    return (dim, *(dim * m for m in mults))
+
+
+class UNet(Skeleton):
+    """RDDM / Resfusion U-Net: 36,261,187 parameters at the published dim 64, mults (1, 2, 4, 8).
+
+    Each level: two residual blocks with group norm and weight-standardised convolutions, modulated by time, and linear
+    attention; softmax attention at the bottom. State dicts of the official code load with strict=True (276 tensors;
+    strip `denoising_module.`, `model.unet0.`).
+
+    Data for those who run it:
+      channels, out_channels, mask_channels: of x_t and y, of the output, of the mask (0: none);
+      multiple_of: sizes divisible by it need no padding inside; min_size: smallest height and width it takes.
+    """
+
+    min_size = 1
+
+    def __init__(
+        self,
+        dim: int = 64,
+        mults: Sequence[int] = (1, 2, 4, 8),
+        channels: int = 3,
+        out_channels: int | None = None,
+        mask_channels: int = 0,
+    ) -> None:
+        outputs = channels if out_channels is None else out_channels
+        super().__init__(2 * channels + mask_channels, outputs, rddm_widths(dim, mults), RDDM)
+        self.channels = channels
+        self.out_channels = outputs
+        self.mask_channels = mask_channels
+        self.multiple_of = 2 ** (len(mults) - 1)
+
+    def forward(self, x_t: Tensor, y: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x_t, y (B, channels, H, W), t (B,) -> (B, out_channels, H, W); what it predicts is up to its training.
+
+        x_t, y: images in [-1, 1], x_t with its noise.
+        t: Resfusion's index 0 ... T' - 1, or RDDM's 0 ... 999. mask: (B, mask_channels, H, W), {-1, 1} in Resfusion,
+        [0, 1] in RDDM. Any size from 1x1: sizes that multiple_of does not divide are reflected at the bottom and right,
+        and the output is cropped. Raises InputError on other shapes and on integer images.
+        """
+        check_inputs(x_t, y, t, self.channels)
+        check_mask(mask, x_t, self.mask_channels)
+        height, width = x_t.shape[-2:]
+        x = torch.cat((x_t, y) if mask is None else (x_t, y, mask), dim=1)
+        first = self.init_conv(pad_to_multiple(x, self.multiple_of))
+        time = self.time_mlp(t)
+        x, skips = self.descend(first, time)
+        x = ascend(self.ups, x, skips, time)
+        x = self.final_res_block(torch.cat((x, first), dim=1), time)
+        return self.final_conv(x)[..., :height, :width]

@@ -1,0 +1,60 @@
+"""Built with their defaults the networks have the published sizes; counted on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from unveil.networks.conditional_unet import ConditionalUNet, daclip_unet, wild_unet
+from unveil.networks.nafnet import ConditionalNAFNet
+from unveil.networks.unet import UNet
+from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+
+
+@pytest.mark.parametrize(
+    ("build", "parameters", "tensors"),
+    [
+        (UNet, 36_261_187, 276),
+        (partial(UNet, mask_channels=2), 36_267_459, 276),
+        (UNetPair, 72_522_374, 552),
+        (SharedEncoderUNet, 51_980_614, 396),
+        (ConditionalUNet, 137_147_523, 151),
+        (daclip_unet, 48_975_747, 224),
+        (wild_unet, 49_470_467, 221),
+        (ConditionalNAFNet, 76_608_387, 668),
+    ],
+    ids=["resfusion", "resfusion-mask", "rddm-pair", "rddm-shared", "irsde", "daclip", "wild", "refusion"],
+)
+def test_parameters_and_tensors(build: Callable[[], nn.Module], parameters: int, tensors: int) -> None:
+    with torch.device("meta"):
+        state = build().state_dict()
+    assert sum(value.numel() for value in state.values()) == parameters
+    assert len(state) == tensors
+
+
+@pytest.mark.parametrize(
+    ("build", "gigas"),
+    [
+        (UNet, 117.48),
+        (partial(UNet, mults=(1, 2, 4)), 96.7),
+        (partial(UNet, mults=(1, 2, 4, 4)), 97.9),
+        (partial(UNet, 96), 257.9),
+        (partial(UNet, 128), 452.7),
+        (ConditionalUNet, 379.3),
+        (ConditionalNAFNet, 63.2),
+    ],
+)
+def test_multiply_adds_at_256(build: Callable[[], nn.Module], gigas: float) -> None:
+    """Convolutions and linear layers, to the digits known of the official networks."""
+    with torch.device("meta"):
+        net, x, t = build(), torch.zeros(1, 3, 256, 256), torch.zeros(1)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(x, x, t)
+    counts = counter.get_flop_counts()["Global"]
+    macs = sum(counts.get(op, 0) for op in (torch.ops.aten.convolution, torch.ops.aten.addmm)) / 2e9
+    assert macs == pytest.approx(gigas, abs=0.06)
