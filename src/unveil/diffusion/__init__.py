@@ -1,0 +1,21 @@
+"""The mathematics: one affine Gaussian path, one step, one sampling loop. Knows tensors; no files, no networks' insides."""
+
+from __future__ import annotations
+
+from unveil.diffusion.process import Process, mean_reverting, residual, variance_preserving
+from unveil.diffusion.sampling import SOLVERS, sample, step
+from unveil.diffusion.schedule import Schedule, cosine_pro, cubic, linear_pro
+
+__all__ = [
+    "SOLVERS",
+    "Process",
+    "Schedule",
+    "cosine_pro",
+    "cubic",
+    "linear_pro",
+    "mean_reverting",
+    "residual",
+    "sample",
+    "step",
+    "variance_preserving",
+]

@@ -1,0 +1,24 @@
+"""Noise that belongs to a sample: same seed, same pixels, whatever the batch, the order, or what ran before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Noise = Callable[[int, Tensor], Tensor]
+"""(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
+
+
+def seeded(seeds: Sequence[int]) -> Noise:
+    """One generator per sample, reseeded for every draw: draw k of sample i depends on (seeds[i], k) and the shape alone."""
+
+    def draw(index: int, like: Tensor) -> Tensor:
+        out = [
+            torch.randn(like.shape[1:], generator=torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63))
+            for seed in seeds
+        ]
+        return torch.stack(out).to(like)
+
+    return draw

@@ -1,0 +1,73 @@
+"""DRM: at which resolution each step runs, and the change of resolution between two steps (LearnIR section 3.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from unveil.errors import InputError
+
+READINGS = ("off", "coarse_to_fine", "hourglass")
+SWITCHES = ("residual", "image", "state")
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The operator D: bilinear with antialiasing. (B, C, H, W) -> (B, C, *size)."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The schedule s(t) and the kind of switch.
+
+    reading: "coarse_to_fine" (the paper's text: low while t > T'/2, native after), "hourglass" (the published overview
+    figure: full, half, quarter, half, full over the steps) or "off".
+    low: long side in pixels of the low stage of coarse_to_fine; photographs below it are not reduced.
+    switch: "residual" resizes R_hat = y - x0_hat, so that y's own fine detail survives; "image" resizes x0_hat; "state"
+    resizes the noisy state itself (wrong: it correlates and shrinks the noise; kept for the ablation).
+    """
+
+    reading: str = "coarse_to_fine"
+    low: int = 160
+    switch: str = "residual"
+
+    def __post_init__(self) -> None:
+        if self.reading not in READINGS:
+            raise InputError(f"unknown reading of dynamic resolution {self.reading!r}; known are {', '.join(READINGS)}")
+        if self.switch not in SWITCHES:
+            raise InputError(f"unknown switch {self.switch!r}; known are {', '.join(SWITCHES)}")
+
+    def factor(self, index: int, steps: int, size: tuple[int, int]) -> float:
+        """Reduction (>= 1) at evaluation `index` (0 first) of `steps`, for a photograph of this native size."""
+        if self.reading == "coarse_to_fine":
+            early = steps - index > steps / 2 and index < steps - 1  # the last evaluation is always native
+            return max(1.0, max(size) / self.low) if early else 1.0
+        if self.reading == "hourglass":
+            middle = (steps - 1) / 2
+            return float(2 ** math.floor(2 * (1 - abs(index - middle) / middle) + 1e-9)) if middle else 1.0
+        return 1.0
+
+    def sizes(self, steps: int, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """(height, width) at every evaluation."""
+        factors = [self.factor(i, steps, size) for i in range(steps)]
+        return [(max(1, round(size[0] / f)), max(1, round(size[1] / f))) for f in factors]
+
+
+OFF = Resolution("off")
+
+
+def transfer(x0_hat: Tensor, y_from: Tensor, y_to: Tensor, switch: str) -> Tensor:
+    """x0_hat carried to the size of y_to: y_to - up(y_from - x0_hat), or up(x0_hat) for switch "image" or "state".
+
+    After it the state is rebuilt as a_u x0_hat + b_u y_to + s_u z with fresh z: the resized noise would be neither white nor
+    of the level the network was trained at.
+    """
+    size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
+    if switch == "residual":
+        return y_to - resize(y_from - x0_hat, size)
+    return resize(x0_hat, size)

@@ -1,0 +1,116 @@
+"""The one step and the one loop (mathematics, equation 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from unveil.diffusion.noise import Noise
+from unveil.diffusion.process import Process
+from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
+from unveil.errors import Cancelled, InputError
+
+SOLVERS = ("ancestral", "ddim", "renoise", "2m")
+
+Denoiser = Callable[[Tensor, Tensor, int], Tensor]
+"""(x_t, y, t) -> x0_hat, all (B, C, H, W); t is the index into the process."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after every evaluation: index (0 first) of `steps`, and the current x0_hat (B, C, h, w)."""
+
+    index: int
+    steps: int
+    x0_hat: Tensor
+
+
+def eta(process: Process, solver: str, t: int, u: int) -> float:
+    """How much of the noise at u is drawn afresh: 0 for "ddim" and "2m", the exact posterior's for "ancestral", s_u for "renoise"."""
+    if solver == "ancestral":
+        return process.ancestral(t, u)
+    return float(process.s[u]) if solver == "renoise" else 0.0
+
+
+def step(process: Process, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None) -> Tensor:
+    """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z with eps_hat = (x_t - a_t x0_hat - b_t y) / s_t.
+
+    z: standard normal (times 1 - fidelity), or None where eta = 0. With eta from `Process.ancestral` this is the exact
+    posterior, which for the mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
+    """
+    keep = max(float(process.s[u]) ** 2 - eta**2, 0.0) ** 0.5
+    x_u = float(process.a[u]) * x0_hat + float(process.b[u]) * y
+    if keep > 0:
+        x_u = x_u + keep / float(process.s[t]) * (x_t - float(process.a[t]) * x0_hat - float(process.b[t]) * y)
+    return x_u if z is None or eta == 0 else x_u + eta * z
+
+
+def _extrapolated(process: Process, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
+    """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step (DPM-Solver++ 2M on this path).
+
+    First order where lambda is infinite: at the start (a = 0), right after it, and into the clean end (s = 0).
+    """
+    if previous is None or u == 0:
+        return x0_hat
+    before, x0_before = previous
+    if float(process.a[before]) <= 1e-8 or x0_before.shape != x0_hat.shape:
+        return x0_hat
+    level = [math.log(float(process.a[i] / process.s[i])) for i in (before, t, u)]
+    return x0_hat + (level[2] - level[1]) / (2 * (level[1] - level[0])) * (x0_hat - x0_before)
+
+
+def sample(
+    denoise: Denoiser,
+    y: Tensor,
+    process: Process,
+    noise: Noise,
+    *,
+    solver: str = "ancestral",
+    fidelity: float = 0.0,
+    resolution: Resolution = OFF,
+    callback: Callable[[Progress], bool | None] | None = None,
+) -> Tensor:
+    """Run the reverse process from its start to the clean end and return x0: (B, C, H, W), in the process's state range.
+
+    denoise: (x_t, y, t) -> x0_hat.
+    noise: draw k is the start's for k = 0 and the one before evaluation k otherwise.
+    fidelity: f in [0, 1]; every noise drawn is scaled by 1 - f: 0 samples the posterior, 1 follows its mean.
+    callback: called after each evaluation; returning True cancels (raises Cancelled).
+    Raises InputError for an unknown solver or a fidelity out of range.
+    """
+    if solver not in SOLVERS:
+        raise InputError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+    if not 0.0 <= fidelity <= 1.0:
+        raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
+    n = process.steps
+    sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
+    y_now = resize(y, sizes[0])
+    x = process.start(y_now, (1 - fidelity) * noise(0, y_now))
+    previous: tuple[int, Tensor] | None = None
+    for index, t in enumerate(range(n, 0, -1)):
+        u = t - 1
+        x0_hat = denoise(x, y_now, t)
+        if callback is not None and callback(Progress(index, n, x0_hat)):
+            raise Cancelled(f"cancelled after step {index + 1} of {n}")
+        if u == 0:
+            return x0_hat
+        if sizes[index + 1] != sizes[index]:
+            y_to = resize(y, sizes[index + 1])
+            if resolution.switch == "state":
+                z = (1 - fidelity) * noise(index + 1, y_now)
+                x = resize(step(process, t, u, x, x0_hat, y_now, eta(process, solver, t, u), z), sizes[index + 1])
+            else:
+                x0_to = transfer(x0_hat, y_now, y_to, resolution.switch)
+                z = (1 - fidelity) * noise(index + 1, y_to)
+                x = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
+            y_now, previous = y_to, None
+            continue
+        amount = eta(process, solver, t, u)
+        z = (1 - fidelity) * noise(index + 1, x) if amount > 0 else None
+        used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
+        x = step(process, t, u, x, used, y_now, amount, z)
+        previous = (t, x0_hat)
+    raise AssertionError("a process has at least one step")
