@@ -1,4 +1,4 @@
-"""The mathematics: one affine Gaussian path, one step, one sampling loop. Knows tensors; no files, no networks' insides."""
+"""The mathematics: one affine Gaussian path, one step, one loop. Knows tensors; no files, no networks' insides."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
 """DPSC: the learned correction of the reverse step (LearnIR section 3.2), as a shift of x0_hat.
 
 LearnIR subtracts mu from the mean of the reverse step, x_u = m_pred - mu + noise. That mean is affine in x0_hat with
-coefficient c (`leverage`), so subtracting mu is the ordinary step of the predictor shifted by mu / c: a corrected predictor,
-which every solver, grid and resolution takes without knowing. All targets here are such shifts.
+coefficient c (`leverage`), so subtracting mu is the ordinary step of the predictor shifted by mu / c: a corrected
+predictor, which every solver, grid and resolution takes without knowing. All targets here are such shifts.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from unveil.diffusion.prediction import from_x0
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
 
@@ -40,12 +41,15 @@ def eq51(process: Process, t: int, x_t: Tensor, y: Tensor, eps_res: Tensor) -> T
     return (1 / alpha**0.5 - (2 * r_u - 1) / r_t) * x_t - (1 - r_u) * y - scale * eps_res
 
 
-def shift_target(kind: str, process: Process, t: int, x_t: Tensor, y: Tensor, x0_hat: Tensor, x0: Tensor, eps: Tensor) -> Tensor:
+def shift_target(
+    kind: str, process: Process, t: int, x_t: Tensor, y: Tensor, x0_hat: Tensor, x0: Tensor, eps: Tensor
+) -> Tensor:
     """The shift of x0_hat whose ancestral step from t to t - 1 equals m_pred - mu, for the named target of mu.
 
-    "posterior" and "on_policy": mu = m_pred - E[x_u | x_t, x0, y], so the shift is the predictor's own error x0_hat - x0 (the
-    two differ in where x_t comes from). "forward": mu = m_pred - (a_u x0 + b_u y + s_u eps) with the eps of x_t. "eq51": the
-    printed closed form. x0_hat must be detached. Raises InputError for another name.
+    "posterior" and "on_policy": mu = m_pred - E[x_u | x_t, x0, y], so the shift is the predictor's own error
+    x0_hat - x0 (the two differ in where x_t comes from). "forward": mu = m_pred - (a_u x0 + b_u y + s_u eps) with the eps of x_t.
+    "eq51": the printed closed form. x0_hat must be detached, and the process be the trained grid, not a subset of it.
+    Raises InputError for another name.
     """
     if kind in ("posterior", "on_policy"):
         return x0_hat - x0
@@ -56,6 +60,4 @@ def shift_target(kind: str, process: Process, t: int, x_t: Tensor, y: Tensor, x0
     mean = posterior_mean(process, t, u, x_t, x0_hat, y)
     if kind == "forward":
         return (mean - (float(process.a[u]) * x0 + float(process.b[u]) * y + float(process.s[u]) * eps)) / c
-    from unveil.diffusion.prediction import from_x0
-
     return eq51(process, t, x_t, y, from_x0("residual_noise", process, t, x0_hat, x_t, y)) / c

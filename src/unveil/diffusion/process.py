@@ -11,14 +11,15 @@ from unveil.diffusion.schedule import Schedule
 from unveil.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Process:
     """A table of coefficients, index 0 = clean (a = 1, b = 0, s = 0), last index = the start of sampling.
 
     name: for messages and saved configurations.
     a, b, s: (N + 1,) float64, the weights of the clean image, the degraded image and unit noise.
     r: (N + 1,) float64, r[0] = 1; the Markov ratio is A[t|u] = r[t] / r[u].
-    time: (N + 1,) float64, what a network is told at each index (its noise level, or the index a published network counts).
+    time: (N + 1,) float64, what a network is told at each index (its noise level, or a published network's index).
+    before: (N + 1,) float64, r one step before each index on the grid that was trained; None where that is this grid.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Process:
     s: Tensor
     r: Tensor
     time: Tensor
+    before: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -36,6 +38,10 @@ class Process:
     def ratio(self, t: int, u: int) -> float:
         """A[t|u] for u <= t: given x0 and y, x_t - m_t = A[t|u] (x_u - m_u) + fresh noise with m = a x0 + b y."""
         return float(self.r[t] / self.r[u])
+
+    def trained_ratio(self, t: int) -> float:
+        """A[t|t-1], t >= 1, for the step of the trained grid that ends at t: a subset keeps it."""
+        return float(self.r[t] / (self.r[t - 1] if self.before is None else self.before[t]))
 
     def forward(self, x0: Tensor, y: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
         """Draw x_t = a_t x0 + b_t y + s_t eps. x0, y, eps: (B, C, H, W); t: an index, or (B,) indices."""
@@ -53,14 +59,15 @@ class Process:
         return max(s_u**2 - (self.ratio(t, u) * s_u**2 / s_t) ** 2, 0.0) ** 0.5
 
     def subset(self, indices: list[int]) -> Process:
-        """The same path on fewer indices (ascending, first 0): marginals stay those that were trained."""
-        if indices[:1] != [0] or sorted(set(indices)) != indices or indices[-1] > self.steps:
+        """The same path on fewer indices (ascending, first 0, two or more): marginals stay those that were trained."""
+        if len(indices) < 2 or indices[0] != 0 or sorted(set(indices)) != indices or indices[-1] > self.steps:
             raise InputError(f"a subset of steps must ascend from 0 within 0..{self.steps}, got {indices}")
         pick = torch.tensor(indices)
-        return Process(self.name, *(c[pick] for c in (self.a, self.b, self.s, self.r, self.time)))
+        before = torch.cat([self.r[:1], self.r[:-1]]) if self.before is None else self.before
+        return Process(self.name, *(c[pick] for c in (self.a, self.b, self.s, self.r, self.time, before)))
 
     def evenly(self, steps: int) -> Process:
-        """`steps` steps spread evenly over the trained ones, both ends kept. Raises InputError above the trained number."""
+        """`steps` steps spread evenly over the trained ones, both ends kept. Raises InputError above their number."""
         if not 1 <= steps <= self.steps:
             raise InputError(f"steps must be between 1 and {self.steps} for {self.name}, got {steps}")
         return self.subset([round(i * self.steps / steps) for i in range(steps + 1)])
@@ -68,20 +75,20 @@ class Process:
     @staticmethod
     def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
         """Entries of a table as a tensor that broadcasts against `like` (B, C, H, W)."""
-        picked = table[t].to(like.dtype).to(like.device)
+        picked = table[t if isinstance(t, int) else t.to(table.device)].to(like.dtype).to(like.device)
         return picked.reshape(-1, *[1] * (like.ndim - 1)) if picked.ndim else picked
 
 
 def residual_coefficients(signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(a, b, s) of the residual path at sqrt(abar) = signal: 2 r - 1, 1 - r, sqrt(1 - r^2) (Resfusion; LearnIR Eq. 2)."""
+    """(a, b, s) of the residual path at r = sqrt(abar): 2 r - 1, 1 - r, sqrt(1 - r^2) (Resfusion; LearnIR Eq. 2)."""
     return 2 * signal - 1, 1 - signal, (1 - signal**2).clamp(min=0).sqrt()
 
 
 def residual(schedule: Schedule, time: str = "level") -> Process:
     """Resfusion's and LearnIR's path from y towards x0 through their residual, on images in [-1, 1], up to T'.
 
-    time: what the network is told: "level" (the noise level s_t, so that one network serves any grid) or "index" (t - 1,
-    what published Resfusion networks count).
+    time: what the network is told: "level" (the noise level s_t, so that one network serves any grid) or "index"
+    (t - 1, what published Resfusion networks count).
     """
     signal = schedule.signal[: schedule.start + 1]
     a, b, s = residual_coefficients(signal)
@@ -94,7 +101,7 @@ def residual(schedule: Schedule, time: str = "level") -> Process:
 def mean_reverting(theta_sum: Tensor, stationary: float = 50 / 255) -> Process:
     """IR-SDE's path, an Ornstein-Uhlenbeck process from x0 towards y, on images in [0, 1].
 
-    theta_sum: (T + 1,) integral of theta from 0, theta_sum[0] = 0; exp(-theta_sum[T]) = 0.005 in the published settings.
+    theta_sum: (T + 1,) integral of theta from 0, theta_sum[0] = 0; exp(-theta_sum[T]) = 0.005 as published.
     stationary: lambda, the standard deviation of the noise around y in the limit.
     """
     decay = torch.exp(-theta_sum.double())
@@ -104,7 +111,7 @@ def mean_reverting(theta_sum: Tensor, stationary: float = 50 / 255) -> Process:
 
 
 def variance_preserving(abar: Tensor) -> Process:
-    """DDPM's and Stable Diffusion's path, which ignores y. abar: (T,) cumulative alphas for t = 0..T-1 of the usual code."""
+    """DDPM's and Stable Diffusion's path, which ignores y. abar: (T,) cumulative alphas, t = 0..T-1 as usual."""
     signal = torch.cat([torch.ones(1, dtype=torch.float64), abar.double().sqrt()])
     index = torch.arange(len(signal), dtype=torch.float64) - 1
     zero = torch.zeros_like(signal)

@@ -18,7 +18,8 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """The operator D: bilinear with antialiasing. (B, C, H, W) -> (B, C, *size)."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    wide = x.float() if x.element_size() < 4 else x  # on the CPU, antialiasing has no half-precision kernel
+    return F.interpolate(wide, size=size, mode="bilinear", antialias=True, align_corners=False).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Resolution:
             raise InputError(f"unknown reading of dynamic resolution {self.reading!r}; known are {', '.join(READINGS)}")
         if self.switch not in SWITCHES:
             raise InputError(f"unknown switch {self.switch!r}; known are {', '.join(SWITCHES)}")
+        if self.low < 1:
+            raise InputError(f"the long side of the low stage must be at least one pixel, got {self.low}")
 
     def factor(self, index: int, steps: int, size: tuple[int, int]) -> float:
         """Reduction (>= 1) at evaluation `index` (0 first) of `steps`, for a photograph of this native size."""
@@ -64,8 +67,8 @@ OFF = Resolution("off")
 def transfer(x0_hat: Tensor, y_from: Tensor, y_to: Tensor, switch: str) -> Tensor:
     """x0_hat carried to the size of y_to: y_to - up(y_from - x0_hat), or up(x0_hat) for switch "image" or "state".
 
-    After it the state is rebuilt as a_u x0_hat + b_u y_to + s_u z with fresh z: the resized noise would be neither white nor
-    of the level the network was trained at.
+    After it the state is rebuilt as a_u x0_hat + b_u y_to + s_u z with fresh z: the resized noise would be neither
+    white nor of the level the network was trained at.
     """
     size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
     if switch == "residual":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from unveil.diffusion.euler import EULER, check, euler, noise_scale
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
@@ -29,17 +30,20 @@ class Progress:
 
 
 def eta(process: Process, solver: str, t: int, u: int) -> float:
-    """How much of the noise at u is drawn afresh: 0 for "ddim" and "2m", the exact posterior's for "ancestral", s_u for "renoise"."""
+    """How much of the noise at u is drawn afresh: "ancestral" the exact posterior's, "renoise" s_u, the others 0."""
     if solver == "ancestral":
         return process.ancestral(t, u)
     return float(process.s[u]) if solver == "renoise" else 0.0
 
 
-def step(process: Process, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None) -> Tensor:
-    """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z with eps_hat = (x_t - a_t x0_hat - b_t y) / s_t.
+def step(
+    process: Process, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None
+) -> Tensor:
+    """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z.
 
-    z: standard normal (times 1 - fidelity), or None where eta = 0. With eta from `Process.ancestral` this is the exact
-    posterior, which for the mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
+    eps_hat = (x_t - a_t x0_hat - b_t y) / s_t is the noise that x0_hat leaves over. z: standard normal (times
+    1 - fidelity), or None where eta = 0. With eta from `Process.ancestral` this is the exact posterior, which for the
+    mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
     """
     keep = max(float(process.s[u]) ** 2 - eta**2, 0.0) ** 0.5
     x_u = float(process.a[u]) * x0_hat + float(process.b[u]) * y
@@ -49,9 +53,10 @@ def step(process: Process, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tenso
 
 
 def _extrapolated(process: Process, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
-    """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step (DPM-Solver++ 2M on this path).
+    """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step.
 
-    First order where lambda is infinite: at the start (a = 0), right after it, and into the clean end (s = 0).
+    DPM-Solver++ 2M on this path. First order where lambda is infinite: at the start (a = 0), right after it, and into
+    the clean end (s = 0).
     """
     if previous is None or u == 0:
         return x0_hat
@@ -73,18 +78,22 @@ def sample(
     resolution: Resolution = OFF,
     callback: Callable[[Progress], bool | None] | None = None,
 ) -> Tensor:
-    """Run the reverse process from its start to the clean end and return x0: (B, C, H, W), in the process's state range.
+    """Run the reverse process from its start to the clean end; returns x0 (B, C, H, W) in the process's state range.
 
     denoise: (x_t, y, t) -> x0_hat.
     noise: draw k is the start's for k = 0 and the one before evaluation k otherwise.
-    fidelity: f in [0, 1]; every noise drawn is scaled by 1 - f: 0 samples the posterior, 1 follows its mean.
+    fidelity: f in [0, 1]; every noise drawn is scaled by 1 - f: 0 samples the posterior, 1 takes one path without noise
+    (to the posterior's mean where that is Gaussian, or where the denoiser was trained on such paths).
     callback: called after each evaluation; returning True cancels (raises Cancelled).
-    Raises InputError for an unknown solver or a fidelity out of range.
+    solver: "ancestral" (exact posterior), "ddim", "renoise", "2m" (second order), or the baselines "sde" and "ode".
+    Raises InputError for an unknown solver, one that the path does not allow, or a fidelity out of range.
     """
-    if solver not in SOLVERS:
-        raise InputError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+    if solver not in (*SOLVERS, *EULER):
+        raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
     if not 0.0 <= fidelity <= 1.0:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
+    if solver in EULER:
+        check(process)
     n = process.steps
     sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
     y_now = resize(y, sizes[0])
@@ -95,9 +104,9 @@ def sample(
         x0_hat = denoise(x, y_now, t)
         if callback is not None and callback(Progress(index, n, x0_hat)):
             raise Cancelled(f"cancelled after step {index + 1} of {n}")
-        if u == 0:
+        if u == 0 and solver not in EULER:
             return x0_hat
-        if sizes[index + 1] != sizes[index]:
+        if u > 0 and sizes[index + 1] != sizes[index]:
             y_to = resize(y, sizes[index + 1])
             if resolution.switch == "state":
                 z = (1 - fidelity) * noise(index + 1, y_now)
@@ -108,9 +117,14 @@ def sample(
                 x = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
             y_now, previous = y_to, None
             continue
+        if solver in EULER:
+            x = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
+            if solver == "sde":
+                x = x + (1 - fidelity) * noise_scale(process, t, x) * noise(index + 1, x)
+            continue
         amount = eta(process, solver, t, u)
         z = (1 - fidelity) * noise(index + 1, x) if amount > 0 else None
         used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
         x = step(process, t, u, x, used, y_now, amount, z)
         previous = (t, x0_hat)
-    raise AssertionError("a process has at least one step")
+    return x  # the Euler solvers walk to the end themselves

@@ -1,7 +1,7 @@
 """Noise schedules: how much of the clean image a state still carries, and where sampling may start.
 
-A schedule is a table of sqrt(abar), strictly decreasing from 1 (clean) at index 0. Indices 1..T are the steps of the papers;
-the official Resfusion code counts them from 0.
+A schedule is a table of sqrt(abar), strictly decreasing from 1 (clean) at index 0. Indices 1..T are the steps of the
+papers; the official Resfusion code counts them from 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unveil.errors import InputError
 _GAP = 0.01  # Resfusion replaces the last entry by exactly 1/2 only if it undershoots by more than this
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
     """A table of signal rates.
 
@@ -45,7 +45,7 @@ class Schedule:
 
 
 def _truncated(name: str, beta: Tensor) -> Schedule:
-    """Cut at the first sqrt(abar) <= 1/2; where it undershoots by over 0.01 the last entry becomes exactly 1/2 (Resfusion)."""
+    """Cut at the first sqrt(abar) <= 1/2 if it undershoots by over 0.01, its entry becoming exactly 1/2 (Resfusion)."""
     signal = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1.0 - beta, 0).sqrt()])
     below = int(torch.nonzero(signal <= 0.5)[0])
     if 0.5 - signal[below] > _GAP:
@@ -55,21 +55,22 @@ def _truncated(name: str, beta: Tensor) -> Schedule:
 
 
 def linear_pro(steps: int) -> Schedule:
-    """Linear betas from 0.1/T to 20/T, truncated at sqrt(abar) = 1/2 (Resfusion's default; LearnIR uses T = 12, T' = 5).
+    """Linear betas from 0.1/T to 20/T, truncated at sqrt(abar) = 1/2 (Resfusion's default; LearnIR: T = 12, T' = 5).
 
-    Raises InputError for T < 10, where the table is undefined: its betas, variance shares, grow to 20/T and pass 1 so soon
-    that abar changes sign around the truncation, and the published code returns NaN or fails.
+    Raises InputError for T < 10: the betas are shares of variance but grow to 20/T, and below 10 they pass 1, where
+    abar turns negative, before or so soon after the truncation that the published code returns NaN or fails.
     """
     if steps < 10:
         raise InputError(
-            f"linear_pro is undefined for T = {steps}: its betas grow to 20/T and pass 1, so abar turns negative before a start "
-            "of sampling is found. Use T >= 10 (T = 12 gives the five steps of the paper), or the cubic grid for fewer steps."
+            f"linear_pro is undefined for T = {steps}: its betas grow to 20/T, far over 1, so abar turns negative "
+            "around the start of sampling and the published code fails. Use T >= 10 (T = 12 gives the five steps of the "
+            "paper), or the cubic grid for fewer steps."
         )
     return _truncated(f"linear_pro({steps})", torch.linspace(0.1 / steps, 20.0 / steps, steps, dtype=torch.float64))
 
 
 def cosine_pro(steps: int) -> Schedule:
-    """Betas of Nichol and Dhariwal's cosine abar (offset 0.008, at most 0.999), truncated as linear_pro. Needs T >= 2."""
+    """Betas of Nichol and Dhariwal's cosine abar (offset 0.008, at most 0.999), cut as linear_pro's. Needs T >= 2."""
     if steps < 2:
         raise InputError(f"cosine_pro is undefined for T = {steps}: no step lies before sqrt(abar) = 1/2. Use T >= 2.")
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
@@ -78,7 +79,7 @@ def cosine_pro(steps: int) -> Schedule:
 
 
 def cubic(steps: int) -> Schedule:
-    """A grid for few steps: the weight of x0, a = 2 sqrt(abar) - 1, follows 1 - (1-u)^3 from the start to the clean end.
+    """A grid for few steps: the weight of x0, a = 2 sqrt(abar) - 1, follows 1 - (1-u)^3 from start to clean end.
 
     u = i / steps counts from the start (a = 0) to the clean image (a = 1), so the steps crowd where the image is nearly
     clean, and detail is decided. Any steps >= 1; every table ends at sqrt(abar) = 1/2 exactly.

@@ -1,0 +1,57 @@
+"""RDDM's path as one more table (Liu et al., CVPR 2024): residual and noise are added up, nothing is ever scaled down."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unveil.diffusion.process import Process
+from unveil.errors import InputError
+
+SHAPES = ("decreased", "increased", "average")
+
+
+def shares(shape: str, steps: int) -> Tensor:
+    """(T,) float64 that sum to 1: what each step adds of the residual (its alpha_t) or of the noise variance (beta_t^2).
+
+    "increased": t over 1 + ... + T; "decreased": the same from the other end; "average": 1 / T. Published restoration
+    networks have decreased alphas and increased variances. Raises InputError for another name or T < 1.
+    """
+    if steps < 1:
+        raise InputError(f"a schedule needs at least one step, got {steps}")
+    if shape == "average":
+        return torch.full((steps,), 1 / steps, dtype=torch.float64)
+    if shape not in SHAPES:
+        raise InputError(f"unknown shape of the steps {shape!r}; known are {', '.join(SHAPES)}")
+    rising = torch.arange(1, steps + 1, dtype=torch.float64) / (steps * (steps + 1) / 2)
+    return rising if shape == "increased" else rising.flip(0)
+
+
+def powers(shape: str, steps: int, ratio: float) -> Tensor:
+    """(T,) float64 that sum to 1: (t / (T - 1))^ratio for t = 0..T-1, as in RDDM's study of schedules, P(x, ratio).
+
+    What its text calls P(1 - x, ratio) is the shape "increased" of its code. Raises InputError as `shares`, and for
+    T < 2.
+    """
+    if shape == "average":
+        return shares(shape, steps)
+    if steps < 2:
+        raise InputError(f"this schedule needs at least two steps, got {steps}")
+    if shape not in SHAPES:
+        raise InputError(f"unknown shape of the steps {shape!r}; known are {', '.join(SHAPES)}")
+    rising = torch.linspace(0, 1, steps, dtype=torch.float64) ** ratio
+    rising = rising / rising.sum()
+    return rising if shape == "increased" else rising.flip(0)
+
+
+def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> Process:
+    """x_t = x0 + abar_t (y - x0) + bbar_t eps, on images in [-1, 1]; the Markov ratio A is 1.
+
+    alpha, variance: (T,) shares that sum to 1, as of `shares`. total: variance of the noise at T ("sum_scale"; 0.01 for
+    the published restoration networks, 1 for raindrops and generation). Networks are told t - 1.
+    """
+    zero = torch.zeros(1, dtype=torch.float64)
+    left = torch.cat([zero, alpha.double().cumsum(0)])
+    s = torch.cat([zero, total * variance.double().cumsum(0)]).sqrt()
+    index = torch.arange(len(left), dtype=torch.float64)
+    return Process(f"rddm/{len(alpha)}", 1 - left, left, s, torch.ones_like(left), index - 1)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from unveil.diffusion import sample, step
+from unveil.diffusion.prediction import from_x0, to_x0
+from unveil.diffusion.process import Process
+from unveil.diffusion.rddm import SHAPES, powers, rddm, shares
+from unveil.errors import InputError
+
+PUBLISHED = {"exp2_T1000": (1000, 1.0), "exp2_T10": (10, 1.0), "exp2_T1000_s001": (1000, 0.01)}
+TAGS = [*PUBLISHED, "exp3_T1000"]
+
+
+@pytest.fixture(scope="module")
+def official(shared: Path) -> dict[str, Tensor]:
+    return load_file(shared / "golden" / "rddm_diffusion.safetensors")
+
+
+def process_of(tag: str) -> Process:
+    """The paths of the stored runs; "exp3" takes its sums from DDPM's betas, and keeps A = 1 all the same."""
+    if tag in PUBLISHED:
+        steps, total = PUBLISHED[tag]
+        return rddm(shares("decreased", steps), shares("increased", steps), total)
+    zero = torch.zeros(1, dtype=torch.float64)
+    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    return rddm(torch.diff(1 - abar.sqrt(), prepend=zero), torch.diff(1 - abar, prepend=zero), 1.0)
+
+
+def fake(process: Process, output: int, x: Tensor, y: Tensor, t: int) -> Tensor:
+    told = float(process.time[t])
+    return (0.3 * y - 0.1 * x + 0.05 * told / 1000) if output == 0 else 0.5 * torch.sin(2 * x) - 0.2 * y
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("steps", [5, 10, 100])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_official_shares(shared: Path, shape: str, steps: int) -> None:
+    table = np.load(shared / "golden" / "rddm_gen_coefficients.npz")
+    np.testing.assert_allclose(shares(shape, steps).numpy(), table[f"exp2__{shape}__T{steps}"], rtol=1e-12)
+    for ratio in (0.3, 1, 3):
+        expected = table[f"exp3__{shape}__T{steps}__ratio{ratio}"]
+        np.testing.assert_allclose(powers(shape, steps, ratio).numpy(), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("tag", TAGS)
+def test_the_official_tables_and_posterior(official: dict[str, Tensor], tag: str) -> None:
+    process = process_of(tag)
+    x0, y, noise = official["x0"], official["y"], official["noise"]
+    torch.testing.assert_close(process.b[1:].float(), official[f"{tag}.buf.alphas_cumsum"], rtol=0, atol=2e-6)
+    torch.testing.assert_close(process.s[1:].float(), official[f"{tag}.buf.betas_cumsum"], rtol=1e-5, atol=2e-6)
+    variance = torch.tensor([process.ancestral(t, t - 1) ** 2 for t in range(1, process.steps + 1)])
+    # Differences of sums in float32 where the official tables are DDPM's.
+    rounding = 1e-7 if tag == "exp3_T1000" else 1e-9
+    torch.testing.assert_close(variance, official[f"{tag}.buf.posterior_variance"], rtol=1e-5, atol=rounding)
+    for i, t in enumerate((official[f"{tag}.t"] + 1).tolist()):
+        x_t = process.forward(x0[i], y[i], t, noise[i])
+        torch.testing.assert_close(x_t, official[f"{tag}.q_sample"][i], rtol=0, atol=2e-6)
+        mean = step(process, t, t - 1, x_t[None], x0[i][None], y[i][None], process.ancestral(t, t - 1), None)
+        torch.testing.assert_close(mean[0], official[f"{tag}.q_post_mean"][i], rtol=0, atol=5e-6)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("tag", TAGS)
+def test_residual_and_noise_imply_each_other(official: dict[str, Tensor], tag: str) -> None:
+    process, y = process_of(tag), official["y"]
+    for i, t in enumerate((official[f"{tag}.t"] + 1).tolist()):
+        x_t = official[f"{tag}.q_sample"][i]
+        residual = fake(process, 0, x_t, y[i], t).clamp(-1, 1)
+        eps = from_x0("noise", process, t, to_x0("residual", process, t, residual, x_t, y[i]), x_t, y[i])
+        torch.testing.assert_close(eps, official[f"{tag}.pred_res.pred_noise"][i], rtol=1e-5, atol=2e-5)
+        if float(process.a[t]) > 1e-2:
+            x0 = to_x0("noise", process, t, fake(process, 0, x_t, y[i], t), x_t, y[i])
+            torch.testing.assert_close(
+                x0.clamp(-1, 1), official[f"{tag}.pred_noise.pred_x0"][i], rtol=1e-5, atol=1e-4
+            )
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("tag", TAGS)
+def test_five_official_steps_are_five_of_ours(official: dict[str, Tensor], tag: str) -> None:
+    """The objective whose two unknowns, residual and noise, are tied by the state: the official step is equation 2."""
+    process, y = process_of(tag).evenly(5), official["y"]
+    expected = official[f"{tag}.pred_res.ddim5"] * 2 - 1
+    states: list[Tensor] = []
+
+    def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
+        states.append(x)
+        return y - fake(process, 0, x, y, t).clamp(-1, 1)
+
+    start = (expected[0] - y) / float(process.s[-1])
+    end = sample(denoise, y, process, lambda index, like: start, solver="ddim")
+    states.append(end.clamp(-1, 1))
+    torch.testing.assert_close(torch.stack(states), expected, rtol=0, atol=2e-4 if tag == "exp3_T1000" else 5e-6)
+
+
+@pytest.mark.shared
+def test_two_free_predictions_do_not_fit_one_unknown(official: dict[str, Tensor]) -> None:
+    """With residual and noise predicted apart the state is over-determined; the official step follows both increments.
+
+    Neither reading of x0_hat gives its trajectory, so such networks are run by their residual alone.
+    """
+    tag = "exp2_T10"
+    process, y = process_of(tag).evenly(5), official["y"]
+    expected = official[f"{tag}.pred_res_noise.ddim5"] * 2 - 1
+    start = (expected[0] - y) / float(process.s[-1])
+    ends = []
+    for kind, output in (("residual", 0), ("noise", 1)):
+
+        def denoise(x: Tensor, y: Tensor, t: int, kind: str = kind, output: int = output) -> Tensor:
+            if kind == "noise" and float(process.a[t]) < 1e-8:
+                return y - fake(process, 0, x, y, t)
+            return to_x0(kind, process, t, fake(process, output, x, y, t).clamp(-1, 1), x, y)
+
+        ends.append(sample(denoise, y, process, lambda index, like: start, solver="ddim"))
+    assert all((end.clamp(-1, 1) - expected[-1]).abs().max() > 0.1 for end in ends)
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    with pytest.raises(InputError, match="known are decreased, increased, average"):
+        shares("flat", 10)
+    with pytest.raises(InputError, match="known are decreased"):
+        powers("flat", 10, 1)
+    with pytest.raises(InputError, match="at least one step"):
+        shares("average", 0)
+    with pytest.raises(InputError, match="at least two steps"):
+        powers("increased", 1, 1)
