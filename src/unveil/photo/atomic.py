@@ -1,0 +1,51 @@
+"""Writing a file so that at any moment there is the old one or the new one, never a part of either."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from unveil.errors import InputError
+
+# So that a folder job can recognise and sweep what a kill left behind.
+TEMPORARY_SUFFIX = ".unveil-tmp"
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, force it to disk, and rename it over `path`.
+
+    On any failure the temporary file is removed and `path` is as it was. Raises InputError where the folder or disk refuses.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+    try:
+        try:
+            # "x" and the process's own umask, unlike tempfile, whose files nobody else may read.
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{path}: cannot be written ({reason}); check the folder, its permissions and the free space"
+        ) from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets folders be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

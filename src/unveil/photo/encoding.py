@@ -1,0 +1,113 @@
+"""From samples to the bytes of a file, one function per format."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from unveil.errors import InputError
+from unveil.photo import bmp, jpeg_write, png, png_pixels, tiff_write
+from unveil.photo.picture import QUALITY, Picture, image_of, save
+from unveil.photo.quiet import quiet
+
+# The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
+LIMITS = {"JPEG": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
+DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
+NO_ALPHA, GREY_FORMATS, INK_FORMATS = ("JPEG",), ("JPEG", "PNG", "TIFF", "BMP", "AVIF"), ("JPEG", "TIFF")
+
+
+def encode(picture: Picture, format: str) -> bytes:
+    """The bytes of `picture` in `format`. Raises InputError where the format cannot hold a picture of this size."""
+    height, width = picture.samples.shape[:2]
+    longest = LIMITS.get(format, 0)
+    if longest and max(height, width) > longest:
+        raise InputError(
+            f"{format} holds at most {longest} pixels a side, the picture has {width} x {height}; write TIFF or PNG instead"
+        )
+    with quiet():
+        return _ENCODERS[format](picture)
+
+
+def _png(picture: Picture) -> bytes:
+    extra = tuple(piece for piece in picture.extra if piece[0] in png.COLOUR_CHUNKS + png.TEXT_CHUNKS)
+    head = png.header_chunks(picture.icc, picture.exif, picture.xmp, picture.dpi, extra)
+    samples = picture.samples
+    if picture.alpha is not None:
+        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
+    return png_pixels.encode(samples, head)
+
+
+def _webp(picture: Picture) -> bytes:
+    # exact: colours under full transparency are samples too. alpha_quality 100 keeps alpha as it is even in lossy files.
+    options = {
+        "lossless": picture.lossless,
+        "quality": 80 if picture.lossless else QUALITY,
+        "exact": True,
+        "alpha_quality": 100,
+    }
+    return save(picture, "WEBP", {**options, "method": 4, "exif": picture.exif or b"", "xmp": picture.xmp or b""})
+
+
+def _avif(picture: Picture) -> bytes:
+    # The quality covers alpha too, and only 100 leaves it untouched.
+    options: dict = {"quality": QUALITY if picture.alpha is None else 100, "subsampling": "4:4:4"}
+    if picture.samples.shape[2] == 1:
+        options["subsampling"] = "4:0:0"
+    if picture.exif and not _parses(picture.exif):
+        picture.notes.append("EXIF left out: it is damaged, and AVIF takes sound blocks only")
+    elif picture.exif:
+        options["exif"] = picture.exif
+    return save(picture, "AVIF", {**options, "xmp": picture.xmp or b""})
+
+
+def _parses(block: bytes) -> bool:
+    """Whether Pillow can take the block apart and put it together again, which it does on writing AVIF."""
+    try:
+        found = Image.Exif()
+        found.load(block)
+        found.tobytes()
+    except Exception:  # noqa: BLE001 - a damaged block may break its parser in any way
+        return False
+    return True
+
+
+def _bmp(picture: Picture) -> bytes:
+    if picture.exif or picture.xmp or picture.icc:
+        picture.notes.append("metadata and colour profile left out: BMP holds none")
+    if picture.alpha is not None:
+        colours = np.broadcast_to(picture.samples, (*picture.samples.shape[:2], 3))
+        return bmp.encode_rgba(np.concatenate([colours, picture.alpha[..., None]], axis=2), picture.dpi)
+    return save(picture, "BMP", {})
+
+
+def _tiff(picture: Picture) -> bytes:
+    return tiff_write.encode(
+        picture.samples, picture.alpha, picture.alpha_kind, picture.icc, picture.exif, picture.xmp, picture.dpi
+    )
+
+
+def _heif(picture: Picture) -> bytes:
+    try:
+        import pillow_heif  # type: ignore[import-not-found]
+    except ImportError:
+        raise InputError("writing HEIC needs a further package: pip install pillow-heif") from None
+    image = image_of(picture)
+    for name, block in (("exif", picture.exif), ("xmp", picture.xmp), ("icc_profile", picture.icc)):
+        if block:
+            image.info[name] = block
+    out = io.BytesIO()
+    pillow_heif.from_pillow(image).save(out, quality=QUALITY)
+    return out.getvalue()
+
+
+_ENCODERS = {
+    "JPEG": jpeg_write.encode,
+    "PNG": _png,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _avif,
+    "BMP": _bmp,
+    "HEIF": _heif,
+}

@@ -1,0 +1,107 @@
+"""ICC profiles of the matrix and tone curve kind (ICC.1:2022, sections 8.3, 10.6, 10.18), read into tables.
+
+Nearly every photograph with a profile has one of these. They are computed here, in floating point, because Pillow's colour management
+takes 8-bit pixels only; profiles with lookup tables are left to it (spaces.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+# Steps of every tone curve: one per value of a 16-bit sample.
+STEPS = 65536
+MOST_TAGS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """space: "RGB", "GRAY", "CMYK" or another four-letter name, without blanks.
+
+    curves: (C, STEPS) float64, light for each encoded value in [0, 1]; None for profiles that need lookup tables.
+    matrix: (3, 3), from linear RGB to XYZ under D50; None for grey.
+    """
+
+    space: str
+    curves: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+
+
+def parse(data: bytes) -> Profile:
+    """Read a profile. Raises ValueError where it is damaged."""
+    try:
+        return _parse(data)
+    except (struct.error, IndexError, OverflowError) as error:
+        raise ValueError(f"damaged profile ({error})") from None
+
+
+def _parse(data: bytes) -> Profile:
+    if len(data) < 132 or data[36:40] != b"acsp":
+        raise ValueError("not an ICC profile")
+    space = data[16:20].decode("latin-1").strip()
+    (count,) = struct.unpack_from(">I", data, 128)
+    if count > MOST_TAGS:
+        raise ValueError("damaged profile (too many tags)")
+    tags = {}
+    for index in range(count):
+        name, offset, size = struct.unpack_from(">4sII", data, 132 + 12 * index)
+        tags[name] = data[offset : offset + size]
+    if b"A2B0" in tags or data[20:24] != b"XYZ ":
+        return Profile(space)
+    if space == "GRAY" and b"kTRC" in tags:
+        return Profile(space, _curve(tags[b"kTRC"])[None])
+    if space == "RGB" and all(name + part in tags for name in (b"r", b"g", b"b") for part in (b"XYZ", b"TRC")):
+        curves = np.stack([_curve(tags[name + b"TRC"]) for name in (b"r", b"g", b"b")])
+        matrix = np.stack([_xyz(tags[name + b"XYZ"]) for name in (b"r", b"g", b"b")], axis=1)
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-4:
+            raise ValueError("damaged profile (its primaries span no colours)")
+        return Profile(space, curves, matrix)
+    return Profile(space)
+
+
+def _fixed(data: bytes, at: int, count: int) -> np.ndarray:
+    """Signed numbers with 16 fractional bits."""
+    return np.array(struct.unpack_from(f">{count}i", data, at)) / 65536
+
+
+def _xyz(tag: bytes) -> np.ndarray:
+    if tag[:4] != b"XYZ ":
+        raise ValueError("damaged profile (colorant of unknown type)")
+    return _fixed(tag, 8, 3)
+
+
+def _curve(tag: bytes) -> np.ndarray:
+    """A tone curve sampled at STEPS equally spaced encoded values, clipped to [0, 1]."""
+    x = np.linspace(0, 1, STEPS)
+    if tag[:4] == b"curv":
+        (count,) = struct.unpack_from(">I", tag, 8)
+        if count == 0:
+            return x
+        points = np.array(struct.unpack_from(f">{count}H", tag, 12))
+        y = x ** (points[0] / 256) if count == 1 else np.interp(x, np.linspace(0, 1, count), points / 65535)
+    elif tag[:4] == b"para":
+        y = _parametric(tag, x)
+    else:
+        raise ValueError("damaged profile (tone curve of unknown type)")
+    if not np.isfinite(y).all() or y[-1] - y[0] < 0.1:
+        raise ValueError("damaged profile (tone curve does not rise)")
+    # A curve must have an inverse: dips, which some measured curves have, are filled.
+    return np.maximum.accumulate(np.clip(y, 0, 1))
+
+
+def _parametric(tag: bytes, x: np.ndarray) -> np.ndarray:
+    """The five parametric curves: Y = (aX + b)^g + e from d on, cX + f below; the shorter ones fix some parameters."""
+    (kind,) = struct.unpack_from(">H", tag, 8)
+    if kind > 4:
+        raise ValueError("damaged profile (tone curve of unknown type)")
+    p = _fixed(tag, 12, (1, 3, 4, 5, 7)[kind])
+    g, a, b, c, d, e, f = (*p, *([0.0] * (7 - len(p))))
+    if kind == 0:
+        a, b, d = 1.0, 0.0, 0.0
+    elif kind in (1, 2):
+        # Below -b/a the curve is constant: 0, or the third parameter, which is then also added above.
+        c, d, e, f = 0.0, (-b / a if a else 0.0), c, c
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)

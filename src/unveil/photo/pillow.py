@@ -1,0 +1,138 @@
+"""Decoding through Pillow: everything with 8 bits per sample."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from unveil.photo import exif, jpeg
+from unveil.photo.header import Header
+from unveil.photo.quiet import unlimited
+from unveil.photo.record import Decoded, JpegSettings
+
+# The readers themselves rather than Image.open, which would apply its own limit on pixels and try every other format too.
+READERS: dict[str, Any] = {
+    "JPEG": JpegImagePlugin.JpegImageFile, "PNG": PngImagePlugin.PngImageFile, "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile, "BMP": BmpImagePlugin.BmpImageFile, "AVIF": AvifImagePlugin.AvifImageFile,
+}  # fmt: skip
+# Those that look at Pillow's limit themselves.
+LIMITED = ("WEBP", "TIFF")
+SAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
+    ((1, 1), (1, 1), (1, 1)): 0,
+    ((2, 1), (1, 1), (1, 1)): 1,
+    ((2, 2), (1, 1), (1, 1)): 2,
+}
+
+
+def decode(data: bytes, header: Header) -> Decoded:
+    """Samples as (H, W, C) uint8 and the metadata that Pillow finds. Raises ValueError, or whatever Pillow's decoders raise."""
+    limited = header.width * header.height if header.format in LIMITED else 0
+    with unlimited(limited), _reader(header.format)(io.BytesIO(data)) as image:
+        if image.width * image.height > header.width * header.height:
+            raise ValueError("it is larger than its header says")
+        if header.format not in ("TIFF", "HEIF") and getattr(image, "n_frames", 1) > 1:
+            raise ValueError("it is an animation; take single frames out of it first")
+        image.load()
+        found = plain(image)
+        found.icc = image.info.get("icc_profile") or None
+        found.exif = exif.bare(image.info.get("exif"))
+        found.xmp = image.info.get("xmp") or None
+        found.dpi = image.info.get("dpi")
+        found.lossless = header.lossless
+        if header.format == "HEIF":
+            # HEIF's own rotation is already applied, and its EXIF orientation is there for information only.
+            found.orientation = 1
+        if header.format == "JPEG":
+            found.jpeg = _jpeg_settings(image)
+            found.extra = jpeg.extras(data)
+            if "mp" in image.info:
+                found.notes += (
+                    "the file holds further pictures (a gain map, depth or a second view), which are left out",
+                )
+    if header.grey and found.samples.shape[2] == 3:
+        found.samples, found.mode = found.samples[..., :1], found.mode.replace("RGB", "L")
+    if header.bits > 8:
+        found.notes += (f"its {header.bits}-bit samples were read with 8 bits",)
+    return found
+
+
+def _reader(format: str) -> Any:
+    if format != "HEIF":
+        return READERS[format]
+    try:
+        import pillow_heif  # type: ignore[import-not-found]
+    except ImportError:
+        raise ValueError("HEIC needs a further package: pip install pillow-heif") from None
+    return pillow_heif.HeifImageFile
+
+
+def plain(image: Image.Image | ImageFile.ImageFile) -> Decoded:
+    """Samples, mode and alpha of a loaded image; palettes, bits and transparent colours resolved."""
+    mode = image.mode
+    if mode in ("P", "PA"):
+        return _from_palette(image)
+    if mode == "1":
+        return Decoded(np.asarray(image.convert("L"))[..., None], "1")
+    if mode in ("YCbCr", "RGBX"):
+        return Decoded(np.asarray(image.convert("RGB")), "RGB")
+    if mode in ("L", "RGB", "CMYK"):
+        samples = np.asarray(image)
+        samples = samples[..., None] if samples.ndim == 2 else samples
+        return Decoded(samples, mode, _key(samples, image.info.get("transparency")))
+    if mode in ("LA", "RGBA"):
+        samples = np.asarray(image)
+        return Decoded(np.ascontiguousarray(samples[..., :-1]), mode, np.ascontiguousarray(samples[..., -1]))
+    raise ValueError(f"its kind of samples ({mode}) is not read; convert it to RGB first")
+
+
+def _from_palette(image: Image.Image) -> Decoded:
+    transparent = image.mode == "PA" or "transparency" in image.info
+    samples = np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    colours = samples[..., :3]
+    if (colours == colours[..., :1]).all():
+        colours = colours[..., :1]
+    return Decoded(np.ascontiguousarray(colours), "P", np.ascontiguousarray(samples[..., 3]) if transparent else None)
+
+
+def _key(samples: np.ndarray, colour: Any) -> np.ndarray | None:
+    """Alpha from a single transparent colour (PNG tRNS of grey and RGB)."""
+    if colour is None:
+        return None
+    key = np.atleast_1d(np.asarray(colour))
+    if key.shape != (samples.shape[2],):
+        return None
+    return np.where((samples == key).all(axis=-1), 0, 255).astype(np.uint8)
+
+
+def _jpeg_settings(image: JpegImagePlugin.JpegImageFile) -> JpegSettings | None:
+    tables, layers = image.quantization, image.layer
+    if not layers or any(layer[3] not in tables for layer in layers):
+        return None
+    factors = tuple((layer[1], layer[2]) for layer in layers)
+    return JpegSettings(
+        tuple(tuple(tables[layer[3]]) for layer in layers),
+        SAMPLINGS.get(factors, -1),
+        bool(image.info.get("progressive")),  # type: ignore[call-overload]
+    )
+
+
+def sane_dpi(found: Any) -> tuple[float, float] | None:
+    """A resolution that can be written again, or None."""
+    try:
+        x, y = (float(value) for value in found)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 0.01 <= v <= 1e5 for v in (x, y)) else None

@@ -1,0 +1,103 @@
+"""What a photograph is once it has been read: pixels to work on, and everything needed to write it back as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from unveil.photo.spaces import Space
+
+
+@dataclass(frozen=True)
+class JpegSettings:
+    """How a JPEG was compressed.
+
+    tables: one quantisation table of 64 steps per component, in natural (row by row) order.
+    subsampling: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0, -1 where it has no such name (grey, CMYK, unusual factors).
+    progressive: whether the scans were progressive.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    subsampling: int
+    progressive: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph, upright, with its pixels in sRGB and its own nature beside them.
+
+    pixels: (H, W, 3) float32 in [0, 1], sRGB-encoded; a grey photograph has three equal channels.
+    alpha: (H, W) in the depth of the file, untouched, or None.
+    grey: whether the file has a single colour channel.
+    depth: bits per sample of the file: 8, 16, or 32 for floating point of any width.
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF".
+    mode: how the file stored its colours: "L", "LA", "RGB", "RGBA", "P", "1" or "CMYK".
+    source: the file's name, for messages.
+    icc, exif, xmp: the embedded blocks as found; exif begins at its byte order mark. They are settled (orientation 1) when written.
+    dpi: horizontal and vertical resolution in pixels per inch.
+    jpeg: how it was compressed, for JPEG.
+    lossless: whether the file's compression kept every sample.
+    orientation: the EXIF orientation found, 1 to 8. It is already applied to every array here.
+    alpha_kind: "straight", "premultiplied" (colours stored multiplied by alpha) or "unspecified" (an extra channel of unknown meaning).
+    native: (H, W, C) the file's own colour samples, where `pixels` alone cannot give them back (a profile, CMYK, floats,
+        premultiplied alpha); None otherwise.
+    space: the way between `native` and sRGB; None where the file's samples are sRGB already.
+    extra: further pieces of the file (comments, captions) that are handed on to an output of the same format.
+    notes: what the reader should know, one sentence each.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+    depth: int
+    format: str
+    mode: str
+    source: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    jpeg: JpegSettings | None = None
+    lossless: bool = True
+    orientation: int = 1
+    alpha_kind: str = "straight"
+    native: np.ndarray | None = None
+    space: Space | None = None
+    extra: tuple[tuple[str, bytes], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """Rows, upright."""
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns, upright."""
+        return self.pixels.shape[1]
+
+
+@dataclass
+class Decoded:
+    """What a decoder hands over: samples as stored, before orientation and colour are dealt with.
+
+    samples: (H, W, C), uint8, uint16 or floating point; C is 1 (grey), 3 (RGB) or 4 (CMYK).
+    alpha: (H, W) of the same type, or None. The other fields are those of Photo.
+    """
+
+    samples: np.ndarray
+    mode: str
+    alpha: np.ndarray | None = None
+    alpha_kind: str = "straight"
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    jpeg: JpegSettings | None = None
+    lossless: bool = True
+    orientation: int | None = None
+    extra: tuple[tuple[str, bytes], ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,135 @@
+"""Writing a photograph back the way it came, or in another format, with new pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from unveil.errors import InputError
+from unveil.photo import atomic, exif
+from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, encode
+from unveil.photo.picture import Picture
+from unveil.photo.png import COLOUR_CHUNKS
+from unveil.photo.reading import straight, unit
+from unveil.photo.record import Photo
+from unveil.photo.residual import native_samples
+
+SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+    ".avif": "AVIF", ".bmp": "BMP", ".dib": "BMP", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
+}  # fmt: skip
+NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
+
+
+def write(
+    photo: Photo, pixels: np.ndarray, destination: str | Path | BinaryIO, format: str | None = None, strip: bool = False
+) -> tuple[str, ...]:
+    """Write `photo` with new `pixels`, (H, W, 3) float32 in [0, 1] sRGB, and return notes on what the file could not hold.
+
+    Colour space and profile, depth, grey, alpha, metadata (orientation 1, thumbnail dropped) and JPEG quality come from `photo`;
+    where pixels equal photo.pixels, a lossless format gets the samples it had. Palettes and single bits become full samples; CMYK
+    stays CMYK in JPEG and TIFF, and becomes sRGB elsewhere; alpha is laid on white for JPEG, which has none.
+
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF"; by default what the destination's suffix says, else the photo's own.
+    strip: leave out EXIF (with its GPS position), XMP, captions and comments; the colour profile stays, since it says what colours mean.
+    A path is written whole or not at all.
+
+    Raises InputError: pixels of the wrong shape or not finite, an unknown format, a picture too large for it, a folder that refuses.
+    """
+    new = _checked(photo, pixels)
+    target = format_of(photo, destination, format)
+    picture = _picture(photo, new, target, strip)
+    data = encode(picture, target)
+    if isinstance(destination, (str, Path)):
+        atomic.replace(Path(destination), data)
+    else:
+        destination.write(data)
+    return tuple(picture.notes)
+
+
+def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | None = None) -> str:
+    """The format that `write` would use. Raises InputError for one that nobody here writes."""
+    if format is not None:
+        known = NAMES.get(format.upper().lstrip("."))
+        if known is None:
+            raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(SUFFIXES.values())))}")
+        return known
+    if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
+        return photo.format
+    known = SUFFIXES.get(Path(destination).suffix.lower())
+    if known is None:
+        raise InputError(f"{destination}: no format is known for this suffix; use one of {', '.join(SUFFIXES)}")
+    return known
+
+
+def _checked(photo: Photo, pixels: np.ndarray) -> np.ndarray:
+    new = np.asarray(pixels, np.float32)
+    if new.shape != photo.pixels.shape:
+        raise InputError(
+            f"{photo.source}: new pixels have shape {new.shape}, the photograph {photo.pixels.shape}; give one per pixel"
+        )
+    if not np.isfinite(new).all():
+        raise InputError(
+            f"{photo.source}: {int((~np.isfinite(new)).sum())} new samples are not finite; nothing was written"
+        )
+    return np.clip(new, 0, 1)
+
+
+def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture:
+    samples, alpha, icc, kind = native_samples(photo, new), photo.alpha, photo.icc, photo.alpha_kind
+    notes: list[str] = []
+    if samples.shape[2] == 4 and target not in INK_FORMATS:
+        samples, icc = _quantise(new, 8 if photo.depth == 8 else 16), None
+        notes.append(f"CMYK became sRGB: {target} holds no inks")
+    if photo.grey and target not in GREY_FORMATS:
+        samples, icc = (
+            (_quantise(new, 8), None)
+            if photo.space is not None
+            else (np.repeat(samples, 3, axis=2), _without_grey(icc))
+        )
+    if alpha is not None and kind == "premultiplied" and target != "TIFF":
+        samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
+    depth = max(d for d in DEPTHS.get(target, (8,)) if d <= photo.depth)
+    samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
+    if depth < photo.depth:
+        notes.append(f"{photo.depth}-bit samples became {depth}-bit: {target} holds no more")
+    if alpha is not None and target in NO_ALPHA:
+        # No ink is white, full light is white.
+        share = unit(alpha)[..., None]
+        samples = _quantise(unit(samples) * share + (1 - share) * (0 if samples.shape[2] == 4 else 1), depth)
+        alpha = None
+        notes.append(f"transparency was laid on white: {target} holds none")
+    same = target == photo.format
+    extra = photo.extra if same else ()
+    height, width = new.shape[:2]
+    return Picture(
+        samples=samples,
+        alpha=alpha,
+        alpha_kind=kind if target == "TIFF" else "straight",
+        icc=icc,
+        exif=None if strip else exif.settle(photo.exif, width, height),
+        xmp=None if strip else exif.settle_xmp(photo.xmp),
+        dpi=photo.dpi,
+        jpeg=photo.jpeg if same else None,
+        lossless=photo.lossless,
+        extra=tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS) if strip else extra,
+        notes=notes,
+    )
+
+
+def _without_grey(icc: bytes | None) -> bytes | None:
+    return None if icc and icc[16:20] == b"GRAY" else icc
+
+
+def _quantise(values: np.ndarray, depth: int) -> np.ndarray:
+    dtype = np.dtype(np.uint8 if depth == 8 else np.uint16)
+    return np.rint(np.clip(values, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
+
+
+def _to_depth(samples: np.ndarray, depth: int) -> np.ndarray:
+    """Samples of another depth; untouched where they have it already (32 stands for floats of any width)."""
+    if depth == 32 or (samples.dtype.itemsize * 8 == depth and samples.dtype.kind == "u"):
+        return samples
+    return _quantise(unit(samples), depth)
