@@ -1,0 +1,182 @@
+"""Scoring restored images against their targets: one pair, or folders of thousands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from unveil.errors import InputError
+from unveil.evaluation.metrics.learned import OF_SETS, load_metric
+from unveil.evaluation.metrics.registry import METRICS, check_available, get_metric
+from unveil.evaluation.pairs import Match, Pair, match_folders
+from unveil.evaluation.prepare import prepare
+from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.reading import read_image
+from unveil.evaluation.report import Failure, Report, Row
+from unveil.evaluation.statistics import Comparison, compare
+
+DEFAULT_METRICS = ("psnr", "ssim")
+
+Progress = Callable[[int, int, str], None]
+
+
+def evaluate_pair(
+    prediction: Any,
+    target: Any,
+    *,
+    protocol: Protocol | str = "native",
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    mask: Any = None,
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Metric -> value for one pair of arrays, and notes on what the reader of the numbers should know.
+
+    prediction, target: (H, W[, 3]), see `as_image`. mask: (H, W), nonzero in the shadow, for a protocol with a region.
+    Raises InputError for images that cannot be compared under the protocol, or metrics that do not exist or know no regions.
+    """
+    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    _check_metrics(metrics, protocol)
+    ready = prepare(prediction, target, protocol, mask)
+    values = {name: METRICS[name].compute(ready.prediction, ready.target, ready.mask, protocol) for name in metrics}
+    undefined = tuple(f"{name} is undefined" for name, value in values.items() if isnan(value))
+    return values, ready.notes + undefined
+
+
+def _check_metrics(metrics: Sequence[str], protocol: Protocol) -> None:
+    if not metrics:
+        raise InputError("no metric of single images was asked for")
+    for name in metrics:
+        if protocol.region != "all" and not get_metric(name).regions:
+            raise InputError(
+                f"{name} cannot be taken in a region; leave it out, or use a protocol whose region is 'all'"
+            )
+        check_available(name)
+
+
+def evaluate_folders(
+    prediction: Path | str,
+    target: Path | str,
+    *,
+    protocol: Protocol | str = "native",
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    match: Match = "stem",
+    prediction_suffix: str = "",
+    target_suffix: str = "",
+    masks: Path | str | None = None,
+    mask_suffix: str = "",
+    workers: int = 1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Score every image of a folder against its partner in another.
+
+    Pairs are matched as in `match_folders`. At most 2 `workers` pairs are in memory at a time, and the result does not depend on
+    how many workers there are. `progress(done, total, name)` is called after each pair; what it raises stops the run.
+    "fid" among the metrics is taken on the two folders as wholes, beside the others.
+    A pair that cannot be scored (unreadable, sizes that differ) becomes a row of `Report.failures`, never a number.
+    Raises InputError if nothing pairs, or for a protocol or metric that does not exist.
+    """
+    protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
+    of_sets = {name: load_metric(name) for name in metrics if name in OF_SETS}
+    metrics = tuple(name for name in metrics if name not in OF_SETS)
+    _check_metrics(metrics, protocol)
+    if of_sets and protocol.size is not None:
+        raise InputError(
+            f"{', '.join(of_sets)} is taken on the folders as they are; protocol {protocol.name!r} resizes"
+        )
+    if (protocol.region == "all") != (masks is None):
+        raise InputError(
+            f"region {protocol.region!r} and masks {masks} do not go together: a region needs masks, and only it"
+        )
+    if workers < 1:
+        raise InputError(f"workers {workers} must be at least 1")
+    pairing = match_folders(
+        Path(prediction),
+        Path(target),
+        match=match,
+        prediction_suffix=prediction_suffix,
+        target_suffix=target_suffix,
+        masks=Path(masks) if masks is not None else None,
+        mask_suffix=mask_suffix,
+    )
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    for done, result in enumerate(_in_order(pairing.pairs, protocol, metrics, workers), start=1):
+        (rows if isinstance(result, Row) else failures).append(result)  # type: ignore[arg-type]
+        if progress is not None:
+            progress(done, len(pairing.pairs), result.name)
+    return Report(
+        protocol=protocol,
+        metrics=metrics,
+        rows=tuple(rows),
+        failures=tuple(failures),
+        predictions_left=pairing.predictions_left,
+        targets_left=pairing.targets_left,
+        rule=pairing.rule,
+        prediction=str(prediction),
+        target=str(target),
+        seed=seed,
+        of_sets={name: metric(prediction, target) for name, metric in of_sets.items()},
+    )
+
+
+def _score(pair: Pair, protocol: Protocol, metrics: tuple[str, ...]) -> Row | Failure:
+    try:
+        left, right = read_image(pair.prediction), read_image(pair.target)
+        mask = read_image(pair.mask).pixels if pair.mask is not None else None
+        values, notes = evaluate_pair(left.pixels, right.pixels, protocol=protocol, metrics=metrics, mask=mask)
+    except InputError as error:
+        return Failure(pair.name, str(error))
+    read = [f"prediction: {note}" for note in left.notes] + [f"target: {note}" for note in right.notes]
+    return Row(pair.name, values, (*read, *notes))
+
+
+def _in_order(
+    pairs: Sequence[Pair], protocol: Protocol, metrics: tuple[str, ...], workers: int
+) -> Iterator[Row | Failure]:
+    """Results in the order of the pairs. No more than 2 `workers` pairs are handed out ahead of the one waited for."""
+    if workers == 1:
+        for pair in pairs:
+            yield _score(pair, protocol, metrics)
+        return
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Row | Failure]] = deque()
+    try:
+        for pair in pairs:
+            waiting.append(pool.submit(_score, pair, protocol, metrics))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def compare_reports(first: Report, second: Report) -> Mapping[str, Comparison]:
+    """Paired comparison of two methods on the images that both scored, metric by metric: first minus second.
+
+    Raises InputError if the reports stand under different protocols, or share no image or metric.
+    """
+    differences = first.protocol.differences(second.protocol)
+    if differences:
+        told = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in differences.items())
+        raise InputError(f"numbers under different protocols cannot be compared ({told})")
+    metrics = [name for name in first.metrics if name in second.metrics]
+    left, right = ({row.name: row.values for row in report.rows} for report in (first, second))
+    names = sorted(set(left) & set(right))
+    if not names or not metrics:
+        raise InputError("the two reports share no image or no metric")
+    return {
+        metric: compare(
+            metric,
+            [left[name][metric] for name in names],
+            [right[name][metric] for name in names],
+            higher_is_better=METRICS[metric].better == "higher",
+            seed=first.seed,
+        )
+        for metric in metrics
+    }

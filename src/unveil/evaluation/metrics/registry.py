@@ -1,0 +1,109 @@
+"""Every metric by name: which way is better, what it needs, and how a protocol's settings reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from unveil.errors import InputError
+from unveil.evaluation.arrays import round_to
+from unveil.evaluation.metrics import lab, learned, naturalness, psnr, ssim
+from unveil.evaluation.protocol import Protocol
+
+# (prediction, target, mask or None, protocol) -> value; images float64 in [0, 1], already resized, rounded and cropped.
+Compute = Callable[[np.ndarray, np.ndarray, np.ndarray | None, Protocol], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for an image, or for an image and its target. `regions`: whether it can be taken inside a mask."""
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    unit: str
+    compute: Compute
+    regions: bool = False
+    decimals: int = 3
+
+
+def _psnr(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    return psnr.psnr(prediction, target, space=protocol.space, mask=mask, region=protocol.region_rule)
+
+
+def _psnr_mean_matched(
+    prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol
+) -> float:
+    return psnr.psnr_mean_matched(prediction, target, space=protocol.space)
+
+
+def _ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    return ssim.ssim(prediction, target, space=protocol.ssim_space, window=protocol.ssim_window, mask=mask)
+
+
+def _ms_ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    return ssim.ms_ssim(prediction, target, space=protocol.ssim_space)
+
+
+def _mae_lab(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
+    return lab.mae_lab(left, right, white=protocol.lab_white, mask=mask)
+
+
+def _ciede2000(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
+    return lab.ciede2000(left, right, white=protocol.lab_white, mask=mask)
+
+
+def _naturalness(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+    return naturalness.naturalness(prediction)
+
+
+@cache
+def _loaded(name: str) -> Callable[..., float]:
+    return learned.load_metric(name)
+
+
+def _learned(name: str) -> Compute:
+    def compute(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+        return _loaded(name)(prediction, target) if name in learned.WITH_TARGET else _loaded(name)(prediction)
+
+    return compute
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR", "higher", "dB", _psnr, regions=True, decimals=2),
+        Metric("psnr_mean_matched", "PSNR, mean matched", "higher", "dB", _psnr_mean_matched, decimals=2),
+        Metric("ssim", "SSIM", "higher", "", _ssim, regions=True),
+        Metric("ms_ssim", "MS-SSIM", "higher", "", _ms_ssim),
+        Metric("mae_lab", "MAE in Lab", "lower", "", _mae_lab, regions=True, decimals=2),
+        Metric("ciede2000", "CIEDE2000", "lower", "", _ciede2000, regions=True, decimals=2),
+        Metric("naturalness", "naturalness", "lower", "", _naturalness, decimals=2),
+        Metric("lpips", "LPIPS (AlexNet 0.1)", "lower", "", _learned("lpips")),
+        Metric("dists", "DISTS", "lower", "", _learned("dists")),
+        Metric("niqe", "NIQE", "lower", "", _learned("niqe"), decimals=2),
+        Metric("pi", "PI", "lower", "", _learned("pi"), decimals=2),
+        Metric("musiq", "MUSIQ", "higher", "", _learned("musiq"), decimals=2),
+        Metric("arniqa", "ARNIQA", "higher", "", _learned("arniqa")),
+    )
+}
+
+
+def get_metric(name: str) -> Metric:
+    """The metric of that name. Raises InputError, naming those there are, for another name."""
+    if name not in METRICS:
+        raise InputError(f"unknown metric {name!r}; known: {', '.join(METRICS)} (and fid, for whole folders)")
+    return METRICS[name]
+
+
+def check_available(name: str) -> None:
+    """Raise InputError, with what to install, if a metric is unknown or its package or weights are not here."""
+    get_metric(name)
+    if name in {**learned.WITH_TARGET, **learned.WITHOUT_TARGET}:
+        _loaded(name)

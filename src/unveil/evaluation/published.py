@@ -1,0 +1,131 @@
+"""The rows that the papers print, as data: every number with its paper, table, metric, and what is known of its protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from unveil.errors import InputError
+from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.table import Score
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a printed table. protocol: name of the closest one here, None if none is; unclear: what is not printed of it."""
+
+    dataset: str
+    metric: str
+    protocol: str | None
+    unclear: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table as printed. table: its number, None if unknown; place: section; kind: quality, cost, settings or challenge.
+
+    rows: method -> values in the order of the columns, None where nothing is printed; own: methods of the paper's authors.
+    """
+
+    paper: str
+    title: str
+    table: str | None
+    place: str
+    kind: str
+    columns: tuple[Column, ...]
+    rows: dict[str, tuple[float | None, ...]]
+    own: frozenset[str]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """One printed number and where it stands."""
+
+    method: str
+    value: float
+    column: Column
+    table: PublishedTable
+    own: bool
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the paper says enough for the number to stand in a column beside measured ones."""
+        return self.column.protocol is not None and not self.column.unclear
+
+    @property
+    def citation(self) -> str:
+        """Where it is printed, and what is unclear about it."""
+        number = f"table {self.table.table}" if self.table.table else f"'{self.table.title}'"
+        unclear = f"; unclear: {'; '.join(self.column.unclear)}" if self.column.unclear else ""
+        return f"{papers()[self.table.paper]['title']}, {number}, {self.table.place}{unclear}"
+
+    def protocol(self) -> Protocol | None:
+        """The closest protocol, or None."""
+        return get_protocol(self.column.protocol) if self.column.protocol else None
+
+    def score(self) -> Score:
+        """The number for `Table.put`. Raises InputError unless it is comparable: otherwise use `Table.put_apart`."""
+        protocol = self.protocol()
+        if protocol is None or not self.comparable:
+            raise InputError(f"{self.method} on {self.column.dataset} cannot stand in a column: {self.citation}")
+        return Score(self.column.metric, self.value, protocol, note=self.citation)
+
+    def text(self) -> str:
+        """The number for `Table.put_apart` where it is not comparable."""
+        return f"{self.value:g} ({self.citation})"
+
+
+@cache
+def _content() -> dict:
+    return json.loads((files("unveil.evaluation") / "published.json").read_text(encoding="utf-8"))
+
+
+def papers() -> dict[str, dict[str, str]]:
+    """Key -> title, venue, and what the numbers were read from."""
+    return _content()["papers"]
+
+
+@cache
+def published_tables() -> tuple[PublishedTable, ...]:
+    """Every table, in the papers' order."""
+    return tuple(
+        PublishedTable(
+            paper=table["paper"],
+            title=table["title"],
+            table=table["table"],
+            place=table["place"],
+            kind=table["kind"],
+            columns=tuple(
+                Column(c["dataset"], c["metric"], c["protocol"], tuple(c["unclear"])) for c in table["columns"]
+            ),
+            rows={row["method"]: tuple(row["values"]) for row in table["rows"]},
+            own=frozenset(row["method"] for row in table["rows"] if row.get("own")),
+            remarks=tuple(table["remarks"]),
+        )
+        for table in _content()["tables"]
+    )
+
+
+def published_numbers(
+    *, dataset: str | None = None, metric: str | None = None, method: str | None = None, paper: str | None = None
+) -> Iterator[PublishedNumber]:
+    """Printed numbers whose data set, metric and method (parts of names, any case) and paper (its key) are as asked."""
+    if paper is not None and paper not in papers():
+        raise InputError(f"unknown paper {paper!r}; known: {', '.join(papers())}")
+    for table in published_tables():
+        if paper not in (None, table.paper):
+            continue
+        for row, values in table.rows.items():
+            for column, value in zip(table.columns, values, strict=True):
+                wanted = (
+                    (dataset is None or dataset.lower() in column.dataset.lower())
+                    and (metric is None or metric == column.metric)
+                    and (method is None or method.lower() in row.lower())
+                )
+                if wanted and value is not None:
+                    yield PublishedNumber(row, value, column, table, row in table.own)

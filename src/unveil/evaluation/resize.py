@@ -1,0 +1,146 @@
+"""Resizing rules by the name of the tool whose numbers they reproduce.
+
+Most disagreement between published numbers on the same images begins here, so each rule is named after what it imitates and
+none is a default. All take and give images in [0, 1], float64, (H, W) or (H, W, 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from typing import Literal, get_args
+
+import numpy as np
+
+from unveil.errors import InputError
+
+Rule = Literal["none", "matlab_bicubic", "pil_bicubic", "pil_bilinear", "pil_lanczos", "opencv_bilinear", "tao256"]
+RULES: tuple[str, ...] = get_args(Rule)
+
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4), zero beyond 2."""
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x**2 + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    """Linear interpolation kernel, zero beyond 1."""
+    return np.maximum(1 - np.abs(x), 0.0)
+
+
+def resize_matrix(
+    length: int,
+    new_length: int,
+    scale: float,
+    kernel: Callable[[np.ndarray], np.ndarray],
+    support: float,
+    *,
+    antialias: bool,
+    mirror: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which source samples make each new sample, and by what weights: two arrays (new_length, taps).
+
+    Sample centres are aligned (u = (i + 1/2) / scale - 1/2); with `antialias` the kernel is stretched by 1/scale when shrinking.
+    Outside the image the samples are mirrored with the edge repeated, or held at the edge (`mirror` False).
+    """
+    stretch = min(scale, 1.0) if antialias else 1.0
+    support = support / stretch
+    centre = (np.arange(new_length) + 0.5) / scale - 0.5
+    taps = ceil(2 * support) + 2
+    index = np.floor(centre - support)[:, None].astype(int) + np.arange(taps)
+    weight = kernel((centre[:, None] - index) * stretch)
+    weight /= weight.sum(axis=1, keepdims=True)
+    if mirror:
+        index = index % (2 * length)
+        index = np.where(index >= length, 2 * length - 1 - index, index)
+    return np.clip(index, 0, length - 1), weight
+
+
+def _apply(image: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted sums of slices along `axis`; accumulated tap by tap so that no (new, taps, width) block is ever built."""
+    source = np.moveaxis(image, axis, 0)
+    shape = (-1,) + (1,) * (source.ndim - 1)
+    result = weight[:, 0].reshape(shape) * source[index[:, 0]]
+    for k in range(1, index.shape[1]):
+        if weight[:, k].any():
+            result += weight[:, k].reshape(shape) * source[index[:, k]]
+    return np.moveaxis(result, 0, axis)
+
+
+def imresize(image: np.ndarray, *, scale: float | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
+    """MATLAB's imresize(image, ..., 'bicubic') with its default antialiasing, in float64 and unclipped.
+
+    Give either `scale` (new size is the ceiling of scale times old) or `size` = (height, width).
+    Checked against the Python port in the IR-SDE sources (golden/metrics_imresize); MATLAB itself was not run.
+    """
+    if (scale is None) == (size is None):
+        raise InputError("give either scale or size")
+    if scale is not None:
+        if not scale > 0:
+            raise InputError(f"scale {scale} must be above 0")
+        size = (ceil(image.shape[0] * scale), ceil(image.shape[1] * scale))
+        scales = (scale, scale)
+    else:
+        assert size is not None
+        scales = (size[0] / image.shape[0], size[1] / image.shape[1])
+    for axis in sorted((0, 1), key=lambda a: scales[a]):  # MATLAB shrinks first, to have less to do
+        matrix = resize_matrix(image.shape[axis], size[axis], scales[axis], cubic, 2.0, antialias=True, mirror=True)
+        image = _apply(image, axis, *matrix)
+    return image
+
+
+def opencv_bilinear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """OpenCV's default cv2.resize: bilinear between the four nearest pixels, no antialiasing, edges held."""
+    for axis in (0, 1):
+        matrix = resize_matrix(
+            image.shape[axis], size[axis], size[axis] / image.shape[axis], triangle, 1.0, antialias=False, mirror=False
+        )
+        image = _apply(image, axis, *matrix)
+    return image
+
+
+def pillow(image: np.ndarray, size: tuple[int, int], filter_name: str) -> np.ndarray:
+    """Pillow's resize (always antialiased), channel by channel in 32-bit floating point, clipped to [0, 1]."""
+    from PIL import Image
+
+    method = getattr(Image.Resampling, filter_name.upper())
+    planes = [image] if image.ndim == 2 else [image[:, :, c] for c in range(image.shape[2])]
+    done = [
+        np.asarray(Image.fromarray(p.astype(np.float32)).resize((size[1], size[0]), method), dtype=np.float64)
+        for p in planes
+    ]
+    return np.clip(done[0] if image.ndim == 2 else np.stack(done, axis=2), 0.0, 1.0)
+
+
+def centre_square(image: np.ndarray) -> np.ndarray:
+    """The central square of an image, as wide as its shorter side."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def resize(image: np.ndarray, rule: Rule, size: tuple[int, int] | None) -> np.ndarray:
+    """The image brought to `size` = (height, width) by a named rule, clipped to [0, 1]; `none` returns it as it is.
+
+    An image that already has the size is returned untouched by every rule. `tao256` cuts the central square first and then
+    shrinks with Pillow's bicubic; the photographs published for that protocol come already cut, so its filter rarely acts.
+    Raises InputError for an unknown rule, or a rule without a size.
+    """
+    if rule not in RULES:
+        raise InputError(f"unknown resize rule {rule!r}; known: {', '.join(RULES)}")
+    if rule == "none":
+        return image
+    if size is None:
+        raise InputError(f"resize rule {rule!r} needs a size (height, width)")
+    if image.shape[:2] == tuple(size):
+        return image
+    if rule == "matlab_bicubic":
+        return np.clip(imresize(image, size=size), 0.0, 1.0)
+    if rule == "opencv_bilinear":
+        return opencv_bilinear(image, size)
+    if rule == "tao256":
+        return pillow(centre_square(image), size, "bicubic")
+    return pillow(image, size, rule.removeprefix("pil_"))
