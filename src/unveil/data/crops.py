@@ -1,0 +1,65 @@
+"""Crops as a pure function of (seed, step): no generator state to save, no dependence on the number of workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil.data.decoding import Unreadable
+from unveil.data.photographs import Photograph
+from unveil.errors import InputError
+
+_TRIES = 1000  # draws without a single readable photograph before a set is given up
+
+
+def rng(seed: int, *keys: int) -> np.random.Generator:
+    """A generator that depends on (seed, keys) alone."""
+    return np.random.default_rng(np.random.SeedSequence([seed % 2**63, *keys]))
+
+
+def to_tensor(crop: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))).float() / 255
+
+
+def cut(pixels: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
+    """(size, size, 3) from (top, left); a photograph smaller than the crop is mirrored at its edge."""
+    out = pixels[top : top + size, left : left + size]
+    short = (size - out.shape[0], size - out.shape[1])
+    if max(short) > 0:
+        out = np.pad(out, ((0, max(0, short[0])), (0, max(0, short[1])), (0, 0)), mode="symmetric")
+    return out
+
+
+def _readable(photographs: list[Photograph], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels of a random photograph. One that cannot be decoded is replaced by another draw; too many raise InputError.
+
+    Which files are unreadable does not depend on when they are met, so neither does what is drawn instead.
+    """
+    for _ in range(_TRIES):
+        photo = photographs[int(generator.integers(len(photographs)))]
+        try:
+            return photo.clean.pixels(), None if photo.degraded is None else photo.degraded.pixels()
+        except Unreadable:
+            photo.clean.store.check()
+    raise InputError(f"none of {_TRIES} photographs drawn can be read; the last was {photo.clean.path}")
+
+
+def crops(
+    photographs: list[Photograph], count: int, size: int, generator: np.random.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """(clean, degraded): (count, 3, size, size) in [0, 1], randomly placed, flipped and turned; degraded None without pairs."""
+    clean: list[Tensor] = []
+    degraded: list[Tensor] = []
+    for _ in range(count):
+        both = _readable(photographs, generator)
+        height, width = both[0].shape[:2]
+        top = int(generator.integers(max(1, height - size + 1)))
+        left = int(generator.integers(max(1, width - size + 1)))
+        flip, turns = bool(generator.integers(2)), int(generator.choice(4, p=[0.7, 0.1, 0.1, 0.1]))
+        for pixels, out in zip(both, (clean, degraded), strict=True):
+            if pixels is not None:
+                piece = np.rot90(cut(pixels, top, left, size), turns)
+                out.append(to_tensor(piece[:, ::-1] if flip else piece))
+    return torch.stack(clean), torch.stack(degraded) if degraded else None

@@ -1,0 +1,109 @@
+"""Decoded photographs in bounded memory, and the list of files that could not be decoded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from unveil.data.bicubic import bicubic
+from unveil.data.decoding import Unreadable, decode, halved
+from unveil.errors import InputError
+
+TOLERATED = 0.01
+"""Share of unreadable files above which something is wrong with the folder rather than with a file."""
+
+
+class Store:
+    """A cache of decoded pictures, the least recently used dropped first, shared by all loader threads.
+
+    limit: bytes of pixels kept (a picture in use is returned whether it fits or not). counted: how many files there are
+    in all, for the share of unreadable ones. unreadable: path -> what was wrong.
+    """
+
+    def __init__(self, limit: int = 2 << 30) -> None:
+        self.limit = limit
+        self.used = 0
+        self.counted = 0
+        self.unreadable: dict[Path, str] = {}
+        self._kept: OrderedDict[Picture, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def pixels(self, picture: Picture) -> np.ndarray:
+        """(H, W, 3) uint8 of `picture.size`. Raises Unreadable, after which the file is on the list."""
+        with self._lock:
+            if picture in self._kept:
+                self._kept.move_to_end(picture)
+                return self._kept[picture]
+            if picture.path in self.unreadable:
+                raise Unreadable(self.unreadable[picture.path])
+        try:
+            out = self._make(picture)
+        except Unreadable as error:
+            self.refuse(picture.path, str(error))
+            raise
+        self._keep(picture, out)
+        return out
+
+    def _make(self, picture: Picture) -> np.ndarray:
+        out = decode(picture.path)
+        if picture.half:
+            out = halved(out)
+        elif picture.enlarge:
+            out = bicubic(out, picture.size)
+        if out.shape[:2] != picture.size:
+            raise Unreadable(f"{picture.path}: its pixels are {out.shape[:2]}, its header says {picture.size}")
+        return out
+
+    def _keep(self, picture: Picture, pixels: np.ndarray) -> None:
+        if pixels.nbytes > self.limit:
+            return
+        with self._lock:
+            if picture in self._kept:
+                return
+            self._kept[picture] = pixels
+            self.used += pixels.nbytes
+            while self.used > self.limit:
+                self.used -= self._kept.popitem(last=False)[1].nbytes
+
+    def refuse(self, path: Path, reason: str) -> None:
+        """Put a file on the list of unreadable ones."""
+        with self._lock:
+            self.unreadable[path] = reason
+
+    def check(self) -> None:
+        """Raise InputError when more than TOLERATED of the counted files turned out to be unreadable, naming the first 20."""
+        bad = sorted(self.unreadable)
+        if len(bad) > TOLERATED * self.counted:
+            named = "; ".join(self.unreadable[p] for p in bad[:20])
+            more = f"; and {len(bad) - 20} more" if len(bad) > 20 else ""
+            raise InputError(
+                f"{len(bad)} of {self.counted} image files cannot be read, more than {TOLERATED:.0%}: {named}{more}. "
+                "Replace or remove them"
+            )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as training sees it, decoded when its pixels are asked for.
+
+    size: (height, width). half: reduced twice from the file. enlarge: brought to `size` by bicubic.
+    """
+
+    store: Store = field(compare=False, repr=False)
+    path: Path
+    size: tuple[int, int]
+    half: bool = False
+    enlarge: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3)."""
+        return (*self.size, 3)
+
+    def pixels(self) -> np.ndarray:
+        """(height, width, 3) uint8. Raises Unreadable."""
+        return self.store.pixels(self)

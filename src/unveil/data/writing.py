@@ -1,0 +1,67 @@
+"""Making many image files: in parallel, each whole or absent, and only those that are still missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from unveil.errors import UnveilError
+
+Job = TypeVar("Job")
+
+
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 losslessly, aside and renamed. The folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class Outcome:
+    """made, there: files newly made and found already there. failed: what went wrong, one sentence each."""
+
+    made: int = 0
+    there: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def work(
+    jobs: Iterable[Job],
+    make: Callable[[Job], bool],
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """make(job) for every job in `workers` threads; it returns whether it had to make anything.
+
+    An UnveilError of one job is noted and the others go on; any other exception (a full disk, Ctrl-C) stops the work.
+    progress: called with the number of jobs done.
+    """
+    outcome = Outcome()
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        futures = [pool.submit(make, job) for job in jobs]
+        for done, future in enumerate(as_completed(futures), 1):
+            try:
+                fresh = future.result()
+                outcome.made += fresh
+                outcome.there += not fresh
+            except UnveilError as error:
+                outcome.failed.append(str(error))
+            if progress is not None:
+                progress(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    outcome.failed.sort()
+    return outcome

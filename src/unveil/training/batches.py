@@ -1,0 +1,141 @@
+"""Training batches: clean photographs through the simulators, real pairs, native or reduced views; all a function of (seed, step)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unveil import degradation
+from unveil.data.crops import crops, rng
+from unveil.data.matching import listed
+from unveil.data.pairs import in_folders, of_benchmark, photographs
+from unveil.data.photographs import Photograph, hold_out, load_clean
+from unveil.data.store import Store
+from unveil.diffusion.resolution import resize
+from unveil.errors import InputError
+from unveil.training.config import Data, Pairs, Stage
+
+_REDUCTION = 2  # a reduced view halves a crop of twice the size; large photographs are also held at half size
+_SMALL = 128  # reduced views of crops up to this size are as large as this, of larger ones half the crop
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view."""
+
+    x0: Tensor
+    y: Tensor
+    low: bool
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device, without waiting for the copy."""
+        return replace(self, x0=self.x0.to(device, non_blocking=True), y=self.y.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything a configuration names, matched and checked but not decoded. pairs: (weight, photographs) per entry."""
+
+    photos: list[Photograph]
+    pairs: list[tuple[float, list[Photograph]]]
+    store: Store
+
+
+def _load(pair: Pairs, root: Path, store: Store) -> tuple[list[Photograph], list[str]]:
+    if pair.folder:
+        return of_benchmark(root / pair.folder, pair.layout, pair.split, store)
+    clean_name = f"*{pair.suffix}" if pair.suffix else pair.clean_name
+    found = in_folders(
+        root / pair.degraded,
+        root / pair.clean,
+        degraded_name=pair.degraded_name,
+        clean_name=clean_name,
+        rule=pair.match,
+    )
+    return photographs(found, store, scene=pair.scene)
+
+
+def scan(data: Data) -> Material:
+    """Find all material. Raises InputError listing every file of every set that does not fit, all at once."""
+    root, store = Path(data.root), Store(data.cache << 20)
+    photos = load_clean([root / f for f in data.photos], store)
+    pairs: list[tuple[float, list[Photograph]]] = []
+    wrong: list[str] = []
+    for entry in data.pairs:
+        found, misfits = _load(entry, root, store)
+        pairs.append((entry.weight, found))
+        if entry.unpaired == "error":
+            wrong += misfits
+    if wrong:
+        raise InputError(
+            f"{listed(wrong)}. Remove or rename them, state the rule with degraded_name and clean_name, "
+            "or leave them out with unpaired: skip"
+        )
+    store.check()
+    return Material(photos, pairs, store)
+
+
+class Source:
+    """The mixture of all training material of a configuration, or (held_out) of what was kept back for validation."""
+
+    def __init__(self, data: Data, *, held_out: bool = False, material: Material | None = None) -> None:
+        material = material or scan(data)
+        side = 1 if held_out else 0
+        self.data, self.store = data, material.store
+        self.photos = hold_out(material.photos, data.held_out)[side]
+        self.pairs: list[tuple[float, list[Photograph]]] = []
+        for weight, found in material.pairs:
+            split = hold_out(found, data.held_out)[side]
+            self.pairs.append((weight, split))
+            if data.photos:
+                # The clean side of a pair is one more clean photograph, on the same side of the split.
+                self.photos = self.photos + [Photograph(p.name, p.clean, scene=p.scene) for p in split]
+        empty = [n for n, (weight, found) in enumerate(self.pairs) if weight > 0 and not found]
+        if not held_out and (empty or (data.photos and not self.photos)):
+            what = f"data.pairs.{empty[0]} has" if empty else "data.photos have"
+            raise InputError(
+                f"{what} nothing left to train on after holding out {data.held_out:g} for validation; "
+                "add photographs or set data.held_out 0"
+            )
+
+    def draw(self, seed: int, step: int, count: int, size: int, low: bool, part: int = 0) -> Batch:
+        """A batch of `count` crops of `size` pixels. The same (seed, step, count, size, low, part) gives the same bits."""
+        generator = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
+        torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        cut = size * (_REDUCTION if low else 1)
+        weights = [w for w, _ in self.pairs]
+        spare = 1.0 - sum(weights) if self.photos else 0.0
+        share = torch.tensor([*weights, max(spare, 0.0)], dtype=torch.float64)
+        counts = generator.multinomial(count, (share / share.sum()).numpy())
+        clean: list[Tensor] = []
+        degraded: list[Tensor] = []
+        for n, (_, found) in zip(counts, self.pairs, strict=False):
+            if n:
+                x, y = crops(found, int(n), cut, generator)
+                clean.append(x)
+                degraded.append(y if y is not None else x)
+        if counts[-1] and self.photos:
+            x, _ = crops(self.photos, int(counts[-1]), cut, generator)
+            y, _, _ = degradation.mixture(
+                x, torch_generator, weights=self.data.kinds or None, second=self.data.second, clean=self.data.clean
+            )
+            clean.append(x)
+            degraded.append(y)
+        x0, y = torch.cat(clean), torch.cat(degraded)
+        if low:
+            x0, y = resize(x0, (size, size)), resize(y, (size, size))
+        return Batch(x0 * 2 - 1, y * 2 - 1, low)
+
+    def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Batch:
+        """One part of the batch of a step: every so often a reduced view, with as many pixels in all.
+
+        All parts of a step are of one kind and size, so that processes that share them have equal work.
+        """
+        count = stage.batch // stage.accumulate
+        if not rng(seed, step, 1).random() < stage.low:
+            return self.draw(seed, step, count, stage.crop, False, part)
+        size = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
+        return self.draw(seed, step, max(1, count * stage.crop**2 // size**2), size, True, part)

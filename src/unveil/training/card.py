@@ -1,0 +1,72 @@
+"""The model card of a run: what it is, what it saw, how it was made, what was measured, and what is left to fill in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unveil.training.batches import Source
+from unveil.training.config import Config
+from unveil.training.export import machine, one_shot
+from unveil.training.state import Counters
+from unveil.training.validation import Scores
+
+
+def _data(config: Config, source: Source) -> list[str]:
+    lines = [f"- photographs with simulated damage: {folder}" for folder in config.data.photos]
+    if config.data.photos:
+        kinds = config.data.kinds or {"all kinds": 1.0}
+        lines.append(f"- damage: {', '.join(f'{k} {v:g}' for k, v in kinds.items())}")
+    for entry, (_, found) in zip(config.data.pairs, source.pairs, strict=True):
+        name = entry.folder or f"{entry.degraded} and {entry.clean}"
+        lines.append(f"- {len(found)} pairs: {name}, weight {entry.weight:g}")
+    lines.append(f"- held out for validation, by scene: {config.data.held_out:.0%}")
+    if source.store.unreadable:
+        lines.append(f"- unreadable and left out: {len(source.store.unreadable)} files")
+    return lines
+
+
+def _stages(config: Config) -> list[str]:
+    head = ["| stage | steps | batch | crop | peak rate | reduced views |", "| --- | --- | --- | --- | --- | --- |"]
+    return head + [
+        f"| {s.kind} | {s.steps} | {s.batch} | {s.crop} px | {s.lr:g} | {s.low:.0%} |" for s in config.stages
+    ]
+
+
+def card(config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None) -> str:
+    """The card as Markdown."""
+    what = "a regression network, evaluated once" if one_shot(config) else "a posterior sampler of the residual path"
+    lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
+    lines += [
+        "    import unveil",
+        '    unveil.load("PATH_OF_THIS_FOLDER").restore("photo.jpg", seed=0).save("clean.png")',
+        "",
+    ]
+    lines += ["## Data", "", *_data(config, source), ""]
+    lines += ["## Recipe", "", *_stages(config), ""]
+    start = f", started from {config.init}" if config.init else ""
+    lines += [
+        f"Seed {config.seed}, {config.precision}, averaged weights (decay {config.ema:g}){start}; "
+        f"{counters.done} steps, {counters.skipped} of them skipped as non-finite. {machine()}. All settings are in config.yaml.",
+        "",
+        "## Numbers",
+        "",
+    ]
+    if scores is None:
+        lines += ["None measured: no photographs were held out.", ""]
+    else:
+        lines += [
+            f"PSNR {scores.line()}.",
+            "",
+            f"Protocol: {scores.protocol}. These crops chose nothing but are of the same sources as the training data; "
+            "a published comparison needs a test set (`unveil evaluate`).",
+            "",
+        ]
+    lines += ["## Licence", "", "To fill in. The terms of the training data may bind the weights.", ""]
+    return "\n".join([*lines, f"sha256 of model.safetensors: `{digest}`", ""])
+
+
+def write_card(
+    path: Path, config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None
+) -> None:
+    """Write `card` to a file."""
+    path.write_text(card(config, source, counters, digest, scores))

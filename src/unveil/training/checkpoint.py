@@ -1,0 +1,90 @@
+"""Checkpoints: one safetensors file each, its checksum inside, written aside and renamed, the newest two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unveil.errors import InputError
+
+KEEP = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the step it was written after, named tensors, and text."""
+
+    path: Path
+    step: int
+    tensors: dict[str, Tensor]
+    meta: dict[str, str]
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of all tensors, in the order of their names."""
+    out = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        out.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        out.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return out.hexdigest()
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, str]) -> Path:
+    """Write `folder`/step_NNNNNNN.safetensors and keep the newest two. A kill at any moment leaves only whole files.
+
+    Raises InputError when it cannot be written (a full disk, say); the files before it are untouched.
+    """
+    target = folder / f"step_{step:07d}.safetensors"
+    temporary = target.with_suffix(".tmp")
+    kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(kept, temporary, metadata={**meta, "step": str(step), "sha256": digest(kept)})
+        _to_disk(temporary)
+        os.replace(temporary, target)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"{target}: the checkpoint could not be written ({error}); the last good one is untouched. "
+            "Make room and resume the run"
+        ) from error
+    for old in sorted(folder.glob("step_*.safetensors"))[:-KEEP]:
+        old.unlink(missing_ok=True)
+    return target
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the file's bytes are stored, so that the rename cannot come before them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> Checkpoint | None:
+    """The checkpoint in a file, or None where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = dict(file.metadata() or {})
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+            step = int(meta["step"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    if "sha256" in meta and meta["sha256"] != digest(tensors):
+        return None
+    return Checkpoint(path, step, tensors, meta)
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest intact checkpoint of a folder, or None. A damaged newest one falls back to the one before."""
+    for path in sorted(folder.glob("step_*.safetensors"), reverse=True):
+        found = read(path)
+        if found is not None:
+            return found
+    return None

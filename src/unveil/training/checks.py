@@ -1,0 +1,96 @@
+"""Whether the values of a configuration make sense together, before anything is loaded."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection
+
+from unveil.data.matching import RULES
+from unveil.degradation.registry import KINDS
+from unveil.diffusion.correction import TARGETS
+from unveil.errors import InputError
+from unveil.training.settings import Config, Data, Stage
+
+STAGE_KINDS = ("predictor", "correction", "regression", "adapter")
+PRECISIONS = ("fp32", "bf16")
+
+
+def _one_of(where: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(value, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        raise InputError(f"{where}: {value!r} is not known; {hint}")
+
+
+def _within(where: str, value: float, low: float, high: float = math.inf) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise InputError(f"{where} must be {bounds}, got {value:g}")
+
+
+def check(config: Config) -> None:
+    """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
+    _one_of("precision", config.precision, PRECISIONS)
+    _within("ema", config.ema, 0, 1)
+    _within("save_every", config.save_every, 1)
+    _within("workers", config.workers, 1, 256)
+    _within("validation.every", config.validation.every, 0)
+    _within("validation.count", config.validation.count, 1)
+    _within("validation.size", config.validation.size, 16)
+    net = config.network
+    for name, value in (("base", net.base), ("blocks", net.blocks), ("head", net.head)):
+        _within(f"network.{name}", value, 1)
+    if len(net.mults) < 3:
+        raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
+    multiple = 2 ** len(net.mults)
+    for number, stage in enumerate(config.stages):
+        _stage(f"stages.{number}", stage, multiple)
+    if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
+        raise InputError(
+            f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
+        )
+    _data(config.data)
+
+
+def _stage(where: str, stage: Stage, multiple: int) -> None:
+    _one_of(f"{where}.kind", stage.kind, STAGE_KINDS)
+    _one_of(f"{where}.target", stage.target, TARGETS)
+    for name in ("steps", "batch", "crop", "accumulate"):
+        _within(f"{where}.{name}", getattr(stage, name), 1)
+    _within(f"{where}.warmup", stage.warmup, 0)
+    _within(f"{where}.lr", stage.lr, 0)
+    _within(f"{where}.low", stage.low, 0, 1)
+    _within(f"{where}.switch", stage.switch, 0, 1)
+    if stage.crop % multiple:
+        raise InputError(f"{where}.crop must be a multiple of {multiple} for this network, got {stage.crop}")
+    if stage.batch % stage.accumulate:
+        raise InputError(f"{where}.batch ({stage.batch}) must be a multiple of {where}.accumulate ({stage.accumulate})")
+
+
+def _data(data: Data) -> None:
+    for kind, weight in data.kinds.items():
+        _one_of("data.kinds", kind, KINDS)
+        _within(f"data.kinds.{kind}", weight, 0)
+    for name in ("second", "clean"):
+        _within(f"data.{name}", getattr(data, name), 0, 1)
+    _within("data.held_out", data.held_out, 0, 0.5)
+    _within("data.cache", data.cache, 0)
+    if not data.photos and not data.pairs:
+        raise InputError("data names neither photos nor pairs: there is nothing to train on")
+    for number, pair in enumerate(data.pairs):
+        where = f"data.pairs.{number}"
+        _within(f"{where}.weight", pair.weight, 0)
+        _one_of(f"{where}.match", pair.match, RULES)
+        _one_of(f"{where}.unpaired", pair.unpaired, ("error", "skip"))
+        if bool(pair.folder) == bool(pair.degraded and pair.clean):
+            raise InputError(f"{where} needs either degraded and clean, two folders, or folder, that of a benchmark")
+        if pair.suffix and pair.clean_name != "*":
+            raise InputError(f"{where}: suffix is short for clean_name '*{pair.suffix}'; give one of the two")
+    share = sum(pair.weight for pair in data.pairs)
+    if data.photos and share >= 1:
+        raise InputError(
+            f"the weights of data.pairs sum to {share:g}, which leaves nothing for data.photos; the rest of 1 is theirs"
+        )
+    if data.pairs and not data.photos and share == 0:
+        raise InputError("the weights of data.pairs are all zero")

@@ -1,0 +1,22 @@
+"""The configuration of a run: its types, and reading, checking and writing it."""
+
+from __future__ import annotations
+
+from unveil.training.parsing import dump, find, load, parse, presets, same_run
+from unveil.training.settings import Config, Data, Network, Pairs, Stage, Validation, total_steps
+
+__all__ = [
+    "Config",
+    "Data",
+    "Network",
+    "Pairs",
+    "Stage",
+    "Validation",
+    "dump",
+    "find",
+    "load",
+    "parse",
+    "presets",
+    "same_run",
+    "total_steps",
+]

@@ -1,0 +1,124 @@
+"""From trained networks to a model file that `unveil.load` takes: weights with everything needed to run them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unveil.diffusion import linear_pro, residual
+from unveil.errors import InputError
+from unveil.models.model import Model
+from unveil.models.spec import Defaults, Spec
+from unveil.models.weights_file import write
+from unveil.networks.compact import CorrectionHead
+from unveil.training.config import Config, total_steps
+from unveil.training.objectives import Learner
+from unveil.training.validation import Scores
+
+
+def machine() -> str:
+    """The class of machine a run was made on, without names: "x86_64, 2 cores, CPU, torch 2.13.0"."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {device}, torch {torch.__version__.split('+')[0]}"
+
+
+def one_shot(config: Config) -> bool:
+    """Whether the predictor was last trained as a plain regression, a network that is evaluated once."""
+    return [s.kind for s in config.stages if s.kind in ("predictor", "regression")][-1:] == ["regression"]
+
+
+def corrected(config: Config) -> bool:
+    """Whether some stage of the run trains the correction head; an untrained head is not worth its evaluations."""
+    return any(stage.kind in ("correction", "adapter") for stage in config.stages)
+
+
+def adapted(config: Config) -> bool:
+    """Whether the head is an adapter: the predictor never saw this damage, so the head's full correction is the default."""
+    return any(stage.kind == "adapter" for stage in config.stages)
+
+
+def reach(network: Any, head: bool) -> int:
+    """Pixels to each side of an output pixel that its value may depend on, for a compact network of this size.
+
+    network: has `mults`, `blocks`. A block looks 2 of its level's pixels far, stem and output one; changes of scale
+    add less than one pixel of the coarser level. With the head, its own three levels are added.
+    """
+    last = len(network.mults) - 1
+    far = 2 * 2  # stem and output, at half resolution
+    for level in range(last + 1):
+        passes = 2 if level < last else 1
+        far += 2 ** (level + 1) * (2 * network.blocks * passes)
+    far += 2 ** (last + 1)
+    if head:
+        depth = min(3, last + 1) - 1
+        far += 2 * 2 + sum(2 ** (level + 1) * 2 * (2 if level < depth else 1) for level in range(depth + 1))
+        far += 2 ** (depth + 1)
+    return far
+
+
+def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool) -> Spec:
+    """The specification of the model that a run of this configuration yields."""
+    network = dataclasses.asdict(config.network)
+    network["kind"] = "compact"
+    network["head"] = config.network.head if head else 0
+    recipe = dataclasses.asdict(config)
+    recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
+    process = residual(linear_pro(config.steps))
+    defaults = Defaults(steps=process.steps)
+    if one_shot(config):
+        defaults = dataclasses.replace(defaults, resolution="off")
+    if head and adapted(config):
+        defaults = dataclasses.replace(defaults, fidelity=1.0)
+    return Spec(
+        name=config.name,
+        network=network,
+        schedule=f"linear_pro({config.steps})",
+        sampler="one_shot" if one_shot(config) else "diffusion",
+        multiple_of=multiple_of,
+        receptive_field=reach(config.network, head),
+        defaults=defaults,
+        recipe={"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()},
+    )
+
+
+def as_model(learner: Learner, config: Config, steps_done: int) -> Model:
+    """The learner's networks as they are now, as a model: what `export` writes, without the file."""
+    head = _head(learner, config)
+    return Model(
+        spec(config, learner.predictor.multiple_of, steps_done, head=head is not None), learner.predictor, head
+    )
+
+
+def _head(learner: Learner, config: Config) -> CorrectionHead | None:
+    return None if one_shot(config) or not corrected(config) else learner.head
+
+
+def export(
+    learner: Learner, config: Config, path: Path, *, steps_done: int | None = None, scores: Scores | None = None
+) -> str:
+    """Write the learner's networks (averaged weights in place, as `train` returns them) to `path`; returns the sha256.
+
+    steps_done: optimiser steps taken in all; the configuration's own number by default. scores: kept in the specification
+    with their protocol. A regression run is written as a one-shot model, and a head that no stage trained is left out.
+    Raises InputError when the file cannot be written.
+    """
+    head = _head(learner, config)
+    done = total_steps(config) if steps_done is None else steps_done
+    described = spec(config, learner.predictor.multiple_of, done, head=head is not None)
+    if scores is not None:
+        described.recipe["validation"] = dataclasses.asdict(scores)
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = write(path, described, learner.predictor, head)
+        path.chmod(0o644)  # safetensors writes files that only their owner can read
+        return digest
+    except OSError as error:
+        raise InputError(
+            f"{path}: the model could not be written ({error}); free some space or choose another folder"
+        ) from error

@@ -1,0 +1,63 @@
+"""Networks ready to be trained: fresh or from trained weights, on their device, with the grids they are trained for."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from unveil.diffusion import cubic, linear_pro, residual
+from unveil.errors import InputError
+from unveil.models import shelf
+from unveil.models.model import Model
+from unveil.networks.compact import Block, CompactUNet, CorrectionHead
+from unveil.training.config import Config, Network
+from unveil.training.objectives import Learner
+
+
+def started_from(config: Config) -> tuple[Config, Model | None]:
+    """The configuration with the network of its `init` model filled in, and that model; unchanged without one.
+
+    Raises ModelError for a model that cannot be found or read, InputError for one trained on another schedule.
+    """
+    if not config.init:
+        return config, None
+    model = shelf.load(config.init)
+    if model.spec.schedule != f"linear_pro({config.steps})":
+        raise InputError(
+            f"{config.init} was trained on {model.spec.schedule}, this run says steps: {config.steps}; make them equal"
+        )
+    sizes = model.spec.network
+    head = sizes.get("head") or config.network.head
+    network = Network(int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]), int(head))
+    return dataclasses.replace(config, network=network), model
+
+
+def build(config: Config, device: torch.device | None = None, model: Model | None = None) -> Learner:
+    """Networks and grids. Fresh weights are a function of the seed; model: trained weights to start from, where it has them."""
+    device = device or torch.device("cpu")
+    torch.manual_seed(config.seed)
+    net = config.network
+    predictor = CompactUNet(net.base, tuple(net.mults), net.blocks)
+    head = CorrectionHead(predictor.widths, net.head)
+    if model is not None:
+        predictor.load_state_dict(model.predictor.state_dict())
+        if model.head is not None:
+            head.load_state_dict(model.head.state_dict())
+    for module in (predictor, head):
+        module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.checkpointing:
+            _recompute(module)
+    grids = [residual(linear_pro(config.steps)), residual(cubic(5)), residual(cubic(10))]
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    return Learner(predictor, head, grids, autocast)
+
+
+def _recompute(module: nn.Module) -> None:
+    """Keep only the inputs of residual blocks for the backward pass and compute the rest again there."""
+    for block in module.modules():
+        if isinstance(block, Block):
+            block.forward = partial(recompute, block.forward, use_reentrant=False)  # type: ignore[method-assign]

@@ -1,0 +1,112 @@
+"""What a run says while it goes: lines for a person, JSON lines and TensorBoard for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+EVERY = 50
+"""Steps between two lines."""
+FILES = ("log", "validation")
+
+
+def duration(seconds: float) -> str:
+    """ "1 h 05 min", "12 min", "40 s"."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{round(whole / 60)} min" if whole >= 120 else f"{whole} s"
+
+
+def trim(log: Path, done: int) -> None:
+    """Drop the lines of a log that tell of steps after `done`: a resumed run tells them again. Written aside and renamed."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= done:
+                kept.append(line)
+        except (ValueError, KeyError):  # the line that a kill cut short
+            continue
+    temporary = log.with_suffix(".tmp")
+    temporary.write_text("".join(f"{line}\n" for line in kept))
+    os.replace(temporary, log)
+
+
+class Reporter:
+    """Writes `folder`/log.jsonl and validation.jsonl, hands lines to `say`, and feeds TensorBoard where it is installed.
+
+    quiet: neither writes nor speaks (the processes of a distributed run that are not the first).
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None], *, done: int = 0, quiet: bool = False) -> None:
+        self.quiet, self._say = quiet, say
+        self._board: Any = None
+        if quiet:
+            return
+        self._files: dict[str, TextIO] = {}
+        for name in FILES:
+            trim(folder / f"{name}.jsonl", done)
+            self._files[name] = (folder / f"{name}.jsonl").open("a")
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+        except ImportError:
+            pass
+
+    def say(self, line: str) -> None:
+        """A line for the person."""
+        if not self.quiet:
+            self._say(line)
+
+    def record(self, step: int, values: dict[str, Any], file: str = "log") -> None:
+        """Values after `step` for programs, in one of FILES. Numbers also go to TensorBoard, below its name."""
+        if self.quiet:
+            return
+        self._files[file].write(json.dumps({"step": step, **values}) + "\n")
+        self._files[file].flush()
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, (int, float)):
+                    self._board.add_scalar(f"{file}/{name}", value, step)
+
+    def close(self) -> None:
+        """Close the files."""
+        if not self.quiet:
+            for file in self._files.values():
+                file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+class Pace:
+    """Speed since the start of this process (or stage), without the time spent on validation."""
+
+    def __init__(self) -> None:
+        self.steps = self.images = 0
+        self._started = time.perf_counter()
+        self._away = 0.0
+
+    def step(self, images: int) -> None:
+        """Count a step of so many images."""
+        self.steps += 1
+        self.images += images
+
+    def away(self, seconds: float) -> None:
+        """Leave out so many seconds."""
+        self._away += seconds
+
+    @property
+    def seconds(self) -> float:
+        """Spent on steps."""
+        return max(1e-9, time.perf_counter() - self._started - self._away)
+
+    def left(self, steps: int) -> str:
+        """How long `steps` more take, in words."""
+        return duration(steps * self.seconds / max(1, self.steps))

@@ -1,0 +1,126 @@
+"""What a training run is, as one typed value. Read, checked and written by `parsing`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Real pairs: two folders, or one published benchmark.
+
+    degraded, clean: folders whose files match by name. match: "stem" (names equal but for the suffix, `*` in degraded_name
+    and clean_name standing for the common part) or "order" (by position, only on request). suffix: short for clean_name
+    "*SUFFIX". folder, layout: instead of the two, the folder of a benchmark and its name, or "auto" to recognise it; split:
+    the authors' split. scene: regular expression whose match in a name is kept on one side of the validation split. unpaired:
+    "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch.
+    """
+
+    degraded: str = ""
+    clean: str = ""
+    suffix: str = ""
+    weight: float = 0.2
+    degraded_name: str = "*"
+    clean_name: str = "*"
+    match: str = "stem"
+    folder: str = ""
+    layout: str = "auto"
+    split: str = "train"
+    scene: str = ""
+    unpaired: str = "error"
+
+
+@dataclass(frozen=True)
+class Data:
+    """photos: folders of clean photographs for the simulators. kinds: simulator weights. pairs: real pairs.
+
+    Paths are relative to `root`, which --data.root replaces. second: probability of another kind of damage beside the first.
+    clean: share of simulated samples left undamaged. held_out: share of the photographs kept for validation, by scene. cache:
+    MiB of decoded photographs kept in memory.
+    """
+
+    root: str = "."
+    photos: list[str] = field(default_factory=list)
+    pairs: list[Pairs] = field(default_factory=list)
+    kinds: dict[str, float] = field(default_factory=dict)
+    second: float = 0.35
+    clean: float = 0.08
+    held_out: float = 0.06
+    cache: int = 2048
+
+
+@dataclass(frozen=True)
+class Network:
+    """Size of the compact predictor and of its correction head."""
+
+    base: int = 48
+    mults: list[int] = field(default_factory=lambda: [1, 2, 4, 4])
+    blocks: int = 2
+    head: int = 32
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    kind: "predictor" (forward states), "correction" (the head alone, on the sampler's own states), "regression" (one-shot
+    baseline) or "adapter" (the head alone, as "correction", meant for pairs the predictor never saw).
+    low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
+    target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over all processes.
+    accumulate: number of parts a batch is drawn and computed in; processes share the parts, so their number must divide it.
+    """
+
+    kind: str = "predictor"
+    steps: int = 1000
+    lr: float = 5e-4
+    batch: int = 32
+    crop: int = 64
+    low: float = 0.0
+    switch: float = 0.0
+    target: str = "on_policy"
+    warmup: int = 200
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class Validation:
+    """On the held-out photographs: every so many steps (0: only at the end), on so many of them, central crops of `size`."""
+
+    every: int = 0
+    count: int = 16
+    size: int = 128
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run.
+
+    steps: T of the linear_pro schedule. precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship.
+    init: a model on the shelf, a weight file or a run to start from; the network is then that model's. device: "auto" is CUDA
+    where there is one. workers: threads that prepare batches; results do not depend on it. checkpointing: recompute
+    activations in the backward pass, for memory.
+    """
+
+    name: str = "run"
+    seed: int = 0
+    steps: int = 12
+    precision: str = "fp32"
+    ema: float = 0.999
+    save_every: int = 500
+    init: str = ""
+    device: str = "auto"
+    workers: int = 2
+    checkpointing: bool = False
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    stages: list[Stage] = field(default_factory=list)
+    validation: Validation = field(default_factory=Validation)
+
+
+HARMLESS = ("device", "workers", "checkpointing", "save_every", "data.root", "data.cache", "validation")
+"""Settings that may differ when a run is resumed: they change where and how fast it runs, not what comes out."""
+
+
+def total_steps(config: Config) -> int:
+    """Optimiser steps of all stages."""
+    return sum(stage.steps for stage in config.stages)

@@ -1,0 +1,208 @@
+"""One stage of a run, step by step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from unveil.errors import InputError
+from unveil.training.batches import Batch, Source
+from unveil.training.config import Stage
+from unveil.training.distributed import World
+from unveil.training.export import as_model
+from unveil.training.interrupt import Stop
+from unveil.training.loader import ahead
+from unveil.training.objectives import Objective, objective
+from unveil.training.reporting import EVERY, Pace, Reporter
+from unveil.training.state import State
+from unveil.training.validation import HeldOut, Scores, validate
+
+BAD_STEPS = 50
+"""Non-finite steps in a row after which a run is given up."""
+
+_PART_SEED = 0x9E3779B97F4A7C15  # keeps the noise of the parts of one step apart
+
+
+def rate(stage: Stage, step: int) -> float:
+    """Learning rate at a step of the stage: linear warm-up, then a cosine to a fiftieth."""
+    warm = min(1.0, (step + 1) / max(1, stage.warmup))
+    return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
+
+
+@dataclass
+class Run:
+    """What all stages of a run share."""
+
+    state: State
+    source: Source
+    crops: HeldOut | None
+    world: World
+    report: Reporter
+    stop: Stop
+    folder: Path
+    stop_at: int | None = None
+    scores: Scores | None = None
+
+    def validated(self) -> Scores | None:
+        """Scores of the averaged weights on the held-out crops, reported and remembered; computed by the first process alone.
+
+        Where there is a correction head they are taken at fidelity 1 too: the head does nothing at 0.
+        """
+        if self.crops is None or not self.world.first:
+            return None
+        state, done = self.state, self.state.counters.done
+        state.exchange()
+        try:
+            model = as_model(state.learner, state.config, done)
+            sheet = self.folder / "validation" / f"step_{done:07d}.png"
+            self.scores = validate(model, self.crops, state.learner.autocast, self.world.device, sheet=sheet)
+            full = (
+                validate(model, self.crops, state.learner.autocast, self.world.device, fidelity=1.0)
+                if model.head is not None and model.spec.defaults.fidelity < 1
+                else None
+            )
+        finally:
+            state.exchange()
+        more = f"; at fidelity 1: {full.psnr:.2f} dB, SSIM {full.ssim:.4f}" if full else ""
+        self.report.say(f"validation on {self.scores.count} held-out crops: {self.scores.line()}{more}")
+        named = {k: getattr(self.scores, k) for k in ("psnr", "ssim", "input_psnr", "input_ssim")}
+        if full:
+            named |= {"psnr_fidelity_1": full.psnr, "ssim_fidelity_1": full.ssim}
+        self.report.record(done, named, "validation")
+        return self.scores
+
+
+@dataclass
+class StageRunner:
+    """Trains stage `number`, whose first step is `first` of the run."""
+
+    run: Run
+    number: int
+    stage: Stage
+    first: int
+
+    def __post_init__(self) -> None:
+        run, state = self.run, self.run.state
+        self.parts = run.world.parts(self.stage.accumulate)
+        self.key = state.learner.trained(self.stage)
+        resumed = state.counters.done > self.first
+        if not resumed and self.key == "head":
+            state.put_averages("predictor")  # the head is taught on the averaged predictor, the one that ships
+        if not resumed:
+            state.counters.running, state.counters.bad = 0.0, 0
+        self.optimiser = state.optimiser(self.stage, resumed=resumed)
+        self.parameters = list(state.learner.modules[self.key].parameters())
+        self.goal: Objective = objective(self.stage)
+        self.pace = Pace()
+
+    @property
+    def last(self) -> int:
+        """The step of the run after which the stage is over."""
+        return self.first + self.stage.steps
+
+    def go(self) -> bool:
+        """Run the stage to its end. False when the run was asked to stop before it; a checkpoint has been written then."""
+        run, counters = self.run, self.run.state.counters
+        steps = range(counters.done, self.last)
+        make = partial(_batch, run.source, self.stage, run.state.config.seed)
+        batches = ahead(make, ((step, part) for step in steps for part in self.parts), run.state.config.workers)
+        try:
+            for step in steps:
+                self._step(step, batches)
+                ended = step + 1 == self.last
+                if (step + 1) % EVERY == 0 or ended:
+                    self._report()
+                stopping = self._stopping()
+                if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
+                    self._save()
+                every = run.state.config.validation.every
+                if every and (step + 1) % every == 0 and not stopping:
+                    started = time.perf_counter()
+                    run.validated()
+                    run.world.wait()
+                    self.pace.away(time.perf_counter() - started)
+                if stopping:
+                    return False
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+        return True
+
+    def _step(self, step: int, batches: Iterator[Batch]) -> None:
+        run, state, counters = self.run, self.run.state, self.run.state.counters
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.stage, step - self.first)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses: list[float] = []
+        images = 0
+        for part in self.parts:
+            batch = next(batches)
+            images += len(batch.x0)
+            seed = (state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
+            generator = torch.Generator().manual_seed(seed)
+            losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator))
+        run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
+        total, asked = run.world.sums([sum(losses), float(run.stop.asked)])
+        run.stop.asked = asked > 0
+        loss = total / self.stage.accumulate
+        self.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
+        if math.isfinite(loss) and math.isfinite(self.norm):
+            self.optimiser.step()
+            counters.bad = 0
+            counters.running = loss if counters.running == 0.0 else 0.98 * counters.running + 0.02 * loss
+        else:
+            self._skip()
+        counters.done = step + 1
+        self.pace.step(images * run.world.size)
+        state.average(self.key)
+
+    def _skip(self) -> None:
+        counters = self.run.state.counters
+        counters.bad += 1
+        counters.skipped += 1
+        if counters.bad >= BAD_STEPS:
+            raise InputError(
+                f"the loss was not finite for {BAD_STEPS} steps in a row; lower --stages.{self.number}.lr (now {self.stage.lr:g}) "
+                "or use --precision fp32, and resume: the last checkpoint is from before"
+            )
+
+    def _stopping(self) -> bool:
+        run = self.run
+        return run.stop.asked or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
+
+    def _save(self) -> None:
+        if self.run.world.first:
+            self.run.state.save(self.run.folder, self.stage, self.optimiser)
+        self.run.world.wait()
+
+    def _report(self) -> None:
+        run, counters, pace = self.run, self.run.state.counters, self.pace
+        speed, images = pace.steps / pace.seconds, pace.images / pace.seconds
+        values = {
+            "stage": self.number,
+            "loss": counters.running,
+            "norm": self.norm,
+            "lr": rate(self.stage, counters.done - 1 - self.first),
+        }
+        values |= {"steps_per_second": speed, "images_per_second": images, "skipped": counters.skipped}
+        run.report.record(counters.done, values)
+        unreadable = len(run.source.store.unreadable)
+        run.report.say(
+            f"stage {self.number + 1} ({self.stage.kind}) step {counters.done - self.first}/{self.stage.steps} "
+            f"loss {counters.running:.5f} {speed:.2f} steps/s {images:.0f} images/s, {pace.left(self.last - counters.done)} left"
+            + (f", {counters.skipped} steps skipped" if counters.skipped else "")
+            + (f", {unreadable} files unreadable" if unreadable else "")
+        )
+
+
+def _batch(source: Source, stage: Stage, seed: int, key: tuple[int, int]) -> Batch:
+    step, part = key
+    batch = source.stage_batch(stage, seed, step, part)
+    if torch.cuda.is_available():
+        return Batch(batch.x0.pin_memory(), batch.y.pin_memory(), batch.low)
+    return batch

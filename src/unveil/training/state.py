@@ -1,0 +1,129 @@
+"""Where a run stands: networks, their averages, the optimiser and the counters; and all of it as tensors for a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unveil.errors import InputError
+from unveil.training import checkpoint
+from unveil.training.config import Config, Stage
+from unveil.training.objectives import Learner
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Counters:
+    """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
+
+    in a row. skipped: non-finite steps in all.
+    """
+
+    done: int = 0
+    running: float = 0.0
+    bad: int = 0
+    skipped: int = 0
+
+
+@dataclass
+class State:
+    """A run in progress. averages: network -> parameter name -> averaged value. saved: tensors of the checkpoint resumed from."""
+
+    config: Config
+    learner: Learner
+    averages: dict[str, dict[str, Tensor]]
+    counters: Counters = field(default_factory=Counters)
+    saved: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, config: Config, learner: Learner) -> State:
+        """At step 0, the averages equal to the weights."""
+        averages = {
+            key: {name: p.detach().clone() for name, p in module.named_parameters()}
+            for key, module in learner.modules.items()
+        }
+        return cls(config, learner, averages)
+
+    def optimiser(self, stage: Stage, *, resumed: bool) -> torch.optim.AdamW:
+        """AdamW for the network that a stage trains, the other one frozen; with its saved moments in the middle of a stage."""
+        trained = self.learner.trained(stage)
+        for key, module in self.learner.modules.items():
+            module.requires_grad_(key == trained)
+        named = dict(self.learner.modules[trained].named_parameters())
+        optimiser = torch.optim.AdamW(list(named.values()), lr=stage.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        if resumed:
+            _restore(optimiser, named, self.saved)
+        self.saved = {}
+        return optimiser
+
+    def average(self, trained: str) -> None:
+        """Move the averages of the trained network towards its weights; faster while the run is young."""
+        done = self.counters.done
+        decay = min(self.config.ema, (1 + done) / (10 + done))
+        named = dict(self.learner.modules[trained].named_parameters())
+        with torch.no_grad():
+            averages = [self.averages[trained][n] for n in named]
+            torch._foreach_lerp_(averages, [p.data for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+
+    def put_averages(self, *keys: str) -> None:
+        """Copy the averages into the networks named."""
+        for key in keys:
+            for name, parameter in self.learner.modules[key].named_parameters():
+                parameter.data.copy_(self.averages[key][name])
+
+    def exchange(self) -> None:
+        """Swap weights and averages without arithmetic; twice is nothing at all."""
+        for key, module in self.learner.modules.items():
+            for name, parameter in module.named_parameters():
+                parameter.data, self.averages[key][name] = self.averages[key][name], parameter.data
+
+    def save(self, folder: Path, stage: Stage, optimiser: torch.optim.Optimizer) -> Path:
+        """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
+        tensors: dict[str, Tensor] = {}
+        for key, module in self.learner.modules.items():
+            for name, parameter in module.named_parameters():
+                tensors[f"{key}.{name}"] = parameter.data
+                tensors[f"average.{key}.{name}"] = self.averages[key][name]
+        names = [n for n, _ in self.learner.modules[self.learner.trained(stage)].named_parameters()]
+        for index, entry in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{names[index]}.{k}": entry[k] for k in MOMENTS}
+        meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
+        return checkpoint.save(folder, self.counters.done, tensors, meta)
+
+    def load(self, folder: Path) -> bool:
+        """Continue from the newest intact checkpoint in `folder`, if there is one. Raises InputError for one of other networks."""
+        found = checkpoint.latest(folder)
+        if found is None:
+            return False
+        self.saved = found.tensors
+        try:
+            for key, module in self.learner.modules.items():
+                for name, parameter in module.named_parameters():
+                    parameter.data.copy_(found.tensors[f"{key}.{name}"])
+                    self.averages[key][name].copy_(found.tensors[f"average.{key}.{name}"])
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{found.path}: a checkpoint of another network ({reason}); choose another folder"
+            ) from error
+        self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
+        return True
+
+
+def _restore(optimiser: torch.optim.Optimizer, named: dict[str, torch.nn.Parameter], saved: dict[str, Tensor]) -> None:
+    """Give the optimiser its saved moments, laid out in memory as it would have made them itself (bit-equal results)."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for index, (name, parameter) in enumerate(named.items()):
+        if f"optimiser.{name}.step" in saved:
+            state[index] = {
+                k: saved[f"optimiser.{name}.{k}"]
+                if k == "step"
+                else torch.empty_like(parameter).copy_(saved[f"optimiser.{name}.{k}"])
+                for k in MOMENTS
+            }
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

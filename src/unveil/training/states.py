@@ -1,0 +1,62 @@
+"""The states a predictor is trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unveil.diffusion.process import Process, residual_coefficients
+from unveil.diffusion.resolution import resize
+from unveil.training.batches import Batch
+
+_LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
+
+
+def levels(process: Process, count: int, low: bool, generator: torch.Generator) -> Tensor:
+    """(count,) sqrt(abar) values: half from the grid of the process, half anywhere between its ends.
+
+    The grid is what the paper trains; the rest lets one network serve other grids and numbers of steps. Reduced views
+    draw from the noisy end.
+    """
+    grid = process.r[1:].float()
+    if low:
+        grid = grid[process.s[1:].float() >= _LOW_FROM]
+    on_grid = grid[torch.randint(len(grid), (count,), generator=generator)]
+    u = torch.rand(count, generator=generator)
+    anywhere = (1.0 - 0.5 * (1.0 - (u * 0.3 if low else u)) ** 3).clamp(max=0.9985)
+    return torch.where(torch.rand(count, generator=generator) < 0.5, on_grid, anywhere)
+
+
+def normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise of the shape and device of `like`, a function of the generator (a CPU one) alone.
+
+    On other devices it is drawn there, from a generator seeded by a draw of this one: millions of normals a step are slow
+    on a CPU. So results are reproducible per kind of device.
+    """
+    if like.device.type == "cpu":
+        return torch.randn(like.shape, generator=generator)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.randn(like.shape, generator=torch.Generator(like.device).manual_seed(seed), device=like.device)
+
+
+def forward_states(process: Process, batch: Batch, switch: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries what the low stage would have said.
+
+    For those x0 is replaced by y - up(D(y - x0)), the estimate after an ideal change of resolution (mathematics, equation 5).
+    """
+    x0 = batch.x0
+    signal = levels(process, len(x0), batch.low, generator)
+    if switch > 0 and not batch.low:
+        factor = 2.0 ** (1 + 2 * float(torch.rand((), generator=generator)))
+        small = (max(1, round(x0.shape[-2] / factor)), max(1, round(x0.shape[-1] / factor)))
+        blurred = batch.y - resize(resize(batch.y - x0, small), (int(x0.shape[-2]), int(x0.shape[-1])))
+        after = (torch.rand(len(x0), generator=generator) < switch) & (residual_coefficients(signal)[2] < _LOW_FROM)
+        x0 = torch.where(after[:, None, None, None].to(x0.device), blurred, x0)
+    a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients(signal))
+    eps = normal(x0, generator)
+    return a * x0 + b * batch.y + s * eps, s.flatten()
+
+
+def weight(level: Tensor) -> Tensor:
+    """Weight of the squared error of x0 at noise level s: 1.25 / (s^2 + 0.25), so that nearly clean states count more."""
+    return 1.25 / (level**2 + 0.25)

@@ -1,0 +1,164 @@
+"""Restoring held-out photographs with the averaged weights, by the sampler that the model will ship with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unveil import degradation
+from unveil.data.crops import cut, to_tensor
+from unveil.data.decoding import Unreadable
+from unveil.data.photographs import Photograph
+from unveil.data.store import Picture
+from unveil.diffusion.noise import seeded
+from unveil.diffusion.resolution import Resolution
+from unveil.diffusion.sampling import sample
+from unveil.models.model import Model
+from unveil.training.batches import Source
+from unveil.training.config import Config
+from unveil.training.scores import psnr, ssim
+
+_SEED = 20_240_001  # of the simulated damage and the sampler's noise: the same in every run, so that runs compare
+_SHOWN = 8  # rows of the sheet
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over the held-out crops, input beside output, and how they were measured."""
+
+    psnr: float
+    ssim: float
+    input_psnr: float
+    input_ssim: float
+    count: int
+    protocol: str
+
+    def line(self) -> str:
+        """For the person: how well, from what."""
+        return f"{self.psnr:.2f} dB, SSIM {self.ssim:.4f} (input {self.input_psnr:.2f} dB, {self.input_ssim:.4f})"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Fixed crops: x (N, 3, s, s) clean and y degraded, in [0, 1]."""
+
+    x: Tensor
+    y: Tensor
+
+
+def _centre(picture: Picture, size: int) -> Tensor:
+    pixels = picture.pixels()
+    top, left = max(0, (pixels.shape[0] - size) // 2), max(0, (pixels.shape[1] - size) // 2)
+    return to_tensor(cut(pixels, top, left, size))
+
+
+def _evenly(photographs: list[Photograph], count: int) -> list[Photograph]:
+    """`count` of them, spread over the list."""
+    picked = (
+        sorted({round(i * (len(photographs) - 1) / max(1, count - 1)) for i in range(count)}) if photographs else []
+    )
+    return [photographs[i] for i in picked]
+
+
+def held_out(config: Config, source: Source) -> HeldOut | None:
+    """Central crops of the held-out photographs: pairs and simulated damage in the training's shares. None without any."""
+    settings, data = config.validation, config.data
+    weights = [w for w, _ in source.pairs]
+    spare = max(0.0, 1.0 - sum(weights)) if data.photos else 0.0
+    total = sum(weights) + spare
+    clean: list[Tensor] = []
+    degraded: list[Tensor] = []
+    groups = [(w, found) for w, found in source.pairs] + [(spare, source.photos if data.photos else [])]
+    for weight, photographs in groups:
+        for photo in _evenly(photographs, max(1, round(settings.count * weight / total)) if weight > 0 else 0):
+            try:
+                x = _centre(photo.clean, settings.size)
+                y = _centre(photo.degraded, settings.size) if photo.degraded is not None else None
+            except Unreadable:
+                continue
+            if y is None:
+                generator = torch.Generator().manual_seed(_SEED + len(clean))
+                y = degradation.mixture(x[None], generator, weights=data.kinds or None, second=data.second, clean=0.0)[
+                    0
+                ][0]
+            clean.append(x)
+            degraded.append(y)
+    return HeldOut(torch.stack(clean), torch.stack(degraded)) if clean else None
+
+
+@torch.inference_mode()
+def restore(
+    model: Model, y: Tensor, autocast: Callable[[], torch.autocast], fidelity: float, first_seed: int = 0
+) -> Tensor:
+    """One draw for each of y (B, 3, H, W) in [0, 1], the rest by the model's defaults; sample i uses noise of its own."""
+    low, high = model.spec.value_range
+    defaults = model.spec.defaults
+    state_y = y * (high - low) + low
+    process = model.spec.process()
+    denoise = model.denoiser(process, fidelity)
+    with autocast():
+        if model.spec.sampler == "one_shot":
+            x0 = denoise(process.start(state_y, torch.zeros_like(state_y)), state_y, process.steps)
+        else:
+            x0 = sample(
+                denoise,
+                state_y,
+                process,
+                seeded([_SEED + first_seed + i for i in range(len(y))]),
+                solver=defaults.solver,
+                fidelity=fidelity,
+                resolution=Resolution(defaults.resolution, defaults.low, defaults.switch),
+            )
+    return ((x0.float() - low) / (high - low)).clamp(0, 1)
+
+
+def validate(
+    model: Model,
+    crops: HeldOut,
+    autocast: Callable[[], torch.autocast],
+    device: torch.device,
+    *,
+    fidelity: float | None = None,
+    sheet: Path | None = None,
+) -> Scores:
+    """Scores of one draw per crop; the first crops go on a sheet (degraded, restored, clean in columns), if a path is given.
+
+    fidelity: the model's default unless given.
+    """
+    d, size = model.spec.defaults, int(crops.x.shape[-1])
+    f = d.fidelity if fidelity is None else fidelity
+    out = torch.cat(
+        [restore(model, crops.y[i : i + 4].to(device), autocast, f, i).cpu() for i in range(0, len(crops.y), 4)]
+    )
+    if sheet is not None:
+        write_sheet(sheet, [crops.y, out, crops.x])
+    one_shot = model.spec.sampler == "one_shot"
+    how = "one evaluation" if one_shot else f"one draw, {d.steps} {d.solver} steps, fidelity {f:g}, seed {_SEED}"
+    return Scores(
+        float(psnr(out, crops.x).mean()),
+        float(ssim(out, crops.x).mean()),
+        float(psnr(crops.y, crops.x).mean()),
+        float(ssim(crops.y, crops.x).mean()),
+        len(crops.x),
+        f"mean over {len(crops.x)} central crops of {size} px of photographs held out from training; RGB, [0, 1], no border; "
+        f"SSIM with an 11x11 Gaussian window; {how}",
+    )
+
+
+def write_sheet(path: Path, columns: list[Tensor], gap: int = 4) -> None:
+    """A PNG with one row per sample (8 at most) and one column per tensor (N, 3, s, s) in [0, 1], on white."""
+    rows = min(_SHOWN, len(columns[0]))
+    side = int(columns[0].shape[-1])
+    sheet = np.full((rows * (side + gap) - gap, len(columns) * (side + gap) - gap, 3), 255, np.uint8)
+    for r in range(rows):
+        for c, column in enumerate(columns):
+            pixels = (column[r].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+            sheet[r * (side + gap) : r * (side + gap) + side, c * (side + gap) : c * (side + gap) + side] = pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(path)

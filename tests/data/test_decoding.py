@@ -1,0 +1,69 @@
+"""Sizes and pixels of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unveil.data.decoding import Unreadable, decode, halved, images_in, size
+from unveil.errors import InputError
+
+
+def test_size_is_that_of_the_decoded_pixels_and_exif_turns_both(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :15] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise for display
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    assert size(tmp_path / "plain.png") == decode(tmp_path / "plain.png").shape[:2] == (20, 30)
+    assert size(tmp_path / "turned.jpg") == decode(tmp_path / "turned.jpg").shape[:2] == (30, 20)
+    assert decode(tmp_path / "turned.jpg")[5].mean() > 200  # the bright left half is on top
+    assert decode(tmp_path / "turned.jpg")[25].mean() < 55
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 0x0100], [0x8000, 0xFFFF]], np.uint16)).save(tmp_path / "grey.png")
+    assert decode(tmp_path / "grey.png")[:, :, 0].tolist() == [[0, 1], [128, 255]]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_every_mode_becomes_three_channels_of_bytes(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / f"image.{'jpg' if mode == 'CMYK' else 'png'}"
+    Image.new(mode, (5, 4)).save(path)
+    assert decode(path).shape == (4, 5, 3)
+    assert decode(path).dtype == np.uint8
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(whole)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[:700])
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    assert size(cut) == (64, 64)  # the header is whole
+    for path, read in ((cut, decode), (text, size), (text, decode), (empty, size)):
+        with pytest.raises(Unreadable, match=path.name):
+            read(path)
+
+
+def test_images_in_finds_all_below_in_order_and_refuses_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        images_in(tmp_path / "missing")
+    with pytest.raises(InputError, match="no images here"):
+        images_in(tmp_path)
+    for name in ("b.png", "a.JPG", "sub/c.tif", "notes.txt", ".hidden.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [p.name for p in images_in(tmp_path)] == ["a.JPG", "b.png", "c.tif"]
+
+
+def test_halved_rounds_the_mean_of_four() -> None:
+    pixels = np.array([[[0, 1, 255], [0, 1, 255], [9, 9, 9]], [[0, 1, 255], [2, 2, 254], [9, 9, 9]]], np.uint8)
+    assert halved(pixels).tolist() == [[[1, 1, 255]]]
