@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
+from cyclopts import App
 
 import unveil
 from unveil import cli
@@ -56,7 +57,8 @@ def test_help_lists_every_command_and_the_exit_statuses(flag: str, capsys: pytes
 def test_every_command_leads_to_a_function_with_a_docstring() -> None:
     for path, _ in cli.COMMANDS.values():
         module, function = path.split(":")
-        assert getattr(importlib.import_module(module), function).__doc__
+        command = getattr(importlib.import_module(module), function)
+        assert command.help if isinstance(command, App) else command.__doc__
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +69,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_module_runs_as_a_program() -> None:
     ran = subprocess.run([sys.executable, "-m", "unveil.cli", "--nope"], capture_output=True, text=True)
     assert ran.returncode == 2
-    assert ran.stderr == 'unveil: Unknown command "--nope". See `unveil --help`.\n'
+    assert ran.stderr.startswith('unveil: Unknown command "--nope".')
+    assert ran.stderr.endswith("See `unveil --help`.\n")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_a_called_command_is_described_by_its_own_docstring(

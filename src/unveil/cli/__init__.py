@@ -15,7 +15,13 @@ from cyclopts import App, CycloptsError
 from unveil import __version__
 from unveil.errors import Cancelled, UnveilError
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "restore": ("unveil.cli.restore:restore", "Restore photographs."),
+    "models": ("unveil.cli.models:app", "List, show and verify the models on the shelf."),
+    "train": ("unveil.cli.train:train", "Train a model on your own photographs."),
+    "data": ("unveil.cli.data:app", "Make training pairs: face shadows, super-resolution."),
+    "evaluate": ("unveil.cli.evaluate:evaluate", "Score restored images against their targets."),
+}
 """name -> ("module:function", one line for `unveil --help`), in the order of the help page."""
 
 NOTHING_DONE = 1

@@ -116,7 +116,7 @@ class CorrectionHead(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], width: int = 32, blocks: int = 1) -> None:
         super().__init__()
-        own = [width * m for m in (1, 2, 3)]
+        own = [width * m for m in (1, 2, 3)][: len(widths)]
         self.multiple_of = 2 ** len(widths)
         self.embed = LevelEmbedding()
         self.embed_level = nn.Linear(_EMBEDDING, _EMBEDDING)

@@ -1,0 +1,103 @@
+"""`unveil evaluate`: score restored images against their targets, under a named protocol."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+SOME_FAILED = 3
+"""Exit status: some pairs could not be scored (each named with its reason), the others were."""
+
+
+def evaluate(
+    *,
+    pred: Path,
+    target: Path,
+    protocol: str = "native",
+    metrics: str = "psnr,ssim",
+    against: Path | None = None,
+    masks: Path | None = None,
+    region: str | None = None,
+    match: str = "stem",
+    pred_suffix: str = "",
+    target_suffix: str = "",
+    mask_suffix: str = "",
+    output: Annotated[tuple[Path, ...], Parameter(name=["--output", "-o"], negative="")] = (),
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    worst: int = 10,
+    workers: int = 1,
+    seed: int = 0,
+) -> int:
+    """Score restored images against their targets.
+
+    Pairs are found by name, and what finds no partner is listed. Sizes that differ are an error, never a resize.
+    Prints means with 95 % intervals and the worst images first; the protocol stands beside every number.
+
+    Args:
+        pred: Folder (or file) of the images to score.
+        target: Folder (or file) of what they should be.
+        protocol: Name of a protocol (native, istd256, lol-native, tao256-lol, ...), or a JSON file with one.
+        metrics: Separated by commas: psnr, psnr_mean_matched, ssim, ms_ssim, mae_lab, ciede2000, naturalness; with the
+            extra "iqa" also lpips, dists, niqe, pi, musiq, arniqa, and fid for the folders as wholes.
+        against: Folder of a second method, compared with the first image by image.
+        masks: Folder of shadow masks (nonzero in the shadow), for --region.
+        region: all, shadow or non-shadow. Default: the protocol's.
+        match: How files pair: stem (name without extension), name, or order.
+        pred_suffix: End of the stems in --pred to leave out when pairing, as _real in a_real.jpg; also in --against.
+        target_suffix: The same in --target.
+        mask_suffix: The same in --masks.
+        output: File to write as well: .csv, .json or .md. May be given several times.
+        as_json: Print JSON instead of text.
+        worst: How many of the worst images to print.
+        workers: Images scored at the same time; the numbers do not depend on it.
+        seed: Of the bootstrap that gives the intervals.
+
+    """
+    from unveil.evaluation.evaluate import compare_reports, evaluate_folders
+    from unveil.evaluation.protocols import get_protocol
+    from unveil.evaluation.writers import check_extension, to_json, to_markdown, write
+
+    for path in output:
+        check_extension(path)
+    rules = get_protocol(protocol)
+    if region is not None and region != rules.region:
+        rules = rules.changed(region=region)
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    with Progress(*columns, console=console, transient=True) as bar:
+
+        def score(folder: Path):  # type: ignore[no-untyped-def]
+            task = bar.add_task(folder.name)
+            return evaluate_folders(
+                folder,
+                target,
+                protocol=rules,
+                metrics=names,
+                match=match,  # type: ignore[arg-type]
+                prediction_suffix=pred_suffix,
+                target_suffix=target_suffix,
+                masks=masks,
+                mask_suffix=mask_suffix,
+                workers=workers,
+                seed=seed,
+                progress=lambda done, total, _: bar.update(task, completed=done, total=total),
+            )
+
+        report = score(pred)
+        second = score(against) if against is not None else None
+    comparisons = None if second is None or not (report.rows and second.rows) else compare_reports(report, second)
+    print(to_json(report, comparisons) if as_json else to_markdown(report, comparisons, worst=worst), end="")
+    for path in output:
+        write(path, report, comparisons)
+    failures = report.failures + (second.failures if second is not None else ())
+    for failure in failures:
+        print(f"unveil: {failure.name}: {failure.reason}", file=sys.stderr)
+    if not report.rows:
+        return 1
+    return SOME_FAILED if failures else 0

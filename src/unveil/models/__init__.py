@@ -1,0 +1,1 @@
+"""The shelf: which models there are, what each needs, and loading them."""

@@ -1,0 +1,279 @@
+"""Images in, Restoration out: the one door to every model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil import __version__, photo
+from unveil.diffusion.process import Process
+from unveil.diffusion.resolution import Resolution
+from unveil.diffusion.sampling import SOLVERS, Progress, sample
+from unveil.errors import InputError
+from unveil.models import shelf
+from unveil.models.model import Model
+from unveil.photo.arrays import plain
+from unveil.photo.noise import field as noise_field
+
+if TYPE_CHECKING:
+    pass
+
+Source = "str | Path | Image.Image | np.ndarray | Tensor | photo.Photo"
+Callback = Callable[[Progress], "bool | None"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to restore. None means the model's own default.
+
+    steps: network evaluations per draw. samples: draws from the posterior. seed: same seed, same pixels.
+    fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
+    strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
+    solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
+    "hourglass" or "off".
+    """
+
+    steps: int | None = None
+    samples: int = 1
+    seed: int = 0
+    fidelity: float | None = None
+    strength: float = 1.0
+    solver: str | None = None
+    grid: str | None = None
+    resolution: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InputError(f"samples must be at least 1, got {self.samples}")
+        for name in ("fidelity", "strength"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise InputError(f"{name} must lie between 0 and 1, got {value}")
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """image: (H, W, 3) float32 in [0, 1], the mean of the draws (the draw itself when there is one).
+
+    samples: (K, H, W, 3). mean: (H, W, 3). std: (H, W, 3) per-pixel standard deviation of the draws, in units of the full
+    range, None for a single draw. seconds: wall time, of which network_seconds inside the network. seed and protocol: what
+    to say to get the same pixels again. source: the photograph, whose format and metadata `save` keeps.
+    """
+
+    samples: np.ndarray
+    seconds: float
+    network_seconds: float
+    seed: int
+    protocol: dict[str, Any]
+    source: photo.Photo | None = field(default=None, repr=False)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(H, W, 3), mean over the draws."""
+        return (
+            self.samples.mean(axis=0, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else self.samples[0]
+        )
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]."""
+        return self.mean
+
+    @property
+    def std(self) -> np.ndarray | None:
+        """(H, W, 3), standard deviation over the draws (unbiased), None for a single draw."""
+        return self.samples.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else None
+
+    def save(self, path: str | Path) -> None:
+        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`."""
+        target = Path(path)
+        photo.write(self.source or plain(self.image), self.image, target)
+
+
+class Restorer:
+    """A model on a device. Thread-safe: it holds no state between calls."""
+
+    def __init__(self, model: Model, device: str = "auto", dtype: str = "auto") -> None:
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device, model.spec.dtypes)
+        self.model = model.to(self.device)
+
+    def restore(
+        self,
+        image: Any,
+        options: Options | None = None,
+        *,
+        callback: Callback | None = None,
+        **settings: Any,
+    ) -> Restoration:
+        """Restore one image.
+
+        image: a path, a PIL image, a numpy array (H, W, C) uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or
+        (1, 3, H, W) in [0, 1]. settings: the fields of `Options`. callback: sees every evaluation of every draw; returning
+        True cancels (raises Cancelled). Raises InputError for what cannot be restored as given.
+        """
+        options = options or Options(**settings)
+        started = time.perf_counter()
+        source = as_photo(image)
+        y = torch.from_numpy(np.ascontiguousarray(source.pixels.transpose(2, 0, 1)))[None].to(self.device)
+        clock = _Clock()
+        draws = [self._draw(y, options, k, callback, clock) for k in range(options.samples)]
+        samples = np.stack([d[0].permute(1, 2, 0).cpu().numpy() for d in draws])
+        return Restoration(
+            samples, time.perf_counter() - started, clock.seconds, options.seed, self.protocol(options), source
+        )
+
+    def resolve(self, options: Options) -> Run:
+        """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""
+        d = self.model.spec.defaults
+        solver = options.solver or d.solver
+        if solver not in SOLVERS:
+            raise InputError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+        return Run(
+            process=self.model.spec.process(options.grid, options.steps),
+            grid=options.grid or d.grid,
+            solver=solver,
+            fidelity=d.fidelity if options.fidelity is None else options.fidelity,
+            resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
+        )
+
+    def _draw(self, y: Tensor, options: Options, index: int, callback: Callback | None, clock: _Clock) -> Tensor:
+        run = self.resolve(options)
+        low, high = self.model.spec.value_range
+        state_y = y * (high - low) + low
+
+        def noise(step: int, like: Tensor) -> Tensor:
+            h, w = int(like.shape[-2]), int(like.shape[-1])
+            return noise_field(draw_seed(options.seed, index), step, 0, 0, h, w, 3)[None].to(like)
+
+        denoise = clock.timed(self.model.denoiser(run.process, run.fidelity))
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if self.model.spec.sampler == "one_shot":
+                x0 = denoise(run.process.start(state_y, torch.zeros_like(state_y)), state_y, run.process.steps)
+            else:
+                x0 = sample(
+                    denoise,
+                    state_y,
+                    run.process,
+                    noise,
+                    solver=run.solver,
+                    fidelity=run.fidelity,
+                    resolution=run.resolution,
+                    callback=callback,
+                )
+        restored = ((x0.float() - low) / (high - low)).clamp(0, 1)
+        return restored if options.strength == 1.0 else y + options.strength * (restored - y)
+
+    def protocol(self, options: Options) -> dict[str, Any]:
+        """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
+        run = self.resolve(options)
+        return {
+            "model": self.model.spec.name,
+            "sha256": self.model.sha256,
+            "unveil": __version__,
+            "grid": run.grid,
+            "steps": run.process.steps,
+            "solver": run.solver,
+            "fidelity": run.fidelity,
+            "resolution": run.resolution.reading,
+            "strength": options.strength,
+            "samples": options.samples,
+            "seed": options.seed,
+            "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
+            "device": self.device.type,
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """Options with nothing left open."""
+
+    process: Process
+    grid: str
+    solver: str
+    fidelity: float
+    resolution: Resolution
+
+
+class _Clock:
+    """Seconds spent inside the network."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, denoise: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
+        def timed(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            started = time.perf_counter()
+            out = denoise(x_t, y, t)
+            if out.is_cuda:
+                torch.cuda.synchronize(out.device)
+            self.seconds += time.perf_counter() - started
+            return out
+
+        return timed
+
+
+def draw_seed(seed: int, index: int) -> int:
+    """The seed of draw `index`: draw k of seed s does not depend on how many draws were asked for."""
+    return (seed * 1_000_003 + index * 7_919) % 2**62
+
+
+def pick_device(name: str) -> torch.device:
+    """Choose a device: auto is CUDA, else Apple's GPU, else the CPU. Raises InputError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
+        ) from error
+    return device
+
+
+def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> torch.dtype:
+    """Choose a precision: auto is fp32 on the CPU (bit-for-bit reproducible) and bf16 on CUDA where the model allows it."""
+    if name == "auto":
+        name = "bf16" if device.type == "cuda" and "bf16" in supported else "fp32"
+    if name not in DTYPES or name not in supported:
+        raise InputError(f"dtype {name!r} is not one this model runs in; use auto or {', '.join(supported)}")
+    return DTYPES[name]
+
+
+def as_photo(image: Any) -> photo.Photo:
+    """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
+    if isinstance(image, photo.Photo):
+        return image
+    if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
+        return photo.read(image)
+    if isinstance(image, Tensor):
+        tensor = image.detach().cpu()
+        if tensor.ndim == 4 and len(tensor) == 1:
+            tensor = tensor[0]
+        if tensor.ndim != 3 or tensor.shape[0] != 3:
+            raise InputError(f"a tensor must be (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
+        image = tensor.permute(1, 2, 0).numpy()
+    elif hasattr(image, "convert") and hasattr(image, "size"):
+        image = np.asarray(image.convert("RGB"))
+    if isinstance(image, np.ndarray):
+        return plain(image)
+    raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+
+
+def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto") -> Restorer:
+    """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for the device."""
+    return Restorer(shelf.load(name), device, dtype)
+
+
+def restore(image: Any, model: str | Path = "general", **settings: Any) -> Restoration:
+    """`load(model).restore(image, **settings)` for a single image."""
+    return load(model).restore(image, **settings)

@@ -1,0 +1,27 @@
+"""Small random models for tests and examples: every code path of a shelf model in milliseconds."""
+
+from __future__ import annotations
+
+import torch
+
+from unveil.models.model import Model
+from unveil.models.spec import Defaults, Spec
+from unveil.networks.compact import CompactUNet, CorrectionHead
+
+
+def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
+    """A compact model with 4 base channels and random weights, its zero-initialised layers included (else it would be y -> y)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        predictor = CompactUNet(4, (1, 2), 1)
+        correction = CorrectionHead(predictor.widths, 4) if head else None
+        for module in (predictor, correction):
+            for parameter in module.parameters() if module is not None else ():
+                if not parameter.any():
+                    parameter.data.normal_(std=0.05)
+    for module in (predictor, correction):
+        if module is not None:
+            module.eval().requires_grad_(False)
+    network = {"kind": "compact", "base": 4, "mults": [1, 2], "blocks": 1, "head": 4 if head else 0}
+    spec = Spec("tiny", network, multiple_of=predictor.multiple_of, receptive_field=40, defaults=Defaults(low=low))
+    return Model(spec, predictor, correction)

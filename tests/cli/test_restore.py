@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unveil.cli import main
+from unveil.models.weights_file import write
+from unveil.testing import tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    made = tiny_model()
+    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
+    return str(tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "p.png")
+    return tmp_path / "p.png"
+
+
+def files(folder: Path) -> set[str]:
+    return {p.name for p in folder.rglob("*") if p.is_file()}
+
+
+def test_one_photograph_with_all_that_can_be_written(tmp_path: Path, model: str, picture: Path) -> None:
+    out = tmp_path / "out" / "clean.png"
+    status = main(
+        [
+            "restore",
+            str(picture),
+            "-o",
+            str(out),
+            "-n",
+            model,
+            "--samples",
+            "2",
+            "--uncertainty",
+            "--compare",
+            "--device",
+            "cpu",
+        ]
+    )
+    assert status == 0
+    assert files(out.parent) == {"clean.png", "clean_std.png", "clean_compare.png"}
+    with Image.open(out) as image:
+        assert image.size == (48, 32)
+    with Image.open(out.parent / "clean_std.png") as image:
+        assert image.width > 48  # the map and its colour bar
+
+
+def test_python_and_command_line_give_the_same_pixels(tmp_path: Path, model: str, picture: Path) -> None:
+    import unveil
+
+    assert (
+        main(
+            [
+                "restore",
+                str(picture),
+                "-o",
+                str(tmp_path / "a.png"),
+                "-n",
+                model,
+                "--seed",
+                "7",
+                "--steps",
+                "3",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
+    unveil.load(model, device="cpu").restore(picture, seed=7, steps=3).save(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_json_rows_carry_the_protocol(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(picture), "-o", str(tmp_path / "out/"), "-n", model, "--json", "--device", "cpu"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["status"] == "restored"
+    assert row["seed"] == 0
+    assert len(row["sha256"]) == 64
+
+
+def test_a_bad_file_is_named_and_the_others_are_written(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "notes.txt"
+    bad.write_text("not a picture")
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    out = tmp_path / "out"
+    assert main(["restore", str(bad), str(picture), str(empty), "-o", str(out), "-n", model, "--device", "cpu"]) == 3
+    assert files(out) == {"p.png"}
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "notes.txt" in errors[0]
+    assert "empty.jpg" in errors[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "steps must be between 1 and 5"),
+        (["--steps", "6"], "steps must be between 1 and 5"),
+        (["--samples", "0"], "samples must be at least 1"),
+        (["--fidelity", "2"], "fidelity"),
+        (["--strength", "-1"], "strength"),
+        (["--solver", "euler"], "solver"),
+        (["--resolution", "up"], "coarse_to_fine"),
+        (["--device", "abacus"], "device"),
+        (["--dtype", "int8"], "dtype"),
+        (["--stepz", "3"], "stepz"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_write_nothing(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert main(["restore", str(picture), "-o", str(out), "-n", model, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert files(out) == set()
+
+
+def test_unknown_model_offers_the_nearest_names(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(picture), "-o", str(tmp_path / "o.png"), "-n", "genral"]) == 2
+    assert "general" in capsys.readouterr().err
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_missing_file_and_unwritable_folder(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["restore", str(tmp_path / "gone.jpg"), "-o", str(tmp_path / "o.png"), "-n", model]) == 3
+    assert "gone.jpg" in capsys.readouterr().err
+    (tmp_path / "file").write_text("in the way")
+    assert main(["restore", str(picture), "-o", str(tmp_path / "file" / "o.png"), "-n", model]) == 2
+    assert "written" in capsys.readouterr().err
+
+
+def test_nothing_to_restore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["restore", "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / "p.png"
+    other.parent.mkdir()
+    other.write_bytes(picture.read_bytes())
+    assert main(["restore", str(picture), str(other), "-o", str(tmp_path / "out"), "-n", model]) == 2
+    assert "p.png" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "p.png").exists()

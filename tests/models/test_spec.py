@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from unveil.errors import InputError, ModelError
+from unveil.models.spec import MOST_STEPS, Defaults, Spec, schedule
+
+
+def test_json_round_trip_is_equal() -> None:
+    spec = Spec(
+        "x",
+        {"kind": "compact", "base": 8, "mults": [1, 2], "blocks": 1, "head": 4},
+        defaults=Defaults(steps=3, fidelity=0.5),
+    )
+    assert Spec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name": "x", "surprise": 1}'])
+def test_text_that_is_no_description_is_a_model_error(text: str) -> None:
+    with pytest.raises(ModelError, match="description"):
+        Spec.from_json(text)
+
+
+@pytest.mark.parametrize("name", ["linear_pro", "linear_pro(x)", "sigmoid(5)", "cubic(5) "])
+def test_unknown_schedule(name: str) -> None:
+    with pytest.raises(ModelError, match="linear_pro"):
+        schedule(name)
+
+
+def test_steps_are_bounded_by_the_grid() -> None:
+    spec = Spec("x", {})
+    assert spec.process().steps == 5
+    assert spec.process(steps=2).steps == 2
+    assert spec.process("cubic", 8).steps == 8
+    for grid, steps in (("linear_pro", 0), ("linear_pro", 6), ("cubic", 0), ("cubic", MOST_STEPS + 1)):
+        with pytest.raises(InputError, match=f"got {steps}"):
+            spec.process(grid, steps)
+    with pytest.raises(InputError, match="grid"):
+        spec.process("square", 5)
+
+
+def test_both_grids_start_where_the_clean_image_has_no_weight() -> None:
+    for grid in ("linear_pro", "cubic"):
+        process = Spec("x", {}).process(grid, 5)
+        assert abs(float(process.a[-1])) < 1e-12
