@@ -1,0 +1,111 @@
+"""Small networks trained in branches from one base, for the ablations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from unveil.models.model import Model
+from unveil.training import config as configuration
+from unveil.training.batches import Source
+from unveil.training.config import Config, Stage
+from unveil.training.export import spec
+from unveil.training.loop import build, train
+from unveil.training.objectives import Learner, objective
+
+KINDS = ("haze", "shadow", "lowlight", "noise")
+PHOTOS = ["BSDS500", "SunHays80"]
+
+
+def base_config(data: Path, seed: int) -> Config:
+    """The configuration of all rows but for its stages. Averages over ~100 steps: the branches are a few hundred steps long."""
+    return configuration.parse(
+        {
+            "name": "ablation",
+            "seed": seed,
+            "precision": "bf16",
+            "ema": 0.99,
+            "save_every": 10**9,
+            "device": "cpu",
+            "workers": 1,
+            "validation": {"count": 1, "size": 32},  # at the end of every run; the benchmark measures itself
+            "network": {"base": 24, "mults": [1, 2, 2], "blocks": 2, "head": 16},
+            "data": {
+                "root": str(data),
+                "photos": PHOTOS,
+                "kinds": dict.fromkeys(KINDS, 1.0),
+                "second": 0.0,
+                "clean": 0.0,
+                "held_out": 0.06,
+            },
+        }
+    )
+
+
+def described(config: Config) -> dict[str, Any]:
+    """What of the configuration decides the outcome, but for seed and stages; without where the data lay."""
+    tree = {k: v for k, v in asdict(config).items() if k in ("steps", "precision", "ema", "network", "data")}
+    tree["data"]["root"] = "train"
+    return tree
+
+
+class Branches:
+    """Trains rows from scratch, or from the averaged weights of another row."""
+
+    def __init__(self, config: Config, work: Path) -> None:
+        self.config, self.work = config, work
+        self.seconds: dict[str, float] = {}
+
+    def train(self, name: str, stages: Sequence[Stage], after: str = "") -> Learner:
+        """The learner of row `name` with averaged weights, after these stages. after: the row to start from."""
+        config = replace(self.config, stages=list(stages))
+        if after:  # and with other crops and noise than it has seen
+            config = replace(config, init=str(self.work / after / "model.safetensors"), seed=self.config.seed + 1000)
+        started = time.process_time()
+        learner = train(config, self.work / name, report=lambda _: None)
+        self.seconds[name] = time.process_time() - started
+        steps = sum(stage.steps for stage in stages)
+        print(f"  {name}: {steps} steps, {self.seconds[name]:.0f} s of processor time", flush=True)
+        return learner
+
+
+def model(learner: Learner, config: Config, *, head: bool, unbounded: bool = False) -> Model:
+    """The learner as a model. unbounded: without the clamp of x0_hat to the range of images."""
+    made = spec(config, learner.predictor.multiple_of, 0, head=head)
+    if unbounded:
+        made = replace(made, value_range=(-100.0, 100.0))
+    for module in (learner.predictor, learner.head):
+        module.eval().requires_grad_(False)
+    return Model(made, learner.predictor, learner.head if head else None)
+
+
+def multiply_adds(config: Config, stage: Stage, source: Source, calls: int = 32) -> float:
+    """Multiply-adds of one training step of a stage, forward and backward, counted; the mean of `calls` seeded steps."""
+    learner = build(config)
+    trained = learner.head if stage.kind in ("correction", "adapter") else learner.predictor
+    for module in (learner.predictor, learner.head):
+        module.requires_grad_(module is trained)
+    few = 2  # arithmetic is proportional to the batch
+    rounds = (
+        calls if stage.kind == "correction" and stage.target == "on_policy" else 1
+    )  # whose grid and sizes are drawn
+    total = 0.0
+    for i in range(rounds):
+        batch = source.draw(0, i, few, stage.crop, low=False)
+        with FlopCounterMode(display=False) as counter:
+            objective(stage)(learner, batch, stage, torch.Generator().manual_seed(i))
+        total += counter.get_total_flops() / 2
+    return total / rounds * stage.batch / few
+
+
+def parameters(learner: Learner) -> dict[str, int]:
+    return {
+        "predictor": sum(p.numel() for p in learner.predictor.parameters()),
+        "head": sum(p.numel() for p in learner.head.parameters()),
+    }

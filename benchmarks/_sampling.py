@@ -1,0 +1,96 @@
+"""Draws of a model on photographs with known targets, and what is measured on them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil import degradation
+from unveil.data.crops import crops
+from unveil.data.photographs import Photograph
+from unveil.diffusion import Process, sample
+from unveil.diffusion.noise import seeded
+from unveil.diffusion.resolution import OFF, Resolution
+from unveil.evaluation.metrics.psnr import decibel
+
+Denoiser = Callable[[Tensor, Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """x, y: (N, 3, H, W) in [0, 1], clean and degraded. kinds: what was done to each."""
+
+    x: Tensor
+    y: Tensor
+    kinds: tuple[str, ...]
+
+    def of(self, kind: str) -> list[int]:
+        return [i for i, k in enumerate(self.kinds) if k == kind]
+
+
+def simulated(photographs: list[Photograph], kinds: Sequence[str], each: int, size: int, seed: int) -> TestSet:
+    """`each` crops of `size` pixels for every kind, the damage at random severity. The same arguments give the same bits."""
+    clean, damaged, labels = [], [], []
+    for number, kind in enumerate(kinds):
+        generator = np.random.default_rng([seed, number])
+        x, _ = crops([Photograph(p.name, p.clean) for p in photographs], each, size, generator)
+        y, _ = degradation.apply(kind, x, torch.Generator().manual_seed(seed * 1009 + number))
+        clean.append(x)
+        damaged.append((y * 255).round() / 255)
+        labels += [kind] * each
+    return TestSet(torch.cat(clean), torch.cat(damaged), tuple(labels))
+
+
+def bf16() -> contextlib.AbstractContextManager[Any]:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@torch.inference_mode()
+def draws(
+    denoise: Denoiser,
+    y: Tensor,
+    process: Process,
+    count: int,
+    *,
+    seed: int,
+    fidelity: float = 0.0,
+    solver: str = "ancestral",
+    resolution: Resolution = OFF,
+    batch: int = 16,
+) -> Tensor:
+    """(count, N, 3, H, W) in [0, 1]: draw k of image i has its own seed, the same for every method. y in [0, 1]."""
+    out = []
+    for k in range(count):
+        parts = []
+        for first in range(0, len(y), batch):
+            part = y[first : first + batch] * 2 - 1
+            noise = seeded([(seed * 101 + k) * 100_003 + first + i for i in range(len(part))])
+            x = sample(denoise, part, process, noise, solver=solver, fidelity=fidelity, resolution=resolution)
+            parts.append(((x.float() + 1) / 2).clamp(0, 1))
+        out.append(torch.cat(parts))
+    return torch.stack(out)
+
+
+def psnrs(prediction: Tensor, target: Tensor) -> list[float]:
+    """PSNR of each image in dB. Both (N, 3, H, W) in [0, 1]."""
+    return [decibel(float(e)) for e in ((prediction.double() - target.double()) ** 2).mean((1, 2, 3))]
+
+
+def mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def quality(samples: Tensor, target: Tensor) -> dict[str, float]:
+    """one: mean PSNR of a single draw; mean: PSNR of the mean of all draws; spread: of the draws, in units of the full range.
+
+    PSNRs are averaged over the images. spread: root mean square over images and pixels of the unbiased standard deviation.
+    """
+    one = mean([v for draw in samples for v in psnrs(draw, target)])
+    spread = float(samples.var(dim=0).mean() ** 0.5) if len(samples) > 1 else 0.0
+    return {"one": one, "mean": mean(psnrs(samples.mean(dim=0), target)), "spread": spread}

@@ -1,0 +1,68 @@
+"""Write the pages of docs/ whose numbers come from benchmarks/results, or check that they are what the results say.
+
+Their text is in benchmarks/pages.
+
+    python benchmarks/render.py            write them
+    python benchmarks/render.py --check    exit status 1 and a line for every page that is not up to date
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from _pages import PageError, Value, render
+from _shared import HERE, RESULTS
+
+SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed"}
+DOCS = HERE.parent / "docs"
+PAGES = HERE / "pages"
+
+
+def facts(results: Path = RESULTS) -> dict[str, Value | str]:
+    """Every fact of every result that is there, under its benchmark's short name."""
+    found: dict[str, Value | str] = {}
+    for name, short in SHORT.items():
+        path = results / f"{name}.json"
+        if path.is_file():
+            result = json.loads(path.read_text(encoding="utf-8"))
+            for key, value in importlib.import_module(name).facts(result).items():
+                found[f"{short}.{key}"] = value
+            found[f"{short}.machine"] = result["protocol"]["machine"]
+    return found
+
+
+def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
+    """Target in docs/ -> what should stand there. Raises PageError, with the page's name, where a page contradicts the results."""
+    known = facts() if known is None else known
+    made = {}
+    for source in sorted(PAGES.glob("*.md")):
+        try:
+            made[DOCS / source.name] = render(source.read_text(encoding="utf-8"), known)
+        except PageError as error:
+            raise PageError(f"{source.name}: {error}") from error
+    return made
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("--check", action="store_true", help="write nothing")
+    arguments = command.parse_args()
+    stale = 0
+    for target, text in pages().items():
+        if arguments.check:
+            if not target.is_file() or target.read_text(encoding="utf-8") != text:
+                print(f"{target.name} is not what the results say; run benchmarks/render.py", file=sys.stderr)
+                stale = 1
+        else:
+            DOCS.mkdir(exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            print(f"wrote {target}")
+    raise SystemExit(stale)
+
+
+if __name__ == "__main__":
+    main()

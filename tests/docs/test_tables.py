@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
+    """Modules of benchmarks/, which import each other by their bare names."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    names = ("render", "_pages", "_shared", "ablation_dpsc", "ablation_drm", "choices", "speed")
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return {name: importlib.import_module(name) for name in names}
+
+
+def test_pages_are_what_the_results_say(scripts: dict[str, ModuleType]) -> None:
+    pages = scripts["render"].pages()
+    assert pages, "no page found in benchmarks/pages"
+    for target, text in pages.items():
+        assert target.read_text(encoding="utf-8") == text, f"{target.name} is stale: run python benchmarks/render.py"
+
+
+def test_pages_hold_the_tables_of_the_results(scripts: dict[str, ModuleType]) -> None:
+    page = (ROOT / "docs" / "ablations.md").read_text(encoding="utf-8")
+    for name, tables in (("ablation_dpsc", ("dial", "paper", "cost")), ("ablation_drm", ("rows", "kinds"))):
+        result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        facts = scripts[name].facts(result)
+        for table in tables:
+            assert facts[f"table.{table}"] in page
+
+
+def test_a_changed_number_changes_the_page(scripts: dict[str, ModuleType]) -> None:
+    facts = scripts["render"].facts()
+    value = facts["dpsc.off.one.0"]
+    template = "One draw has {{dpsc.off.one.0}} dB.\n"
+    render, Value = scripts["_pages"].render, scripts["_pages"].Value
+    before = render(template, facts)
+    facts["dpsc.off.one.0"] = Value([v + 0.01 for v in value.values])
+    assert render(template, facts) != before
+
+
+@pytest.mark.parametrize("name", ["ablation_dpsc", "ablation_drm"])
+def test_ablations_are_three_full_seeds(scripts: dict[str, ModuleType], name: str) -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert result["seeds"] == [0, 1, 2]
+    assert result["protocol"]["quick"] is False
+
+
+def test_the_gate_leaves_the_posterior_sampler_alone(scripts: dict[str, ModuleType]) -> None:
+    facts = scripts["render"].facts()
+    for head in ("on_policy", "posterior", "forward"):
+        assert facts[f"dpsc.{head}.one.0"].values == facts["dpsc.off.one.0"].values
+
+
+def test_render_fills_numbers_and_differences(scripts: dict[str, ModuleType]) -> None:
+    render, Value = scripts["_pages"].render, scripts["_pages"].Value
+    facts = {"a": Value([1.0, 2.0, 3.0]), "b": Value([1.5, 2.5, 3.5]), "t": "| x |"}
+    assert render("{{a}} and {{b - a}}\n{{t}}\n", facts) == "2.00 ± 1.00 and +0.50 ± 0.00\n| x |\n"
+
+
+def test_render_drops_requirements_that_hold(scripts: dict[str, ModuleType]) -> None:
+    render, Value = scripts["_pages"].render, scripts["_pages"].Value
+    facts = {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6])}
+    text = "{{require b > a by 0.4}}\n{{require a ~ b by 0.6}}\nText{{require b > 1}}.\n"
+    assert render(text, facts) == "Text.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{require a > b}}", "the difference is"),
+        ("{{require b > a by 0.55}}", "the difference is"),  # in every seed, not in the mean
+        ("{{require a ~ b by 0.5}}", "the difference is"),
+        ("{{require a >= b}}", "cannot read the requirement"),
+        ("{{c}}", "no fact is called c"),
+        ("{{a - c}}", "no number is called c"),
+        ("{{a - t}}", "no number is called t"),
+    ],
+)
+def test_render_refuses_what_no_result_bears_out(scripts: dict[str, ModuleType], text: str, said: str) -> None:
+    render, Value, PageError = (getattr(scripts["_pages"], name) for name in ("render", "Value", "PageError"))
+    with pytest.raises(PageError, match=said):
+        render(text, {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6]), "t": "| x |"})
+
+
+def test_merging_joins_seeds_and_keeps_the_protocol(scripts: dict[str, ModuleType]) -> None:
+    merged = scripts["_shared"].merged
+    one = {"protocol": {"mults": [1, 2]}, "seeds": [0], "rows": {"off": {"one": [20.0], "steps": 5}}}
+    two = {"protocol": {"mults": [1, 2]}, "seeds": [1], "rows": {"off": {"one": [21.0], "steps": 5}}}
+    assert merged([one, two]) == {
+        "protocol": {"mults": [1, 2]},
+        "seeds": [0, 1],
+        "rows": {"off": {"one": [20.0, 21.0], "steps": 5}},
+    }
+    for changed in ({**two, "protocol": {"mults": [1, 4]}}, {**two, "rows": {"off": {"one": [21.0], "steps": 6}}}):
+        with pytest.raises(SystemExit, match="differ"):
+            merged([one, changed])
+
+
+def test_the_scripts_import_no_torch_before_they_measure() -> None:
+    code = "import sys, render, ablation_dpsc, ablation_drm, choices, speed; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
