@@ -153,7 +153,7 @@ def test_two_methods_are_compared_on_the_images_both_have() -> None:
 
 def test_methods_under_different_protocols_are_not_compared() -> None:
     first, second = report(Protocol(), {"a": 30.0}), report(Protocol(border=4), {"a": 31.0})
-    with pytest.raises(InputError, match="different protocols.*border: 0 against 4"):
+    with pytest.raises(InputError, match=r"different protocols.*border: 0 against 4"):
         compare_reports(first, second)
     with pytest.raises(InputError, match="share no image"):
         compare_reports(first, report(Protocol(), {"z": 1.0}))

@@ -65,7 +65,7 @@ def test_two_files_are_a_pair(tmp_path: Path) -> None:
 def test_masks_join_by_the_same_rule_and_must_be_there(tmp_path: Path) -> None:
     left, right = touch(tmp_path / "p", "a.png", "b.png"), touch(tmp_path / "t", "a.png", "b.png")
     masks = touch(tmp_path / "m", "a_mask.png")
-    with pytest.raises(InputError, match="1 of 2 pairs have no mask.*first is b"):
+    with pytest.raises(InputError, match=r"1 of 2 pairs have no mask.*first is b"):
         match_folders(left, right, masks=masks, mask_suffix="_mask")
     touch(masks, "b_mask.png")
     found = match_folders(left, right, masks=masks, mask_suffix="_mask")

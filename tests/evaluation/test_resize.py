@@ -75,7 +75,9 @@ def test_opencv_bilinear_by_hand() -> None:
 
 @pytest.mark.parametrize("rule", ["pil_bicubic", "pil_bilinear", "pil_lanczos"])
 def test_pillow_rules_are_pillows_own_to_the_rounding(rule: str) -> None:
-    pixels = np.rint((0.2 + 0.6 * RANDOM) * 255).astype(np.uint8)  # no overshoot: Pillow clips bytes between its two passes
+    pixels = np.rint((0.2 + 0.6 * RANDOM) * 255).astype(
+        np.uint8
+    )  # no overshoot: Pillow clips bytes between its two passes
     method = Image.Resampling[rule.removeprefix("pil_").upper()]
     expected = np.asarray(Image.fromarray(pixels).resize((20, 11), method)) / 255
     assert np.abs(resize(pixels / 255, rule, (11, 20)) - expected).max() < 1.5 / 255  # type: ignore[arg-type]

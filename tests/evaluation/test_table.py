@@ -34,15 +34,17 @@ def test_the_page_states_each_protocol_and_keeps_the_others_apart() -> None:
     table.put("perfect", "LOL PSNR", Score("psnr", inf, LOL, 15))
     table.put_apart("paper", "LOL", Score("psnr", 18.21, LOL.changed(border=4, name="theirs"), note="table 3"))
     table.put_apart("summary", "LOL", "17.4 (table 1)")
+    table.put_apart("other", "LOL", "17.5", "the resize rule is not printed")
     page = table.to_markdown()
     assert "| input | 7.77 [6.50, 9.00] | 0.195 |" in page
     assert "| perfect | inf |  |" in page
     assert f"- LOL PSNR: psnr, 15 images. {LOL.describe()}" in page
     above, below = page.split("Not comparable")
     assert "18.21" not in above
-    assert "| paper | LOL | 18.21 | theirs: LOL;" in below
+    assert "| paper | LOL | 18.21 (table 3) | theirs: LOL;" in below
     assert "border 4" in below
     assert "| summary | LOL | 17.4 (table 1) | not stated |" in below
+    assert "| other | LOL | 17.5 | the resize rule is not printed |" in below
 
 
 def test_every_number_in_json_carries_its_protocol() -> None:

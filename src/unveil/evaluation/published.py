@@ -11,7 +11,7 @@ from importlib.resources import files
 from unveil.errors import InputError
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
-from unveil.evaluation.table import Score
+from unveil.evaluation.table import Score, Table
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,32 @@ class PublishedNumber:
 
     @property
     def citation(self) -> str:
-        """Where it is printed, and what is unclear about it."""
+        """Where it is printed: paper, table and section."""
         number = f"table {self.table.table}" if self.table.table else f"'{self.table.title}'"
-        unclear = f"; unclear: {'; '.join(self.column.unclear)}" if self.column.unclear else ""
-        return f"{papers()[self.table.paper]['title']}, {number}, {self.table.place}{unclear}"
+        return f"{papers()[self.table.paper]['short']}, {number}, {self.table.place}"
+
+    @property
+    def conditions(self) -> str:
+        """What is known of its protocol, and what is not."""
+        known = f"like {self.column.protocol}" if self.column.protocol else "no protocol of ours"
+        return known + (f"; unclear: {'; '.join(self.column.unclear)}" if self.column.unclear else "")
 
     def protocol(self) -> Protocol | None:
         """The closest protocol, or None."""
         return get_protocol(self.column.protocol) if self.column.protocol else None
 
     def score(self) -> Score:
-        """The number for `Table.put`. Raises InputError unless it is comparable: otherwise use `Table.put_apart`."""
+        """The number for `Table.put`. Raises InputError unless it is comparable: otherwise use `put_apart`."""
         protocol = self.protocol()
         if protocol is None or not self.comparable:
-            raise InputError(f"{self.method} on {self.column.dataset} cannot stand in a column: {self.citation}")
+            raise InputError(
+                f"{self.method} on {self.column.dataset} ({self.citation}) cannot stand in a column: {self.conditions}"
+            )
         return Score(self.column.metric, self.value, protocol, note=self.citation)
 
-    def text(self) -> str:
-        """The number for `Table.put_apart` where it is not comparable."""
-        return f"{self.value:g} ({self.citation})"
+    def put_apart(self, table: Table, column: str) -> None:
+        """Show it under a table of measured numbers, with what is known of its protocol."""
+        table.put_apart(self.method, column, f"{self.value:g} ({self.citation})", self.conditions)
 
 
 @cache

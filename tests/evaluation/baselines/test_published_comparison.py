@@ -5,6 +5,7 @@ Some of them beat published zero-shot restorers, which is why they have to stand
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,6 @@ MEASURED = [
     ("LOL", "gamma", 16.62, 0.723, 20.58),
     ("LOL", "dark-channel-inverted", 11.54, 0.525, 19.00),
     ("LOL", "lime-like", 18.08, None, 21.38),
-    ("LOL", "gamma-nlm", 16.61, 0.726, 20.58),
-    ("LOL", "nlm-gamma", 16.74, None, 20.73),
     ("HSTS", "identity", 14.74, 0.751, None),
     ("HSTS", "stretch", 24.70, 0.887, None),
     ("HSTS", "stretch-channels", 22.75, None, None),
@@ -42,12 +41,14 @@ MEASURED = [
     ("HSTS", "clahe", 14.83, 0.748, None),
     ("HSTS", "grey-world", 14.60, 0.749, None),
     ("Kodak24", "identity", 26.35, 0.619, None),
-    ("Kodak24", "median", 25.84, 0.685, None),
+    ("Kodak24", "nlm", 31.44, 0.874, None),
 ]
 SLOW = [
-    ("Kodak24", "nlm", 31.44, 0.874, None),
+    ("LOL", "gamma-nlm", 16.61, 0.726, 20.58),
+    ("LOL", "nlm-gamma", 16.74, None, 20.73),
     ("Kodak24", "tv", 29.40, 0.821, None),
     ("Kodak24", "bilateral", 31.35, 0.853, None),
+    ("Kodak24", "median", 25.84, 0.685, None),
 ]
 NATIVE = [
     ("LOL_eval15", "identity", 7.77, 0.195, 18.78),
@@ -57,8 +58,6 @@ NATIVE = [
     ("LOL_eval15", "dark-channel-inverted", 11.38, 0.447, 18.45),
     ("PolyU_100", "tv", 36.59, 0.934, None),
     ("PolyU_100", "median", 36.25, 0.946, None),
-    ("PolyU_100", "bilateral", 35.99, 0.914, None),
-    ("PolyU_100", "nlm", 35.98, 0.913, None),
 ]
 NATIVE_FOLDERS = {
     "LOL_eval15": ("low", "high", "", ""),
@@ -66,27 +65,31 @@ NATIVE_FOLDERS = {
 }
 
 
-def means(shared: Path, images: str, baseline: str) -> np.ndarray:
-    """Mean PSNR, SSIM and mean-matched PSNR of 8-bit results over a set."""
+METRICS = (psnr, ssim, psnr_mean_matched)
+
+
+@cache
+def means(shared: Path, images: str, baseline: str, wanted: tuple[int, ...]) -> dict[int, float]:
+    """Means over a set of the wanted ones of METRICS, by their place there; results are rounded to 8 bit."""
     if images in NATIVE_FOLDERS:
         folder = shared / "data" / "test" / images
         left, right, *suffixes = NATIVE_FOLDERS[images]
     else:
         folder, left, right, suffixes = shared / "data/test/tao256" / f"{images}_256x256", "degraded", "clean", ["", ""]
     pairs = match_folders(folder / left, folder / right, prediction_suffix=suffixes[0], target_suffix=suffixes[1]).pairs
-    scores = []
+    scores: dict[int, list[float]] = {i: [] for i in wanted}
     for pair in pairs:
         target = as_image(read_image(pair.target).pixels)
         made = round_to(BASELINES[baseline](read_image(pair.prediction).pixels), "8bit")
-        scores.append((psnr(made, target), ssim(made, target), psnr_mean_matched(made, target)))
-    return np.mean(scores, axis=0)
+        for i in wanted:
+            scores[i].append(METRICS[i](made, target))
+    return {i: float(np.mean(values)) for i, values in scores.items()}
 
 
 def check(shared: Path, images: str, baseline: str, *expected: float | None) -> None:
-    found = means(shared, images, baseline)
-    for value, wanted, tolerance in zip(found, expected, (0.1, 0.005, 0.1), strict=True):
-        if wanted is not None:
-            assert value == pytest.approx(wanted, abs=tolerance)
+    found = means(shared, images, baseline, tuple(i for i, value in enumerate(expected) if value is not None))
+    for i, value in found.items():
+        assert value == pytest.approx(expected[i], abs=(0.1, 0.005, 0.1)[i]), METRICS[i].__name__
 
 
 @pytest.mark.parametrize("row", MEASURED, ids=lambda row: f"{row[0]}-{row[1]}")
@@ -101,7 +104,9 @@ def test_on_more_and_larger_photographs(shared: Path, row: tuple) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "baseline", "zero_shot"), [("HSTS", "stretch", 21.51), ("Kodak24", "nlm", 28.60)], ids=["HSTS", "Kodak24"]
+    ("images", "baseline", "zero_shot"),
+    [("HSTS", "stretch", 21.51), ("Kodak24", "nlm", 28.60)],
+    ids=["HSTS", "Kodak24"],
 )
 def test_two_cheap_baselines_beat_the_printed_zero_shot_results(
     shared: Path, images: str, baseline: str, zero_shot: float
@@ -111,4 +116,4 @@ def test_two_cheap_baselines_beat_the_printed_zero_shot_results(
 
     printed = [n.value for n in published_numbers(dataset=images, metric="psnr")]
     assert max(printed) == zero_shot
-    assert means(shared, images, baseline)[0] > zero_shot + 2.5
+    assert means(shared, images, baseline, (0, 1))[0] > zero_shot + 2.5

@@ -57,7 +57,7 @@ def test_a_package_broken_by_its_torchvision_is_told_apart(monkeypatch: pytest.M
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(learned, "import_module", broken)
-    with pytest.raises(InputError, match="installed but does not load.*torchvision::nms"):
+    with pytest.raises(InputError, match=r"installed but does not load.*torchvision::nms"):
         load_metric("dists")
 
 

@@ -19,7 +19,9 @@ def asymmetric(rng: np.random.Generator, alpha: float, left: float, right: float
     return np.where(rng.random(size) < left / (left + right), -left * magnitude, right * magnitude)
 
 
-@pytest.mark.parametrize(("alpha", "left", "right"), [(0.7, 1.0, 1.0), (1.0, 0.5, 1.5), (2.0, 2.0, 1.0), (4.0, 0.1, 0.1)])
+@pytest.mark.parametrize(
+    ("alpha", "left", "right"), [(0.7, 1.0, 1.0), (1.0, 0.5, 1.5), (2.0, 2.0, 1.0), (4.0, 0.1, 0.1)]
+)
 def test_the_fit_finds_shape_and_scales_again(alpha: float, left: float, right: float) -> None:
     values = asymmetric(np.random.default_rng(0), alpha, left, right, 400_000)
     found = np.array(fit_asymmetric(values[None])).ravel()
