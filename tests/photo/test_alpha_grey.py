@@ -51,7 +51,9 @@ def test_premultiplied_alpha(make: SimpleNamespace, dtype: type) -> None:
     assert (again.native <= again.alpha[..., None]).all()
     np.testing.assert_allclose(again.pixels[seen], wanted[seen], atol=5e-6 if dtype is np.float32 else 8 / float(top))
     straight = rewritten(found, wanted, "PNG")
-    np.testing.assert_allclose(straight.pixels[seen], wanted[seen], atol=3e-5 if dtype is np.float32 else 8 / float(top))
+    np.testing.assert_allclose(
+        straight.pixels[seen], wanted[seen], atol=3e-5 if dtype is np.float32 else 8 / float(top)
+    )
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP", "AVIF"])
@@ -127,12 +129,16 @@ def test_a_transparent_colour_becomes_alpha(make: SimpleNamespace, channels: int
 def test_a_network_output_of_another_depth_lands_between_the_steps(make: SimpleNamespace) -> None:
     """16 bits in, 16 bits out: a smooth ramp must not come back with 256 steps."""
     found = photo.read(make.png16(make.random((2, 300, 3), np.uint16)[:, :40]))
-    ramp = np.linspace(0.2, 0.3, found.width, dtype=np.float32)[None, :, None] * np.ones((found.height, 1, 3), np.float32)
+    ramp = np.linspace(0.2, 0.3, found.width, dtype=np.float32)[None, :, None] * np.ones(
+        (found.height, 1, 3), np.float32
+    )
     again = rewritten(found, ramp)
     np.testing.assert_allclose(again.pixels, ramp, atol=0.51 / 65535)
 
 
-@pytest.mark.parametrize(("format", "depth"), [("PNG", 16), ("JPEG", 8), ("WEBP", 8), ("AVIF", 8), ("BMP", 8), ("TIFF", 32)])
+@pytest.mark.parametrize(
+    ("format", "depth"), [("PNG", 16), ("JPEG", 8), ("WEBP", 8), ("AVIF", 8), ("BMP", 8), ("TIFF", 32)]
+)
 def test_float_tiff_in_other_formats(make: SimpleNamespace, format: str, depth: int) -> None:
     found = photo.read(make.tiff(make.random((9, 9, 4), np.float32), extra="unassalpha"))
     again = rewritten(found, found.pixels, format)
@@ -152,7 +158,7 @@ def test_transparency_is_laid_on_white_for_jpeg(make: SimpleNamespace) -> None:
     assert pixels[:, 9:].max() < 0.05
 
 
-@pytest.mark.parametrize("values", [np.nan, np.inf, -np.inf, 7.0, -3.0])
+@pytest.mark.parametrize("values", [np.nan, np.inf, -np.inf, 3e38, -3e38, 7.0, -3.0])
 def test_float_samples_without_a_display_value(make: SimpleNamespace, values: float) -> None:
     """Kept where untouched, replaced by the restorer's value where it changed something."""
     samples = np.full((4, 4, 3), 0.25, np.float32)

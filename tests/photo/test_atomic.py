@@ -19,7 +19,9 @@ def found(make: SimpleNamespace) -> photo.Photo:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "interrupt"])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "interrupt"]
+)
 @pytest.mark.parametrize("existing", [False, True])
 def test_failure_leaves_the_old_file_and_nothing_else(
     found: photo.Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException, existing: bool
@@ -40,7 +42,9 @@ def test_failure_leaves_the_old_file_and_nothing_else(
         assert path.read_bytes() == b"the old file"
 
 
-def test_failure_while_encoding_writes_nothing(found: photo.Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_while_encoding_writes_nothing(
+    found: photo.Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> bytes:
         raise MemoryError
 
@@ -59,7 +63,9 @@ def test_the_reason_is_said(found: photo.Photo, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["folder.png"]
 
 
-def test_the_file_is_forced_to_disk_before_it_is_renamed(found: photo.Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_forced_to_disk_before_it_is_renamed(
+    found: photo.Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
     real_sync, real_replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("sync"), real_sync(handle))[1])

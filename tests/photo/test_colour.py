@@ -25,7 +25,9 @@ def little_cms(profile: bytes, samples: np.ndarray, back: bool = False) -> np.nd
     """(N, 3) uint8 through Pillow's colour management, the reference with 8 bits."""
     there = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     ends = (there, ImageCms.createProfile("sRGB"))
-    transform = ImageCms.buildTransform(*(ends[::-1] if back else ends), "RGB", "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    transform = ImageCms.buildTransform(
+        *(ends[::-1] if back else ends), "RGB", "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
     image = Image.frombytes("RGB", (len(samples), 1), samples.tobytes())
     return np.asarray(ImageCms.applyTransform(image, transform))[0]
 
@@ -96,7 +98,11 @@ def test_working_pixels_are_the_same_colour(make: SimpleNamespace) -> None:
 
 def test_changed_pixels_become_the_colour_asked_for(make: SimpleNamespace) -> None:
     """Inside sRGB nothing was clipped, so a change arrives in full: within a step of 16 bits, and a little for the tables."""
-    found = photo.read(make.tiff((make.random((20, 20, 3), np.uint16) // 4 + 20000).astype(np.uint16), iccprofile=make.matrix_profile("p3")))
+    found = photo.read(
+        make.tiff(
+            (make.random((20, 20, 3), np.uint16) // 4 + 20000).astype(np.uint16), iccprofile=make.matrix_profile("p3")
+        )
+    )
     wanted = np.clip(found.pixels + np.float32(0.1), 0, 1)
     out = io.BytesIO()
     photo.write(found, wanted, out)
@@ -120,7 +126,9 @@ def test_colours_outside_srgb_keep_their_excess_and_lose_it_with_the_change(make
     assert abs(int(after[2][0]) - 128) <= 1
 
 
-@pytest.mark.parametrize("tone", [1.8, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045), np.linspace(0, 1, 100) ** 2.4])
+@pytest.mark.parametrize(
+    "tone", [1.8, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045), np.linspace(0, 1, 100) ** 2.4]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_grey_profiles(make: SimpleNamespace, tone: object, dtype: type) -> None:
     samples = make.random((20, 30, 1), dtype)
@@ -156,7 +164,9 @@ def test_table_space_agrees_with_formulas(make: SimpleNamespace) -> None:
     assert np.abs(grid.from_srgb(values) - inside).mean() < 0.5 / 255
     assert np.abs(grid.to_srgb(inside) - values).mean() < 0.5 / 255
     nodes = np.rint(np.linspace(0, 255, 33)).astype(np.uint8)[:, None].repeat(3, axis=1)
-    np.testing.assert_allclose(grid.from_srgb(nodes / np.float32(255)) * 255, little_cms(profile, nodes, back=True), atol=1.01)
+    np.testing.assert_allclose(
+        grid.from_srgb(nodes / np.float32(255)) * 255, little_cms(profile, nodes, back=True), atol=1.01
+    )
 
 
 def test_rgb_profiles_with_tables(make: SimpleNamespace) -> None:
@@ -204,11 +214,15 @@ def test_cmyk_stays_cmyk(make: SimpleNamespace, format: str, profiled: bool) -> 
 
 def test_plain_inks_invert(make: SimpleNamespace) -> None:
     space = PlainInkSpace()
-    rgb = np.concatenate([make.random((500, 3)).astype(np.float32) / 255, np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)])
+    rgb = np.concatenate(
+        [make.random((500, 3)).astype(np.float32) / 255, np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)]
+    )
     np.testing.assert_allclose(space.to_srgb(space.from_srgb(rgb)), rgb, atol=1e-6)
 
 
-@pytest.mark.parametrize("damage", ["short", "no signature", "grey in colour", "many tags", "flat curve", "no primaries"])
+@pytest.mark.parametrize(
+    "damage", ["short", "no signature", "grey in colour", "many tags", "flat curve", "no primaries"]
+)
 def test_unusable_profiles_are_noted_and_handed_on(make: SimpleNamespace, damage: str) -> None:
     good = make.matrix_profile("p3")
     profile = {

@@ -39,13 +39,17 @@ def seeds(make: SimpleNamespace) -> dict[str, bytes]:
         "webp": make.pillow(rgb, "WEBP", exif=block, icc_profile=p3, xmp=make.xmp),
         "webp lossless": make.pillow(four, "WEBP", lossless=True),
         "webp alpha": make.pillow(four, "WEBP", quality=60),
-        "tiff": make.tiff(rgb, iccprofile=p3, extratags=[(274, 3, 1, 6, True), (700, 1, len(make.xmp), make.xmp, True)]),
+        "tiff": make.tiff(
+            rgb, iccprofile=p3, extratags=[(274, 3, 1, 6, True), (700, 1, len(make.xmp), make.xmp, True)]
+        ),
         "tiff 16": make.tiff(wide, compression="zlib", predictor=True, rowsperstrip=5),
         "tiff tiles": make.tiff(make.random((30, 40, 3), np.uint16), tile=(16, 16), byteorder=">"),
         "tiff float": make.tiff(make.random((12, 14, 4), np.float32), extra="assocalpha"),
         "tiff lzw": make.pillow(rgb, "TIFF", compression="tiff_lzw"),
         "tiff jpeg": make.pillow(rgb, "TIFF", compression="jpeg"),
-        "tiff fax": make.pillow(np.packbits(grey[..., 0] > 128, axis=1)[..., None], "TIFF", "1", size=(40, 30), compression="group4"),
+        "tiff fax": make.pillow(
+            np.packbits(grey[..., 0] > 128, axis=1)[..., None], "TIFF", "1", size=(40, 30), compression="group4"
+        ),
         "tiff big": make.tiff(rgb, bigtiff=True, compression="lzma"),
         "avif": make.pillow(rgb, "AVIF", exif=block, icc_profile=p3),
         "avif alpha": make.pillow(four, "AVIF", quality=60),
@@ -67,7 +71,12 @@ def mutate(file: bytes, rng: np.random.Generator, others: list[bytes]) -> bytes:
         elif kind == 1:
             out[head] = rng.integers(256)
         elif kind == 2 and head + 4 <= len(out):
-            struct.pack_into(str(rng.choice(["<I", ">I"])), out, head, int(rng.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 65535, 1 << 20])))
+            struct.pack_into(
+                str(rng.choice(["<I", ">I"])),
+                out,
+                head,
+                int(rng.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 65535, 1 << 20])),
+            )
         elif kind == 3 and head + 2 <= len(out):
             struct.pack_into(str(rng.choice(["<H", ">H"])), out, head, int(rng.choice([0, 1, 255, 32767, 65535])))
         elif kind == 4:
@@ -117,7 +126,8 @@ def check(file: bytes) -> bool:
     height, width = found.pixels.shape[:2]
     assert found.pixels.shape == (height, width, 3)
     assert found.pixels.dtype == np.float32
-    assert found.pixels.min() >= 0 and found.pixels.max() <= 1
+    assert found.pixels.min() >= 0
+    assert found.pixels.max() <= 1
     assert found.alpha is None or found.alpha.shape == (height, width)
     if height * width <= 100_000:
         photo.write(found, found.pixels, out := io.BytesIO())

@@ -22,7 +22,9 @@ LIMIT = 10**9
     ],
     ids=str,
 )  # fmt: skip
-def test_sizes_are_read_without_decoding(make: SimpleNamespace, size: tuple[int, int], format: str, options: dict) -> None:
+def test_sizes_are_read_without_decoding(
+    make: SimpleNamespace, size: tuple[int, int], format: str, options: dict
+) -> None:
     file = make.pillow(make.smooth(*size), format, **options)
     header = probe("x", file, LIMIT)
     assert (header.format, header.height, header.width, header.bits) == (format, *size, 8)
@@ -34,7 +36,14 @@ def test_depth_is_read_from_the_header(make: SimpleNamespace, bits: int) -> None
     dtype = np.uint8 if bits == 8 else np.uint16
     assert probe("x", make.tiff(make.random((3, 3, 3), dtype)), LIMIT).bits == bits
     assert probe("x", make.tiff(make.random((3, 3, 3), dtype), byteorder=">", bigtiff=True), LIMIT).bits == bits
-    assert probe("x", make.pillow(make.random((3, 3, 3)), "PNG") if bits == 8 else make.png16(make.random((3, 3, 3), dtype)), LIMIT).bits == bits
+    assert (
+        probe(
+            "x",
+            make.pillow(make.random((3, 3, 3)), "PNG") if bits == 8 else make.png16(make.random((3, 3, 3), dtype)),
+            LIMIT,
+        ).bits
+        == bits
+    )
 
 
 def test_avif_with_ten_bits_is_read_and_said(make: SimpleNamespace) -> None:
@@ -61,7 +70,9 @@ def test_the_suffix_does_not_matter(make: SimpleNamespace, tmp_path: object) -> 
     assert photo.read(path).format == "PNG"
 
 
-@pytest.mark.parametrize("start", [b"", b"\xff\xd8", b"\x89PNG", b"RIFF1234WAVE", b"II", b"....ftypisom....", b"GIF89a"])
+@pytest.mark.parametrize(
+    "start", [b"", b"\xff\xd8", b"\x89PNG", b"RIFF1234WAVE", b"II", b"....ftypisom....", b"GIF89a"]
+)
 def test_what_is_none_of_ours(start: bytes) -> None:
     assert sniff(start.ljust(20, b"\0") if start else start) is None
 

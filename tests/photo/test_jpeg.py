@@ -28,7 +28,9 @@ def rewritten(file: bytes) -> bytes:
 
 @pytest.mark.parametrize("quality", [10, 50, 75, 90, 95, 98, 100])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
-def test_quality_and_subsampling_are_at_least_the_sources(make: SimpleNamespace, quality: int, subsampling: int) -> None:
+def test_quality_and_subsampling_are_at_least_the_sources(
+    make: SimpleNamespace, quality: int, subsampling: int
+) -> None:
     file = make.pillow(make.smooth(40, 48), "JPEG", quality=quality, subsampling=subsampling)
     before, after = opened(file), opened(rewritten(file))
     assert JpegImagePlugin.get_sampling(after) == subsampling
@@ -84,7 +86,9 @@ def test_unusual_subsampling_is_not_made_worse(make: SimpleNamespace) -> None:
 
 def test_metadata_of_every_kind_together(make: SimpleNamespace) -> None:
     profile = make.matrix_profile("p3") + bytes(200_000)  # longer than three segments
-    file = make.pillow(make.smooth(16, 16), "JPEG", exif=make.exif(3), xmp=make.xmp, icc_profile=profile, comment=b"c" * 60_000)
+    file = make.pillow(
+        make.smooth(16, 16), "JPEG", exif=make.exif(3), xmp=make.xmp, icc_profile=profile, comment=b"c" * 60_000
+    )
     found = photo.read(file)
     again = photo.read(rewritten(file))
     assert (again.icc, again.extra) == (found.icc, found.extra)

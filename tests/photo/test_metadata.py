@@ -26,7 +26,12 @@ def written(found: photo.Photo, **options: Any) -> bytes:
 def facts(file: bytes) -> dict[str, Any]:
     with Image.open(io.BytesIO(file)) as image:
         block = image.getexif()
-        return {"top": dict(block), "shooting": dict(block.get_ifd(SHOOTING)), "gps": dict(block.get_ifd(GPS)), "info": dict(image.info)}
+        return {
+            "top": dict(block),
+            "shooting": dict(block.get_ifd(SHOOTING)),
+            "gps": dict(block.get_ifd(GPS)),
+            "info": dict(image.info),
+        }
 
 
 @pytest.mark.parametrize("source", FORMATS)
@@ -40,7 +45,9 @@ def test_camera_position_and_settings_are_handed_on(make: SimpleNamespace, sourc
     after = facts(written(photo.read(file), format=target))
     assert after["gps"] == before["gps"]
     assert after["gps"][2] == (47.0, 22.0, 30.5)
-    assert {t: v for t, v in after["shooting"].items() if t != 0x927C} == {t: v for t, v in before["shooting"].items() if t != 0x927C}
+    assert {t: v for t, v in after["shooting"].items() if t != 0x927C} == {
+        t: v for t, v in before["shooting"].items() if t != 0x927C
+    }
     assert bytes(after["shooting"][0x927C]) == bytes(before["shooting"][0x927C])
     for tag in (0x010F, 0x0110, 0x0132):
         assert after["top"][tag] == before["top"][tag]
@@ -98,12 +105,20 @@ def block_with_thumbnail(endian: str, thumbnail: bytes) -> bytes:
     e = endian
 
     def entry(tag: int, kind: int, value: int) -> bytes:
-        return struct.pack(e + "HHI", tag, kind, 1) + (struct.pack(e + "HH", value, 0) if kind == 3 else struct.pack(e + "I", value))
+        return struct.pack(e + "HHI", tag, kind, 1) + (
+            struct.pack(e + "HH", value, 0) if kind == 3 else struct.pack(e + "I", value)
+        )
 
     first, shooting, thumb = 8, 8 + 2 + 48 + 4, 8 + 2 + 48 + 4 + 2 + 24 + 4
     data = thumb + 2 + 24 + 4
     out = (b"II*\0" if e == "<" else b"MM\0*") + struct.pack(e + "I", first)
-    out += struct.pack(e + "H", 4) + entry(0x100, 4, 24) + entry(0x101, 4, 16) + entry(0x112, 3, 6) + entry(SHOOTING, 4, shooting)
+    out += (
+        struct.pack(e + "H", 4)
+        + entry(0x100, 4, 24)
+        + entry(0x101, 4, 16)
+        + entry(0x112, 3, 6)
+        + entry(SHOOTING, 4, shooting)
+    )
     out += struct.pack(e + "I", thumb)
     out += struct.pack(e + "H", 2) + entry(0xA002, 4, 24) + entry(0xA003, 3, 16) + struct.pack(e + "I", 0)
     out += struct.pack(e + "H", 2) + entry(0x201, 4, data) + entry(0x202, 4, len(thumbnail)) + struct.pack(e + "I", 0)
@@ -140,7 +155,9 @@ def test_orientation_is_reset_whatever_its_type_and_neighbours(kind: int) -> Non
     assert exif.orientation(exif.settle(block, 5, 5)) == 1
 
 
-@pytest.mark.parametrize("block", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"garbage that is no TIFF header", b"MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize(
+    "block", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"garbage that is no TIFF header", b"MM\0*\0\0\0\x08\xff\xff"]
+)
 def test_damaged_blocks_are_upright_and_handed_on(make: SimpleNamespace, block: bytes) -> None:
     assert exif.orientation(block) == 1
     assert exif.settle(block, 4, 5) in (block, None)
@@ -161,7 +178,12 @@ def test_resolution_is_handed_on(make: SimpleNamespace, format: str) -> None:
 
 def test_captions_and_comments_of_jpeg_are_handed_on(make: SimpleNamespace) -> None:
     caption = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", 10) + b"\x1c\x02\x78\0\x05a lake"
-    file = make.pillow(make.smooth(16, 16), "JPEG", comment=b"by the lake", extra=b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption)
+    file = make.pillow(
+        make.smooth(16, 16),
+        "JPEG",
+        comment=b"by the lake",
+        extra=b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption,
+    )
     found = photo.read(file)
     assert dict(found.extra) == {"APP13": caption, "COM": b"by the lake"}
     again = photo.read(written(found))
@@ -169,12 +191,31 @@ def test_captions_and_comments_of_jpeg_are_handed_on(make: SimpleNamespace) -> N
 
 
 def test_text_and_colour_chunks_of_png_are_handed_on(make: SimpleNamespace) -> None:
-    chunks = make.chunk(b"gAMA", struct.pack(">I", 45455)) + make.chunk(b"tEXt", b"Author\0somebody") + make.chunk(b"vpAg", b"private")
+    chunks = (
+        make.chunk(b"gAMA", struct.pack(">I", 45455))
+        + make.chunk(b"tEXt", b"Author\0somebody")
+        + make.chunk(b"vpAg", b"private")
+    )
     found = photo.read(make.png16(make.random((4, 4, 3), np.uint16), chunks=chunks))
     again = written(found)
     assert make.chunk(b"tEXt", b"Author\0somebody") in again
     assert make.chunk(b"gAMA", struct.pack(">I", 45455)) in again
     assert b"vpAg" not in again
+
+
+def test_exif_as_hexadecimal_text_is_turned_into_a_chunk(make: SimpleNamespace) -> None:
+    """The older way, which some programs still write: orientation must not survive in the text."""
+    block = make.exif(6).tobytes()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(block):8d}\n{block.hex()}\n", zip=True)
+    file = make.pillow(make.random((4, 6, 3)), "PNG", pnginfo=text)
+    found = photo.read(file)
+    assert found.orientation == 6
+    assert found.pixels.shape == (6, 4, 3)
+    again = written(found)
+    assert b"Raw profile" not in again
+    assert photo.read(again).orientation == 1
+    assert facts(again)["gps"][1] == "N"
 
 
 def test_what_a_format_cannot_hold_is_said(make: SimpleNamespace) -> None:

@@ -14,7 +14,11 @@ from unveil.photo.noise import field
 
 @settings(max_examples=40, deadline=None)
 @given(
-    top=st.integers(0, 150), left=st.integers(0, 150), height=st.integers(1, 100), width=st.integers(1, 100), seed=st.integers(-5, 2**70)
+    top=st.integers(0, 150),
+    left=st.integers(0, 150),
+    height=st.integers(1, 100),
+    width=st.integers(1, 100),
+    seed=st.integers(-5, 2**70),
 )
 def test_any_window_is_a_crop_of_the_whole(top: int, left: int, height: int, width: int, seed: int) -> None:
     whole = field(seed, 3, 0, 0, 256, 256, 3)
@@ -81,7 +85,6 @@ def test_values_are_fixed() -> None:
     """The same seed must give the same photograph in every version; these values were computed once."""
     known = field(2026, 4, 1000, 2000, 1, 4, 1).numpy().ravel()
     np.testing.assert_allclose(known, KNOWN, rtol=0, atol=2e-6)
-
 
 
 @pytest.mark.parametrize("window", [(-1, 0, 4, 4, 3), (0, -1, 4, 4, 3), (0, 0, 0, 4, 3), (0, 0, 4, 4, 0)])

@@ -36,7 +36,11 @@ def stored(make: SimpleNamespace, format: str, orientation: int) -> tuple[bytes,
         samples = make.random((HEIGHT, WIDTH, 3), np.uint16)
         return make.tiff(samples, extratags=[(274, 3, 1, orientation, True)]), upright(samples, orientation)
     samples = make.random((HEIGHT, WIDTH, 3))
-    lossless = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}, "JPEG": {"quality": 100, "subsampling": 0}}
+    lossless = {
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+        "JPEG": {"quality": 100, "subsampling": 0},
+    }
     name, options = {"TIFF JPEG": ("TIFF", {"compression": "jpeg"})}.get(format, (format, lossless.get(format, {})))
     file = make.pillow(samples, name, exif=block, **options)
     with Image.open(io.BytesIO(file)) as image:

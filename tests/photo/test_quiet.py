@@ -56,22 +56,29 @@ def test_threads_that_overlap_leave_the_filters_as_they_were() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="libtiff is built into Pillow there")
-def test_libtiff_is_silent_about_damage_and_speaks_again_after(make: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:
+def test_libtiff_is_silent_about_damage_and_speaks_again_after(
+    make: SimpleNamespace, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = bytearray(make.pillow(make.random((50, 50, 3)), "TIFF", compression="tiff_lzw"))
     file[300:400] = b"\xff" * 100
     with pytest.raises(InputError, match="decoder error"):
         photo.read(bytes(file))
     assert capfd.readouterr().err == ""
-    with pytest.raises(OSError, match="decoder error"), Image.open(io.BytesIO(bytes(file))) as image:
+    with Image.open(io.BytesIO(bytes(file))) as image, pytest.raises(OSError, match="decoder error"):
         image.load()
     assert "code" in capfd.readouterr().err
 
 
 def test_pillows_limit_is_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(KeyError), unlimited(2000):
-        assert Image.MAX_IMAGE_PIXELS is None
-        raise KeyError
+
+    def fail() -> None:
+        with unlimited(2000):
+            assert Image.MAX_IMAGE_PIXELS is None
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert Image.MAX_IMAGE_PIXELS == 1000
     with unlimited(999):
         assert Image.MAX_IMAGE_PIXELS == 1000

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from unveil import photo
 
 SIZES = st.one_of(
-    st.tuples(st.integers(1, 65), st.integers(1, 65)), st.sampled_from([(1, 1), (1, 2000), (2000, 1), (2, 999), (65, 1), (1, 65)])
+    st.tuples(st.integers(1, 65), st.integers(1, 65)),
+    st.sampled_from([(1, 1), (1, 2000), (2000, 1), (2, 999), (65, 1), (1, 65)]),
 )
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -58,7 +59,12 @@ def test_png_is_bit_for_bit(make: SimpleNamespace, size: tuple[int, int], channe
 
 
 TIFF_KINDS = [(1, "minisblack", None), (2, "minisblack", "unassalpha"), (3, "rgb", None), (4, "rgb", "unassalpha")]
-TIFF_KINDS += [(4, "rgb", "assocalpha"), (4, "rgb", "unspecified"), (4, "separated", None), (5, "separated", "unassalpha")]
+TIFF_KINDS += [
+    (4, "rgb", "assocalpha"),
+    (4, "rgb", "unspecified"),
+    (4, "separated", None),
+    (5, "separated", "unassalpha"),
+]
 
 
 @settings(max_examples=80, deadline=None)
@@ -115,7 +121,9 @@ def test_bmp_is_bit_for_bit(make: SimpleNamespace, size: tuple[int, int], kind: 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 48), (1, 65), (33, 2)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_lossy_formats_keep_their_nature(make: SimpleNamespace, format: str, size: tuple[int, int], channels: int) -> None:
+def test_lossy_formats_keep_their_nature(
+    make: SimpleNamespace, format: str, size: tuple[int, int], channels: int
+) -> None:
     if (format, channels) in (("JPEG", 4), ("WEBP", 1)):
         pytest.skip("this format holds no such samples")
     samples = make.smooth(*size, channels)

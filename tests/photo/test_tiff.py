@@ -40,7 +40,9 @@ def test_layouts(make: SimpleNamespace, dtype: type, options: dict) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("options", [{"rowsperstrip": 7}, {"tile": (16, 16)}, {"byteorder": ">"}, {"planarconfig": "separate"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"rowsperstrip": 7}, {"tile": (16, 16)}, {"byteorder": ">"}, {"planarconfig": "separate"}], ids=str
+)
 def test_differences_between_neighbours(make: SimpleNamespace, dtype: type, options: dict) -> None:
     samples = make.random((20, 33, 3), dtype)
     found = photo.read(make.tiff(samples, compression="zlib", predictor=2, **options))
@@ -61,10 +63,7 @@ def by_hand(samples: np.ndarray, strips: list[bytes], rows: int, **tags: int) ->
         offsets.append(at)
         at += len(strip)
     sizes = [len(strip) for strip in strips]
-    if len(strips) == 1:
-        where = offsets[0], sizes[0]
-    else:
-        where = lists, lists + 4 * len(strips)
+    where = (offsets[0], sizes[0]) if len(strips) == 1 else (lists, lists + 4 * len(strips))
     records = [(tag, 4, 1, value) for tag, value in numbers.items()]
     records += [(273, 4, len(strips), where[0]), (279, 4, len(strips), where[1])]
     directory = b"".join(struct.pack("<HHII", *record) for record in sorted(records))
@@ -120,7 +119,15 @@ def test_white_is_zero(make: SimpleNamespace, dtype: type) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "compression"),
-    [("1", "group4"), ("P", None), ("P", "tiff_lzw"), ("RGB", "jpeg"), ("L", "jpeg"), ("1", None), ("CMYK", "tiff_lzw")],
+    [
+        ("1", "group4"),
+        ("P", None),
+        ("P", "tiff_lzw"),
+        ("RGB", "jpeg"),
+        ("L", "jpeg"),
+        ("1", None),
+        ("CMYK", "tiff_lzw"),
+    ],
 )
 def test_what_pillow_reads(make: SimpleNamespace, mode: str, compression: str | None) -> None:
     image = Image.fromarray(make.smooth(20, 24)).convert(mode)
@@ -136,9 +143,8 @@ def test_what_pillow_reads(make: SimpleNamespace, mode: str, compression: str | 
 
 
 def test_others_read_what_we_write(make: SimpleNamespace) -> None:
-    for dtype, photometric, channels, extra in (
-        (np.uint16, "rgb", 4, "unassalpha"), (np.float32, "rgb", 3, None), (np.uint8, "separated", 4, None), (np.uint16, "minisblack", 1, None),
-    ):  # fmt: skip
+    kinds = [(np.uint16, "rgb", 4, "unassalpha"), (np.float32, "rgb", 3, None), (np.uint8, "separated", 4, None)]
+    for dtype, photometric, channels, extra in (*kinds, (np.uint16, "minisblack", 1, None)):
         samples = make.random((21, 22, channels), dtype)
         found = photo.read(make.tiff(samples, photometric, extra=extra))
         photo.write(found, found.pixels, out := io.BytesIO())

@@ -32,7 +32,9 @@ def test_equal_aligned_tiles_cover_everything_and_share_enough(numbers: dict) ->
     covered = np.zeros((height, width), int)
     assert len({(t.height, t.width) for t in found}) == 1
     for t in found:
-        assert t.top >= 0 and t.left >= 0 and t.top + t.height <= height and t.left + t.width <= width
+        assert min(t.top, t.left) >= 0
+        assert t.top + t.height <= height
+        assert t.left + t.width <= width
         assert all(edge % unit == 0 for edge in (t.top, t.left, t.height, t.width))
         covered[t.window] += 1
     assert covered.min() >= 1
@@ -79,16 +81,22 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
     """Convolutions that see 7 pixels far, or a strided pair that works on a grid of 4, with overlap for their field of view."""
     generator = torch.Generator().manual_seed(0)
     if stride == 1:
-        network = torch.nn.Sequential(*[torch.nn.Conv2d(1, 1, 5, padding=2), torch.nn.ReLU(), torch.nn.Conv2d(1, 1, 11, padding=5)])
+        network = torch.nn.Sequential(
+            *[torch.nn.Conv2d(1, 1, 5, padding=2), torch.nn.ReLU(), torch.nn.Conv2d(1, 1, 11, padding=5)]
+        )
         margin = 7
     else:
-        network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 8, 4, padding=2), torch.nn.ReLU(), torch.nn.ConvTranspose2d(3, 1, 8, 4, padding=2))
+        network = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 3, 8, 4, padding=2), torch.nn.ReLU(), torch.nn.ConvTranspose2d(3, 1, 8, 4, padding=2)
+        )
         margin = 12
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.3, generator=generator)
     height, width = tiles.canvas(*size, stride)
     image = torch.rand(*size, generator=generator)
-    image = image[torch.from_numpy(tiles.reflected(size[0], height))][:, torch.from_numpy(tiles.reflected(size[1], width))]
+    image = image[torch.from_numpy(tiles.reflected(size[0], height))][
+        :, torch.from_numpy(tiles.reflected(size[1], width))
+    ]
     with torch.no_grad():
         whole = network(image[None, None])[0, 0]
         found = tiles.plan(*size, 64, 4 * margin, stride)
@@ -103,7 +111,8 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
 @pytest.mark.parametrize("length", [1, 7, 8, 64])
 def test_reflection_never_runs_out(size: int, length: int) -> None:
     index = tiles.reflected(size, length)
-    assert index.min() >= 0 and index.max() < size
+    assert index.min() >= 0
+    assert index.max() < size
     np.testing.assert_array_equal(index[: min(size, length)], np.arange(min(size, length)))
     if size > 1 and length > size:
         assert index[size] == size - 2

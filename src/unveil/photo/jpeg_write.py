@@ -51,7 +51,12 @@ def _compression(picture: Picture) -> dict:
     while len(tables) > 1 and tables[-1] == tables[-2]:
         tables.pop()  # the last table serves all further components
     # quality -1: take the tables as they are; any other value would scale them.
-    return {"quality": -1, "qtables": tables, "subsampling": max(source.subsampling, 0), "progressive": source.progressive}
+    return {
+        "quality": -1,
+        "qtables": tables,
+        "subsampling": max(source.subsampling, 0),
+        "progressive": source.progressive,
+    }
 
 
 def _tables(components: int, quality: int) -> list[list[int]]:

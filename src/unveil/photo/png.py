@@ -11,6 +11,8 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 # Carried as they are: what the samples mean, and what somebody wrote about them. Text is dropped with the other metadata.
 COLOUR_CHUNKS = ("cHRM", "gAMA", "sRGB", "cICP", "sBIT")
 TEXT_CHUNKS = ("tEXt", "zTXt", "iTXt")
+# Metadata as hexadecimal text, from before PNG had chunks for it; Pillow reads it, and eXIf or iTXt takes its place.
+RAW_PROFILE = b"Raw profile type "
 MOST_PROFILE = 16 << 20
 METRE = 0.0254
 
@@ -78,7 +80,7 @@ class Metadata:
                 self.animated = struct.unpack_from(">I", content)[0] > 1
             elif kind == "iTXt" and content.startswith(XMP_KEYWORD + b"\0"):
                 self.xmp = self.xmp or _xmp(content)
-            elif kind in COLOUR_CHUNKS or kind in TEXT_CHUNKS:
+            elif kind in COLOUR_CHUNKS or (kind in TEXT_CHUNKS and not content.startswith(RAW_PROFILE)):
                 extra.append((kind, content))
         self.extra = tuple(extra)
 

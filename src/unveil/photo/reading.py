@@ -35,7 +35,7 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) ->
     name, data = load(source, max_pixels)
     header = probe(name, data, max_pixels)
     try:
-        with quiet():
+        with quiet(), np.errstate(over="ignore", invalid="ignore"):
             found = _decode(data, header)
             check_size(name, found.samples.shape[1], found.samples.shape[0], max_pixels)
             return _photo(name, header, found)

@@ -17,23 +17,24 @@ UNCHANGED = 0.5 / 255
 
 
 def native_samples(photo: Photo, pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C) samples in the file's own colour space and type for new `pixels`, (H, W, 3) float32 in [0, 1].
+    """(H, W, C) samples in the file's own colour space and type for new `pixels`, (H, W, 3) float32, clipped to [0, 1].
 
-    Where pixels equal photo.pixels, the samples are those of the file, bit for bit. Elsewhere, with T from sRGB to the file's space,
-    samples = old samples + T(new) - T(old), so that neither a profile's rounding nor its gamut touches what the restorer did not.
+    Where a pixel equals photo.pixels, its samples are those of the file, bit for bit. Elsewhere, with T from sRGB to the file's space,
+    samples = T(new) + (1 - f) (old samples - T(old)), where f goes from 0 to 1 with the size of the change: neither a profile's
+    rounding nor its gamut touches what the restorer did not.
     """
     height, width = pixels.shape[:2]
-    dtype = (
-        np.dtype({8: np.uint8, 16: np.uint16}.get(photo.depth, np.float32))
-        if photo.native is None
-        else photo.native.dtype
-    )
-    channels = (1 if photo.grey else 3) if photo.native is None else photo.native.shape[2]
+    if photo.native is None:
+        dtype, channels = np.dtype(np.uint8 if photo.depth == 8 else np.uint16), 1 if photo.grey else 3
+    else:
+        dtype, channels = photo.native.dtype, photo.native.shape[2]
     out = np.empty((height, width, channels), dtype)
     rows = max(1, CHUNK // width)
-    for top in range(0, height, rows):
-        part = slice(top, top + rows)
-        out[part] = _band(photo, part, pixels[part], dtype, channels)
+    # Float files hold infinities and values that overflow; they come out as they went in.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for top in range(0, height, rows):
+            part = slice(top, top + rows)
+            out[part] = _band(photo, part, np.clip(pixels[part], 0, 1), dtype, channels)
     return out
 
 
@@ -49,22 +50,18 @@ def _band(photo: Photo, part: slice, new: np.ndarray, dtype: np.dtype, channels:
     moved = np.abs(new - old).max(axis=2, keepdims=True)
     if photo.space is not None and photo.space.replaces:
         return np.where(moved <= UNCHANGED, native, _quantised(after, dtype))
+    share = None
     values = unit(native)
-    share = (
-        unit(photo.alpha[part])[..., None] if photo.alpha is not None and photo.alpha_kind == "premultiplied" else None
-    )
-    colours = straight(values, share[..., 0]) if share is not None else values
-    fade = np.minimum(moved / np.float32(EXCESS_GONE_AT), 1)
-    change = after - before - np.where(moved > 0, fade * (colours - before), 0)
-    target = values + (change * share if share is not None else change)
-    if dtype.kind == "f":
-        # Infinities and nan are kept where nothing changed and replaced where something did.
-        target = np.where(np.isfinite(native), native + (target - values), after)
-    else:
-        top = share if share is not None else np.float32(1)
-        # float32 holds the sum to a hundredth of a 16-bit step.
-        target = _quantised(np.clip(target, 0, top), dtype)
-    return np.where(change == 0, native, target).astype(dtype)
+    if photo.alpha is not None and photo.alpha_kind == "premultiplied":
+        share = unit(photo.alpha[part])
+        values = straight(values, share)
+    excess = np.where(np.isfinite(values), values - before, 0)
+    target = after + (1 - np.minimum(moved / np.float32(EXCESS_GONE_AT), 1)) * excess
+    if dtype.kind != "f":
+        target = np.clip(target, 0, 1)
+    if share is not None:
+        target = target * share[..., None]
+    return np.where(moved == 0, native, _quantised(target, dtype))
 
 
 def _to_space(photo: Photo, rgb: np.ndarray, channels: int) -> np.ndarray:

@@ -70,11 +70,12 @@ def _checked(photo: Photo, pixels: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{photo.source}: new pixels have shape {new.shape}, the photograph {photo.pixels.shape}; give one per pixel"
         )
-    if not np.isfinite(new).all():
+    # The extremes are finite only where everything is, and no array of flags is needed.
+    if not (np.isfinite(new.min()) and np.isfinite(new.max())):
         raise InputError(
-            f"{photo.source}: {int((~np.isfinite(new)).sum())} new samples are not finite; nothing was written"
+            f"{photo.source}: {np.count_nonzero(~np.isfinite(new))} new samples are not finite; nothing was written"
         )
-    return np.clip(new, 0, 1)
+    return new
 
 
 def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture:
