@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +39,31 @@ def write_pairs(root: Path, count: int = 6, suffix: str = ".png") -> Path:
     return root
 
 
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    """A folder with six pairs."""
-    return write_pairs(tmp_path / "photographs")
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with six pairs, to be read only."""
+    return write_pairs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="session")
+def tree(pairs: Path) -> Callable[..., dict[str, Any]]:
+    """A plain configuration of a tiny run on the pairs; keyword arguments replace its settings."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        return {
+            "name": "tiny",
+            "seed": 3,
+            "ema": 0.9,
+            "save_every": 1000,
+            "data": {
+                "root": str(pairs),
+                "pairs": [{"degraded": "degraded", "clean": "clean", "weight": 1.0}],
+                "held_out": 0.2,
+            },
+            "network": {"base": 8, "mults": [1, 1, 2], "blocks": 1, "head": 8},
+            "stages": [{"kind": "predictor", "steps": 6, "lr": 1e-3, "batch": 4, "crop": 32, "warmup": 2}],
+            "validation": {"count": 2, "size": 32},
+            **changes,
+        }
+
+    return make

@@ -17,6 +17,7 @@ from unveil.errors import Cancelled, UnveilError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("unveil.cli.restore:restore", "Restore photographs."),
+    "degrade": ("unveil.cli.degrade:degrade", "Damage photographs by a simulator."),
     "models": ("unveil.cli.models:app", "List, show and verify the models on the shelf."),
     "train": ("unveil.cli.train:train", "Train a model on your own photographs."),
     "data": ("unveil.cli.data:app", "Make training pairs: face shadows, super-resolution."),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cyclopts import App
 
-app = App(name="models", help="List, show and verify the models on the shelf.")
+app = App(name="models", help="List, show and verify the models on the shelf, and import published ones.")
+app.command("unveil.cli.import_model:import_model", name="import", help="Convert a published checkpoint to a model.")
 
 
 @app.command(name="list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,9 @@ class Bar:
         """Take one evaluation into account; the callback of `Restorer.restore`."""
         self.progress.update(self.task, total=step.steps * self.samples, advance=1)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Callable[[Step], None]:
         self.progress.start()
-        return self
+        return self.advance
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -43,9 +43,10 @@ def check(config: Config) -> None:
         _within(f"network.{name}", value, 1)
     if len(net.mults) < 3:
         raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
-    multiple = 2 ** len(net.mults)
     for number, stage in enumerate(config.stages):
-        _stage(f"stages.{number}", stage, multiple)
+        _stage(f"stages.{number}", stage)
+    if not config.init:
+        check_crops(config)
     if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
         raise InputError(
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
@@ -53,7 +54,19 @@ def check(config: Config) -> None:
     _data(config.data)
 
 
-def _stage(where: str, stage: Stage, multiple: int) -> None:
+def check_crops(config: Config) -> None:
+    """Raise InputError where the network cannot take the crops of a stage; to be called once the network is known."""
+    for number, stage in enumerate(config.stages):
+        multiple = 2 ** len(config.network.mults)
+        if stage.kind in ("correction", "adapter") and stage.target == "on_policy":
+            multiple *= 4  # its rollouts begin at a half or a quarter of the crop
+        if stage.crop % multiple:
+            raise InputError(
+                f"stages.{number}.crop must be a multiple of {multiple} for this network and kind, got {stage.crop}"
+            )
+
+
+def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.kind", stage.kind, STAGE_KINDS)
     _one_of(f"{where}.target", stage.target, TARGETS)
     for name in ("steps", "batch", "crop", "accumulate"):
@@ -62,8 +75,10 @@ def _stage(where: str, stage: Stage, multiple: int) -> None:
     _within(f"{where}.lr", stage.lr, 0)
     _within(f"{where}.low", stage.low, 0, 1)
     _within(f"{where}.switch", stage.switch, 0, 1)
-    if stage.crop % multiple:
-        raise InputError(f"{where}.crop must be a multiple of {multiple} for this network, got {stage.crop}")
+    _within(f"{where}.start", stage.start, 0, 1)
+    _within(f"{where}.balance", stage.balance, 0)
+    if stage.horizon and stage.horizon < stage.steps:
+        raise InputError(f"{where}.horizon ({stage.horizon}) must be 0 or at least its steps ({stage.steps})")
     if stage.batch % stage.accumulate:
         raise InputError(f"{where}.batch ({stage.batch}) must be a multiple of {where}.accumulate ({stage.accumulate})")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # from the keyboard; from torchrun, SLURM or kill; SLURM's early notice
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # the keyboard; torchrun, SLURM or kill; a scheduler's early notice
 
 
 class Stop:
@@ -20,7 +20,9 @@ class Stop:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """While this is entered, the first signal only sets `asked`; the second acts as it would have without this.
+    """While this is entered, the first signal of a kind only sets `asked`; the second of it acts as it would have without this.
+
+    Of a kind, because Ctrl-C under torchrun brings each process a SIGINT from the terminal and a SIGTERM from torchrun.
 
     In threads other than the main one, where Python delivers no signals, nothing is changed.
     """
@@ -33,8 +35,7 @@ def stop_on_signal() -> Iterator[Stop]:
 
     def note(number: int, frame: FrameType | None) -> None:
         stop.asked = True
-        for each in numbers:
-            signal.signal(each, before[each])
+        signal.signal(number, before[number])
 
     for number in numbers:
         signal.signal(number, note)

@@ -14,6 +14,7 @@ from unveil.errors import InputError
 from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.networks.compact import Block, CompactUNet, CorrectionHead
+from unveil.training.checks import check_crops
 from unveil.training.config import Config, Network
 from unveil.training.objectives import Learner
 
@@ -26,6 +27,10 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     if not config.init:
         return config, None
     model = shelf.load(config.init)
+    if not isinstance(model.predictor, CompactUNet):
+        raise InputError(
+            f"{config.init} is a {type(model.predictor).__name__}; only compact networks can be trained further"
+        )
     if model.spec.schedule != f"linear_pro({config.steps})":
         raise InputError(
             f"{config.init} was trained on {model.spec.schedule}, this run says steps: {config.steps}; make them equal"
@@ -33,7 +38,9 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     sizes = model.spec.network
     head = sizes.get("head") or config.network.head
     network = Network(int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]), int(head))
-    return dataclasses.replace(config, network=network), model
+    config = dataclasses.replace(config, network=network)
+    check_crops(config)
+    return config, model
 
 
 def build(config: Config, device: torch.device | None = None, model: Model | None = None) -> Learner:
@@ -51,7 +58,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.checkpointing:
             _recompute(module)
-    grids = [residual(linear_pro(config.steps)), residual(cubic(5)), residual(cubic(10))]
+    grids = [residual(linear_pro(config.steps)), residual(cubic(5))]
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     return Learner(predictor, head, grids, autocast)
 

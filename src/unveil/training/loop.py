@@ -41,7 +41,7 @@ def train(
     with world(config.device) as here, stop_on_signal() as stop:
         state = State.fresh(config, build(config, here.device, model))
         resumed = state.load(folder)
-        here.wait()  # nobody writes before all have read
+        _together(here, state.counters.done, folder)  # and nobody writes before all have read
         if here.first:
             _write_config(config, folder)
         done = state.counters.done
@@ -61,6 +61,15 @@ def train(
         finally:
             reporter.close()
     return state.learner
+
+
+def _together(here: World, done: int, folder: Path) -> None:
+    """Raise InputError unless every process resumes at the same step."""
+    total, squares = here.sums([float(done), float(done) ** 2])
+    if here.size * squares != total**2:
+        raise InputError(
+            f"{folder}: not all processes find the same checkpoint; it must lie where every machine sees it"
+        )
 
 
 def _write_config(config: Config, folder: Path) -> None:

@@ -15,7 +15,7 @@ FILES = ("log", "validation")
 
 
 def duration(seconds: float) -> str:
-    """ "1 h 05 min", "12 min", "40 s"."""
+    """Seconds in words: "1 h 05 min", "12 min", "40 s"."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

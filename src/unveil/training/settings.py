@@ -66,7 +66,11 @@ class Stage:
     kind: "predictor" (forward states), "correction" (the head alone, on the sampler's own states), "regression" (one-shot
     baseline) or "adapter" (the head alone, as "correction", meant for pairs the predictor never saw).
     low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
-    target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over all processes.
+    balance: c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count
+    as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal.
+    start: share of the states at the very start of sampling, where x0 has no weight and exposure, airlight and colour are
+    decided. horizon: length of the cosine of the learning rate, 0 for the stage's own steps (a longer one leaves the rate
+    high at its end). target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over all processes.
     accumulate: number of parts a batch is drawn and computed in; processes share the parts, so their number must divide it.
     """
 
@@ -77,6 +81,9 @@ class Stage:
     crop: int = 64
     low: float = 0.0
     switch: float = 0.0
+    balance: float = 0.0
+    start: float = 0.0
+    horizon: int = 0
     target: str = "on_policy"
     warmup: int = 200
     accumulate: int = 1

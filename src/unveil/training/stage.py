@@ -32,7 +32,7 @@ _PART_SEED = 0x9E3779B97F4A7C15  # keeps the noise of the parts of one step apar
 def rate(stage: Stage, step: int) -> float:
     """Learning rate at a step of the stage: linear warm-up, then a cosine to a fiftieth."""
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
-    return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
+    return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / (stage.horizon or stage.steps))))
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Run:
     folder: Path
     stop_at: int | None = None
     scores: Scores | None = None
+    scored_at: int = -1
 
     def validated(self) -> Scores | None:
         """Scores of the averaged weights on the held-out crops, reported and remembered; computed by the first process alone.
@@ -57,6 +58,9 @@ class Run:
         if self.crops is None or not self.world.first:
             return None
         state, done = self.state, self.state.counters.done
+        if self.scored_at == done:
+            return self.scores
+        self.scored_at = done
         state.exchange()
         try:
             model = as_model(state.learner, state.config, done)

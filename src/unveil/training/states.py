@@ -12,11 +12,11 @@ from unveil.training.batches import Batch
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
 
 
-def levels(process: Process, count: int, low: bool, generator: torch.Generator) -> Tensor:
+def levels(process: Process, count: int, low: bool, start: float, generator: torch.Generator) -> Tensor:
     """(count,) sqrt(abar) values: half from the grid of the process, half anywhere between its ends.
 
     The grid is what the paper trains; the rest lets one network serve other grids and numbers of steps. Reduced views
-    draw from the noisy end.
+    draw from the noisy end. start: share of states moved to the very start of sampling.
     """
     grid = process.r[1:].float()
     if low:
@@ -24,7 +24,10 @@ def levels(process: Process, count: int, low: bool, generator: torch.Generator) 
     on_grid = grid[torch.randint(len(grid), (count,), generator=generator)]
     u = torch.rand(count, generator=generator)
     anywhere = (1.0 - 0.5 * (1.0 - (u * 0.3 if low else u)) ** 3).clamp(max=0.9985)
-    return torch.where(torch.rand(count, generator=generator) < 0.5, on_grid, anywhere)
+    drawn = torch.where(torch.rand(count, generator=generator) < 0.5, on_grid, anywhere)
+    if start <= 0:
+        return drawn
+    return torch.where(torch.rand(count, generator=generator) < start, process.r[-1].float(), drawn)
 
 
 def normal(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -39,13 +42,15 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator(like.device).manual_seed(seed), device=like.device)
 
 
-def forward_states(process: Process, batch: Batch, switch: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def forward_states(
+    process: Process, batch: Batch, switch: float, start: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries what the low stage would have said.
 
     For those x0 is replaced by y - up(D(y - x0)), the estimate after an ideal change of resolution (mathematics, equation 5).
     """
     x0 = batch.x0
-    signal = levels(process, len(x0), batch.low, generator)
+    signal = levels(process, len(x0), batch.low, start, generator)
     if switch > 0 and not batch.low:
         factor = 2.0 ** (1 + 2 * float(torch.rand((), generator=generator)))
         small = (max(1, round(x0.shape[-2] / factor)), max(1, round(x0.shape[-1] / factor)))

@@ -66,7 +66,9 @@ def build(
     """
     settings = settings or Settings()
     if count < 1 or not 32 <= settings.size <= 4096:
-        raise InputError(f"the number of pairs must be 1 or more and their size 32 to 4096 pixels, got {count} and {settings.size}")
+        raise InputError(
+            f"the number of pairs must be 1 or more and their size 32 to 4096 pixels, got {count} and {settings.size}"
+        )
     found = images_in(faces)
     sides = split(found, faces)
     _agree(output / "faceshadow.json", {**asdict(settings), "faces": len(found)})
@@ -95,7 +97,9 @@ def _agree(path: Path, settings: dict[str, int]) -> None:
         before = json.loads(path.read_text())
         if before != settings:
             changed = ", ".join(f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v)
-            raise InputError(f"{path.parent} holds pairs made otherwise ({changed}); choose another folder or the same settings")
+            raise InputError(
+                f"{path.parent} holds pairs made otherwise ({changed}); choose another folder or the same settings"
+            )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings) + "\n")
@@ -104,7 +108,9 @@ def _agree(path: Path, settings: dict[str, int]) -> None:
 def sheet(output: Path, rows: int = 4, columns: int = 6, side: int = 192, gap: int = 4) -> Path:
     """Write output/sheet.png: pairs spread over the training set, each degraded above its clean face, and return its path."""
     files = images_in(output / "train" / "degraded")
-    picked = [files[round(i * (len(files) - 1) / max(1, rows * columns - 1))] for i in range(min(rows * columns, len(files)))]
+    picked = [
+        files[round(i * (len(files) - 1) / max(1, rows * columns - 1))] for i in range(min(rows * columns, len(files)))
+    ]
     page = np.full((rows * (2 * side + gap) - gap, columns * (side + gap) - gap, 3), 255, np.uint8)
     for i, path in enumerate(picked):
         top, left = i // columns * (2 * side + gap), i % columns * (side + gap)

@@ -8,7 +8,7 @@ import numpy as np
 
 from unveil.data.faceshadow.fields import grid, octaves
 
-COVERAGE = (0.12, 0.65)
+COVERAGE = (0.15, 0.75)
 """Share of the picture a shadow covers."""
 
 # A silhouette is a signed field: positive inside, in units of the side, so that an edge can be drawn one pixel wide.
@@ -38,7 +38,9 @@ def _outline(rng: np.random.Generator, v: np.ndarray, u: np.ndarray) -> np.ndarr
     return radius - np.hypot(p, q)
 
 
-def _capsule(p: np.ndarray, q: np.ndarray, start: tuple[float, float], end: tuple[float, float], radius: float) -> np.ndarray:
+def _capsule(
+    p: np.ndarray, q: np.ndarray, start: tuple[float, float], end: tuple[float, float], radius: float
+) -> np.ndarray:
     dp, dq = end[0] - start[0], end[1] - start[1]
     along = np.clip(((p - start[0]) * dp + (q - start[1]) * dq) / max(dp * dp + dq * dq, 1e-9), 0, 1)
     return radius - np.hypot(p - start[0] - along * dp, q - start[1] - along * dq)
@@ -93,7 +95,9 @@ def silhouette(rng: np.random.Generator, side: int) -> np.ndarray:
 
 def patches(rng: np.random.Generator, side: int) -> np.ndarray:
     """(side, side) in [0, 1]: Perlin-like noise of a coarse and a fine scale, thresholded to a random coverage."""
-    field = octaves(rng, side, int(rng.integers(2, 4)), 2) + rng.uniform(0, 0.35) * octaves(rng, side, int(rng.integers(6, 12)), 2)
+    field = octaves(rng, side, int(rng.integers(2, 4)), 2) + rng.uniform(0, 0.35) * octaves(
+        rng, side, int(rng.integers(6, 12)), 2
+    )
     level = np.quantile(field, 1 - rng.uniform(*COVERAGE))
     return np.clip((field - level) * side / rng.uniform(3, 8) + 0.5, 0, 1)
 

@@ -1,0 +1,103 @@
+"""`unveil degrade`: photographs in, the same damaged by a simulator out, each with an account of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from unveil.errors import InputError, UnveilError
+
+NOTHING_DONE = 1
+"""Exit status: no file could be degraded."""
+SOME_FAILED = 3
+"""Exit status: some files could not be degraded (each named with its reason), the others were."""
+
+
+def degrade(
+    *inputs: Path,
+    output: Annotated[str, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)],
+    kind: str,
+    severity: float | None = None,
+    seed: int = 0,
+    recursive: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Damage photographs by a simulator, for tests and training pairs.
+
+    Beside each output an account of what was done is written, under its name with .json added: the kind, the seed, and
+    every parameter that was drawn; for kind wild every operation in order.
+
+    Args:
+        inputs: Files, folders or globs to damage.
+        output: File to write; or folder (made if missing) when there are several inputs, or it ends in a slash or has no
+            suffix.
+        kind: haze, shadow, lowlight, noise, blur, jpeg, rain or wild (blur, resizing, noise and compression, shuffled).
+        severity: From 0, the mildest, to 1, the strongest. Default: drawn at random; for wild every strength on its own.
+        seed: The same seed and file name give the same damage, whatever other files are named.
+        recursive: Search folders within folders too; the tree is mirrored in the output folder.
+        as_json: Print the accounts, one line of JSON per file, instead of the names.
+
+    """
+    if not inputs:
+        raise InputError("nothing to degrade: name at least one photograph")
+    from unveil.degradation.registry import simulator
+    from unveil.jobs import finding, targets
+
+    simulator(kind)
+    if severity is not None and not 0.0 <= severity <= 1.0:
+        raise InputError(f"severity must lie in [0, 1] (0 mildest, 1 strongest), not {severity}")
+    if output.startswith("-") and output != "-":
+        raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
+    if finding.STANDARD in (*inputs, Path(output)):
+        raise InputError("standard input and output have no place beside them for the account; name files")
+    items = finding.find(inputs, recursive=recursive, leave_out=Path(output))
+    jobs = targets.plan(items, Path(output), folder=output.endswith(("/", "\\")))
+    failed = 0
+    for job in jobs:
+        try:
+            account = _degrade(job.source, job.target, kind, severity, seed)
+        except UnveilError as error:
+            failed += 1
+            if as_json:
+                print(json.dumps({"input": str(job.source), "status": "failed", "reason": str(error)}), flush=True)
+            else:
+                print(f"unveil: {error}", file=sys.stderr, flush=True)
+            continue
+        print(json.dumps(account) if as_json else job.target, flush=True)
+    return 0 if not failed else NOTHING_DONE if failed == len(jobs) else SOME_FAILED
+
+
+def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed: int) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from unveil import __version__, degradation, photo
+    from unveil.photo import atomic
+
+    picture = photo.read(source)
+    x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
+    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source)), severity)
+    notes = photo.write(picture, y[0].permute(1, 2, 0).numpy(), target)
+    account = {
+        "input": str(source),
+        "output": str(target),
+        "status": "degraded",
+        "kind": kind,
+        "seed": seed,
+        "unveil": __version__,
+        "notes": [*picture.notes, *notes],
+        **degradation.report(kind, drawn),
+    }
+    atomic.replace(target.with_name(target.name + ".json"), (json.dumps(account, indent=1) + "\n").encode())
+    return account
+
+
+def own_seed(seed: int, source: Path) -> int:
+    """The generator's seed for a file: so that many files damaged with one seed are damaged differently."""
+    # 32 bits, since torch's CPU generator keeps no more.
+    return int.from_bytes(hashlib.sha256(f"{seed}/{source.name}".encode()).digest()[:4], "big")

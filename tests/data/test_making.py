@@ -1,0 +1,64 @@
+"""Making many files, and super-resolution pairs."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unveil.data import writing
+from unveil.data.decoding import decode
+from unveil.data.superresolution import build
+from unveil.data.writing import save_png, work
+from unveil.errors import InputError
+
+Write = Callable[..., Path]
+
+
+def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.full((4, 5, 3), 7, np.uint8)
+    save_png(tmp_path / "new" / "a.png", pixels)
+    assert np.array_equal(decode(tmp_path / "new" / "a.png"), pixels)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing.os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        save_png(tmp_path / "new" / "b.png", pixels)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_user_errors_are_collected_and_others_end_the_work() -> None:
+    def make(i: int) -> bool:
+        if i == 2:
+            raise InputError("two is odd")
+        return i > 2
+
+    outcome = work(range(5), make, 2)
+    assert (outcome.made, outcome.there, outcome.failed) == (2, 2, ["two is odd"])
+
+    def broken(_: int) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        work(range(5), broken, 2)
+
+
+def test_super_resolution_pairs_on_disk(write: Write, tmp_path: Path) -> None:
+    write("hr/0001.png", 21, 30, seed=1)
+    write("hr/more/0002.png", 16, 16, seed=2)
+    Image.new("RGB", (2, 2)).save(tmp_path / "hr" / "tiny.png")
+    outcome = build(tmp_path / "hr", tmp_path / "out", 4)
+    assert (outcome.made, len(outcome.failed)) == (2, 1)
+    assert (
+        decode(tmp_path / "out/degraded/more/0002.png").shape
+        == decode(tmp_path / "out/clean/more/0002.png").shape
+        == (16, 16, 3)
+    )
+    assert decode(tmp_path / "out/clean/0001.png").shape == (20, 28, 3)
+    assert build(tmp_path / "hr", tmp_path / "out", 4).there == 2

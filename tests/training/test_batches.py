@@ -1,0 +1,129 @@
+"""Mixtures of pairs and simulated damage, and what is said about material that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unveil import degradation
+from unveil.data.crops import crops, rng
+from unveil.errors import InputError
+from unveil.training.batches import Source, scan
+from unveil.training.config import Data, Pairs, Stage
+
+ON_DISK = Pairs("degraded", "clean", weight=0.5)
+
+
+def test_pairs_come_first_then_photographs_through_the_simulators(pairs: Path) -> None:
+    data = Data(root=str(pairs), photos=["clean"], pairs=[ON_DISK], kinds={"noise": 1.0, "haze": 2.0}, held_out=0.2)
+    source = Source(data)
+    batch = source.draw(5, 9, 8, 16, False)
+    generator = rng(5, 9)
+    torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
+    real, simulated = generator.multinomial(8, [0.5, 0.5])
+    x, y = crops(source.pairs[0][1], real, 16, generator)
+    z, _ = crops(source.photos, simulated, 16, generator)
+    damaged, _, _ = degradation.mixture(z, torch_generator, weights=data.kinds, second=data.second, clean=data.clean)
+    assert y is not None
+    assert torch.equal(batch.x0, torch.cat([x, z]) * 2 - 1)
+    assert torch.equal(batch.y, torch.cat([y, damaged]) * 2 - 1)
+
+
+def test_a_batch_is_a_function_of_seed_step_and_part(pairs: Path) -> None:
+    source = Source(Data(root=str(pairs), pairs=[ON_DISK]))
+    seen = [source.draw(seed, step, 2, 16, False, part).x0 for seed in (0, 1) for step in (0, 1) for part in (0, 1)]
+    assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+    assert torch.equal(Source(source.data).draw(1, 1, 2, 16, False, 1).x0, seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("crop", "side"), [(32, 64), (64, 128), (96, 128), (128, 128), (192, 64), (256, 128), (512, 256)]
+)
+def test_reduced_views_have_as_many_pixels(pairs: Path, crop: int, side: int) -> None:
+    source = Source(Data(root=str(pairs), pairs=[ON_DISK]))
+    count = max(1, 4 * side**2 // crop**2)
+    batch = source.stage_batch(Stage(batch=count, crop=crop, low=1.0), 0, 0)
+    assert batch.low
+    assert batch.x0.shape[-2:] == (side, side)
+    assert len(batch.x0) == max(1, count * crop**2 // side**2)
+
+
+def test_weights_of_a_mixture_are_kept_on_average(pairs: Path, tmp_path: Path) -> None:
+    for side, value in (("degraded", 10), ("clean", 250)):  # a second set, told apart by its colour
+        (tmp_path / side).mkdir()
+        for i in range(3):
+            Image.fromarray(np.full((20, 20, 3), value, np.uint8)).save(tmp_path / side / f"{i}.png")
+    flat = Pairs(str(tmp_path / "degraded"), str(tmp_path / "clean"), weight=3.0)
+    source = Source(Data(root=str(pairs), pairs=[Pairs("degraded", "clean", weight=1.0), flat], held_out=0.0))
+    flats = sum(int((source.draw(0, s, 8, 16, False).x0.std((1, 2, 3)) == 0).sum()) for s in range(50))
+    assert flats == pytest.approx(300, abs=35)  # 400 draws at 3/4: standard deviation 8.7
+
+
+def test_the_two_sides_of_the_split_share_nothing(pairs: Path) -> None:
+    data = Data(root=str(pairs), photos=["clean"], pairs=[ON_DISK], held_out=0.3)
+    material = scan(data)
+    kept, held = (Source(data, held_out=h, material=material) for h in (False, True))
+    names = [{p.name for p in s.photos} | {p.name for _, found in s.pairs for p in found} for s in (kept, held)]
+    assert names[0].isdisjoint(names[1])
+    assert len(names[0] | names[1]) == 6
+
+
+def test_misfits_of_all_sets_are_listed_at_once(pairs: Path, tmp_path: Path, write: Callable[[Path], None]) -> None:
+    for name in ("one/low/a", "one/low/b", "one/high/a", "two/low/c", "two/low/d", "two/high/c", "two/high/e"):
+        write(tmp_path / f"{name}.png")
+    sets = [Pairs("one/low", "one/high"), Pairs("two/low", "two/high")]
+    with pytest.raises(InputError) as caught:
+        Source(Data(root=str(tmp_path), pairs=sets))
+    message = str(caught.value)
+    assert message.startswith("3 misfits: ")
+    assert all(
+        part in message for part in ("b.png has no partner", "d.png has no partner", "e.png has no degraded version")
+    )
+    assert "unpaired: skip" in message
+    skipping = [Pairs(p.degraded, p.clean, unpaired="skip") for p in sets]
+    source = Source(Data(root=str(tmp_path), pairs=skipping, held_out=0.0))
+    assert [[p.name for p in found] for _, found in source.pairs] == [["a"], ["c"]]
+
+
+@pytest.fixture
+def write() -> Callable[[Path], None]:
+    def to(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20)).save(path)
+
+    return to
+
+
+def test_a_benchmark_is_trained_on_by_its_folder(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    for n in ("1-1", "2-1", "3-1"):
+        write(tmp_path / "ISTD_Dataset" / "train" / "train_A" / f"{n}.png")
+        write(tmp_path / "ISTD_Dataset" / "train" / "train_C" / f"{n}.png")
+    source = Source(Data(root=str(tmp_path), pairs=[Pairs(folder="ISTD_Dataset")], held_out=0.4))
+    assert len(source.pairs[0][1]) == 1
+    with pytest.raises(InputError, match="never trained on"):
+        Source(Data(root=str(tmp_path), pairs=[Pairs(folder="ISTD_Dataset", split="test")]))
+
+
+def test_a_set_that_is_held_out_whole_is_refused(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "low" / "a.png")
+    write(tmp_path / "high" / "a.png")
+    data = Data(root=str(tmp_path), pairs=[Pairs("low", "high")])
+    with pytest.raises(InputError, match=r"data\.pairs\.0 has nothing left .* set data\.held_out 0"):
+        Source(data)
+
+
+def test_unreadable_files_are_left_out_or_too_many(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    for i in range(120):
+        write(tmp_path / "photos" / f"{i:03d}.png")
+    (tmp_path / "photos" / "007.png").write_text("not an image")
+    source = Source(Data(root=str(tmp_path), photos=["photos"]))
+    assert [p.name for p in source.store.unreadable] == ["007.png"]
+    assert "007" not in {p.name for p in source.photos}
+    (tmp_path / "photos" / "008.png").write_text("neither")
+    with pytest.raises(InputError, match=r"2 of 120 image files cannot be read.*007\.png.*008\.png"):
+        Source(Data(root=str(tmp_path), photos=["photos"]))

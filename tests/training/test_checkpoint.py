@@ -1,0 +1,84 @@
+"""Checkpoints: whole or absent, checked when read, the newest two kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from unveil.errors import InputError
+from unveil.training import checkpoint
+
+
+def tensors(value: float) -> dict[str, Tensor]:
+    channels_last = torch.full((2, 3, 4, 4), value).to(memory_format=torch.channels_last)
+    return {"a": channels_last, "step": torch.tensor(value), "half": torch.full((3,), value, dtype=torch.bfloat16)}
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_what_is_saved_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 12, tensors(0.1), {"note": "x"})
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.path, found.step, found.meta["note"]) == (path, 12, "x")
+    assert all(torch.equal(v, found.tensors[k]) for k, v in tensors(0.1).items())
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 15, 20):
+        checkpoint.save(tmp_path, step, tensors(step), {})
+    assert files(tmp_path) == ["step_0000015.safetensors", "step_0000020.safetensors"]
+    assert checkpoint.latest(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
+def test_a_damaged_newest_one_falls_back(tmp_path: Path, damage: str) -> None:
+    checkpoint.save(tmp_path, 1, tensors(1.0), {})
+    newest = checkpoint.save(tmp_path, 2, tensors(2.0), {})
+    whole = newest.read_bytes()
+    flipped = whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]  # one bit of one weight
+    newest.write_bytes({"cut": whole[:-7], "flipped": flipped, "empty": b"", "text": b"not a checkpoint"}[damage])
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.step == 1
+
+
+@pytest.mark.parametrize("where", ["save_file", "replace", "fsync"])
+def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    checkpoint.save(tmp_path, 1, tensors(1.0), {})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint if where == "save_file" else os, where, full)
+    with pytest.raises(InputError, match=r"step_0000002.*No space left.*last good one is untouched"):
+        checkpoint.save(tmp_path, 2, tensors(2.0), {})
+    monkeypatch.undo()
+    assert files(tmp_path) == ["step_0000001.safetensors"]
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.step == 1
+
+
+def test_a_half_written_file_of_a_killed_process_is_no_checkpoint(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, tensors(1.0), {})
+    (tmp_path / "step_0000002.tmp").write_bytes(b"half")
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.step == 1
+
+
+def test_one_of_an_earlier_version_without_a_checksum_is_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2)}, tmp_path / "step_0000004.safetensors", metadata={"step": "4"})
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert found.step == 4

@@ -1,0 +1,180 @@
+"""What a run leaves behind, and starting another from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unveil.errors import InputError, ModelError
+from unveil.models import shelf
+from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.restorer import load
+from unveil.training import config as configuration
+from unveil.training.config import Network
+from unveil.training.export import export, reach
+from unveil.training.learner import build, started_from
+from unveil.training.loop import train
+
+Tree = Callable[..., dict[str, Any]]
+
+
+def stage(kind: str, **changes: Any) -> dict[str, Any]:
+    return {"kind": kind, "steps": 2, "batch": 2, "crop": 32, **changes}
+
+
+@pytest.fixture(scope="module")
+def run(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a predictor and its correction."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    stages = [stage("predictor"), stage("correction")]
+    train(configuration.parse(tree(stages=stages)), folder, report=lambda line: None)
+    return folder
+
+
+def test_a_run_is_a_model_that_restores(run: Path, tmp_path: Path) -> None:
+    restorer = load(run)
+    spec = restorer.model.spec
+    assert (spec.name, spec.sampler, spec.schedule, spec.multiple_of) == ("tiny", "diffusion", "linear_pro(12)", 8)
+    assert restorer.model.head is not None
+    assert spec.recipe["steps_done"] == 4
+    assert spec.recipe["seed"] == 3
+    assert "cores" in spec.recipe["machine"]
+    assert spec.recipe["validation"]["count"] == 2
+    assert spec.recipe["config"]["data"]["root"] == ".", "a model file must not tell where its maker kept the data"
+    photo = np.random.default_rng(0).random((30, 41, 3)).astype(np.float32)
+    restored = restorer.restore(photo, seed=1)
+    assert restored.image.shape == photo.shape
+    assert np.isfinite(restored.image).all()
+
+
+def test_the_model_file_holds_the_averages_at_half_precision(run: Path) -> None:
+    from unveil.training.checkpoint import latest
+
+    found, model = latest(run), shelf.load(run)
+    assert found is not None
+    for name, parameter in model.predictor.named_parameters():
+        assert torch.equal(parameter, found.tensors[f"average.predictor.{name}"].half().float())
+
+
+def test_the_card_says_what_was_seen_done_and_measured(run: Path) -> None:
+    card = (run / "README.md").read_text()
+    model = shelf.load(run)
+    numbers = json.loads((run / "validation.jsonl").read_text().splitlines()[-1])
+    for part in (
+        "4 pairs",
+        "| predictor | 2 | 2 | 32 px |",
+        f"{numbers['psnr']:.2f} dB",
+        "held out",
+        "To fill in",
+        model.sha256,
+    ):
+        assert part in card
+    assert str(run) not in card
+
+
+def test_the_last_sheet_has_three_columns(run: Path) -> None:
+    from PIL import Image
+
+    with Image.open(run / "validation" / "step_0000004.png") as sheet:
+        assert sheet.size == (3 * 32 + 2 * 4, 2 * 32 + 4)
+
+
+def test_kinds_of_runs_become_kinds_of_models(tree: Tree, tmp_path: Path) -> None:
+    def exported(*stages: dict[str, Any], **changes: Any) -> Any:
+        config = configuration.parse(tree(stages=list(stages), **changes))
+        export(build(config), config, tmp_path / "model.safetensors")
+        return shelf.load(tmp_path / "model.safetensors")
+
+    one_shot = exported(stage("regression"))
+    assert (one_shot.spec.sampler, one_shot.head, one_shot.spec.defaults.resolution) == ("one_shot", None, "off")
+    plain = exported(stage("predictor"))
+    assert (plain.spec.sampler, plain.head) == ("diffusion", None)  # a head that no stage trained is left out
+    assert exported(stage("predictor"), stage("correction")).spec.defaults.fidelity == 0.0
+    assert exported(stage("predictor"), stage("adapter")).spec.defaults.fidelity == 1.0
+    assert exported(stage("predictor"), steps=25).spec.defaults.steps == 10  # T' of linear_pro(25)
+    assert exported(stage("predictor"), steps=25).spec.process().steps == 10
+
+
+def test_a_model_that_cannot_be_written_is_said_so(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(tree())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="could not be written"):
+        export(build(config), config, tmp_path / "file" / "model.safetensors")
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_nothing_outside_the_stated_reach_is_seen(head: bool) -> None:
+    size = Network(8, [1, 1, 1], 1, 8)
+    torch.manual_seed(0)
+    predictor, correction = CompactUNet(8, (1, 1, 1), 1), CorrectionHead((8, 8, 8), 8)
+    for module in (predictor, correction):
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    seen = 0
+    for place in (128, 133, 135):
+        x, y = torch.randn(1, 3, 256, 256, requires_grad=True), torch.randn(1, 3, 256, 256)
+        features = predictor.features(x, y, torch.full((1,), 0.5))
+        out = predictor.read(features)
+        if head:
+            out = out + correction(features, out, y, torch.ones(1))
+        out[0, 0, place, place].backward()
+        assert x.grad is not None
+        seen = max(seen, int((x.grad.abs().sum((0, 1)).nonzero() - place).abs().max()))
+    assert reach(size, head) - 12 <= seen <= reach(size, head)
+
+
+def test_starting_from_a_model_takes_its_network_and_weights(run: Path, tree: Tree) -> None:
+    config, model = started_from(configuration.parse(tree(init=str(run), network={"base": 99, "mults": [1, 2, 4, 4]})))
+    assert (config.network.base, config.network.mults, config.network.head) == (8, [1, 1, 2], 8)
+    learner = build(config, model=model)
+    wanted = shelf.load(run)
+    assert wanted.head is not None
+    for mine, theirs in ((learner.predictor, wanted.predictor), (learner.head, wanted.head)):
+        assert all(torch.equal(v, theirs.state_dict()[k]) for k, v in mine.state_dict().items())
+    tall = tree(init=str(run), network={"base": 8, "mults": [1, 2, 4, 4, 4]})
+    assert configuration.parse(tall).init  # 32 px are too few for the network stated, but not for the model's own
+    with pytest.raises(InputError, match=r"crop must be a multiple of 8"):
+        started_from(configuration.parse(tree(init=str(run), stages=[stage("predictor", crop=44)])))
+    with pytest.raises(ModelError, match="no model named"):
+        started_from(replace(config, init="generl"))
+    with pytest.raises(InputError, match=r"linear_pro\(12\), this run says steps: 20"):
+        started_from(replace(config, steps=20))
+
+
+@pytest.mark.parametrize("kind", ["adapter", "predictor"])
+def test_fine_tuning_moves_one_network_and_leaves_the_other(run: Path, tree: Tree, tmp_path: Path, kind: str) -> None:
+    before = shelf.load(run)
+    config = configuration.parse(tree(init=str(run), stages=[stage(kind, steps=3)], ema=0.0))
+    train(config, tmp_path / "tuned", report=lambda line: None)
+    after = shelf.load(tmp_path / "tuned")
+    same = [torch.equal(a, b) for a, b in zip(before.predictor.parameters(), after.predictor.parameters(), strict=True)]
+    assert all(same) if kind == "adapter" else not all(same)
+    assert (after.head is not None) == (kind == "adapter")
+    if kind == "adapter":
+        assert before.head is not None
+        assert after.head is not None
+        moved = [not torch.equal(a, b) for a, b in zip(before.head.parameters(), after.head.parameters(), strict=True)]
+        assert any(moved)
+        assert after.spec.defaults.fidelity == 1.0
+
+
+def test_a_regression_run_is_evaluated_once(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(tree(stages=[stage("regression", steps=3)]))
+    said: list[str] = []
+    train(config, tmp_path / "run", report=said.append)
+    restorer = load(tmp_path / "run")
+    assert "one evaluation" in restorer.model.spec.recipe["validation"]["protocol"]
+    photo = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
+    restorer.restore(photo, seed=0)  # the first call also measures what the network needs
+    seen: list[int] = []
+    predict = restorer.model.predictor.features
+    restorer.model.predictor.features = lambda *a: (seen.append(1), predict(*a))[1]  # type: ignore[method-assign]
+    restorer.restore(photo, seed=0)
+    assert len(seen) == 1

@@ -1,0 +1,158 @@
+"""A run that was stopped, by whatever, and went on equals one that was not: bit for bit on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from unveil.errors import Cancelled, InputError
+from unveil.training import checkpoint
+from unveil.training import config as configuration
+from unveil.training.loop import train
+
+Tree = Callable[..., dict[str, Any]]
+
+STAGES = [
+    {"kind": "predictor", "steps": 14, "lr": 1e-3, "batch": 3, "crop": 32, "warmup": 3, "low": 0.4, "switch": 0.3},
+    {"kind": "correction", "steps": 6, "lr": 1e-3, "batch": 2, "crop": 32, "warmup": 2},
+]
+TIMES = ("steps_per_second", "images_per_second")
+
+
+def result(folder: Path) -> tuple[dict[str, bytes], dict[str, bytes], list[dict[str, Any]]]:
+    """The tensors of the last checkpoint and of the model, and the log without its times."""
+    found = checkpoint.latest(folder)
+    assert found is not None
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return (
+        {k: v.contiguous().numpy().tobytes() for k, v in found.tensors.items()},
+        {k: v.contiguous().numpy().tobytes() for k, v in load_file(folder / "model.safetensors").items()},
+        [{k: v for k, v in line.items() if k not in TIMES} for line in log],
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(configuration.parse(tree(stages=STAGES)), folder, report=lambda line: None)
+    return folder
+
+
+@pytest.mark.parametrize("steps", [(4,), (14,), (3, 9, 15, 16)])
+def test_stopping_in_or_between_stages_changes_nothing(
+    tree: Tree, tmp_path: Path, whole: Path, steps: tuple[int, ...]
+) -> None:
+    config = configuration.parse(tree(stages=STAGES))
+    for step in steps:
+        train(config, tmp_path / "parts", report=lambda line: None, stop_at=step)
+        assert not (tmp_path / "parts" / "model.safetensors").exists()
+    said: list[str] = []
+    train(config, tmp_path / "parts", report=said.append)
+    assert said[0] == f"resumed at step {steps[-1]} of 20"
+    assert result(tmp_path / "parts") == result(whole)
+
+
+def test_kill_at_any_moment_changes_nothing(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    """SIGKILL to a process that saves every 3 steps, as soon as its second checkpoint appears: in the middle of whatever it does."""
+    config, folder = tmp_path / "config.yaml", tmp_path / "killed"
+    config.write_text(yaml.safe_dump(tree(stages=STAGES, save_every=3)))
+    command = [sys.executable, "-m", "unveil.cli", "train", str(config), "-o", str(folder)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    )
+    while process.poll() is None and not (folder / "step_0000006.safetensors").exists():
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    assert not (folder / "model.safetensors").exists()
+    said: list[str] = []
+    train(configuration.load(folder / "config.yaml"), folder, report=said.append)
+    assert said[0].startswith("resumed at step ")
+    assert result(folder) == result(whole)
+
+
+def test_a_corrupt_last_checkpoint_costs_time_and_nothing_else(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    config = configuration.parse(tree(stages=STAGES, save_every=4))
+    train(config, tmp_path / "run", report=lambda line: None, stop_at=9)
+    newest = tmp_path / "run" / "step_0000009.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    said: list[str] = []
+    train(config, tmp_path / "run", report=said.append)
+    assert said[0] == "resumed at step 8 of 20"
+    assert result(tmp_path / "run") == result(whole)
+
+
+@pytest.mark.parametrize("changes", [{"workers": 1}, {"workers": 5}, {"save_every": 2}, {"checkpointing": True}])
+def test_how_it_runs_does_not_change_what_comes_out(
+    tree: Tree, tmp_path: Path, whole: Path, changes: dict[str, Any]
+) -> None:
+    train(configuration.parse(tree(stages=STAGES, **changes)), tmp_path / "other", report=lambda line: None)
+    assert result(tmp_path / "other") == result(whole)
+
+
+def test_validation_does_not_disturb_training(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    config = configuration.parse(tree(stages=STAGES, validation={"every": 5, "count": 2, "size": 32}))
+    train(config, tmp_path / "often", report=lambda line: None)
+    assert result(tmp_path / "often")[0] == result(whole)[0]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "often" / "validation.jsonl").read_text().splitlines()]
+    assert steps == [5, 10, 15, 20]
+
+
+def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_it(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    config = configuration.parse(tree(stages=STAGES, save_every=1000))
+    said: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(line: str) -> None:
+        said.append(line)
+        if "pairs to train on" in line:  # just before the first step
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Cancelled, match="stopped after step 1"):
+        train(config, tmp_path / "run", report=interrupt)
+    assert said[-1] == f"stopped after step 1; go on with: unveil train --resume {tmp_path / 'run'}"
+    assert signal.getsignal(signal.SIGINT) is before
+    train(config, tmp_path / "run", report=lambda line: None)
+    assert result(tmp_path / "run") == result(whole)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tree: Tree, tmp_path: Path) -> None:
+    train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None, stop_at=1)
+    other = configuration.parse(tree(network={"base": 12, "mults": [1, 1, 2], "blocks": 1, "head": 8}))
+    with pytest.raises(InputError, match="another network"):
+        train(other, tmp_path / "run", report=lambda line: None)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configuration.parse(tree(save_every=2))
+    save = checkpoint.save_file
+    calls: list[int] = []
+
+    def fills_up(*args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "save_file", fills_up)
+    with pytest.raises(InputError, match="No space left on device"):
+        train(config, tmp_path / "run", report=lambda line: None)
+    found = checkpoint.latest(tmp_path / "run")
+    assert found is not None
+    assert found.step == 2
+    assert load_file(found.path)
