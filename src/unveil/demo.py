@@ -7,8 +7,8 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
-EXAMPLE, KIND, SEVERITY, SEED = "rocket.jpg", "haze", 0.45, 4
-"""Freely licensed photograph (see examples/README.md) and the damage done to it; chosen for being typical, not the best."""
+EXAMPLE, KIND, SEVERITY, SEED = "coffee.jpg", "lowlight", 0.4, 4
+"""A freely licensed photograph (see examples/README.md) and the damage done to it: what the shipped model is best at."""
 
 
 def main(folder: Path = Path("demo")) -> None:

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
+from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
 from unveil.models.spec import Spec
+from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.daclip import DACLIP, Seen
 from unveil.networks.padding import pad_to_multiple
 
 
 @dataclass(frozen=True)
 class Model:
-    """sha256: of the weight file, "" for a model built in memory."""
+    """sha256: of the weight file, "" for a model built in memory.
+
+    guide: tells the network what the photograph shows. seen: what it said, once it was asked.
+    """
 
     spec: Spec
-    predictor: CompactUNet
+    predictor: Any
     head: CorrectionHead | None
     sha256: str = ""
+    guide: DACLIP | None = None
+    seen: tuple[Tensor, ...] | None = None
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""
-        for module in (self.predictor, self.head):
+        for module in (self.predictor, self.head, self.guide):
             if module is not None:
                 module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     @torch.inference_mode()
     def predict(self, x_t: Tensor, y: Tensor, level: float, fidelity: float) -> Tensor:
-        """x0_hat for a state (B, 3, H, W) at noise level s_t, any H, W >= 1; corrected by the head where fidelity > 0."""
+        """x0_hat for a state (B, 3, H, W) at noise level s_t, any H, W >= 1; corrected by the head where fidelity > 0.
+
+        In the value range, or NaN where the network's own output was not finite.
+        """
         h, w = int(y.shape[-2]), int(y.shape[-1])
         states = pad_to_multiple(torch.cat([x_t, y], dim=1), self.predictor.multiple_of)
         padded_y = states[:, 3:]
@@ -43,8 +56,53 @@ class Model:
             f = torch.full((len(y),), fidelity, device=y.device)
             residual = residual + self.head(features, residual, padded_y, f).float()
         low, high = self.spec.value_range
-        return (y - residual[..., :h, :w]).clamp(low, high)
+        return (y - _visible(residual[..., :h, :w])).clamp(low, high)
+
+    @torch.inference_mode()
+    def estimate(self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = ()) -> Tensor:
+        """x0_hat (B, 3, H, W) from a published network's own prediction at index t, any H, W >= 1.
+
+        A prediction of the image or its residual is clamped to the range of the images; one of the noise is taken as it
+        is, as the published samplers do, since x0_hat then only stands for the noise.
+        """
+        told = torch.full((len(y),), float(process.time[t]), device=y.device)
+        said = _visible(self.predictor(x_t, y, told, *contexts).float())
+        low, high = self.spec.value_range
+        if self.spec.prediction == "residual_and_noise":
+            residual, noise = said.split(3, dim=1)
+            return from_both(process, t, residual.clamp(low, high), noise, x_t, y)
+        x0_hat = to_x0(self.spec.prediction, process, t, said[:, :3], x_t, y)
+        return x0_hat.clamp(low, high) if self.spec.prediction in ("x0", "residual") else x0_hat
+
+    @torch.inference_mode()
+    def contexts(self, y: Tensor) -> tuple[Tensor, ...]:
+        """What the guide says about the photograph (B, 3, H, W) in the network's range: none, content, or also degradation."""
+        if self.guide is None:
+            return ()
+        low, high = self.spec.value_range
+        seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
+        assert isinstance(seen, Seen)
+        return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
+
+    def looking_at(self, photograph: Tensor) -> Model:
+        """This model with its guide's word on the whole photograph (B, 3, H, W), in the network's range, spoken once.
+
+        Without it the guide looks at every y that is evaluated, which may be a tile. A model without a guide is itself.
+        """
+        return self if self.guide is None else replace(self, seen=self.contexts(photograph))
 
     def denoiser(self, process: Process, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
+        if isinstance(self.predictor, CompactUNet):
+            return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
+
+        def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            told = self.contexts(y) if self.seen is None else tuple(c.expand(len(y), -1) for c in self.seen)
+            return self.estimate(process, t, x_t, y, told)
+
+        return denoise
+
+
+def _visible(said: Tensor) -> Tensor:
+    """A network's output with infinities as NaN: clamping would turn them into plain black or white, NaN is what the caller can see."""
+    return said if said.isfinite().all() else said.where(said.isfinite(), torch.nan)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from unveil.diffusion import Process, Schedule, cosine_pro, cubic, linear_pro, residual
+from unveil.diffusion import Process, cubic, residual
 from unveil.errors import InputError, ModelError
+from unveil.models.paths import name_of, path
 
-_SCHEDULES = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 MOST_STEPS = 200
-
-
-def schedule(name: str) -> Schedule:
-    """The schedule written as "linear_pro(12)", "cosine_pro(10)" or "cubic(5)". Raises ModelError for anything else."""
-    match = re.fullmatch(r"(\w+)\((\d+)\)", name)
-    if not match or match[1] not in _SCHEDULES:
-        raise ModelError(
-            f"unknown schedule {name!r}; write one of {', '.join(_SCHEDULES)} with its number of steps, as linear_pro(12)"
-        )
-    return _SCHEDULES[match[1]](int(match[2]))
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,12 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Spec:
-    """network: kind and size. schedule: the trained one. sampler: "diffusion" or "one_shot". value_range: of the network's images."""
+    """network: kind and size (see `kinds`). schedule: the trained path (see `paths`). sampler: "diffusion", "one_shot" or, for a network
+    that only tells others what it sees, "guide".
+
+    value_range: of the network's images. prediction: what the network says (see `diffusion.prediction`). time: what it is
+    told, "level" (the noise) or "index" (of the trained step; such a network knows no other grid).
+    """
 
     name: str
     network: dict[str, Any]
@@ -57,22 +51,28 @@ class Spec:
     dtypes: tuple[str, ...] = ("fp32", "bf16")
     defaults: Defaults = field(default_factory=Defaults)
     recipe: dict[str, Any] = field(default_factory=dict)
+    time: str = "level"
 
     def process(self, grid: str | None = None, steps: int | None = None) -> Process:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
         grid = grid or self.defaults.grid
         steps = self.defaults.steps if steps is None else steps
-        if grid == "cubic":
+        trained, free = name_of(self.schedule), self.time == "level"
+        if grid == "cubic" and free:
             if not 1 <= steps <= MOST_STEPS:
                 raise InputError(f"steps must be between 1 and {MOST_STEPS} on the cubic grid, got {steps}")
             return residual(cubic(steps))
-        if grid != self.schedule.split("(")[0]:
-            raise InputError(f"unknown grid {grid!r}; this model has {self.schedule.split('(')[0]} and cubic")
-        return residual(schedule(self.schedule)).evenly(steps)
+        if grid != trained:
+            others = " and cubic" if free else " alone"
+            raise InputError(f"unknown grid {grid!r}; this model has {trained}{others}")
+        return path(self.schedule, self.time).evenly(steps)
 
     def to_json(self) -> str:
         """One line of JSON; `Spec.from_json` reads it back equal."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        tree = dataclasses.asdict(self)
+        if self.time == "level":
+            del tree["time"]  # so that files of compact models stay byte for byte what they were
+        return json.dumps(tree, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Spec:

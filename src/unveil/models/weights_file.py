@@ -1,4 +1,4 @@
-"""Weight files: safetensors in half precision with the specification in the header. No pickle anywhere."""
+"""Weight files: safetensors with the specification in the header, in half precision by default. No pickle anywhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from unveil.errors import ModelError
+from unveil.models.kinds import build
 from unveil.models.model import Model
 from unveil.models.spec import Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.daclip import DACLIP
 
 
 def sha256_of(path: Path) -> str:
@@ -22,14 +25,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(path: Path, spec: Spec, predictor: CompactUNet, head: CorrectionHead | None) -> str:
-    """Write the model in fp16, aside and renamed; returns its sha256."""
+def write(
+    path: Path, spec: Spec, predictor: nn.Module, head: CorrectionHead | None, dtype: torch.dtype = torch.float16
+) -> str:
+    """Write the model in fp16, or another floating type, aside and renamed; returns its sha256."""
     tensors = {f"predictor.{k}": v for k, v in predictor.state_dict().items()}
     if head is not None:
         tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
     temporary = path.with_name(path.name + ".tmp")
     save_file(
-        {k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()},
+        {k: v.detach().to(dtype).contiguous() for k, v in tensors.items()},
         temporary,
         metadata={"unveil": spec.to_json()},
     )
@@ -39,6 +44,50 @@ def write(path: Path, spec: Spec, predictor: CompactUNet, head: CorrectionHead |
 
 def read(path: Path, expected_sha256: str | None = None) -> Model:
     """The model in a file, in fp32 on the CPU. Raises ModelError: missing, damaged, altered, or not one of ours."""
+    spec, tensors, digest = _opened(path, expected_sha256)
+    predictor = build(spec.network)
+    if isinstance(predictor, DACLIP):
+        raise ModelError(f"{path}: DA-CLIP describes photographs and restores none; give it as the guide of a network")
+    wide = spec.network.get("head") if isinstance(predictor, CompactUNet) else None
+    head = CorrectionHead(predictor.widths, wide) if isinstance(predictor, CompactUNet) and wide else None
+    _fill(path, predictor, tensors, "predictor.")
+    if head is not None:
+        _fill(path, head, tensors, "head.")
+    return Model(spec, predictor, head, digest, _guide(path, spec))
+
+
+def _fill(path: Path, module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
+    """Put the tensors under `prefix` into the module, frozen and ready to be evaluated."""
+    try:
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: its tensors do not fit its own description ({str(error).splitlines()[-1].strip()})"
+        ) from error
+    module.eval().requires_grad_(False)
+
+
+def _guide(path: Path, spec: Spec) -> DACLIP | None:
+    """The DA-CLIP that a network needs, from the file beside it that its description names. None where it needs none."""
+    named = spec.network.get("guide")
+    if named is None:
+        if spec.network.get("context_dim"):
+            raise ModelError(
+                f"{path}: this network is told by DA-CLIP what a photograph shows, and no DA-CLIP was given when it was "
+                "imported; import both: unveil models import DACLIP.pt -o daclip.safetensors, then this one with --guide"
+            )
+        return None
+    beside = path.parent / Path(str(named["file"])).name
+    guide_spec, tensors, _ = _opened(beside, named["sha256"])
+    guide = build(guide_spec.network)
+    if not isinstance(guide, DACLIP):
+        raise ModelError(f"{beside}: not a DA-CLIP, which {path.name} needs beside it")
+    _fill(beside, guide, tensors, "predictor.")
+    return guide
+
+
+def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, torch.Tensor], str]:
+    """Description, tensors in fp32 and sha256 of a file."""
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     digest = sha256_of(path)
@@ -52,22 +101,7 @@ def read(path: Path, expected_sha256: str | None = None) -> Model:
             meta = file.metadata() or {}
             if "unveil" not in meta:
                 raise ModelError(f"{path}: safetensors without a description by unveil; see `unveil models import`")
-            spec = Spec.from_json(meta["unveil"])
             tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+            return Spec.from_json(meta["unveil"]), tensors, digest
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
-    net = spec.network
-    predictor = CompactUNet(net["base"], tuple(net["mults"]), net["blocks"])
-    head = CorrectionHead(predictor.widths, net["head"]) if net.get("head") else None
-    try:
-        predictor.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("predictor.")})
-        if head is not None:
-            head.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("head.")})
-    except RuntimeError as error:
-        raise ModelError(
-            f"{path}: its tensors do not fit its own description ({str(error).splitlines()[-1].strip()})"
-        ) from error
-    for module in (predictor, head):
-        if module is not None:
-            module.eval().requires_grad_(False)
-    return Model(spec, predictor, head, digest)

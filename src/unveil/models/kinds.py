@@ -1,0 +1,58 @@
+"""The kinds of networks that a model file may hold, as data: how each is built from the sizes in its description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from unveil.errors import ModelError
+from unveil.networks.clip import CLIP, VisionTower
+from unveil.networks.compact import CompactUNet
+from unveil.networks.conditional_unet import ConditionalUNet
+from unveil.networks.daclip import DACLIP
+from unveil.networks.nafnet import ConditionalNAFNet
+from unveil.networks.unet import UNet
+from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+
+
+@dataclass(frozen=True)
+class Kind:
+    """sizes: the entries of the description that the network is built from, by the names of its constructor."""
+
+    make: Callable[..., nn.Module]
+    sizes: tuple[str, ...]
+
+    def build(self, network: Mapping[str, Any]) -> nn.Module:
+        """The network with fresh weights. Raises KeyError for a size that is missing."""
+        found = {name: network[name] for name in self.sizes}
+        return self.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+
+
+def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
+    return DACLIP(CLIP(VisionTower(**vision), **text))
+
+
+_RDDM = ("dim", "mults", "channels", "mask_channels")
+KINDS = {
+    "compact": Kind(CompactUNet, ("base", "mults", "blocks")),
+    "unet": Kind(UNet, _RDDM),
+    "unet_pair": Kind(UNetPair, _RDDM),
+    "shared_encoder_unet": Kind(SharedEncoderUNet, _RDDM),
+    "conditional_unet": Kind(ConditionalUNet, ("nf", "mults", "channels", "context_dim", "degradation", "half_size")),
+    "conditional_nafnet": Kind(ConditionalNAFNet, ("width", "encoder", "middle", "decoder", "channels")),
+    "daclip": Kind(_daclip, ("vision", "text")),
+}
+
+
+def build(network: Mapping[str, Any]) -> nn.Module:
+    """The network that a description names, with fresh weights. Raises ModelError for what no network is built from."""
+    name = network.get("kind", "compact")
+    if name not in KINDS:
+        raise ModelError(f"the file holds a network of kind {name!r}; this version knows {', '.join(KINDS)}")
+    try:
+        return KINDS[name].build(network)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the description of the {name} network is not complete ({error})") from error
