@@ -38,8 +38,8 @@ def timed(work: Any) -> tuple[Any, float]:
 def measure(size: int, count: int, together: int) -> dict[str, Any]:
     """Milliseconds of processor time for each picture, in all and in each operation, and how far the results differ."""
     import torch
-    from _wild_opencv import degrade
 
+    from _wild_opencv import degrade
     from unveil.degradation import wild
     from unveil.degradation.wild.pipeline import operate
 
@@ -85,12 +85,16 @@ def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--count", type=int, default=200, help="pictures for each size (default 200)")
     command.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="their sides in pixels")
-    command.add_argument("--together", type=int, default=1, help="pictures in one tensor (default 1, best on a processor)")
+    command.add_argument(
+        "--together", type=int, default=1, help="pictures in one tensor (default 1, best on a processor)"
+    )
     given = command.parse_args()
     try:
         import cv2
     except ImportError:
-        print("benchmark: the loop needs OpenCV: pip install -c constraints.txt opencv-python-headless", file=sys.stderr)
+        print(
+            "benchmark: the loop needs OpenCV: pip install -c constraints.txt opencv-python-headless", file=sys.stderr
+        )
         raise SystemExit(2) from None
     use_threads(given.threads)
     cv2.setNumThreads(given.threads)
@@ -99,7 +103,9 @@ def main() -> None:
     body = []
     for row in rows:
         whole = [f"whole, {row['size']} px", "", row["ours_ms"], row["loop_ms"]]
-        parts = [[f"- {k}", f"{v['per_picture']:.2f}", v["ours_ms"], v["loop_ms"]] for k, v in row["operations"].items()]
+        parts = [
+            [f"- {k}", f"{v['per_picture']:.2f}", v["ours_ms"], v["loop_ms"]] for k, v in row["operations"].items()
+        ]
         body += [[*r[:2], f"{r[2]:.2f}", f"{r[3]:.2f}", f"{r[3] / r[2]:.1f}"] for r in (whole, *parts)]
         print(
             f"{row['size']} px: {1e3 / row['ours_ms']:.0f} pictures/s a core, loop {1e3 / row['loop_ms']:.0f}. The "

@@ -15,5 +15,9 @@ class ModelError(UnveilError):
     """A model name, weight file or configuration that cannot be used."""
 
 
+class UnveilWarning(UserWarning):
+    """What was put right on the way and is worth knowing: a tile computed again in fp32, smaller tiles after memory ran out."""
+
+
 class Cancelled(Exception):
     """Raised inside a sampling loop when the caller asked it to stop; nothing was written."""

@@ -20,8 +20,8 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return float((-10 * torch.log10((a - b).square().mean((1, 2, 3)).clamp_min(1e-10))).mean())
 
 
-def test_the_seven_kinds_are_there() -> None:
-    assert set(KINDS) == {"haze", "shadow", "lowlight", "noise", "blur", "jpeg", "rain"}
+def test_the_eight_kinds_are_there() -> None:
+    assert set(KINDS) == {"haze", "shadow", "lowlight", "noise", "blur", "jpeg", "rain", "wild"}
 
 
 @kinds
@@ -71,7 +71,7 @@ def test_severity_is_monotone(kind: str, photographs: Tensor) -> None:
     ("kind", "mild", "strong"),
     [
         ("haze", 20, 13), ("shadow", 22, 17), ("lowlight", 13, 10), ("noise", 45, 16), ("blur", 32, 27),
-        ("jpeg", 34, 27), ("rain", 29, 17),
+        ("jpeg", 34, 27), ("rain", 29, 17), ("wild", 26, 24),
     ],
 )  # fmt: skip
 def test_the_ends_of_the_range(kind: str, mild: float, strong: float, photographs: Tensor) -> None:

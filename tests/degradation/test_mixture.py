@@ -49,7 +49,7 @@ def test_labels_are_in_physical_order_and_index_the_parameters(batch: Tensor) ->
 
 
 def test_order_is_scene_then_sensor_then_file() -> None:
-    assert set(ORDER) == set(KINDS)
+    assert set(ORDER) == set(KINDS) - {"wild"}
     assert ORDER[-2:] == ("noise", "jpeg")
 
 
@@ -96,6 +96,8 @@ def test_all_clean_is_the_identity(batch: Tensor) -> None:
 def test_wrong_arguments_are_refused(batch: Tensor) -> None:
     with pytest.raises(InputError, match="did you mean noise"):
         mixture(batch, seeded(), weights={"nois": 1.0})
+    with pytest.raises(InputError, match="'wild' is a whole pipeline"):
+        mixture(batch, seeded(), weights={"wild": 1.0})
     with pytest.raises(InputError, match="positive weight"):
         mixture(batch, seeded(), weights={"noise": 0.0})
     with pytest.raises(InputError, match="weight of 'noise'"):

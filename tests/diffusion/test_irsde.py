@@ -66,7 +66,11 @@ def test_single_steps(official: dict[str, Tensor], process: Process) -> None:
         eta = process.ancestral(t, t - 1)
         close(torch.tensor(eta), official["reverse_optimum_std"][i])
         # Near t = 0 the official 1 - exp(-small) is a float32 with four digits left.
-        close(step(process, t, t - 1, x, x0_hat, y, eta, z), official["reverse_posterior_step"][i], 2e-4 if t < 5 else 2e-6)
+        close(
+            step(process, t, t - 1, x, x0_hat, y, eta, z),
+            official["reverse_posterior_step"][i],
+            2e-4 if t < 5 else 2e-6,
+        )
         optimal = optimum(process, torch.full((2,), t), x, official["x0"], y)
         close(optimal, official["reverse_optimum_step"][i], 2e-4 if t < 5 else 2e-6)
 

@@ -104,6 +104,15 @@ def test_resize_is_linear_keeps_constants_and_knows_its_size(images: Images) -> 
         assert resize(x, size).shape == (2, 3, *size)
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_every_pixel_counts_alike_when_an_image_shrinks(factor: int) -> None:
+    """Antialiasing: without it, reducing by more than two skips pixels. (Away from the rim.)"""
+    x = torch.zeros(1, 1, 64, 64, dtype=F64, requires_grad=True)
+    (weight,) = torch.autograd.grad(resize(x, (64 // factor, 64 // factor)).sum(), x)
+    inside = weight[..., 2 * factor : -2 * factor, 2 * factor : -2 * factor]
+    torch.testing.assert_close(inside, torch.full_like(inside, 1 / factor**2), rtol=0, atol=1e-12)
+
+
 def shown(resolution: Resolution, white: Callable[[int], Any], solver: str = "ancestral") -> list[tuple[int, Tensor]]:
     """(t, noise / s_t) of every state that a perfect predictor is shown, for a flat image and a flat residual."""
     y = torch.full((1, 1, 256, 256), 0.5, dtype=F64)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from unveil.errors import InputError, ModelError
-from unveil.models.spec import MOST_STEPS, Defaults, Spec, schedule
+from unveil.models.paths import path
+from unveil.models.spec import MOST_STEPS, Defaults, Spec
 
 
 def test_json_round_trip_is_equal() -> None:
@@ -24,7 +25,7 @@ def test_text_that_is_no_description_is_a_model_error(text: str) -> None:
 @pytest.mark.parametrize("name", ["linear_pro", "linear_pro(x)", "sigmoid(5)", "cubic(5) "])
 def test_unknown_schedule(name: str) -> None:
     with pytest.raises(ModelError, match="linear_pro"):
-        schedule(name)
+        path(name)
 
 
 def test_steps_are_bounded_by_the_grid() -> None:

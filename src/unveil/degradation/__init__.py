@@ -11,5 +11,6 @@ from unveil.degradation.colour import quantise
 from unveil.degradation.contact import contact_sheet
 from unveil.degradation.mixture import mixture
 from unveil.degradation.registry import KINDS, Simulator, apply
+from unveil.degradation.report import report
 
-__all__ = ["KINDS", "Simulator", "apply", "contact_sheet", "mixture", "quantise"]
+__all__ = ["KINDS", "Simulator", "apply", "contact_sheet", "mixture", "quantise", "report"]

@@ -23,4 +23,4 @@ def luminance(x: Tensor) -> Tensor:
 
 def quantise(x: Tensor) -> Tensor:
     """Round to the 256 levels of an 8-bit file: values in [0, 1], any shape; out-of-range values are clipped."""
-    return (x.clamp(0.0, 1.0) * 255.0).round() / 255.0
+    return x.clamp(0.0, 1.0).mul_(255.0).round_().div_(255.0)

@@ -15,7 +15,8 @@ def contact_sheet(
     """One row per kind, one column per severity, after a column with the original.
 
     x: (B, 3, H, W) float32 in [0, 1]; row k shows sample k mod B. Within a row all but the severity is drawn alike.
-    Returns (3, 7 (H + 2) - 2, (1 + len(severities)) (W + 2) - 2), the cells two white pixels apart. Raises InputError.
+    Returns (3, n (H + 2) - 2, (1 + len(severities)) (W + 2) - 2) for n kinds, the cells two white pixels apart. Raises
+    InputError.
     """
     check(x)
     _, _, h, w = x.shape

@@ -14,7 +14,7 @@ def mirror(n: int, before: int, after: int) -> Tensor:
     return torch.where(k < n, k, period - k)
 
 
-def _fast_size(n: int) -> int:
+def fast_size(n: int) -> int:
     """Smallest m >= n whose prime factors are 2, 3 and 5: other lengths make the transform slow."""
     while True:
         m = n
@@ -34,7 +34,7 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     b, _, h, w = x.shape
     k = kernel.shape[-1]
     r = k // 2
-    size = (_fast_size(h + 2 * r), _fast_size(w + 2 * r))
+    size = (fast_size(h + 2 * r), fast_size(w + 2 * r))
     rows, columns = mirror(h, r, size[0] - h - r).to(x.device), mirror(w, r, size[1] - w - r).to(x.device)
     padded = x.index_select(2, rows).index_select(3, columns)
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernel.to(x).view(b, 1, k, k), s=size).conj()

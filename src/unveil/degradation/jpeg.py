@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,18 +34,18 @@ def jpeg(x: Tensor, generator: torch.Generator, severity: float | None = None) -
     quality = (QUALITY[0] + (QUALITY[1] - QUALITY[0]) * s).round()
     subsampled = chance(b, generator, 0.8)
     offset = torch.randint(0, 8, (b, 2), generator=generator) * chance(b, generator, 0.5).view(b, 1)
-    y = torch.stack([_recompress(x[i], int(quality[i]), bool(subsampled[i]), offset[i].tolist()) for i in range(b)])
+    y = torch.stack([recompress(x[i], int(quality[i]), bool(subsampled[i]), offset[i].tolist()) for i in range(b)])
     return y, {"severity": s, "quality": quality, "subsampled": subsampled, "offset": offset}
 
 
-def _recompress(image: Tensor, quality: int, subsampled: bool, offset: list[int]) -> Tensor:
+def recompress(image: Tensor, quality: int, subsampled: bool = True, offset: Sequence[int] = (0, 0)) -> Tensor:
     """Encode and decode one image (3, H, W), the 8x8 grid starting `offset` pixels (down, right) before it."""
     down, right = offset
     shifted = F.pad(image[None], (right, 0, down, 0), mode="replicate")[0] if down or right else image
     _, h, w = shifted.shape
-    pixels = (shifted * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu()
+    pixels = (shifted * 255).round_().clamp_(0, 255).byte().permute(1, 2, 0).contiguous().cpu()
     memory = io.BytesIO()
     Image.fromarray(pixels.numpy()).save(memory, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
-    decoded = Image.open(memory).tobytes()
-    back = torch.frombuffer(bytearray(decoded), dtype=torch.uint8).view(h, w, 3).permute(2, 0, 1)
-    return (back[:, down:, right:].float() / 255).to(image.device)
+    decoded = Image.open(memory, formats=("JPEG",)).tobytes()
+    back = torch.frombuffer(bytearray(decoded), dtype=torch.uint8).view(h, w, 3)[down:, right:].permute(2, 0, 1)
+    return back.contiguous().to(image.device).float().div_(255)

@@ -12,7 +12,7 @@ from unveil.degradation.draws import check
 from unveil.degradation.registry import KINDS, simulator
 from unveil.errors import InputError
 
-ORDER = ("shadow", "haze", "rain", "blur", "lowlight", "noise", "jpeg")
+ORDER: tuple[str, ...] = ("shadow", "haze", "rain", "blur", "lowlight", "noise", "jpeg")
 """From the scene to the file: light, air, optics, exposure, sensor, storage."""
 
 STORED = 0.9
@@ -78,9 +78,13 @@ def mixture(
 
 def _odds(weights: dict[str, float] | None) -> tuple[list[str], Tensor]:
     """The kinds that may occur, in the registry's order, and their weights (n,)."""
-    given = dict.fromkeys(KINDS, 1.0) if weights is None else weights
+    given = dict.fromkeys(ORDER, 1.0) if weights is None else weights
     for kind, weight in given.items():
         simulator(kind)
+        if kind not in ORDER:
+            raise InputError(
+                f"{kind!r} is a whole pipeline and no part of a mixture; use it alone, or of {', '.join(ORDER)}"
+            )
         if not (math.isfinite(weight) and weight >= 0):
             raise InputError(f"the weight of {kind!r} must be a finite number >= 0, not {weight!r}")
     kinds = [k for k in KINDS if given.get(k, 0.0) > 0]

@@ -15,6 +15,7 @@ from unveil.degradation.lowlight import lowlight
 from unveil.degradation.noise import noise
 from unveil.degradation.rain import rain
 from unveil.degradation.shadow import shadow
+from unveil.degradation.wild import wild
 from unveil.errors import InputError
 
 
@@ -38,6 +39,7 @@ KINDS: dict[str, Simulator] = {
     "blur": blur,
     "jpeg": jpeg,
     "rain": rain,
+    "wild": wild,
 }
 
 

@@ -55,13 +55,12 @@ def step(
 def _extrapolated(process: Process, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
     """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step.
 
-    DPM-Solver++ 2M on this path. First order where lambda is infinite: at the start (a = 0), right after it, and into
-    the clean end (s = 0).
+    DPM-Solver++ 2M on this path. First order where lambda is infinite, at the start (a = 0), and right after it.
     """
-    if previous is None or u == 0:
+    if previous is None:
         return x0_hat
     before, x0_before = previous
-    if float(process.a[before]) <= 1e-8 or x0_before.shape != x0_hat.shape:
+    if float(process.a[before]) <= 1e-8:
         return x0_hat
     level = [math.log(float(process.a[i] / process.s[i])) for i in (before, t, u)]
     return x0_hat + (level[2] - level[1]) / (2 * (level[1] - level[0])) * (x0_hat - x0_before)

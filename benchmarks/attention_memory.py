@@ -1,0 +1,144 @@
+"""Peak memory of the U-Nets of DA-CLIP and wild-IR against what attention with its pixels-by-pixels matrix would take.
+
+    python benchmarks/attention_memory.py --json benchmarks/results/attention_memory.json
+
+The published code runs out of memory at 1024 x 1024. Every row is measured in a process of its own. "full matrix" rows
+force the kernel that holds the matrix, as long as it fits the limit; beyond, its formula speaks alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from _shared import Clock, environment, parser, table, use_threads, write_json
+
+NETWORKS = {"daclip_unet": 8, "wild_unet": 16}
+"""By how much each has reduced height and width where its transformers work."""
+HEAD = 32
+SIZES = (256, 512, 1024, 2048)
+
+
+def matrix_bytes(side: int, reduction: int, width: int) -> int:
+    """One attention matrix of all heads in fp32: 4 (width / 32) N^2 for N = (side / reduction)^2 tokens."""
+    return 4 * (width // HEAD) * (side // reduction) ** 4
+
+
+def memory_status(key: str) -> int:
+    """Bytes of an entry of Linux's /proc/self/status: VmRSS, what the process holds; VmHWM, the most it held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
+
+
+def single(name: str, side: int, full: bool, threads: int, width: int) -> dict[str, Any]:
+    """One evaluation of one photograph, and what it took beyond the weights."""
+    import contextlib
+
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    from unveil.networks.conditional_unet import ConditionalUNet, daclip_unet, wild_unet
+
+    use_threads(threads)
+    net: ConditionalUNet = {"daclip_unet": daclip_unet, "wild_unet": wild_unet}[name]()
+    if width < 64:  # the smoke test's
+        net = ConditionalUNet(
+            width, (1, 2), context_dim=8, half_size=name == "wild_unet", degradation=name != "wild_unet"
+        )
+    x = torch.rand(1, 3, side, side)
+    context = [torch.zeros(1, net.context_dim or 0)] * (1 + net.degradation)
+    Path("/proc/self/clear_refs").write_text("5")  # so that building the network does not count
+    before = memory_status("VmRSS")
+    kernel = sdpa_kernel(SDPBackend.MATH) if full else contextlib.nullcontext()
+    clock = Clock()
+    with torch.inference_mode(), kernel:
+        net.eval()(x, x, torch.ones(1), *context)
+    return {"peak_bytes": memory_status("VmHWM") - before, "processor_seconds": clock.processor}
+
+
+def measured(name: str, side: int, full: bool, threads: int, width: int) -> dict[str, Any]:
+    """`single` in a process of its own."""
+    arguments = json.dumps([name, side, full, threads, width])
+    ran = subprocess.run(
+        [sys.executable, __file__, "--single", arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def extrapolated(known: list[tuple[int, int]], side: int) -> float:
+    """Bytes for a photograph of this side from the last two smaller ones: a fixed part, and one that grows with the area."""
+    if len(known) < 2:
+        return 0.0
+    (small, low), (large, high) = known[-2:]
+    slope = (high - low) / (large**2 - small**2)
+    return high + slope * (side**2 - large**2)
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--single", help="(internal) one row")
+    command.add_argument("--limit", type=float, default=4.0, help="leave out what is expected to take more GiB")
+    command.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="sides of the photographs")
+    given = command.parse_args()
+    if given.single:
+        print(json.dumps(single(*json.loads(given.single))))
+        return
+    limit = given.limit * 2**30
+    sizes, width = ([32, 64], 32) if given.quick else (given.sizes, 64)
+    rows, body = [], []
+    for name, reduction in NETWORKS.items():
+        known: list[tuple[int, int]] = []
+        for side in sizes:
+            formula = matrix_bytes(side, reduction, 8 * width)
+            row: dict[str, Any] = {
+                "network": name,
+                "side": side,
+                "tokens": (side // reduction) ** 2,
+                "matrix_bytes": formula,
+            }
+            expected = extrapolated(known, side)
+            if expected < limit:
+                row |= measured(name, side, False, given.threads, width)
+                known.append((side, row["peak_bytes"]))
+                # The softmax makes a second matrix of the first.
+                if row["peak_bytes"] + 2 * formula < limit:
+                    row["full_matrix_peak_bytes"] = measured(name, side, True, given.threads, width)["peak_bytes"]
+            else:
+                row["expected_bytes"] = expected
+            rows.append(row)
+            body.append(shown(row))
+            print("; ".join(body[-1]), file=sys.stderr, flush=True)
+    head = [
+        "network, photograph",
+        "tokens",
+        "peak (MiB)",
+        "with the full matrix (MiB)",
+        "one such matrix (MiB)",
+        "CPU time (s)",
+    ]
+    print(table(head, body))
+    protocol = {
+        **environment(),
+        "dtype": "fp32",
+        "batch": 1,
+        "limit_gib": given.limit,
+        "peak": "resident, beyond weights and input",
+    }
+    write_json(given.json, {"protocol": protocol, "rows": rows})
+
+
+def shown(row: dict[str, Any]) -> list[str]:
+    def mib(key: str) -> str:
+        return f"{row[key] / 2**20:,.0f}" if key in row else ""
+
+    peak = mib("peak_bytes") or f"over the limit ({mib('expected_bytes')} expected)"
+    seconds = f"{row['processor_seconds']:.1f}" if "processor_seconds" in row else ""
+    name = f"{row['network']}, {row['side']} x {row['side']}"
+    return [name, f"{row['tokens']:,}", peak, mib("full_matrix_peak_bytes"), mib("matrix_bytes"), seconds]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Blur kernels of the wild pipeline, batched: each (B, K, K) float64, summing to 1.
+
+Sizes differ from sample to sample: a kernel of odd size n <= K stands in the middle of a K x K canvas, zero around it.
+The Gaussian, generalised and plateau families are those of Wang et al., ICCVW 2021 (Real-ESRGAN, appendix).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def axes(canvas: int) -> tuple[Tensor, Tensor]:
+    """Offsets from the centre, down (K, 1) and right (1, K)."""
+    r = torch.arange(canvas, dtype=torch.float64) - canvas // 2
+    return r[:, None], r[None, :]
+
+
+def inside(size: Tensor, canvas: int) -> Tensor:
+    """(B, K, K), 1 where the kernel of odd size (B,) stands on the canvas and 0 around it."""
+    r = (torch.arange(canvas) - canvas // 2).abs()
+    fits = r <= (size // 2)[:, None]
+    return (fits[:, :, None] & fits[:, None, :]).double()
+
+
+def normalised(kernel: Tensor) -> Tensor:
+    """Each kernel of (B, K, K) divided by its sum."""
+    return kernel / kernel.sum((1, 2), keepdim=True)
+
+
+def distance(canvas: int, sigma_x: Tensor, sigma_y: Tensor, angle: Tensor) -> Tensor:
+    """(B, K, K), v^T S^-1 v for S with axes sigma_x and sigma_y turned by `angle` in radians, all (B,)."""
+    down, right = axes(canvas)
+    c, s = angle.double().cos().view(-1, 1, 1), angle.double().sin().view(-1, 1, 1)
+    along, across = c * right + s * down, c * down - s * right
+    return (along / sigma_x.double().view(-1, 1, 1)) ** 2 + (across / sigma_y.double().view(-1, 1, 1)) ** 2
+
+
+def gaussian(size: Tensor, canvas: int, squared: Tensor, beta: Tensor) -> Tensor:
+    """exp(-d^beta / 2) of the squared `distance` (B, K, K); beta (B,): 1 is Gaussian, less is peaked, more is boxy."""
+    return normalised(inside(size, canvas) * torch.exp(-0.5 * squared ** beta.double().view(-1, 1, 1)))
+
+
+def plateau(size: Tensor, canvas: int, squared: Tensor, beta: Tensor) -> Tensor:
+    """1 / (1 + d^beta) of the squared `distance` (B, K, K), beta (B,)."""
+    return normalised(inside(size, canvas) / (1 + squared ** beta.double().view(-1, 1, 1)))
+
+
+def defocus(size: Tensor, canvas: int) -> Tensor:
+    """Disks of radius under n // 2 + 1, but never the corners of a 3 x 3 or 5 x 5 kernel."""
+    down, right = axes(canvas)
+    radius = (size // 2 + 1).view(-1, 1, 1)
+    half = (size // 2).view(-1, 1, 1)
+    corner = (down.abs() == half) & (right.abs() == half) & (half <= 2)
+    return normalised(inside(size, canvas) * ((down**2 + right**2 < radius**2) & ~corner))
+
+
+def box(size: Tensor, canvas: int) -> Tensor:
+    """All ones."""
+    return normalised(inside(size, canvas))
+
+
+def line_directions(size: int) -> int:
+    """How many straight lines through the centre of an n x n kernel end in different pixels of its border."""
+    return 4 * (size // 2)
+
+
+def line(size: int, direction: int) -> Tensor:
+    """(n, n) shake along a straight line, one pixel wide; `direction` of `line_directions`, counted from the horizontal."""
+    r = size // 2
+    # The line ends `direction` pixels further up the right border, and after its corner further left along the top.
+    flat = direction <= r or direction > 3 * r
+    rise = direction if direction <= r else direction - 4 * r if flat else direction - 2 * r
+    i = torch.arange(size)
+    # Half a pixel counts as a step already taken.
+    step = (2 * i * abs(rise) + r) // (2 * r) if r else i
+    off = (step - abs(rise)) * (1 if rise > 0 else -1)
+    kernel = torch.zeros(size, size, dtype=torch.float64)
+    if flat:
+        kernel[r - off, i] = 1.0
+    else:
+        kernel[i, r + off] = 1.0
+    return kernel / size
+
+
+def sinc(size: Tensor, canvas: int, cutoff: Tensor) -> Tensor:
+    """Circular low-pass of angular frequency `cutoff` (B,) in radians per pixel, cut off in space: it rings."""
+    down, right = axes(canvas)
+    r = (down**2 + right**2).sqrt()
+    w = cutoff.double().view(-1, 1, 1)
+    r0 = r.clamp_min(1e-9)
+    kernel = torch.where(r == 0, w**2 / (4 * math.pi), w * torch.special.bessel_j1(w * r0) / (2 * math.pi * r0))
+    return normalised(inside(size, canvas) * kernel)

@@ -1,0 +1,158 @@
+"""What the wild pipeline will do to each picture of a batch, drawn before anything is done: one row for each operation.
+
+A strength that is uniform in a range is drawn as a position u in [0, 1], weak to strong, so that a severity can pin it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unveil.degradation.wild import settings
+from unveil.degradation.wild.settings import COLUMN, COLUMNS, FAMILIES, NOTHING, OPERATIONS, Blur
+
+
+class Draws:
+    """Columns of draws for a batch of b pictures, from a generator, with or without a severity."""
+
+    def __init__(self, b: int, generator: torch.Generator, severity: float | None) -> None:
+        self.b, self.generator, self.severity = b, generator, severity
+        self.strengths: list[Tensor] = []
+
+    def unit(self) -> Tensor:
+        """(b,) uniform in [0, 1)."""
+        return torch.rand(self.b, generator=self.generator, dtype=torch.float64)
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """(b,) uniform in [low, high)."""
+        return low + (high - low) * self.unit()
+
+    def chance(self, p: float) -> Tensor:
+        """(b,) booleans, true with probability p."""
+        return self.unit() < p
+
+    def strong(self, weak: float, strong: float) -> Tensor:
+        """(b,) uniform between the two, or at the position the severity says. The draw is made either way."""
+        u = self.unit()
+        u = u if self.severity is None else torch.full_like(u, float(self.severity))
+        self.strengths.append(u)
+        return weak + (strong - weak) * u
+
+    def one_of(self, n: int) -> Tensor:
+        """(b,) float64 whole numbers in 0..n-1."""
+        return (self.unit() * n).floor()
+
+    def row(self, operation: str, fires: Tensor, **columns: Tensor) -> Tensor:
+        """(b, COLUMNS): the operation where it fires, with the mean position of the strengths drawn for it."""
+        table = torch.full((self.b, len(COLUMNS)), NOTHING, dtype=torch.float64)
+        columns["operation"] = torch.full_like(self.unit(), float(OPERATIONS.index(operation)))
+        columns["strength"] = torch.stack(self.strengths).mean(0)
+        columns["seed"] = (self.unit() * 2**48).floor()
+        for name, value in columns.items():
+            table[:, COLUMN[name]] = value.double()
+        table[~fires] = NOTHING
+        self.strengths.clear()
+        return table
+
+
+def _betas(draws: Draws, low: float, high: float) -> Tensor:
+    """Half of the shapes below 1 (more peaked), half above."""
+    return torch.where(draws.chance(0.5), draws.uniform(low, 1.0), draws.uniform(1.0, high))
+
+
+def _blur(draws: Draws, blur: Blur, under_display: bool) -> Tensor:
+    fires = draws.chance(blur.chance)
+    radius = draws.strong(blur.radius[0], blur.radius[1] + 1).floor().clamp_max(blur.radius[1])
+    sinc = draws.chance(blur.sinc)
+    odds = torch.tensor(settings.FAMILY_ODDS, dtype=torch.float64)
+    family = torch.searchsorted(odds.cumsum(0) / odds.sum(), draws.unit()).clamp_max(len(odds) - 1)
+    family = torch.where(sinc, FAMILIES.index("sinc"), family)
+
+    def among(*names: str) -> Tensor:
+        return torch.isin(family, torch.tensor([FAMILIES.index(name) for name in names]))
+
+    size = 2 * radius + 1
+    low, high = settings.PSF_SIZES
+    size = torch.where(among("shake"), low + 2 * draws.one_of((high - low) // 2 + 1), size)
+    size = torch.where(among("line") & (size > 15), size - 10, size)
+    sigma_x, sigma_y = draws.strong(*blur.sigma), draws.strong(*blur.sigma)
+    turned = among("anisotropic", "generalised_anisotropic", "plateau_anisotropic")
+    betas = torch.where(
+        among("generalised", "generalised_anisotropic"),
+        _betas(draws, *settings.SHAPES["generalised"]),
+        torch.where(among("plateau", "plateau_anisotropic"), _betas(draws, *settings.SHAPES["plateau"]), 1.0),
+    )
+    # The wider the cut-off the weaker; a small kernel has room for fewer oscillations.
+    narrowest = torch.where(size < 13, math.pi / 3, math.pi / 5)
+    cutoff = math.pi + (narrowest - math.pi) * draws.strong(0.0, 1.0)
+    rings = draws.chance(settings.WIENER) & (size < settings.WIENER_BELOW) & ~sinc
+    blended = draws.chance(settings.WIENER_BLENDED)
+    nothing = torch.full_like(size, NOTHING)
+    wide = among("gaussian", "generalised", "plateau") | turned
+    row = draws.row(
+        "blur",
+        fires,
+        family=family,
+        size=size,
+        sigma_x=torch.where(wide, sigma_x, nothing),
+        sigma_y=torch.where(wide, torch.where(turned, sigma_y, sigma_x), nothing),
+        angle=torch.where(turned, draws.uniform(-math.pi, math.pi), torch.where(wide, 0.0, nothing)),
+        beta=torch.where(wide, betas, nothing),
+        cutoff=torch.where(sinc, cutoff, nothing),
+        direction=torch.where(among("line"), (draws.unit() * 4 * (size // 2)).floor(), nothing),
+        wiener=rings,
+        blend=torch.where(rings & blended, draws.strong(*settings.BLEND[::-1]), nothing),
+    )
+    # Of the pictures that are not blurred some are seen through a display instead.
+    through = draws.chance(blur.under_display) & ~fires & under_display
+    size = torch.full_like(size, settings.UNDER_DISPLAY_SIZE)
+    other = draws.row("under_display", through, size=size, blend=draws.strong(*settings.BLEND))
+    return torch.where(through[:, None], other, row)
+
+
+def _resize(draws: Draws, fires: Tensor, back: bool) -> Tensor:
+    scale = draws.strong(*settings.SCALE)
+    interpolation = draws.one_of(3)
+    return draws.row(
+        "resize", fires, scale=torch.full_like(scale, NOTHING) if back else scale, interpolation=interpolation
+    )
+
+
+def _noise(draws: Draws, p: float) -> Tensor:
+    fires = draws.chance(p)
+    columns: dict[str, Tensor] = {}
+    for name, (chance, spread) in settings.NOISES.items():
+        level = draws.strong(*spread)
+        present = draws.chance(chance)
+        columns[name] = torch.where(present, level, NOTHING)
+        columns[f"{name}_grey"] = torch.where(present, draws.chance(settings.GREY_NOISE).double(), NOTHING)
+    return draws.row("noise", fires, **columns)
+
+
+def _jpeg(draws: Draws, p: float, quality: tuple[float, float]) -> Tensor:
+    fires = draws.chance(p)
+    return draws.row("jpeg", fires, quality=draws.strong(*quality).floor())
+
+
+def plan(b: int, generator: torch.Generator, severity: float | None = None, under_display: bool = True) -> Tensor:
+    """(b, 9, COLUMNS) float64: for each picture its operations in the order in which they happen, -1 for none.
+
+    Three phases, of four, two and three operations, each shuffled for each picture on its own. severity: None, or the
+    position in [0, 1] of every strength in its range (which operations happen is drawn all the same).
+    """
+    draws = Draws(b, generator, severity)
+    resized = draws.chance(settings.RESIZE)
+    phases: list[Tensor] = []
+    for phase in settings.PHASES:
+        rows = [_blur(draws, phase.blur, under_display)]
+        if phase.resize:
+            rows.append(_resize(draws, resized, phase.resize == "back"))
+        if phase.noise:
+            rows.append(_noise(draws, phase.noise))
+        if phase.jpeg:
+            rows.append(_jpeg(draws, *phase.jpeg))
+        order = torch.rand(b, len(rows), generator=generator).argsort(1)
+        phases.append(torch.stack(rows, 1).gather(1, order[:, :, None].expand(-1, -1, len(COLUMNS))))
+    return torch.cat(phases, 1)

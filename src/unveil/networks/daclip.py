@@ -1,0 +1,114 @@
+"""DA-CLIP (Luo et al., ICLR 2024): a controller beside a frozen CLIP image tower, parameter for parameter.
+
+The controller is a copy of the tower. Its embedding names the degradation; what leaves its blocks is added, through
+layers that start at zero, inside the frozen tower, whose embedding then describes the content in spite of the damage.
+
+As published, the frozen tower's block i is given the hidden state of controller block L-1-i: the code pops them off the
+end of a list. Weights are trained with it, so it is kept.
+
+Not kept is how the published code starts the controller: it copies parameters in the order of two lists of unequal
+length, and after the transformer they no longer pair. `zero_modules.0` gets CLIP's `ln_post` in the rows of its weight
+and in its bias, so that the untrained controller already adds something to the last block, and the controller's own
+`ln_post` stays at 1 and 0. Here all zero layers are zero and everything else is copied: an untrained DA-CLIP is CLIP.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from unveil.errors import InputError
+from unveil.networks.clip import CLIP, Transformer, VisionTower
+
+
+class Seen(NamedTuple):
+    """content, degradation: embeddings (B, embed) of an image, not normalised."""
+
+    content: Tensor
+    degradation: Tensor
+
+
+def zero_linear(width: int) -> nn.Linear:
+    """A linear layer width -> width that starts at zero."""
+    layer = nn.Linear(width, width)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ControlTransformer(nn.Module):
+    """A transformer that also says what leaves its blocks: (B, N, width) -> the same, and L hidden states like it."""
+
+    def __init__(self, transformer: Transformer, width: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.zero_modules = nn.ModuleList([zero_linear(width) for _ in transformer.resblocks])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        hidden: list[Tensor] = []
+        for block, zero in zip(self.transformer.resblocks, self.zero_modules, strict=True):
+            x = block(x)
+            hidden.append(zero(x))
+        return x, hidden
+
+
+class DACLIP(nn.Module):
+    """CLIP with a controller. State dicts of the published code load with strict=True once `visual.*` is left out.
+
+    clip: the frozen part, with weights or about to get them. (`visual.*` repeats `clip.visual.*`.) Trainable are
+    `visual_control` and `logit_scale`.
+    """
+
+    def __init__(self, clip: CLIP) -> None:
+        super().__init__()
+        self.clip = clip.requires_grad_(False)
+        control = copy.deepcopy(clip.visual).requires_grad_(True)
+        control.transformer = ControlTransformer(control.transformer, control.conv1.out_channels)  # type: ignore[assignment]
+        self.visual_control: VisionTower = control
+        self.logit_scale = nn.Parameter(clip.logit_scale.detach().clone())
+
+    def control(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images (B, 3, size, size) -> the degradation's embedding (B, embed), hidden states in the order of the blocks."""
+        x, hidden = self.visual_control.transformer(self.visual_control.tokens(images))
+        return self.visual_control.pooled(x), hidden
+
+    def encode_image(self, images: Tensor, control: bool = True) -> Seen | Tensor:
+        """Images (B, 3, size, size), as `clip.prepared` makes them -> Seen, or CLIP's own embedding (B, embed)."""
+        if not control:
+            return self.clip.visual(images)
+        degradation, hidden = self.control(images)
+        return Seen(self.clip.visual(images, hidden[::-1]), degradation)
+
+    def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Caption and degradation side by side, token numbers (B, 2 context) -> their embeddings, (B, embed) each."""
+        if tokens.ndim != 2 or tokens.shape[1] != 2 * self.clip.context:
+            raise InputError(
+                f"texts must be (B, {2 * self.clip.context}): a caption and a degradation, got {tuple(tokens.shape)}"
+            )
+        caption, degradation = tokens.chunk(2, dim=1)
+        return self.clip.encode_text(caption), self.clip.encode_text(degradation)
+
+    def train(self, mode: bool = True) -> DACLIP:
+        """Training mode for the controller; the frozen part stays as it is evaluated."""
+        super().train(mode)
+        self.clip.eval()
+        return self
+
+
+def vit_b_32() -> DACLIP:
+    """The published DA-CLIP: ViT-B/32 of LAION, embeddings of 512; 246,213,634 parameters."""
+    return DACLIP(CLIP(VisionTower(512, 224, 32, 768, 12, 12), 77, 49408, 512, 12, 8))
+
+
+def vit_l_14() -> DACLIP:
+    """The one for images in the wild: ViT-L/14, embeddings of 768; 756,773,122 parameters."""
+    return DACLIP(CLIP(VisionTower(768, 224, 14, 1024, 24, 16), 77, 49408, 768, 12, 12))
+
+
+def degradation_probabilities(degradation: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """How likely each of the named degradations is: (B, embed), (n, embed), scalar exp(logit_scale) -> (B, n)."""
+    image, text = (nn.functional.normalize(v, dim=-1) for v in (degradation, texts))
+    return torch.softmax(scale * image @ text.T, dim=-1)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unveil.diffusion import linear_pro, mean_reverting, residual
+from unveil.diffusion.rddm import rddm, shares
+from unveil.diffusion.theta import theta_sum
+from unveil.errors import InputError, ModelError
+from unveil.models.kinds import KINDS, build
+from unveil.models.paths import path
+from unveil.models.spec import Defaults, Spec
+
+
+def test_each_path_is_the_one_it_names() -> None:
+    pairs = [
+        (path("linear_pro(12)"), residual(linear_pro(12))),
+        (path("linear_pro(12)", "index"), residual(linear_pro(12), "index")),
+        (path("mean_reverting(cosine, 100, 0.005, 50)"), mean_reverting(theta_sum("cosine", 100), 50 / 255)),
+        (path("mean_reverting( linear,20,0.01,10 )"), mean_reverting(theta_sum("linear", 20, 0.01), 10 / 255)),
+        (path("rddm(decreased, increased, 30, 0.01)"), rddm(shares("decreased", 30), shares("increased", 30), 0.01)),
+    ]
+    for got, expected in pairs:
+        for name in ("a", "b", "s", "r", "time"):
+            assert torch.equal(getattr(got, name), getattr(expected, name)), (got.name, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mean_reverting(cosine, 100)", "unknown schedule"),
+        ("mean_reverting(square, 100, 0.005, 50)", "describes no path: unknown theta schedule"),
+        ("mean_reverting(cosine, many, 0.005, 50)", "numbers cannot be read"),
+        ("rddm(decreased, increased, 0, 1)", "at least one step"),
+        ("linear_pro(3)", "linear_pro is undefined"),
+        ("__import__('os')", "write one as linear_pro"),
+        ("", "unknown schedule"),
+    ],
+)
+def test_what_describes_no_path_is_explained(text: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        path(text)
+
+
+def test_a_network_that_counts_indices_knows_its_own_grid_alone() -> None:
+    spec = Spec("x", {}, "mean_reverting(cosine, 20, 0.005, 50)", time="index", defaults=Defaults("mean_reverting", 20))
+    assert spec.process().steps == 20
+    assert spec.process(steps=5).time.tolist() == [0, 4, 8, 12, 16, 20]
+    for grid in ("cubic", "linear_pro"):
+        with pytest.raises(InputError, match="this model has mean_reverting alone"):
+            spec.process(grid)
+    assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_descriptions_of_compact_models_have_no_new_words() -> None:
+    assert '"time"' not in Spec("x", {}).to_json()
+
+
+def test_every_kind_has_a_name_and_unknown_ones_are_refused() -> None:
+    with torch.device("meta"):
+        net = build({"kind": "unet", "dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0})
+    assert type(net).__name__ == "UNet"
+    with pytest.raises(ModelError, match=f"'resnet'; this version knows {', '.join(KINDS)}"):
+        build({"kind": "resnet"})
+    with pytest.raises(ModelError, match=r"not complete \('mults'\)"):
+        build({"kind": "compact", "base": 4})
