@@ -31,3 +31,43 @@ def test_colour_bar_runs_from_the_scale_at_the_top_to_zero() -> None:
 def test_any_size_down_to_one_pixel() -> None:
     assert figures.deviation(np.zeros((1, 1, 3), np.float32)).height == 1
     assert figures.side_by_side([np.zeros((1, 1, 3), np.float32)], ["x"]).width == 1
+
+
+def tinted(sheet: np.ndarray) -> np.ndarray:
+    """Where a picture is not grey."""
+    return np.ptp(sheet.astype(int), axis=-1) > 1
+
+
+def test_overlay_tints_where_the_draws_disagree_and_only_there() -> None:
+    image = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
+    std = np.zeros((40, 60, 3), np.float32)
+    std[10:30, 20:40] = 0.2
+    sheet = np.asarray(figures.overlay(image, std))[:40]
+    assert tinted(sheet)[10:30, 20:40].all()
+    reach = 2
+    outside = np.ones((40, 60), bool)
+    outside[10 - reach : 30 + reach, 20 - reach : 40 + reach] = False
+    assert not tinted(sheet)[outside].any()
+
+
+def test_overlay_of_a_sure_model_is_the_grey_photograph() -> None:
+    image = np.random.default_rng(1).random((32, 32, 3)).astype(np.float32)
+    sheet = np.asarray(figures.overlay(image, np.full((32, 32, 3), 3.9 / 255, np.float32)))[:32]
+    luma = image.astype(np.float64) @ [0.299, 0.587, 0.114]
+    assert np.array_equal(sheet, np.rint(luma * 255).astype(np.uint8)[..., None].repeat(3, -1))
+
+
+def test_overlay_goes_from_yellow_to_red_and_never_hides_the_photograph() -> None:
+    std = np.linspace(0, 30 / 255, 64, dtype=np.float32)[None, :, None].repeat(32, 0).repeat(3, 2)
+    sheet = np.asarray(figures.overlay(np.full((32, 64, 3), 0.5, np.float32), std)).astype(int)
+    unsure, invented = sheet[16, 12], sheet[16, 60]
+    assert unsure[1] > unsure[2] + 40  # yellow: green well above blue
+    assert invented[0] > invented[1] + 80  # red: green gone
+    dark, light = (
+        np.asarray(figures.overlay(np.full((8, 8, 3), v, np.float32), np.ones((8, 8, 3)))) for v in (0.0, 1.0)
+    )
+    assert (light[4, 4].astype(int) - dark[4, 4] > 50).all()  # a quarter of the photograph's contrast is left
+
+
+def test_overlay_of_one_pixel() -> None:
+    assert figures.overlay(np.zeros((1, 1, 3), np.float32), np.ones((1, 1, 3), np.float32)).width == 1

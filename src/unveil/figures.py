@@ -1,4 +1,4 @@
-"""Pictures about pictures: before and after, and the standard deviation with its colour bar. Arrays in, Pillow images out."""
+"""Pictures about pictures: before and after, the standard deviation as a map and as a tint. Arrays in, Pillow images out."""
 
 from __future__ import annotations
 
@@ -49,3 +49,55 @@ def deviation(std: np.ndarray, scale: float | None = None) -> Image.Image:
         y = round((1 - share) * max(0, height - 16))
         draw.text((width + _BAR + 12, y), f"{share * top * 255:.1f}", fill="black", font=font)
     return sheet
+
+
+# What the draws' standard deviation has to be, in the full range, for a place to be tinted at all, and as strongly as can be.
+UNSURE, INVENTED = 4 / 255, 20 / 255
+_TINTS = np.array([[1.00, 0.80, 0.10], [0.90, 0.10, 0.35]])
+_REACH = 2  # pixels on each side that are averaged: a tint is about a region, not about one pixel
+
+
+def overlay(image: np.ndarray, std: np.ndarray, unsure: float = UNSURE, invented: float = INVENTED) -> Image.Image:
+    """The restored image in grey, tinted where the draws disagree: yellow where the model was unsure, red where it invented.
+
+    image, std: (H, W, 3), in units of the full range; std is the draws' standard deviation. unsure, invented: standard deviations
+    (mean over the channels and over 5x5 pixels) at which the tint begins and is strongest. They are fixed levels and no shares of this
+    image's own, so that a photograph about which the model was sure stays grey and two overlays can be compared. The tint is about what
+    the draws say; an error that all draws share leaves no trace. Below the picture a legend, as wide as it fits.
+    """
+    doubt = _blurred(std.mean(axis=-1))
+    position = np.clip((doubt - unsure) / (invented - unsure), 0, 1)[..., None]
+    strength = np.where(doubt[..., None] < unsure, 0.0, 0.35 + 0.4 * position)
+    grey = np.clip(image, 0, 1) @ np.array([0.299, 0.587, 0.114])
+    tint = _TINTS[0] + position * (_TINTS[1] - _TINTS[0])
+    height, width = grey.shape
+    sheet = Image.new("RGB", (width, height + _BAR), "white")
+    sheet.paste(_to_image(grey[..., None] * (1 - strength) + tint * strength), (0, 0))
+    _legend(ImageDraw.Draw(sheet), height, width, unsure, invented)
+    return sheet
+
+
+def _blurred(values: np.ndarray) -> np.ndarray:
+    """Mean over the neighbourhood of _REACH pixels, edges repeated: (H, W)."""
+    for axis in (0, 1):
+        edges = [(_REACH, _REACH) if a == axis else (0, 0) for a in (0, 1)]
+        padded = np.pad(values, edges, mode="edge")
+        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=axis).mean(axis=-1)
+    return values
+
+
+def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, unsure: float, invented: float) -> None:
+    """Two boxes with their words; the second only where it fits."""
+    font = ImageFont.load_default(size=13)
+    left = 4
+    entries = (
+        (f"unsure (±{unsure * 255:.0f} of 255)", _TINTS[0]),
+        (f"invented (±{invented * 255:.0f} or more)", _TINTS[1]),
+    )
+    for words, tint in entries:
+        if left > 4 and left + 18 + draw.textlength(words, font=font) > width:
+            return
+        colour = tuple(round(255 * c) for c in tint)
+        draw.rectangle((left, top + 8, left + 12, top + 20), fill=colour)
+        draw.text((left + 18, top + 6), words, fill="black", font=font)
+        left += 18 + round(draw.textlength(words, font=font)) + 16

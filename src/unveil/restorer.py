@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unveil import __version__, photo
+from unveil import __version__, photo, tiling
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
 from unveil.models import shelf
+from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
+from unveil.photo.plan import Plan, decide
 
 if TYPE_CHECKING:
     pass
@@ -38,7 +41,8 @@ class Options:
     fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
     strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
     solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
-    "hourglass" or "off".
+    "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
+    2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
     """
 
     steps: int | None = None
@@ -49,10 +53,16 @@ class Options:
     solver: str | None = None
     grid: str | None = None
     resolution: str | None = None
+    tile: int | str = "auto"
+    max_pixels: int = photo.MAX_PIXELS
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
+        if self.tile != "auto" and not (isinstance(self.tile, int) and self.tile >= 0):
+            raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
+        if self.max_pixels < 1:
+            raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
@@ -63,9 +73,10 @@ class Options:
 class Restoration:
     """image: (H, W, 3) float32 in [0, 1], the mean of the draws (the draw itself when there is one).
 
-    samples: (K, H, W, 3). mean: (H, W, 3). std: (H, W, 3) per-pixel standard deviation of the draws, in units of the full
-    range, None for a single draw. seconds: wall time, of which network_seconds inside the network. seed and protocol: what
-    to say to get the same pixels again. source: the photograph, whose format and metadata `save` keeps.
+    samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
+    per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
+    network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
+    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each.
     """
 
     samples: np.ndarray
@@ -74,10 +85,14 @@ class Restoration:
     seed: int
     protocol: dict[str, Any]
     source: photo.Photo | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    moments: Moments | None = field(default=None, repr=False)
 
     @property
     def mean(self) -> np.ndarray:
         """(H, W, 3), mean over the draws."""
+        if self.moments is not None:
+            return self.moments.mean
         return (
             self.samples.mean(axis=0, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else self.samples[0]
         )
@@ -90,21 +105,75 @@ class Restoration:
     @property
     def std(self) -> np.ndarray | None:
         """(H, W, 3), standard deviation over the draws (unbiased), None for a single draw."""
+        if self.moments is not None:
+            return self.moments.std
         return self.samples.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else None
 
-    def save(self, path: str | Path) -> None:
-        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`."""
-        target = Path(path)
-        photo.write(self.source or plain(self.image), self.image, target)
+    def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
+        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`.
+
+        strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
+        """
+        return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+
+
+@dataclass
+class Moments:
+    """Mean and standard deviation of draws that come one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
+
+    mean: np.ndarray
+    squares: np.ndarray
+    count: int = 1
+
+    @classmethod
+    def of(cls, draw: np.ndarray) -> Moments:
+        """The moments of a first draw (H, W, 3)."""
+        return cls(draw.copy(), np.zeros_like(draw))
+
+    def add(self, draw: np.ndarray) -> None:
+        """Take one more draw (H, W, 3) into account, row by row, so that nothing of the photograph's size is allocated."""
+        self.count += 1
+        for mean, squares, row in zip(self.mean, self.squares, draw, strict=True):
+            before = row - mean
+            mean += before / self.count
+            squares += before * (row - mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """(H, W, 3), unbiased."""
+        return np.sqrt(self.squares / max(self.count - 1, 1))
 
 
 class Restorer:
-    """A model on a device. Thread-safe: it holds no state between calls."""
+    """A model on a device. Thread-safe: it holds no state between calls.
 
-    def __init__(self, model: Model, device: str = "auto", dtype: str = "auto") -> None:
+    memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's.
+    """
+
+    def __init__(self, model: Model, device: str = "auto", dtype: str = "auto", memory: int | None = None) -> None:
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
+        self.memory = tiling.budget(self.device) if memory is None else memory
+
+    @cached_property
+    def _footprint(self) -> float:
+        return bytes_per_pixel(self.model)
+
+    def plan(self, height: int, width: int, options: Options | None = None) -> Plan:
+        """Tiles, their batches and the memory for a photograph of this size. Raises InputError where it does not fit."""
+        options = options or Options()
+        spec = self.model.spec
+        cost = tiling.cost(
+            options.tile,
+            reach=spec.receptive_field,
+            multiple_of=spec.multiple_of,
+            weights=weight_bytes(self.model),
+            per_pixel=self._footprint,
+            held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
+        )
+        # Processors gain nothing from batches of tiles, which only take memory.
+        return decide(height, width, self.memory, cost, options.tile, most=8 if self.device.type == "cuda" else 1)
 
     def restore(
         self,
@@ -122,13 +191,29 @@ class Restorer:
         """
         options = options or Options(**settings)
         started = time.perf_counter()
-        source = as_photo(image)
-        y = torch.from_numpy(np.ascontiguousarray(source.pixels.transpose(2, 0, 1)))[None].to(self.device)
+        source = as_photo(image, options.max_pixels)
+        plan = self.plan(source.height, source.width, options)
         clock = _Clock()
-        draws = [self._draw(y, options, k, callback, clock) for k in range(options.samples)]
-        samples = np.stack([d[0].permute(1, 2, 0).cpu().numpy() for d in draws])
+        notes: list[str] = []
+        draws = (self._draw(source, options, k, callback, clock, notes) for k in range(options.samples))
+        moments = None
+        if options.samples > 1 and plan.bytes + 4 * source.pixels.size * options.samples > self.memory:
+            moments = Moments.of(next(draws))
+            for draw in draws:
+                moments.add(draw)
+            samples = np.empty((0, *source.pixels.shape), np.float32)
+        else:
+            samples = np.stack(list(draws)) if options.samples > 1 else next(draws)[None]
+        protocol = self.protocol(options) | {"tile": plan.tile}
         return Restoration(
-            samples, time.perf_counter() - started, clock.seconds, options.seed, self.protocol(options), source
+            samples,
+            time.perf_counter() - started,
+            clock.seconds,
+            options.seed,
+            protocol,
+            source,
+            tuple(dict.fromkeys(notes)),
+            moments,
         )
 
     def resolve(self, options: Options) -> Run:
@@ -145,16 +230,30 @@ class Restorer:
             resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
         )
 
-    def _draw(self, y: Tensor, options: Options, index: int, callback: Callback | None, clock: _Clock) -> Tensor:
+    def _draw(
+        self,
+        source: photo.Photo,
+        options: Options,
+        index: int,
+        callback: Callback | None,
+        clock: _Clock,
+        notes: list[str],
+    ) -> np.ndarray:
+        """One draw, (H, W, 3) float32 in [0, 1]."""
         run = self.resolve(options)
         low, high = self.model.spec.value_range
-        state_y = y * (high - low) + low
+        # In place and not kept twice: every array of the photograph's size counts.
+        state_y = torch.from_numpy(source.pixels.transpose(2, 0, 1).copy())[None].to(self.device)
+        state_y.mul_(high - low).add_(low)
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
             return noise_field(draw_seed(options.seed, index), step, 0, 0, h, w, 3)[None].to(like)
 
-        denoise = clock.timed(self.model.denoiser(run.process, run.fidelity))
+        denoise = tiling.Tiled(
+            clock.timed(self.model.looking_at(state_y).denoiser(run.process, run.fidelity)),
+            lambda h, w: self.plan(h, w, options),
+        )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
                 x0 = denoise(run.process.start(state_y, torch.zeros_like(state_y)), state_y, run.process.steps)
@@ -169,8 +268,12 @@ class Restorer:
                     resolution=run.resolution,
                     callback=callback,
                 )
-        restored = ((x0.float() - low) / (high - low)).clamp(0, 1)
-        return restored if options.strength == 1.0 else y + options.strength * (restored - y)
+        notes += denoise.notes
+        del state_y
+        restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+        if options.strength == 1.0:
+            return np.ascontiguousarray(restored)
+        return source.pixels + np.float32(options.strength) * (restored - source.pixels)
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
@@ -249,12 +352,12 @@ def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> tor
     return DTYPES[name]
 
 
-def as_photo(image: Any) -> photo.Photo:
+def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
     if isinstance(image, photo.Photo):
         return image
     if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
-        return photo.read(image)
+        return photo.read(image, max_pixels)
     if isinstance(image, Tensor):
         tensor = image.detach().cpu()
         if tensor.ndim == 4 and len(tensor) == 1:

@@ -23,5 +23,5 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
         if module is not None:
             module.eval().requires_grad_(False)
     network = {"kind": "compact", "base": 4, "mults": [1, 2], "blocks": 1, "head": 4 if head else 0}
-    spec = Spec("tiny", network, multiple_of=predictor.multiple_of, receptive_field=40, defaults=Defaults(low=low))
+    spec = Spec("tiny", network, multiple_of=predictor.multiple_of, receptive_field=44, defaults=Defaults(low=low))
     return Model(spec, predictor, correction)

@@ -15,7 +15,7 @@ MIB = 1 << 20
 COST = Cost(fixed=100 * MIB, per_pixel=2000, held_per_pixel=40, multiple_of=16, overlap=32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     height=st.integers(1, 12_000), width=st.integers(1, 12_000), budget=st.integers(50, 8000), tile=st.sampled_from(["auto", 0, 200, 512]),
     largest=st.sampled_from([0, 256, 1024]),

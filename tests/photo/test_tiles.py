@@ -23,7 +23,7 @@ def planned(numbers: dict) -> list[tiles.Tile]:
     return tiles.plan(**numbers)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(NUMBERS)
 def test_equal_aligned_tiles_cover_everything_and_share_enough(numbers: dict) -> None:
     found = planned(numbers)
@@ -46,7 +46,7 @@ def test_equal_aligned_tiles_cover_everything_and_share_enough(numbers: dict) ->
             assert a + getattr(found[0], side) - b >= numbers["overlap"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(NUMBERS)
 def test_weights_are_a_partition_of_unity(numbers: dict) -> None:
     found = planned(numbers)

@@ -11,7 +11,7 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 # Carried as they are: what the samples mean, and what somebody wrote about them. Text is dropped with the other metadata.
 COLOUR_CHUNKS = ("cHRM", "gAMA", "sRGB", "cICP", "sBIT")
 TEXT_CHUNKS = ("tEXt", "zTXt", "iTXt")
-# Metadata as hexadecimal text, from before PNG had chunks for it; Pillow reads it, and eXIf or iTXt takes its place.
+# Metadata as hexadecimal text, from before PNG had chunks for it, and still written by some programs.
 RAW_PROFILE = b"Raw profile type "
 MOST_PROFILE = 16 << 20
 METRE = 0.0254
@@ -65,6 +65,7 @@ class Metadata:
         self.dpi: tuple[float, float] | None = None
         self.animated = False
         extra: list[tuple[str, bytes]] = []
+        older: bytes | None = None
         for kind, content, sound in chunks(data):
             if not sound or kind == "IDAT":
                 continue
@@ -80,8 +81,11 @@ class Metadata:
                 self.animated = struct.unpack_from(">I", content)[0] > 1
             elif kind == "iTXt" and content.startswith(XMP_KEYWORD + b"\0"):
                 self.xmp = self.xmp or _xmp(content)
-            elif kind in COLOUR_CHUNKS or (kind in TEXT_CHUNKS and not content.startswith(RAW_PROFILE)):
+            elif kind in TEXT_CHUNKS and content.startswith(RAW_PROFILE):
+                older = older or _raw_exif(kind, content)
+            elif kind in COLOUR_CHUNKS or kind in TEXT_CHUNKS:
                 extra.append((kind, content))
+        self.exif = self.exif or older
         self.extra = tuple(extra)
 
 
@@ -90,6 +94,18 @@ def _profile(content: bytes) -> bytes | None:
     try:
         return inflate(rest[1:], MOST_PROFILE) or None
     except ValueError:
+        return None
+
+
+def _raw_exif(kind: str, content: bytes) -> bytes | None:
+    """EXIF written as text: a name, the length in bytes, and hexadecimal digits, on lines of their own."""
+    keyword, _, text = content.partition(b"\0")
+    if keyword not in (RAW_PROFILE + b"exif", RAW_PROFILE + b"APP1"):
+        return None
+    try:
+        lines = (inflate(text[1:], MOST_PROFILE) if kind == "zTXt" else text).split(b"\n", 3)
+        return bytes.fromhex(lines[3].decode("ascii")) or None
+    except (ValueError, IndexError):
         return None
 
 

@@ -68,7 +68,7 @@ def _decode(data: bytes, header: Header) -> Decoded:
         found = Decoded(samples, mode, alpha)
     else:
         found = pillow.decode(data, header)
-    found.icc, found.exif, found.xmp = about.icc, exif.bare(about.exif) or exif.bare(found.exif), about.xmp
+    found.icc, found.exif, found.xmp = about.icc, exif.bare(about.exif), about.xmp
     found.dpi, found.extra = about.dpi, about.extra
     return found
 

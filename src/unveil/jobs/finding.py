@@ -1,0 +1,91 @@
+"""From what the user named (files, folders, globs, `-`) to the photographs to restore."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from unveil.errors import InputError
+from unveil.photo.header import sniff
+from unveil.photo.writing import SUFFIXES
+
+STANDARD = Path("-")
+"""Names standard input or standard output."""
+FOREIGN_FOLDERS = ("__MACOSX",)
+_WILD = "*?["
+
+
+@dataclass(frozen=True)
+class Item:
+    """source: the file, or `-`. place: where its output lies below the output folder (the mirrored tree), its own name last."""
+
+    source: Path
+    place: Path
+
+
+def find(inputs: Iterable[Path], *, recursive: bool = False, leave_out: Path | None = None) -> list[Item]:
+    """The photographs that `inputs` name, each once, in the order named; those of a folder sorted by name.
+
+    A file that is named is taken whatever it is: if it cannot be restored, that is an error worth a row. In folders, and among what a
+    glob matches, whatever is no photograph by its name is passed over: hidden files, Thumbs.db, texts. A file without suffix is
+    looked into. What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
+    leave_out: a folder that is not searched (the output's).
+
+    Raises InputError where a glob matches nothing, or where nothing at all is left.
+    """
+    inputs = list(inputs)
+    if STANDARD in inputs and len(inputs) > 1:
+        raise InputError("`-` (standard input) is one photograph and cannot be mixed with others")
+    skip = None if leave_out is None else leave_out.resolve()
+    found: dict[Path, Item] = {}
+    for given in inputs:
+        for item in _expanded(given, recursive, skip):
+            found.setdefault(item.source if item.source == STANDARD else item.source.resolve(), item)
+    if not found:
+        hint = "" if recursive else "; --recursive looks into folders within them too"
+        raise InputError(f"no photograph in {', '.join(map(str, inputs))}{hint}")
+    return list(found.values())
+
+
+def _expanded(given: Path, recursive: bool, skip: Path | None) -> Iterator[Item]:
+    if given == STANDARD:
+        yield Item(given, Path("stdin"))
+    elif given.is_dir():
+        for path in _inside(given, recursive, skip):
+            yield Item(path, path.relative_to(given))
+    elif any(c in str(given) for c in _WILD) and not given.exists():
+        matches = sorted(map(Path, glob.glob(str(given), recursive=True)))
+        if not matches:
+            raise InputError(f"{given}: matches no file; check the pattern")
+        fixed = next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))
+        for path in matches:
+            if is_photograph(path) and not set(path.parts) & set(FOREIGN_FOLDERS):
+                yield Item(path, path.relative_to(Path(*given.parts[:fixed])))
+    else:
+        yield Item(given, Path(given.name))
+
+
+def _inside(folder: Path, recursive: bool, skip: Path | None) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            f
+            for f in folders
+            if recursive and not f.startswith(".") and f not in FOREIGN_FOLDERS and Path(here, f).resolve() != skip
+        )
+        yield from (path for name in sorted(names) if is_photograph(path := Path(here, name)))
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether a file that nobody named is meant to be restored: by its suffix, or without one by its first bytes."""
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(64)) is not None
+    except OSError:
+        return False

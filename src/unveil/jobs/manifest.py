@@ -1,0 +1,87 @@
+"""The manifest: one line of JSON per photograph, written when it is finished, readable at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from unveil.errors import InputError
+
+STATUSES = ("restored", "skipped", "failed", "stopped")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one photograph.
+
+    status: "restored"; "skipped" (its output was there already); "failed", with the reason; "stopped" (the run ended before it was
+    finished; nothing of it was written). outputs: the files written, the restoration first. seconds: wall time inside the restorer.
+    size: width and height. sha256: of the model. protocol: everything that decides the pixels. notes: what was lost or put right.
+    """
+
+    input: str
+    output: str
+    status: str
+    reason: str = ""
+    outputs: tuple[str, ...] = ()
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    seed: int | None = None
+    sha256: str | None = None
+    protocol: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """One line, without newline."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+class Manifest:
+    """Appends rows to a file, each forced to disk; a line that a kill cut short is removed when the file is opened again.
+
+    path: None keeps nothing. Raises InputError where the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._file = None
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _mend(path)
+            self._file = path.open("ab")
+        except OSError as error:
+            raise InputError(
+                f"{path}: the manifest cannot be written ({error.strerror}); choose another --manifest"
+            ) from error
+
+    def add(self, row: Row) -> None:
+        """Append a row."""
+        if self._file is None:
+            return
+        self._file.write(row.to_json().encode("utf-8", "surrogateescape") + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _mend(path: Path) -> None:
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)

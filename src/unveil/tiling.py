@@ -1,0 +1,157 @@
+"""A denoiser that works tile by tile, within a plan made before, and mends what goes wrong in a tile."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from unveil.diffusion.sampling import Denoiser
+from unveil.errors import ModelError, UnveilWarning
+from unveil.networks.padding import pad_to_multiple
+from unveil.photo.memory import host_memory
+from unveil.photo.plan import Cost, Plan
+from unveil.photo.tiles import Tile
+
+BLEND = 32
+"""Pixels over which neighbouring tiles are blended into each other."""
+LARGEST = 2048
+"""Longest side of a tile that is chosen without being asked for: larger ones save little time and take the memory of others."""
+FARTHEST = 256
+"""The farthest reach that overlaps cover; a network that looks at everything sees less in tiles than in one piece, whatever they share."""
+HELD = 132
+"""Bytes per pixel of the photograph: eleven float images. Nine live at once inside a step (the photograph, y, state, estimate, noise and
+four sums), the others are the estimate before, and the file's own samples. Measured: 118 (benchmarks/memory.py)."""
+ACCUMULATED = 48
+"""Bytes per pixel of a tile beside the network's: its parts of state and y, its estimate, weighted and not."""
+SHARE = {"cuda": 0.8}
+"""Of the device's memory that may be planned with; elsewhere, where others live too, three quarters: 100 megapixels need 13 GiB."""
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+
+
+def budget(device: torch.device) -> int:
+    """Bytes that a restoration may plan with: a fixed share of all memory, so that the plan is the same on every run."""
+    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else host_memory()
+    return int(total * SHARE.get(device.type, 0.75))
+
+
+def cost(
+    tile: int | str, *, reach: int, multiple_of: int, weights: int, per_pixel: float, held_per_pixel: float = HELD
+) -> Cost:
+    """What tiles of a model cost. reach: how far it looks, in pixels (its receptive field's radius); weights: their bytes.
+
+    Neighbours share twice the reach and the blend, so that a pixel that saw a tile's edge never counts, and tiles give what the
+    whole photograph would. Tiles asked for that are too small for this share a quarter of their side instead: then they only nearly do.
+    """
+    reach = min(reach, FARTHEST)
+    overlap, margin = 2 * reach + BLEND, reach
+    if isinstance(tile, int) and 0 < tile < 2 * overlap:
+        overlap = tile // 4 // multiple_of * multiple_of
+        margin = overlap // 4
+    return Cost(
+        fixed=weights,
+        per_pixel=per_pixel + ACCUMULATED,
+        held_per_pixel=held_per_pixel,
+        multiple_of=multiple_of,
+        overlap=overlap,
+        margin=margin,
+        smallest=max(64, 2 * multiple_of) if tile == "auto" else 2 * multiple_of,
+        largest=LARGEST,
+    )
+
+
+class Tiled:
+    """(x_t, y, t) -> x0_hat like the denoiser inside, computed tile by tile and blended; all tiles advance together.
+
+    denoise: what is evaluated, on (B, C, h, w) of any h, w. plan_for: (height, width) -> the plan for a state of that size; where it
+    is one tile, the denoiser sees the state itself. Tiles are added up column by column, then row by row, so that no pixel is a sum of
+    more than two terms at a time and their order does not change a bit. together: evaluate the plan's batches at once; on processors
+    (the default there: one by one) that would change last digits, because their convolutions add in another order.
+
+    Memory running out halves the batch, then the tile, and evaluates again. An estimate that is not finite is computed again
+    without autocast. Both warn (UnveilWarning) and are kept in `notes`. Raises ModelError where fp32 is not finite either, UnveilError
+    where tiles cannot be made any smaller.
+    """
+
+    def __init__(
+        self, denoise: Denoiser, plan_for: Callable[[int, int], Plan], *, together: bool | None = None
+    ) -> None:
+        self.denoise, self.plan_for, self.together = denoise, plan_for, together
+        self.plans: dict[tuple[int, int], Plan] = {}
+        self.notes: list[str] = []
+
+    def __call__(self, x_t: Tensor, y: Tensor, t: int) -> Tensor:
+        size = (int(y.shape[-2]), int(y.shape[-1]))
+        while True:
+            plan = self.plans.get(size) or self.plan_for(*size)
+            self.plans[size] = plan
+            try:
+                return self._evaluate(plan, x_t, y, t)
+            except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+                if not _is_memory(error):
+                    raise
+            # Outside the handler: the exception's frames hold the tensors that did not leave room.
+            self.plans[size] = plan.halved()
+            if y.is_cuda:
+                torch.cuda.empty_cache()
+            first = self.plans[size].tiles()[0]
+            self._note(f"memory ran out; going on with tiles of {first.width} x {first.height} pixels")
+
+    def _evaluate(self, plan: Plan, x_t: Tensor, y: Tensor, t: int) -> Tensor:
+        tiles = plan.tiles()
+        if len(tiles) == 1:
+            return self._finite(x_t, y, t)
+        out = torch.zeros_like(y)
+        height, width = y.shape[-2:]
+        for _, row in groupby(tiles, key=lambda tile: tile.top):
+            members = list(row)
+            rows = members[0].rows
+            band = torch.zeros(*y.shape[:2], rows.length, width, dtype=y.dtype, device=y.device)
+            for tile, x0_hat in self._row(members, plan, x_t, y, t):
+                end = min(tile.columns.stop, width)
+                weight = torch.from_numpy(tile.columns.weights()).to(y.device)[: end - tile.left]
+                band[..., tile.left : end] += x0_hat[..., : end - tile.left] * weight
+            end = min(rows.stop, height)
+            weight = torch.from_numpy(rows.weights()).to(y.device)[: end - rows.start, None]
+            out[..., rows.start : end, :] += band[..., : end - rows.start, :] * weight
+        return out
+
+    def _row(self, tiles: list[Tile], plan: Plan, x_t: Tensor, y: Tensor, t: int) -> Iterator[tuple[Tile, Tensor]]:
+        unit = plan.cost.multiple_of
+        batch = plan.batch if self.together or (self.together is None and y.device.type != "cpu") else 1
+        for i in range(0, len(tiles), batch):
+            part = tiles[i : i + batch]
+            x_part, y_part = (
+                torch.cat([pad_to_multiple(image[(..., *tile.window)], unit) for tile in part]) for image in (x_t, y)
+            )
+            yield from zip(part, self._finite(x_part, y_part, t).split(len(y)), strict=True)
+
+    def _finite(self, x_t: Tensor, y: Tensor, t: int) -> Tensor:
+        """The estimate, with the members of the batch that are not finite computed again in full precision."""
+        x0_hat = self.denoise(x_t, y, t)
+        bad = [i for i in range(len(y)) if not x0_hat[i].isfinite().all()]
+        if not bad:
+            return x0_hat
+        if torch.is_autocast_enabled(y.device.type):
+            self._note("a tile was not finite in low precision; computed again in fp32")
+            with torch.autocast(y.device.type, enabled=False):
+                again = self.denoise(x_t[bad], y[bad], t)
+            x0_hat = x0_hat.to(again.dtype)
+            x0_hat[bad] = again
+            if again.isfinite().all():
+                return x0_hat
+        raise ModelError(
+            "the network's output is not finite, in fp32 neither; its weights are damaged: nothing was written"
+        )
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+        warnings.warn(text, UnveilWarning, stacklevel=2)
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error) for s in _NO_MEMORY)

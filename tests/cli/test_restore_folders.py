@@ -1,0 +1,146 @@
+"""`unveil restore` on folders, standard input and output, interruptions, and its exit statuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unveil.cli import main
+from unveil.models.weights_file import write
+from unveil.testing import tiny_model
+
+
+@pytest.fixture
+def call(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """`unveil restore` with the tiny model, two steps, on the processor."""
+    made = tiny_model()
+    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
+
+    def call(*arguments: object) -> int:
+        fixed = ["-n", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--steps", "2"]
+        return main(["restore", *map(str, arguments), *fixed])
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "in"
+    for i, name in enumerate(("a.png", "b.jpg", "deep/c.png")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (24, 36, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / name)
+    (root / "Thumbs.db").write_bytes(b"stray")
+    return root
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_folder_and_its_manifest(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    out, manifest = folder / "out", tmp_path / "m.jsonl"
+    assert call(folder, "-o", out, "--recursive", "--suffix", "_x", "--ext", "tif", "--manifest", manifest) == 0
+    assert files(out) == {"a_x.tif", "b_x.tif", "deep/c_x.tif"}
+    assert capsys.readouterr().err == ""
+    assert [(r["status"], r["size"], r["seed"], len(r["sha256"]), r["protocol"]["steps"]) for r in rows(manifest)] == [
+        ("restored", [36, 24], 0, 64, 2)
+    ] * 3
+    assert (
+        call(
+            folder,
+            "-o",
+            out,
+            "--recursive",
+            "--suffix",
+            "_x",
+            "--ext",
+            "tif",
+            "--manifest",
+            manifest,
+            "--skip-existing",
+        )
+        == 0
+    )
+    assert [r["status"] for r in rows(manifest)[3:]] == ["skipped"] * 3, (
+        "the output folder inside the input is not restored again"
+    )
+
+
+def test_exit_statuses(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    (folder / "b.jpg").write_bytes(b"\xff\xd8\xff broken")
+    assert call(folder, "-o", tmp_path / "out") == 3
+    assert files(tmp_path / "out") == {"a.png"}
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1
+    assert err.count("\n") == 1
+    assert "b.jpg" in err
+    (tmp_path / "empty").mkdir()
+    assert call(tmp_path / "empty", "-o", tmp_path / "out") == 2
+    assert "no photograph in" in capsys.readouterr().err
+    assert call(folder / "a.png", "-o", folder / "a.png") == 2
+    assert "would replace the photograph" in capsys.readouterr().err
+
+
+def test_one_bad_photograph_named_twice_is_told_once(call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert call(tmp_path / "no.png", tmp_path / "no.png", "-o", tmp_path / "out") == 3
+    assert capsys.readouterr().err.count("no.png") == 1
+
+
+def test_max_pixels_and_tile(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert call(folder / "a.png", "-o", tmp_path / "o.png", "--max-pixels", "100") == 3
+    assert "--max-pixels 864" in capsys.readouterr().err
+    assert call(folder / "a.png", "-o", tmp_path / "o.png", "-t", "20") == 0
+    assert call(folder / "a.png", "-o", tmp_path / "p.png", "--tile", "0") == 0
+    left, right = (np.asarray(Image.open(tmp_path / n)).astype(int) for n in ("o.png", "p.png"))
+    assert np.abs(left - right).max() <= 40, "small tiles of a random network differ, but not grossly"
+    for wrong in ("some", "-5", "1.5"):
+        assert call(folder / "a.png", "-o", tmp_path / "q.png", "--tile", wrong) == 2
+
+
+def test_standard_input_and_output(call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    assert call(folder / "a.png", "-o", tmp_path / "o.png") == 0
+    taken = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((folder / "a.png").read_bytes())))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(taken))
+    assert call("-", "-o", "-") == 0
+    assert taken.getvalue() == (tmp_path / "o.png").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals as POSIX has them")
+def test_ctrl_c_ends_with_130_and_the_same_call_goes_on(
+    call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    from unveil.cli.progress import Bar
+
+    arguments = (folder, "-o", tmp_path / "out", "--recursive", "--skip-existing", "--manifest", tmp_path / "m.jsonl")
+    advance, count = Bar.advance, []
+
+    def interrupted(self, step) -> None:  # type: ignore[no-untyped-def]
+        count.append(step)
+        if len(count) == 3:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        advance(self, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bar, "advance", interrupted)
+        assert call(*arguments) == 130
+    assert [r["status"] for r in rows(tmp_path / "m.jsonl")] == ["restored", "stopped", "stopped"]
+    assert files(tmp_path / "out") == {"a.png"}
+    assert call(*arguments) == 0
+    assert [r["status"] for r in rows(tmp_path / "m.jsonl")[3:]] == ["skipped", "restored", "restored"]
+    assert files(tmp_path / "out") == {"a.png", "b.jpg", "deep/c.png"}
+    assert os.path.getsize(tmp_path / "out" / "deep" / "c.png") > 0

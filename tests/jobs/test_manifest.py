@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unveil.errors import InputError
+from unveil.jobs.manifest import Manifest, Row
+
+ROW = Row("ä.png", "out/ä.png", "restored", size=(3, 2), protocol={"steps": 5})
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_each_row_is_on_disk_before_the_next_begins_and_runs_append(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "m.jsonl"
+    with Manifest(path) as manifest:
+        manifest.add(ROW)
+        assert rows(path) == [json.loads(ROW.to_json())]
+        assert rows(path)[0]["size"] == [3, 2]
+    with Manifest(path) as manifest:
+        manifest.add(ROW)
+    assert len(rows(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(b'{"a": 1}\n{"b', b'{"a": 1}\n'), (b'{"b', b""), (b"", b""), (b'{"a": 1}\n', b'{"a": 1}\n')]
+)
+def test_a_line_cut_short_by_a_kill_is_removed(tmp_path: Path, before: bytes, after: bytes) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(before)
+    with Manifest(path):
+        pass
+    assert path.read_bytes() == after
+
+
+def test_names_that_are_not_unicode_do_not_stop_a_run(tmp_path: Path) -> None:
+    with Manifest(tmp_path / "m.jsonl") as manifest:
+        manifest.add(Row("\udcff.png", "x", "failed"))
+    assert b"\xff.png" in (tmp_path / "m.jsonl").read_bytes()
+
+
+def test_no_path_keeps_nothing_and_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
+    with Manifest(None) as manifest:
+        manifest.add(ROW)
+    with pytest.raises(InputError, match="manifest cannot be written"):
+        Manifest(tmp_path)

@@ -1,0 +1,202 @@
+"""Tiles give what the whole photograph gives, whatever their size, order and batches, and mend what goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unveil import tiling
+from unveil.errors import InputError, ModelError, UnveilError, UnveilWarning
+from unveil.models.footprint import bytes_per_pixel, weight_bytes
+from unveil.models.model import Model
+from unveil.photo.plan import Plan, decide
+from unveil.photo.tiles import Tile
+from unveil.restorer import Options, Restorer
+from unveil.testing import tiny_model
+
+MODEL = tiny_model()
+RESTORER = Restorer(MODEL, device="cpu")
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+
+
+def planned(height: int, width: int, tile: int, batch: int = 1, reach: int = 44) -> Plan:
+    cost = tiling.cost(tile, reach=reach, multiple_of=4, weights=0, per_pixel=100.0)
+    return replace(decide(height, width, 1 << 40, cost, tile), batch=batch)
+
+
+class Shuffled(Plan):
+    def tiles(self) -> list[Tile]:
+        """Rows of tiles and the tiles in each row, both from the end."""
+        return super().tiles()[::-1]
+
+
+@pytest.mark.parametrize("size", [(1, 400), (301, 7), (258, 300)])
+def test_tiled_equals_untiled_where_the_overlap_covers_the_receptive_field(size: tuple[int, int]) -> None:
+    y = picture(*size)
+    whole, tiled = (RESTORER.restore(y, tile=tile, resolution="off", steps=2) for tile in (0, 256))
+    assert RESTORER.plan(*size, Options(tile=256)).tile == 256
+    assert (whole.protocol["tile"], tiled.protocol["tile"]) == (0, 256)
+    assert len(RESTORER.plan(*size, Options(tile=256)).tiles()) > 1
+    assert np.abs(whole.image - tiled.image).max() < 1e-5
+
+
+def test_the_low_stage_sees_the_whole_photograph_and_tiles_only_refine() -> None:
+    y = picture(300, 280)
+    whole, tiled = (RESTORER.restore(y, tile=tile, seed=3) for tile in (0, 256))
+    assert np.abs(whole.image - tiled.image).max() < 1e-5
+
+
+def test_small_tiles_are_close_and_without_a_seam_in_a_flat_area() -> None:
+    y = np.full((150, 170, 3), 0.4, np.float32)
+    whole, tiled = (RESTORER.restore(y, tile=tile, fidelity=1.0, resolution="off").image for tile in (0, 64))
+    assert RESTORER.plan(150, 170, Options(tile=64)).cost.overlap == 16
+    assert np.abs(whole - tiled).max() < 0.05
+
+
+@pytest.mark.parametrize("size", [(1, 1), (130, 3), (97, 161)])
+def test_a_constant_stays_constant_under_the_identity(size: tuple[int, int]) -> None:
+    y = torch.full((1, 3, *size), 0.3)
+    tiled = tiling.Tiled(lambda x_t, y, t: x_t, lambda h, w: planned(h, w, 32))
+    assert (tiled(y, y, 1) - 0.3).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_neither_order_nor_batches_change_a_bit(batch: int) -> None:
+    state, y = (torch.from_numpy(picture(150, 190, s)).permute(2, 0, 1)[None] for s in (1, 2))
+    denoise = MODEL.denoiser(MODEL.spec.process(), 0.0)
+
+    def run(kind: type[Plan], batch: int, together: bool | None = None) -> Tensor:
+        def plan_for(h: int, w: int) -> Plan:
+            made = planned(h, w, 64, batch)
+            return kind(**{f: getattr(made, f) for f in made.__dataclass_fields__})
+
+        return tiling.Tiled(denoise, plan_for, together=together)(state, y, 3)
+
+    expected = run(Plan, 1)
+    assert torch.equal(run(Plan, batch), expected)
+    assert torch.equal(run(Shuffled, batch), expected)
+    assert (run(Shuffled, batch, together=True) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("can't allocate memory: 9 bytes")],
+)
+def test_memory_running_out_halves_the_tile_and_ends_with_the_same_pixels(error: Exception) -> None:
+    y = picture(300, 300)
+
+    class Small(Model):
+        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
+            inner = super().denoiser(process, fidelity)
+
+            def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+                if y.numel() > 3 * 200 * 200:
+                    raise error
+                return inner(x_t, y, t)
+
+            return denoise
+
+    small = Restorer(Small(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+    with pytest.warns(UnveilWarning, match="memory ran out; going on with tiles of"):
+        out = small.restore(y, resolution="off", steps=2)
+    assert any("memory ran out" in note for note in out.notes)
+    assert np.abs(out.image - RESTORER.restore(y, resolution="off", steps=2).image).max() < 1e-5
+
+
+def test_memory_that_is_never_enough_ends_with_a_reason_and_other_errors_pass() -> None:
+    def fails(error: Exception):  # type: ignore[no-untyped-def]
+        def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            raise error
+
+        return tiling.Tiled(denoise, lambda h, w: planned(h, w, 0))
+
+    y = torch.zeros(1, 3, 300, 300)
+    with pytest.warns(UnveilWarning), pytest.raises(UnveilError, match="out of memory even with tiles"):
+        fails(MemoryError())(y, y, 1)
+    with pytest.raises(RuntimeError, match="ours"):
+        fails(RuntimeError("ours"))(y, y, 1)
+
+
+def overflowing(scale: float = 3e6) -> Model:
+    """Activations beyond fp16's 65504 in the bright areas, and a network that is sound in fp32."""
+    model = tiny_model()
+    model.predictor.out.weight.data *= 1 / scale
+    model.predictor.out.bias.data *= 1 / scale  # type: ignore[union-attr]
+    model.predictor.up[0][-1].conv2.weight.data *= scale  # type: ignore[index, union-attr]
+    return replace(model, spec=replace(model.spec, dtypes=("fp32", "fp16")), head=None)
+
+
+def test_what_overflows_in_low_precision_is_computed_again_in_fp32() -> None:
+    y = picture(40, 56)
+    fp32 = Restorer(overflowing(), device="cpu", dtype="fp32").restore(y, fidelity=0.0)
+    assert fp32.notes == ()
+    with pytest.warns(UnveilWarning, match="computed again in fp32"):
+        fp16 = Restorer(overflowing(), device="cpu", dtype="fp16").restore(y, fidelity=0.0)
+    assert fp16.notes == ("a tile was not finite in low precision; computed again in fp32",)
+    assert np.abs(fp16.image - fp32.image).max() < 1e-3
+
+
+def test_only_the_tile_that_overflowed_is_computed_again() -> None:
+    seen: list[int] = []
+
+    def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+        seen.append(len(y))
+        low = torch.is_autocast_enabled("cpu")
+        return torch.where((y > 0.9) & low, torch.inf, y)
+
+    y = torch.zeros(1, 3, 64, 160)
+    y[..., 100:110] = 1
+    tiled = tiling.Tiled(denoise, lambda h, w: planned(h, w, 64, batch=9), together=True)
+    with torch.autocast("cpu", torch.bfloat16), pytest.warns(UnveilWarning):
+        out = tiled(y, y, 1)
+    assert seen == [3, 2]
+    assert (out - y).abs().max() < 1e-6
+
+
+def test_damaged_weights_are_an_error_and_never_black() -> None:
+    model = tiny_model()
+    model.predictor.out.bias.data[0] = torch.inf  # type: ignore[index]
+    with pytest.raises(ModelError, match="not finite"):
+        Restorer(model, device="cpu").restore(picture(20, 20))
+
+
+def test_the_plan_keeps_within_the_memory_it_is_given() -> None:
+    roomy, tight = (Restorer(MODEL, device="cpu", memory=m) for m in (1 << 34, 48 << 20))
+    assert roomy.plan(600, 400).tile == 0
+    assert max(roomy.plan(9000, 9000).tiles()[0].height, roomy.plan(9000, 9000).tiles()[0].width) <= tiling.LARGEST
+    assert tight.plan(600, 400).bytes <= 48 << 20
+    assert 0 < tight.plan(600, 400).tile < 600
+    with pytest.raises(InputError, match="the limit is 48 MiB"):
+        tight.restore(picture(600, 800), tile=0)
+    with pytest.raises(InputError, match="tile must be auto, 0 or a number"):
+        RESTORER.restore(picture(8, 8), tile=-1)
+
+
+def test_draws_that_do_not_fit_are_not_kept_but_counted() -> None:
+    y = picture(300, 300)
+    needed = RESTORER.plan(300, 300, Options(tile=256)).bytes
+    kept = Restorer(MODEL, device="cpu", memory=1 << 34).restore(y, samples=5, tile=256, steps=2)
+    tight = Restorer(MODEL, device="cpu", memory=needed + 24 * 90_000 + 4 * 3 * 90_000)
+    counted = tight.restore(y, samples=5, tile=256, steps=2)
+    assert kept.samples.shape == (5, 300, 300, 3)
+    assert counted.samples.shape == (0, 300, 300, 3)
+    assert counted.std is not None
+    assert kept.std is not None
+    assert np.abs(counted.mean - kept.mean).max() < 1e-6
+    assert np.abs(counted.std - kept.std).max() < 1e-6
+
+
+def test_bytes_per_pixel_grow_with_the_network_and_not_with_the_tile() -> None:
+    plain = tiny_model(head=False)
+    assert 60 < bytes_per_pixel(plain) < bytes_per_pixel(MODEL) < 400
+    assert bytes_per_pixel(MODEL) == bytes_per_pixel(MODEL)
+    assert weight_bytes(plain) < weight_bytes(MODEL)
+    coarse = replace(MODEL, spec=replace(MODEL.spec, multiple_of=16))
+    assert bytes_per_pixel(coarse) == pytest.approx(bytes_per_pixel(MODEL), rel=0.1)
