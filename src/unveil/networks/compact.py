@@ -25,6 +25,8 @@ class Features(NamedTuple):
 class LevelEmbedding(nn.Module):
     """(B,) values in [0, 1] -> (B, 128): Fourier features at 1..128 half periods, then two linear layers."""
 
+    frequency: Tensor
+
     def __init__(self, out: int = _EMBEDDING) -> None:
         super().__init__()
         self.register_buffer("frequency", torch.pi * 2.0 ** torch.linspace(0, 7, 16), persistent=False)

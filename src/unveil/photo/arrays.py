@@ -19,7 +19,9 @@ def plain(pixels: np.ndarray, name: str = "array") -> Photo:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
-        raise InputError(f"an image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) and not empty, got {pixels.shape}")
+        raise InputError(
+            f"an image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) and not empty, got {pixels.shape}"
+        )
     depth = _DEPTHS.get(pixels.dtype, 8)
     if pixels.dtype in _DEPTHS:
         scaled = pixels.astype(np.float32) / np.float32(2**depth - 1)

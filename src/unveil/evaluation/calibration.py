@@ -1,0 +1,207 @@
+"""Are the draws as wide as the errors are? Measured by coverage, CRPS and rank correlation; put right by a factor kept with the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite, nan, sqrt
+from typing import Any
+
+import numpy as np
+
+from unveil.errors import InputError
+from unveil.evaluation.conformal import fewest_photographs, photograph_factor, pixel_factor
+from unveil.evaluation.evidence import Evidence
+from unveil.evaluation.metrics.probabilistic import ensemble_coverage
+from unveil.evaluation.ranks import spearman
+from unveil.evaluation.student import central_probability, central_quantile
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+CURVE = tuple(round(0.05 * k, 2) for k in range(1, 20))
+TARGET = 0.9
+
+
+def _draws(evidence: Sequence[Evidence]) -> int:
+    counts = {e.draws for e in evidence}
+    if len(counts) != 1:
+        raise InputError(f"calibration needs photographs with one number of draws; got {sorted(counts) or 'none'}")
+    return counts.pop()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every number is a mean over photographs. coverage: level -> share of values inside the central interval of a Gaussian whose
+    mean and standard deviation are estimated from the K draws. empirical: the same for the quantiles of the draws, at the levels that
+    K draws can bound. curve: `coverage` at 0.05, 0.10, ... 0.95, the reliability plot. crps: fair estimator, full range = 1.
+    pixel_correlation, patch_correlation: Spearman, error against std, within a photograph; pooled_correlation: over the patches of all.
+    spread, error: root mean square of the std and of the mean's error, full range = 1. photographs, draws: how many.
+    """
+
+    coverage: dict[float, float]
+    empirical: dict[float, float]
+    curve: dict[float, float]
+    crps: float
+    pixel_correlation: float
+    patch_correlation: float
+    pooled_correlation: float
+    spread: float
+    error: float
+    photographs: int
+    draws: int
+
+
+def measure(evidence: Sequence[Evidence], factor: float = 1.0, levels: Sequence[float] = LEVELS) -> Measured:
+    """What the draws, stretched about their mean by `factor`, are worth on photographs with known targets.
+
+    The Gaussian interval is mean +- t std sqrt(1 + 1/K) with t of Student's distribution, K - 1 degrees of freedom: exact for the next
+    draw from a Gaussian (normal quantiles would miss: eight draws know their spread to a quarter). The std includes the rounding of
+    the target. Raises InputError for no photograph, or different numbers of draws.
+    """
+    count = _draws(evidence)
+    sure = []  # the central probability at which each value is just inside
+    for e in evidence:
+        error, std = e.error(), e.std(factor) * sqrt(1 + 1 / count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sure.append(central_probability(np.where(error == 0, 0.0, error / std), count - 1))
+
+    def covered(level: float) -> float:
+        return float(np.mean([(s <= level + 1e-12).mean() for s in sure]))
+
+    bounded = [level for level in levels if level <= (count - 1) / (count + 1)]
+    own = [ensemble_coverage(e.stretched(factor), e.truth, bounded) for e in evidence]
+
+    def average(values: Sequence[float]) -> float:
+        known = [v for v in values if isfinite(v)]
+        return float(np.mean(known)) if known else nan
+
+    return Measured(
+        coverage={level: covered(level) for level in levels},
+        empirical={level: float(np.mean([o[level] for o in own])) for level in bounded},
+        curve={level: covered(level) for level in CURVE},
+        crps=float(np.mean([e.crps(factor) for e in evidence])),
+        pixel_correlation=average([e.pixel_correlation() for e in evidence]),
+        patch_correlation=average([e.patch_correlation() for e in evidence]),
+        pooled_correlation=_pooled(evidence),
+        spread=sqrt(float(np.mean([np.mean(e.std(factor) ** 2) for e in evidence]))),
+        error=sqrt(float(np.mean([np.mean(e.error() ** 2) for e in evidence]))),
+        photographs=len(evidence),
+        draws=count,
+    )
+
+
+def _pooled(evidence: Sequence[Evidence]) -> float:
+    """Rank correlation over the patches of all photographs together; NaN where no photograph holds a whole patch."""
+    error, std = (np.concatenate([getattr(e, name) for e in evidence]) for name in ("patch_error", "patch_std"))
+    return spearman(error, std) if error.size else nan
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is stored beside a model. factor: multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 %
+    intervals hold 90 % of the calibration values. pixel: level -> half width, in (uncorrected) std, of the intervals that hold `level`
+    of a new photograph's values in expectation (`conformal.pixel_factor`); photograph: the same with probability `confidence` for each
+    new photograph (`conformal.photograph_factor`). Levels for which there are too few photographs are absent.
+    draws: K, with which alone the numbers hold. photographs, values: how many, and values used of each. rounding: see `Evidence`.
+    protocol: model, sampler and photographs, as plain values.
+    """
+
+    factor: float
+    pixel: dict[float, float]
+    photograph: dict[float, float]
+    confidence: float
+    draws: int
+    photographs: int
+    values: int
+    rounding: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def half_width(self, std: np.ndarray, level: float = TARGET) -> np.ndarray:
+        """Half width of the conformal pixel interval for the draws' std, any shape, full range = 1.
+
+        Raises InputError for a level that was not calibrated.
+        """
+        if level not in self.pixel:
+            raise InputError(f"level {level} was not calibrated; known: {', '.join(map(str, self.pixel)) or 'none'}")
+        return self.pixel[level] * np.hypot(std, self.rounding)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: levels become text."""
+        tree = asdict(self)
+        return {k: {f"{x:g}": y for x, y in v.items()} if k in ("pixel", "photograph") else v for k, v in tree.items()}
+
+    def to_json(self) -> str:
+        """`to_dict` as text; `from_json` reads it back equal. Raises InputError where a factor is infinite: JSON has none."""
+        try:
+            return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        except ValueError as error:
+            raise InputError(
+                "a factor is infinite: draws without any spread beside errors cannot be calibrated by stretching"
+            ) from error
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Calibration:
+        """Inverse of `to_dict`. Raises InputError for anything else."""
+        try:
+            levels = {k: {float(x): float(y) for x, y in tree[k].items()} for k in ("pixel", "photograph")}
+            return cls(**{**tree, **levels})
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"this is no calibration: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """Inverse of `to_json`. Raises InputError for anything else."""
+        try:
+            tree = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"this is no calibration: {error}") from error
+        if not isinstance(tree, dict):
+            raise InputError("this is no calibration: expected a JSON object")
+        return cls.from_dict(tree)
+
+
+def fit(
+    evidence: Sequence[Evidence],
+    *,
+    levels: Sequence[float] = LEVELS,
+    confidence: float = 0.9,
+    protocol: Mapping[str, Any] | None = None,
+) -> Calibration:
+    """The `Calibration` of calibration photographs, of which none may serve to measure it afterwards.
+
+    Raises InputError for no photograph, different numbers of draws, or draws so narrow that no factor covers 90 %.
+    """
+    count = _draws(evidence)
+    scores = [e.scores() for e in evidence]
+    fewest = {level: fewest_photographs(level) for level in levels}
+    return Calibration(
+        factor=_factor(evidence, count),
+        pixel={x: pixel_factor(scores, x) for x in levels if len(scores) >= fewest[x]},
+        photograph={
+            x: photograph_factor(scores, x, confidence) for x in levels if len(scores) >= fewest_photographs(confidence)
+        },
+        confidence=confidence,
+        draws=count,
+        photographs=len(evidence),
+        values=len(evidence[0].truth),
+        rounding=evidence[0].rounding,
+        protocol=dict(protocol or {}),
+    )
+
+
+def _factor(evidence: Sequence[Evidence], count: int) -> float:
+    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values.
+
+    A value is inside where (factor std)^2 + rounding^2 >= (error / (t sqrt(1 + 1/K)))^2; solved for the factor, it is a quantile.
+    """
+    wide = central_quantile(TARGET, count - 1) * sqrt(1 + 1 / count)
+    needed = []
+    for e in evidence:
+        missing = np.maximum((e.error() / wide) ** 2 - e.rounding**2, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed.append(np.where(missing == 0, 0.0, np.sqrt(missing) / e.samples.std(axis=0, ddof=1)))
+    values = np.sort(np.concatenate(needed))
+    factor = float(values[int(np.ceil(TARGET * len(values))) - 1])
+    if not isfinite(factor):
+        raise InputError("the draws have no spread where they err: no factor makes their intervals cover 90 %")
+    return factor
