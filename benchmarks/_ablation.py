@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from unveil.diffusion import sample
+from unveil.diffusion.resolution import OFF
 from unveil.models.model import Model
 from unveil.training import config as configuration
+from unveil.training import loop, objectives
 from unveil.training.batches import Source
 from unveil.training.config import Config, Stage
 from unveil.training.export import spec
@@ -55,6 +60,26 @@ def described(config: Config) -> dict[str, Any]:
     return tree
 
 
+@contextlib.contextmanager
+def narrowed() -> Iterator[None]:
+    """Rollouts of training as the benchmark samples: the paper's grid, ancestral, native resolution.
+
+    The shipped objective draws grid, solver and resolution at random, so that one head serves them all; the other targets
+    know one grid and native states, and a comparison of targets must not be one of tasks.
+    """
+
+    def one_grid(*args: Any, **settings: Any) -> Learner:
+        learner = build(*args, **settings)
+        learner.processes = learner.processes[:1]
+        return learner
+
+    def plain(*args: Any, **settings: Any) -> Any:
+        return sample(*args, **{**settings, "solver": "ancestral", "resolution": OFF})
+
+    with mock.patch.object(loop, "build", one_grid), mock.patch.object(objectives, "sample", plain):
+        yield
+
+
 class Branches:
     """Trains rows from scratch, or from the averaged weights of another row."""
 
@@ -87,7 +112,7 @@ def model(learner: Learner, config: Config, *, head: bool, unbounded: bool = Fal
 
 def multiply_adds(config: Config, stage: Stage, source: Source, calls: int = 32) -> float:
     """Multiply-adds of one training step of a stage, forward and backward, counted; the mean of `calls` seeded steps."""
-    learner = build(config)
+    learner = loop.build(config)
     trained = learner.head if stage.kind in ("correction", "adapter") else learner.predictor
     for module in (learner.predictor, learner.head):
         module.requires_grad_(module is trained)

@@ -86,11 +86,23 @@ def mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
 
 
-def quality(samples: Tensor, target: Tensor) -> dict[str, float]:
-    """one: mean PSNR of a single draw; mean: PSNR of the mean of all draws; spread: of the draws, in units of the full range.
+def pooled(prediction: Tensor, target: Tensor) -> float:
+    """PSNR in dB of the squared error over all images: what training by squared error improves, ruled by the worst images."""
+    return decibel(float(((prediction.double() - target.double()) ** 2).mean()))
 
-    PSNRs are averaged over the images. spread: root mean square over images and pixels of the unbiased standard deviation.
+
+def quality(samples: Tensor, target: Tensor) -> dict[str, float]:
+    """Numbers of K draws (K, N, 3, H, W) against the target (N, 3, H, W), both in [0, 1].
+
+    one: PSNR of a single draw, averaged over images and draws; mean: of the mean of all draws, averaged over images;
+    pooled_one, pooled_mean: the same of the squared error over all images. spread: root mean square over images and pixels
+    of the draws' unbiased standard deviation, in units of the full range.
     """
-    one = mean([v for draw in samples for v in psnrs(draw, target)])
-    spread = float(samples.var(dim=0).mean() ** 0.5) if len(samples) > 1 else 0.0
-    return {"one": one, "mean": mean(psnrs(samples.mean(dim=0), target)), "spread": spread}
+    average = samples.mean(dim=0)
+    return {
+        "one": mean([v for draw in samples for v in psnrs(draw, target)]),
+        "mean": mean(psnrs(average, target)),
+        "pooled_one": pooled(samples, target.expand_as(samples)),
+        "pooled_mean": pooled(average, target),
+        "spread": float(samples.var(dim=0).mean() ** 0.5) if len(samples) > 1 else 0.0,
+    }

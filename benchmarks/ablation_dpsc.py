@@ -4,7 +4,7 @@
     python benchmarks/ablation_dpsc.py --seed 1 --json dpsc_1.json                              one seed (several processes)
     python benchmarks/ablation_dpsc.py --merge dpsc_*.json --json benchmarks/results/ablation_dpsc.json
 
-All rows of a seed share one base predictor. Then each is given the same further training, counted in multiply-adds of
+All rows of a seed share one base predictor; then each is given the same further training, counted in multiply-adds of
 forward and backward passes: the predictor trained on, or the frozen predictor's head trained on one of the targets. The
 regression gets base and further training together. The crops, their damage and the sampler's noise are the same for all.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,17 @@ from _shared import Clock, environment, merged, parser, shared_folder, table, us
 
 NAME = "ablation_dpsc"
 SEEDS = (0, 1, 2)
-HEADS = ("on_policy", "posterior", "forward", "eq51")
+TABLES = ("table.pooled", "table.averaged", "table.kinds", "table.paper", "table.cost")
+HEADS = ("on_policy", "on_policy_all", "posterior", "forward", "eq51")
 FIDELITIES = (0.0, 0.5, 1.0)
-BASE, EXTRA, BATCH, CROP = 1800, 900, 32, 32
+BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH = 1800, 900, 32, 32, 0.25, 16
 EACH, SIZE, DRAWS, EVALUATION_SEED = 24, 48, 4, 7
 LABELS = {
     "input": "input",
     "off": "off",
     "more": "off, predictor trained on",
     "on_policy": "`on_policy`",
+    "on_policy_all": "`on_policy`, all options",
     "posterior": "`posterior`",
     "forward": "`forward`",
     "eq51": "`eq51`, learned",
@@ -40,15 +44,15 @@ LABELS = {
 
 def measure(seed: int, quick: bool) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
-    from _ablation import KINDS, Branches, base_config, described, model, multiply_adds, parameters
-    from _sampling import bf16, draws, psnrs, quality, simulated
-    from _sampling import mean as average
+    from _ablation import KINDS, Branches, base_config, described, model, multiply_adds, narrowed, parameters
+    from _sampling import bf16, draws, pooled, quality, simulated
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.correction import eq51, leverage
     from unveil.diffusion.prediction import from_x0
     from unveil.training.batches import Source
     from unveil.training.config import Stage
 
+    widths = {name: narrowed if name == "on_policy" else nullcontext for name in HEADS}
     base_steps, extra_steps, each = (6, 4, 2) if quick else (BASE, EXTRA, EACH)
     data = shared_folder() / "data" / "train"
     config = base_config(data, seed)
@@ -56,24 +60,31 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
     held_out = Source(config.data, held_out=True)
     test = simulated(held_out.photos, KINDS, each, SIZE, EVALUATION_SEED)
 
-    base = Stage("predictor", base_steps, 8e-4, BATCH, CROP, warmup=min(100, base_steps))
-    further = Stage("predictor", extra_steps, 4e-4, BATCH, CROP, warmup=min(50, extra_steps))
+    base = Stage("predictor", base_steps, 8e-4, BATCH, CROP, low=LOW_SHARE, warmup=min(100, base_steps))
+    further = Stage("predictor", extra_steps, 4e-4, BATCH, CROP, low=LOW_SHARE, warmup=min(50, extra_steps))
     cost = {"base": multiply_adds(config, base, held_out)}
     heads = {}
-    for target in HEADS:
-        stage = Stage("correction", 1, 6e-4, BATCH, CROP, target=target, warmup=50)
-        cost[target] = multiply_adds(config, stage, held_out)
-        steps = max(1, round(extra_steps * cost["base"] / cost[target]))
-        heads[target] = Stage("correction", steps, 6e-4, BATCH, CROP, target=target, warmup=min(50, steps))
+    for name in HEADS:
+        rolled = name.startswith("on_policy")
+        target, batch = ("on_policy", ROLLOUT_BATCH) if rolled else (name, BATCH)
+        stage = Stage("correction", 1, 6e-4, batch, CROP, target=target, warmup=1)
+        with widths[name]():
+            cost[name] = multiply_adds(config, stage, held_out)
+        steps = max(1, round(extra_steps * cost["base"] / cost[name]))
+        heads[name] = replace(stage, steps=steps, warmup=min(50, steps))
 
     def evaluate(denoise: Any, noise: float) -> dict[str, list[float]]:
         with bf16():
             x = draws(
                 denoise, test.y, process, DRAWS if noise < 1 else 1, seed=EVALUATION_SEED, fidelity=noise, batch=48
             )
-        return {k: [v] for k, v in quality(x, test.x).items()}
+        return measured(x)
 
-    rows: dict[str, Any] = {"input": {"psnr": [average(psnrs(test.y, test.x))]}}
+    def measured(x: Any) -> dict[str, Any]:
+        each_kind = {k: [pooled(x[:, test.of(k)], test.x[test.of(k)].expand_as(x[:, test.of(k)]))] for k in KINDS}
+        return {**{k: [v] for k, v in quality(x, test.x).items()}, "kinds": each_kind}
+
+    rows: dict[str, Any] = {"input": measured(test.y[None])}
 
     def row(name: str, stages: list[Any], dial: dict[str, Any], paper: dict[str, Any] | None, own: str = "") -> None:
         last, alone = stages[-1], name in ("off", "regression")
@@ -99,12 +110,13 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
 
         row("closed", [base], {}, evaluate(printed, 0.0))
 
-        for target, stage in heads.items():
-            learner = branches.train(target, [stage], after="off")
+        for name, stage in heads.items():
+            with widths[name]():
+                learner = branches.train(name, [stage], after="off")
             # The closed form leaves the range of images, and clamping it would be another method.
-            made = model(learner, config, head=True, unbounded=target == "eq51")
+            made = model(learner, config, head=True, unbounded=name == "eq51")
 
-            def dialled(f: float, made: Any = made, target: str = target) -> Any:
+            def dialled(f: float, made: Any = made, target: str = stage.target) -> Any:
                 if target == "on_policy" or f in (0.0, 1.0):
                     return made.denoiser(process, f)
                 # Trained at f = 1 alone: its whole correction, times f.
@@ -112,17 +124,17 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
                 return lambda x_t, y, t: (1 - f) * none(x_t, y, t) + f * whole(x_t, y, t)
 
             row(
-                target,
+                name,
                 [base, stage],
                 {f"{f:g}": evaluate(dialled(f), f) for f in FIDELITIES},
                 evaluate(made.denoiser(process, 1.0), 0.0),
-                own=target,
+                own=name,
             )
 
         made = model(branches.train("more", [further], after="off"), config, head=False)
         row("more", [base, further], {f"{f:g}": evaluate(made.denoiser(process, 0.0), f) for f in FIDELITIES}, None)
 
-        one_shot = [Stage("regression", s.steps, s.lr, BATCH, CROP, warmup=s.warmup) for s in (base, further)]
+        one_shot = [replace(s, kind="regression") for s in (base, further)]
         made = model(branches.train("regression", one_shot), config, head=False)
         predict = made.denoiser(process, 0.0)
         single = process.subset([0, process.steps])  # one evaluation, of the start's state without its noise
@@ -130,7 +142,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
             x = draws(
                 lambda x_t, y, t: predict(x_t, y, process.steps), test.y, single, 1, seed=0, fidelity=1.0, batch=48
             )
-        row("regression", one_shot, {"1": {k: [v] for k, v in quality(x, test.x).items()}}, None)
+        row("regression", one_shot, {"1": measured(x)}, None)
 
     return {
         "benchmark": NAME,
@@ -139,16 +151,18 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
             "quick": quick,
             "configuration": described(config),
             "parameters": sizes,
-            "base": f"{base_steps} steps of {BATCH} crops of {CROP} px, AdamW, peak rate {base.lr:g}, cosine",
-            "further": f"the multiply-adds (forward and backward) of {extra_steps} more steps of the predictor, peak rate "
-            f"{further.lr:g}; heads 6e-4",
-            "heads": "posterior, forward, eq51: forward states of linear_pro(12); on_policy: rollouts at random fidelity, grid, "
-            "solver and resolution, as the shipped model is trained; the predictor frozen in all",
+            "base": f"{base_steps} steps of {BATCH} crops of {CROP} px, a share {LOW_SHARE:g} of them half-size views of twice the side "
+            f"with as many pixels in all, AdamW, peak rate {base.lr:g}, cosine",
+            "further": f"the multiply-adds (forward and backward) of {extra_steps} more such steps, peak rate {further.lr:g}; heads 6e-4",
+            "heads": "the predictor frozen. posterior, forward, eq51: forward states of linear_pro(12), native. on_policy: rollouts at "
+            f"random fidelity on linear_pro(12), ancestral, native, {ROLLOUT_BATCH} crops a step. on_policy_all: rollouts at random "
+            "fidelity, grid, solver and resolution, as the shipped model is trained",
             "sampler": "linear_pro(12), 5 ancestral steps, native resolution, bf16 autocast, noise scaled by 1 - fidelity",
             "photographs": "crops of held-out photographs of BSDS500 and SunHays80 (every 17th name), "
             f"{each} crops of {SIZE} px for each of {', '.join(KINDS)} at random severity, rounded to 8 bits; seed {EVALUATION_SEED}",
-            "psnr": "dB, RGB, float against 8-bit target, full frame, clipped to [0, 1], averaged over images (one: and over "
-            f"{DRAWS} draws; mean: of the mean of {DRAWS} draws)",
+            "psnr": "dB, RGB, float against 8-bit target, full frame, clipped to [0, 1]. one, mean: averaged over images, of one draw "
+            f"(mean over {DRAWS}) and of the mean of {DRAWS} draws. pooled_one, pooled_mean, kinds: of the squared error over all images "
+            "(of all kinds, of one kind)",
             "spread": "root mean square over images and pixels of the draws' unbiased standard deviation, full range = 1",
             "multiply_adds": "of all training steps, convolutions and matrix products, counted by torch",
         },
@@ -159,16 +173,22 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     """What a page may quote: `off.one.0` (PSNR of one draw of row off at fidelity 0), `on_policy.paper.mean`, tables."""
-    made: dict[str, Value | str] = {"input": Value(result["rows"]["input"]["psnr"])}
-    units = {"one": (2, 1.0), "mean": (2, 1.0), "spread": (1, 255.0)}
+    made: dict[str, Value | str] = {}
+    kinds = list(result["rows"]["input"]["kinds"])
+
+    def put(prefix: str, suffix: str, numbers: dict[str, Any]) -> None:
+        for key in ("one", "mean", "pooled_one", "pooled_mean"):
+            made[f"{prefix}.{key}{suffix}"] = Value(numbers[key])
+        made[f"{prefix}.spread{suffix}"] = Value([255 * v for v in numbers["spread"]], 1)
+        for kind in kinds:
+            made[f"{prefix}.{kind}{suffix}"] = Value(numbers["kinds"][kind])
+
+    put("input", "", result["rows"]["input"])
     for name, row in result["rows"].items():
         for f, numbers in row.get("dial", {}).items():
-            for key, values in numbers.items():
-                digits, scale = units[key]
-                made[f"{name}.{key}.{f}"] = Value([v * scale for v in values], digits)
-        for key, values in (row.get("paper") or {}).items():
-            digits, scale = units[key]
-            made[f"{name}.paper.{key}"] = Value([v * scale for v in values], digits)
+            put(name, f".{f}", numbers)
+        if row.get("paper"):
+            put(f"{name}.paper", "", row["paper"])
         if "multiply_adds" in row:
             made[f"{name}.steps"] = str(row["steps"])
             made[f"{name}.multiply_adds"] = f"{row['multiply_adds'] / 1e12:.1f}"
@@ -184,23 +204,27 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         return [cell(f"{row}.{key}.{f:g}") for f in fidelities]
 
     drawn = FIDELITIES[:2]  # at f = 1 all draws are equal
-    shown = (("one", FIDELITIES), ("mean of 4", drawn), ("spread", drawn))
     dial = [k for k in LABELS if result["rows"][k].get("dial")]
-    made["table.dial"] = table(
-        [
-            "PSNR (dB), spread (levels of 255)",
-            *[f"{name}, f = {f:g}" for name, fidelities in shown for f in fidelities],
-        ],
-        [["input", cell("input"), *[""] * 6]]
-        + [
-            [LABELS[k], *cells(k, FIDELITIES, "one"), *cells(k, drawn, "mean"), *cells(k, drawn, "spread")]
-            for k in dial
-        ],
+    for name, one, average in (("pooled", "pooled_one", "pooled_mean"), ("averaged", "one", "mean")):
+        shown = (("one", one, FIDELITIES), ("mean of 4", average, drawn), ("spread", "spread", drawn))
+        shown = shown if name == "pooled" else shown[:2]
+        made[f"table.{name}"] = table(
+            [f"PSNR, {name} (dB)", *[f"{title}, f = {f:g}" for title, _, fidelities in shown for f in fidelities]],
+            [["input", cell(f"input.{one}"), *[""] * (sum(len(s[2]) for s in shown) - 1)]]
+            + [
+                [LABELS[k], *[text for _, key, fidelities in shown for text in cells(k, fidelities, key)]] for k in dial
+            ],
+        )
+    made["table.kinds"] = table(
+        ["PSNR, pooled (dB), one draw, f = 1", *kinds],
+        [["input", *[cell(f"input.{kind}") for kind in kinds]]]
+        + [[LABELS[k], *[cell(f"{k}.{kind}.1") for kind in kinds]] for k in dial],
     )
+    paper = ("pooled_one", "pooled_mean", "one", "mean", "spread")
     made["table.paper"] = table(
-        ["whole correction, whole noise", "one draw", "mean of 4", "spread"],
-        [["off", cell("off.one.0"), cell("off.mean.0"), cell("off.spread.0")]]
-        + [[LABELS[k], *[cell(f"{k}.paper.{key}") for key in ("one", "mean", "spread")]] for k in (*HEADS, "closed")],
+        ["whole correction, whole noise", "pooled, one", "mean of 4", "averaged, one", "mean of 4", "spread"],
+        [["off", *[cell(f"off.{key}.0") for key in paper]]]
+        + [[LABELS[k], *[cell(f"{k}.paper.{key}") for key in paper]] for k in (*HEADS, "closed")],
     )
     trained = [k for k in LABELS if f"{k}.steps" in made and k != "closed"]
     made["table.cost"] = table(
@@ -229,7 +253,7 @@ def main() -> None:
         result = merged(parts)
         print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
     found = facts(result)
-    print("\n\n".join(str(found[k]) for k in ("table.dial", "table.paper", "table.cost")))
+    print("\n\n".join(str(found[k]) for k in TABLES))
     write_json(arguments.json, result)
 
 

@@ -8,6 +8,7 @@ Rows are added to the JSON file set by set, so that several processes can share 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -15,32 +16,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _shared import shared_folder
 
+from _pages import Value
+from _shared import environment, parser, shared_folder, write_json
+from _shared import table as markdown
 from unveil import photo
 from unveil.evaluation.metrics.psnr import psnr, psnr_mean_matched
 from unveil.evaluation.metrics.ssim import ssim
 from unveil.restorer import Restorer, load
 
-SETS: dict[str, tuple[str, str, str]] = {
-    # name: folder of inputs, folder of targets, what a target's stem has behind the input's
-    "LOL_eval15": ("LOL_eval15/low", "LOL_eval15/high", ""),
-    "tao256/LOL": ("tao256/LOL_256x256/degraded", "tao256/LOL_256x256/clean", ""),
-    "tao256/HSTS": ("tao256/HSTS_256x256/degraded", "tao256/HSTS_256x256/clean", ""),
-    "tao256/Kodak24": ("tao256/Kodak24_256x256/degraded", "tao256/Kodak24_256x256/clean", ""),
-    "SRD": ("SRD/shadow", "SRD/shadow_free", "_free"),
-    "PolyU_100": ("PolyU_100/noisy", "PolyU_100/clean", ""),
-    "Kodak24 clean": ("Kodak24", "Kodak24", ""),
+SETS: dict[str, tuple[str, str, str, str]] = {
+    # name: folder of inputs, folder of targets, end of an input's stem, what a target's stem has in its place
+    "LOL_eval15": ("LOL_eval15/low", "LOL_eval15/high", "", ""),
+    "tao256/LOL": ("tao256/LOL_256x256/degraded", "tao256/LOL_256x256/clean", "", ""),
+    "tao256/HSTS": ("tao256/HSTS_256x256/degraded", "tao256/HSTS_256x256/clean", "", ""),
+    "tao256/Kodak24": ("tao256/Kodak24_256x256/degraded", "tao256/Kodak24_256x256/clean", "", ""),
+    "SRD": ("SRD/shadow", "SRD/shadow_free", "", "_free"),
+    "PolyU_100": ("PolyU_100/noisy", "PolyU_100/clean", "_real", "_mean"),
+    "Kodak24 clean": ("Kodak24", "Kodak24", "", ""),
 }
+NAME = "quality"
+ROWS = ("input", "one-shot regression", "default", "fidelity 0", "fidelity 1", "no DPSC", "no DRM")
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
 
 
 def pairs(root: Path, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(file name, input, target), sorted by name. A missing partner is an error."""
-    degraded, clean, suffix = SETS[name]
+    degraded, clean, end, other = SETS[name]
     targets = {p.stem: p for p in (root / clean).iterdir()}
     for path in sorted((root / degraded).iterdir()):
-        yield path.name, photo.read(path).pixels, photo.read(targets[path.stem + suffix]).pixels
+        yield path.name, photo.read(path).pixels, photo.read(targets[path.stem.removesuffix(end) + other]).pixels
 
 
 def eight_bit(pixels: np.ndarray) -> np.ndarray:
@@ -59,18 +64,24 @@ def scores(pixels: np.ndarray, target: np.ndarray) -> dict[str, float]:
 
 def rows(args: argparse.Namespace, restorer: Restorer | None, regression: Restorer | None) -> dict[str, Any]:
     """Name of the row -> (restorer, settings, draws). The settings are those of `Options`."""
-    table: dict[str, Any] = {"input": (None, {}, 0)}
+    known: dict[str, Any] = {"input": (None, {}, 0)}
     if regression is not None:
-        table["one-shot regression"] = (regression, {}, 1)
+        known["one-shot regression"] = (regression, {}, 1)
     if restorer is not None:
-        table |= {
+        fidelity = restorer.model.spec.defaults.fidelity
+        known |= {
             "default": (restorer, {}, args.draws),
             "fidelity 0": (restorer, {"fidelity": 0.0}, args.draws),
             "fidelity 1": (restorer, {"fidelity": 1.0}, 1),
-            "no DPSC": (restorer, {"fidelity": 0.0}, 1),
+            "no DPSC": (without_head(restorer), {"fidelity": fidelity}, args.few),
             "no DRM": (restorer, {"resolution": "off"}, args.few),
         }
-    return {k: v for k, v in table.items() if not args.rows or k in args.rows}
+    return {name: known[name] for name in args.rows or known if name in known}
+
+
+def without_head(restorer: Restorer) -> Restorer:
+    """The same model without its learned correction; the dial then only scales the noise."""
+    return Restorer(dataclasses.replace(restorer.model, head=None), "cpu")
 
 
 def measure(images: list[tuple[str, np.ndarray, np.ndarray]], row: tuple[Restorer | None, dict, int]) -> dict[str, Any]:
@@ -108,54 +119,79 @@ def average(values: list[dict[str, float]], key: str) -> float:
     return float(np.mean([v[key] for v in values]))
 
 
-def table(results: dict[str, Any]) -> str:
-    """Markdown: one line a row and set."""
-    lines = ["| set | n | row | PSNR one draw | mean of draws | SSIM one / mean | mean-matched PSNR (mean) | spread (levels) |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for name in SETS:
-        for row, r in results.get(name, {}).items():
-            one, many = r["one draw"], r.get("mean of draws")
-            best = many or one
-            lines.append(
-                f"| {name} | {len(one)} | {row} | {average(one, 'psnr'):.2f} | "
-                + (f"{average(many, 'psnr'):.2f} ({r['draws']})" if many else "")
-                + f" | {average(one, 'ssim'):.3f}"
-                + (f" / {average(many, 'ssim'):.3f}" if many else "")
-                + f" | {average(best, 'psnr_mean_matched'):.2f} | "
-                + (f"{np.mean(r['spread_levels']):.1f}" if many else "")
-                + " |"
-            )
-    return "\n".join(lines)
+HEAD = ("set (images)", "row", "PSNR, one draw", "PSNR, mean of draws", "SSIM", "mean-matched PSNR", "spread, levels")
+
+
+def lines(name: str, of_set: dict[str, Any]) -> list[list[str]]:
+    """One line a row; SSIM and mean-matched PSNR are those of the mean of draws where there is one."""
+    out = []
+    for row in ROWS:
+        if row not in of_set:
+            continue
+        one, many = of_set[row]["one draw"], of_set[row].get("mean of draws")
+        best = many or one
+        out.append(
+            [
+                f"{name} ({len(one)})",
+                row,
+                f"{average(one, 'psnr'):.2f}",
+                f"{average(many, 'psnr'):.2f} ({of_set[row]['draws']})" if many else "",
+                f"{average(best, 'ssim'):.3f}",
+                f"{average(best, 'psnr_mean_matched'):.2f}",
+                f"{np.mean(of_set[row]['spread_levels']):.1f}" if many else "",
+            ]
+        )
+    return out
+
+
+def table(result: dict[str, Any]) -> str:
+    return markdown(HEAD, [line for name in SETS for line in lines(name, result["sets"].get(name, {}))])
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """`table`, and for every set and row SET.ROW.one and SET.ROW.mean (PSNR in dB), spaces and slashes as underscores."""
+    found: dict[str, Value | str] = {"table": table(result), "protocol": result["protocol"]["numbers"]}
+    for name, of_set in result["sets"].items():
+        for row, r in of_set.items():
+            key = f"{name}.{row}".replace(" ", "_").replace("/", "_")
+            found[f"{key}.one"] = Value([average(r["one draw"], "psnr")])
+            found[f"{key}.mean"] = Value([average(r.get("mean of draws", r["one draw"]), "psnr")])
+            found[f"{key}.ssim"] = Value([average(r.get("mean of draws", r["one draw"]), "ssim")], 3)
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="general")
-    parser.add_argument("--regression", help="one-shot model to put beside it")
-    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--rows", nargs="*")
-    parser.add_argument("--draws", type=int, default=8)
-    parser.add_argument("--few", type=int, default=1, help="draws of the row without DRM, which costs five native evaluations each")
-    parser.add_argument("--every", type=int, default=1, help="only every k-th image")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--json", type=Path, help="file to read, extend and write")
-    args = parser.parse_args()
+    command = parser(__doc__ or "")
+    command.add_argument("--model", default="general", help="shelf name, file or run; none to leave its rows out")
+    command.add_argument("--regression", help="one-shot model to put beside it")
+    command.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    command.add_argument("--rows", nargs="*", choices=ROWS)
+    command.add_argument("--draws", type=int, default=8)
+    command.add_argument(
+        "--few", type=int, default=1, help="draws of the rows that cost most or are for comparison only"
+    )
+    command.add_argument("--dtype", default="auto")
+    args = command.parse_args()
+    import torch
+
+    torch.set_num_threads(args.threads)
     root = shared_folder() / "data" / "test"
     restorer = load(args.model, "cpu", args.dtype) if args.model != "none" else None
     regression = load(args.regression, "cpu", args.dtype) if args.regression else None
-    results: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in args.sets:
-        images = list(pairs(root, name))[:: args.every]
+        images = list(pairs(root, name))[:: 8 if args.quick else 1]
         for row, what in rows(args, restorer, regression).items():
             measured = measure(images, what)
-            results.setdefault(name, {})[row] = measured
-            print(f"{name} / {row}: {average(measured.get('mean of draws', measured['one draw']), 'psnr'):.2f} dB", flush=True)
-        if args.json:
-            kept = json.loads(args.json.read_text()) if args.json.exists() else {}
-            kept[name] = kept.get(name, {}) | results[name]
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(kept, indent=1))
-    print(table(json.loads(args.json.read_text()) if args.json else results))
+            best = average(measured.get("mean of draws", measured["one draw"]), "psnr")
+            print(f"{name} / {row}: {best:.2f} dB", flush=True)
+            # Read again each time: other processes may be measuring other sets into the same file.
+            result = json.loads(args.json.read_text()) if args.json and args.json.exists() else result
+            result["benchmark"] = NAME
+            result["protocol"] = {**environment(), "numbers": PROTOCOL, "quick": args.quick}
+            result.setdefault("sets", {}).setdefault(name, {})[row] = measured
+            write_json(args.json, result)
+    print(table(result))
 
 
 if __name__ == "__main__":

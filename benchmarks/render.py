@@ -16,8 +16,10 @@ from pathlib import Path
 
 from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
+from unveil.models import shelf
 
-SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed"}
+SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
+         "calibration": "calibration"}  # fmt: skip
 DOCS = HERE.parent / "docs"
 PAGES = HERE / "pages"
 
@@ -32,6 +34,12 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
             for key, value in importlib.import_module(name).facts(result).items():
                 found[f"{short}.{key}"] = value
             found[f"{short}.machine"] = result["protocol"]["machine"]
+    for name, entry in shelf.manifest().items():
+        for key in ("sha256", "machine", "licence"):
+            found[f"model.{name}.{key}"] = str(entry[key])
+        found[f"model.{name}.megabytes"] = Value([entry["bytes"] / 1e6], 1)
+        found[f"model.{name}.parameters"] = Value([entry["parameters"] / 1e6], 1)
+        found[f"model.{name}.steps"] = Value([entry["steps"]], 0)
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,15 @@ def became(channels: int, dtype: type, target: str) -> str:
 def test_the_table_of_formats(kind: str) -> None:
     cells = [became(*KINDS[kind], target) for target in FORMATS]
     assert f"| {' | '.join([kind, *cells])} |" in PAGE
+
+
+def test_the_memory_table_is_the_measured_one_and_within_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    result = json.loads((root / "benchmarks" / "results" / "memory.json").read_text(encoding="utf-8"))
+    assert importlib.import_module("memory").show(result) in PAGE
+    assert {round(row["megapixels"]) for row in result["rows"]} >= {1, 12, 50, 100}
+    assert all(row["peak_bytes"] - row["base_bytes"] <= row["planned_bytes"] for row in result["rows"])
 
 
 def test_the_manifest_is_described_key_by_key() -> None:

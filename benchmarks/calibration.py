@@ -1,0 +1,353 @@
+"""How sure is a model, and rightly so? Coverage, CRPS and rank correlation of its draws, before and after recalibration.
+
+    python benchmarks/calibration.py --json benchmarks/results/calibration.json --plot docs/img/reliability.png
+    python benchmarks/calibration.py --again benchmarks/results/calibration.json --plot docs/img/reliability.png
+    python benchmarks/calibration.py --again benchmarks/results/calibration.json --entry "linear_pro, 5, 2m" > calibration.json
+
+The factor of each row (grid and solver) is fitted on one half of the photographs that training kept back, and measured on the other half
+and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows), so a run can be continued.
+--entry prints what belongs beside the model, as the entry "calibration" of its manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _pages import Value
+from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+
+NAME = "calibration"
+SEED = 29
+ROWS = {
+    # label: (grid, steps, solver)
+    "linear_pro, 5, ancestral": ("linear_pro", 5, "ancestral"),
+    "linear_pro, 5, 2m": ("linear_pro", 5, "2m"),
+    "cubic, 8, 2m": ("cubic", 8, "2m"),
+}
+HELD_OUT = "held-out half"
+TESTS = ("PolyU_100", "LOL_eval15", "SRD", "tao256/HSTS", "tao256/Kodak24")
+ALL = "all tests"
+STAGES = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Photographs of one source. x, y: (N, 3, size, size) in [0, 1], target and input."""
+
+    x: Any
+    y: Any
+
+
+def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group, Group]:
+    """The photographs that training kept back, each used once, cut at random into a calibration half and one to measure on.
+
+    Clean photographs get one kind of damage by chance at the weights of the model's own training; real pairs come as they are.
+    """
+    import torch
+
+    import _choices
+    from unveil import degradation
+    from unveil.data.crops import crops
+
+    source = _choices.held_out(model)
+    real = [p for _, found in source.pairs for p in found]
+    scenes = {p.clean.path for p in real}
+    clean = [p for p in source.photos if p.clean.path not in scenes and min(p.clean.shape[:2]) >= size]
+    generator = np.random.default_rng(SEED)
+    weights = model.spec.recipe["config"]["data"]["kinds"]
+    share = np.array(list(weights.values())) / sum(weights.values())
+    found = []
+    for i in generator.permutation(len(clean))[:photographs]:
+        x, _ = crops([clean[i]], 1, size, generator)
+        kind = str(generator.choice(list(weights), p=share))
+        y, _ = degradation.apply(kind, x, torch.Generator().manual_seed(SEED * 1009 + int(i)))
+        found.append((x, (y * 255).round() / 255))
+    for i in generator.permutation(len(real))[:pairs]:
+        found.append(_most_damaged([real[i]], size, generator))
+    order = generator.permutation(len(found))
+    halves = [[found[i] for i in part] for part in (order[: len(found) // 2], order[len(found) // 2 :])]
+    first, second = (Group(torch.cat([x for x, _ in half]), torch.cat([y for _, y in half])) for half in halves)
+    return first, second
+
+
+def _most_damaged(photographs: list[Any], size: int, generator: np.random.Generator) -> tuple[Any, Any]:
+    """Of eight random cuts of a pair the one that differs most: many cuts of a shadow photograph have no shadow."""
+    from unveil.data.crops import crops
+
+    x, y = crops(photographs, 8, size, generator)
+    worst = int((x - y).abs().mean((1, 2, 3)).argmax())
+    return x[worst : worst + 1], y[worst : worst + 1]
+
+
+def test_set(name: str, size: int, count: int) -> Group:
+    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_most_damaged`)."""
+    import torch
+
+    import quality
+
+    pairs = list(quality.pairs(shared_folder() / "data" / "test", name))
+    generator = np.random.default_rng([SEED, size])
+    found = []
+    for i in np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int):
+        _, y, x = pairs[i]
+        places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
+        top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
+        found.append([torch.from_numpy(_cut(a, (top, left), size).transpose(2, 0, 1).copy())[None] for a in (x, y)])
+    return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
+
+
+def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
+    return pixels[place[0] : place[0] + size, place[1] : place[1] + size]
+
+
+def evidence(model: Any, group: Group, row: tuple[str, int, str], draws: int) -> list[Any]:
+    """The evidence of every photograph: `draws` draws at fidelity 0, the model's own resolution, bf16."""
+    import _sampling
+    from unveil.diffusion.resolution import Resolution
+    from unveil.evaluation.evidence import gather
+
+    grid, steps, solver = row
+    process, d = model.spec.process(grid, steps), model.spec.defaults
+    stages = Resolution(d.resolution, d.low, d.switch)
+    with _sampling.bf16():
+        x = _sampling.draws(
+            model.denoiser(process, 0.0), group.y, process, draws, seed=SEED, solver=solver, resolution=stages, batch=8
+        )
+    samples, target = x.permute(1, 0, 3, 4, 2).numpy(), group.x.permute(0, 2, 3, 1).numpy()
+    return [gather(s, t, seed=i) for i, (s, t) in enumerate(zip(samples, target, strict=True))]
+
+
+def conformal(calibration: Any, found: list[Any]) -> dict[str, Any]:
+    """level -> what the conformal widths hold: share of values, and share of photographs that hold the level."""
+    shares = {
+        level: [float((e.scores() <= q).mean()) for e in found] for level, q in calibration.pixel.items()
+    }  # fmt: skip
+    whole = {
+        level: [float((e.scores() <= q).mean()) for e in found] for level, q in calibration.photograph.items()
+    }  # fmt: skip
+    return {
+        "pixel": {f"{level:g}": float(np.mean(s)) for level, s in shares.items()},
+        "photograph": {f"{level:g}": float(np.mean([v >= level for v in s])) for level, s in whole.items()},
+    }
+
+
+def _plain(measured: Any) -> dict[str, Any]:
+    """Levels as text, as JSON has them."""
+    tree = asdict(measured)
+    return {k: {f"{x:g}": y for x, y in v.items()} if isinstance(v, dict) else v for k, v in tree.items()}
+
+
+def measure_row(
+    model: Any, label: str, groups: dict[str, Group], draws: int, protocol: dict[str, Any]
+) -> dict[str, Any]:
+    from unveil.evaluation.calibration import fit, measure
+
+    grid, steps, solver = ROWS[label]
+    clock = Clock()
+    known = evidence(model, groups["calibration half"], ROWS[label], draws)
+    settings = {
+        "grid": grid,
+        "steps": steps,
+        "solver": solver,
+        "fidelity": 0.0,
+        "resolution": model.spec.defaults.resolution,
+    }
+    calibration = fit(known, protocol={**protocol, **settings})
+    found: dict[str, list[Any]] = {}
+    sets: dict[str, Any] = {}
+    for name, group in groups.items():
+        if name == "calibration half":
+            continue
+        found[name] = evidence(model, group, ROWS[label], draws)
+    found[ALL] = [e for name in TESTS for e in found.get(name, [])]
+    for name, values in found.items():
+        before, after = measure(values), measure(values, calibration.factor)
+        sets[name] = {
+            "before": _plain(before),
+            "after": _plain(after),
+            "coverage90_of_each": [measure([e], calibration.factor).coverage[0.9] for e in values],
+            "conformal": conformal(calibration, values),
+        }
+        print(
+            f"  {label} / {name} ({len(values)}): 90 % covers {100 * before.coverage[0.9]:.0f} %, after {100 * after.coverage[0.9]:.0f} %; "
+            f"patch rank correlation {before.patch_correlation:.2f}",
+            flush=True,
+        )
+    print(f"{label}: factor {calibration.factor:.2f}, {clock.processor:.0f} s (wall {clock.wall:.0f})", flush=True)
+    return {"calibration": calibration.to_dict(), "sets": sets, "processor_seconds": clock.processor}
+
+
+def measure_all(arguments: Any) -> dict[str, Any]:
+    import torch
+
+    from unveil.models import shelf
+
+    use_threads(arguments.threads)
+    model = shelf.load(arguments.model)
+    model.to(torch.device("cpu"))
+    quick = arguments.quick
+    size, draws = (32, 4) if quick else (arguments.size, arguments.draws)
+    photographs, pairs, each = (16, 4, 1) if quick else (arguments.photographs, arguments.pairs, arguments.each)
+    first, second = held_out(model, size, photographs, pairs)
+    groups = {"calibration half": first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
+    numbers = (
+        f"{draws} draws, fidelity 0, resolution {model.spec.defaults.resolution} (low {model.spec.defaults.low}), bf16; "
+        f"random crops of {size} px (of a real pair, of eight cuts the one that "
+        f"differs most from its target); {len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with "
+        f"simulated damage, {pairs} real shadow pairs, at most), cut in two at random, one half to fit on; {each} of each test set; "
+        f"seed {SEED}"
+    )
+    own = {"model": model.spec.name, "sha256": model.sha256, "numbers": numbers}
+    protocol = {**environment(), "quick": quick, **own}
+    path = arguments.json
+    result: dict[str, Any] = {"benchmark": NAME, "protocol": protocol, "rows": {}}
+    for label in arguments.rows:
+        row = measure_row(model, label, groups, draws, own)
+        if path and path.exists():
+            before = json.loads(path.read_text())
+            if before.get("protocol") == json.loads(json.dumps(protocol)):
+                result["rows"] = {**before["rows"], **result["rows"]}
+        result["rows"][label] = row
+        write_json(path, result)
+    result["rows"] = {label: result["rows"][label] for label in ROWS if label in result["rows"]}
+    write_json(path, result)
+    return result
+
+
+HEAD = (
+    "photographs", "grid, steps, solver", "50 %", "80 %", "90 %", "95 %", "90 % after", "CRPS (of 255)", "CRPS after",
+    "rank corr., patches", "rank corr., pixels",
+)  # fmt: skip
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """Tables, and for every ROW (commas and spaces as underscores) and SET: ROW.SET.before.90, .after.90, .patch, ...; ROW.factor."""
+    made: dict[str, Value | str] = {
+        "protocol": result["protocol"]["numbers"],
+        "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})",
+    }
+    body, factors, promised = [], [], []
+    for label, row in result["rows"].items():
+        key = label.replace(", ", "_").replace(" ", "_")
+        fitted = row["calibration"]
+        made[f"{key}.factor"] = Value([fitted["factor"]])
+        widths = [fitted["pixel"].get(x) for x in ("0.5", "0.8", "0.9", "0.95")]
+        factors.append([label, f"{fitted['factor']:.2f}", *("none" if w is None else f"{w:.2f}" for w in widths)])
+        for name, found in row["sets"].items():
+            place = f"{key}.{name.replace(' ', '_').replace('/', '_')}"
+            before, after = found["before"], found["after"]
+            for stage in STAGES:
+                for level, share in found[stage]["coverage"].items():
+                    made[f"{place}.{stage}.{round(100 * float(level))}"] = Value([100 * share], 1)
+                made[f"{place}.{stage}.crps"] = Value([255 * found[stage]["crps"]])
+            for short, long in (
+                ("patch", "patch_correlation"),
+                ("pixel", "pixel_correlation"),
+                ("pooled", "pooled_correlation"),
+            ):
+                made[f"{place}.{short}"] = Value([before[long]])
+            made[f"{place}.spread"], made[f"{place}.error"] = (Value([255 * before[x]], 1) for x in ("spread", "error"))
+            made[f"{place}.photographs"] = str(before["photographs"])
+            made[f"{place}.conformal"] = Value([100 * found["conformal"]["pixel"].get("0.9", float("nan"))], 1)
+            made[f"{place}.conformal_whole"] = Value(
+                [100 * found["conformal"]["photograph"].get("0.9", float("nan"))], 0
+            )
+            body.append(
+                [
+                    f"{name} ({before['photographs']})",
+                    label,
+                    *(f"{100 * before['coverage'][x]:.0f}" for x in ("0.5", "0.8", "0.9", "0.95")),
+                    f"{100 * after['coverage']['0.9']:.0f}",
+                    f"{255 * before['crps']:.2f}",
+                    f"{255 * after['crps']:.2f}",
+                    f"{before['patch_correlation']:.2f}",
+                    f"{before['pixel_correlation']:.2f}",
+                ]
+            )
+            promised.append(
+                [
+                    f"{name} ({before['photographs']})",
+                    label,
+                    str(made[f"{place}.conformal"]),
+                    f"{made[f'{place}.conformal_whole']}",
+                ]
+            )
+    order = {name: i for i, name in enumerate((HELD_OUT, *TESTS, ALL))}
+
+    def arranged(rows: list[list[str]]) -> list[list[str]]:
+        return sorted(rows, key=lambda r: order[r[0].rsplit(" (", 1)[0]])
+
+    made["table"] = table(HEAD, arranged(body))
+    made["factors"] = table(
+        ["grid, steps, solver", "factor", "width 50 %", "width 80 %", "width 90 %", "width 95 %"], factors
+    )
+    made["promise"] = table(
+        ["photographs", "grid, steps, solver", "values inside (%)", "photographs with 90 % inside (%)"],
+        arranged(promised),
+    )
+    return made
+
+
+def plot(result: dict[str, Any], path: Path) -> Path:
+    """Reliability: nominal level against coverage, before and after, on the held-out half and on the test sets."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    colours = dict(zip(ROWS, ("#1f5fa8", "#c8551b", "#3a8a4d"), strict=True))
+    figure, axes = pyplot.subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
+    for axis, name, title in zip(
+        axes,
+        (HELD_OUT, ALL),
+        ("Photographs like those it was fitted on", "Test photographs from elsewhere"),
+        strict=True,
+    ):
+        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
+        for label, row in result["rows"].items():
+            for stage, style in (("before", "--"), ("after", "-")):
+                curve = row["sets"][name][stage]["curve"]
+                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
+                axis.plot(x, y, style, color=colours[label], label=f"{label}, {stage}", linewidth=1.6)
+        axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        axis.grid(color="0.92")
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("target values inside (%)")
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return path
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
+    command.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    command.add_argument("--size", type=int, default=96)
+    command.add_argument("--draws", type=int, default=8)
+    command.add_argument("--photographs", type=int, default=28, help="kept back by training, with simulated damage")
+    command.add_argument("--pairs", type=int, default=10, help="real pairs kept back by training")
+    command.add_argument("--each", type=int, default=3, help="photographs of each test set")
+    command.add_argument("--plot", type=Path, metavar="PNG", help="draw the reliability plot into this file")
+    command.add_argument("--again", type=Path, metavar="FILE", help="tables and plot of an earlier result")
+    command.add_argument("--entry", choices=list(ROWS), help="with --again: print what belongs beside the model")
+    arguments = command.parse_args()
+    result = json.loads(arguments.again.read_text()) if arguments.again else measure_all(arguments)
+    if arguments.entry:
+        print(json.dumps(result["rows"][arguments.entry]["calibration"], indent=1))
+        return
+    found = facts(result)
+    print("\n\n".join(str(found[name]) for name in ("table", "factors", "promise")))
+    if arguments.plot:
+        print(f"wrote {plot(result, arguments.plot)}")
+
+
+if __name__ == "__main__":
+    main()
