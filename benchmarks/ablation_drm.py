@@ -133,16 +133,11 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         made[f"training.{name}.seconds"] = Value(values, 0)
     made["seeds"] = str(len(result["seeds"]))
     made["predictor"] = f"{result['protocol']['parameters']['predictor'] / 1e6:.2f} M"
+    keys = ("one", "mean", "pooled_one", "pooled_mean", "spread", "pixels")
     made["table.rows"] = table(
         ["PSNR (dB)", "one draw", "mean of 4", "pooled, one", "pooled, mean", "spread (of 255)", "pixels"],
         [["input", str(made["input"]), "", str(made["input.pooled"]), "", "", ""]]
-        + [
-            [
-                LABELS[k],
-                *[str(made[f"{k}.{key}"]) for key in ("one", "mean", "pooled_one", "pooled_mean", "spread", "pixels")],
-            ]
-            for k in LABELS
-        ],
+        + [[LABELS[k], *[str(made[f"{k}.{key}"]) for key in keys]] for k in LABELS],
     )
     made["table.kinds"] = table(
         ["mean of 4 draws (dB)", *kinds],

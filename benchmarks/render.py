@@ -12,11 +12,11 @@ import argparse
 import importlib
 import json
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
-from unveil.models import shelf
 
 SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
          "calibration": "calibration"}  # fmt: skip
@@ -34,7 +34,7 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
             for key, value in importlib.import_module(name).facts(result).items():
                 found[f"{short}.{key}"] = value
             found[f"{short}.machine"] = result["protocol"]["machine"]
-    for name, entry in shelf.manifest().items():
+    for name, entry in json.loads((files("unveil.models") / "manifest.json").read_text()).items():
         for key in ("sha256", "machine", "licence"):
             found[f"model.{name}.{key}"] = str(entry[key])
         found[f"model.{name}.megabytes"] = Value([entry["bytes"] / 1e6], 1)

@@ -101,7 +101,8 @@ class Calibration:
     """What is stored beside a model. factor: multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 %
     intervals hold 90 % of the calibration values. pixel: level -> half width, in (uncorrected) std, of the intervals that hold `level`
     of a new photograph's values in expectation (`conformal.pixel_factor`); photograph: the same with probability `confidence` for each
-    new photograph (`conformal.photograph_factor`). Levels for which there are too few photographs are absent.
+    new photograph (`conformal.photograph_factor`). Levels that so few photographs could only bound by the largest score of all, which
+    says nothing, are absent from `pixel`.
     draws: K, with which alone the numbers hold. photographs, values: how many, and values used of each. rounding: see `Evidence`.
     protocol: model, sampler and photographs, as plain values.
     """
@@ -176,7 +177,7 @@ def fit(
     fewest = {level: fewest_photographs(level) for level in levels}
     return Calibration(
         factor=_factor(evidence, count),
-        pixel={x: pixel_factor(scores, x) for x in levels if len(scores) >= fewest[x]},
+        pixel={x: pixel_factor(scores, x) for x in levels if len(scores) > fewest[x]},
         photograph={
             x: photograph_factor(scores, x, confidence) for x in levels if len(scores) >= fewest_photographs(confidence)
         },

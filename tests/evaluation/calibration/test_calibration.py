@@ -89,6 +89,8 @@ def test_conformal_widths_hold_their_level_on_other_photographs(narrow: list[Evi
 def test_levels_that_too_few_photographs_reach_are_absent(narrow: list[Evidence]) -> None:
     calibration = fit(narrow[:12])
     assert set(calibration.pixel) == {0.5, 0.8, 0.9}
+    # Nine photographs would have to bound 90 % by the largest score of all.
+    assert set(fit(narrow[:9]).pixel) == {0.5, 0.8}
     with pytest.raises(InputError, match=r"0\.95 was not calibrated"):
         calibration.half_width(np.ones(3), 0.95)
 
