@@ -135,9 +135,14 @@ def test_ctrl_c_ends_with_130_and_the_same_call_goes_on(
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         advance(self, step)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Bar, "advance", interrupted)
-        assert call(*arguments) == 130
+    # A shell that starts the tests in the background lets them ignore Ctrl-C; here it must count.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Bar, "advance", interrupted)
+            assert call(*arguments) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [r["status"] for r in rows(tmp_path / "m.jsonl")] == ["restored", "stopped", "stopped"]
     assert files(tmp_path / "out") == {"a.png"}
     assert call(*arguments) == 0
