@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from unveil.degradation.colour import quantise
 from unveil.degradation.contact import contact_sheet
-from unveil.degradation.mixture import mixture
+from unveil.degradation.exposure import exposed
+from unveil.degradation.mixture import LIGHT, ORDER, mixture
 from unveil.degradation.registry import KINDS, Simulator, apply
 from unveil.degradation.report import report
 
-__all__ = ["KINDS", "Simulator", "apply", "contact_sheet", "mixture", "quantise", "report"]
+__all__ = ["KINDS", "LIGHT", "ORDER", "Simulator", "apply", "contact_sheet", "exposed", "mixture", "quantise", "report"]

@@ -10,7 +10,7 @@ from unveil.degradation.draws import chance, check, geometric, log_uniform, seve
 from unveil.degradation.fields import smooth
 from unveil.degradation.filtering import separable
 
-DARKENING = (2.0, 40.0)
+DARKENING = (3.0, 40.0)
 GAIN = (1.0, 16.0)
 ELECTRONS = 8000.0
 """Electrons at white at unit gain: a small sensor's well, and the scale of the shot noise."""
@@ -19,7 +19,7 @@ ELECTRONS = 8000.0
 def lowlight(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """An underexposed photograph: darkened in linear light, noisy, with another tone curve and colour cast, in 8 bits.
 
-    x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light is divided by `factor`, from 2 (severity 0) to 40
+    x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light is divided by `factor`, from 3 (severity 0) to 40
     (severity 1), geometrically. `gain` in [1, 16] is the sensor's amplification behind that exposure: with N = 8000
     electrons at white, a level l (1 is white) has the noise variance gain l / N + (gain r / N)^2, r = `read`
     electrons. `gamma` bends the response; the result is rounded to 8 bits here, since in the dark few levels are left

@@ -15,6 +15,12 @@ from unveil.errors import InputError
 ORDER: tuple[str, ...] = ("shadow", "haze", "rain", "blur", "lowlight", "noise", "jpeg")
 """From the scene to the file: light, air, optics, exposure, sensor, storage."""
 
+ALONE = "wild"
+"""The kind that is a pipeline of its own and goes with no other."""
+
+LIGHT: tuple[str, ...] = ("shadow", "haze", "lowlight")
+"""Those that change the light itself, and with it the exposure."""
+
 STORED = 0.9
 """Share of damaged samples rounded to 8 bits, as nearly every real photograph is."""
 
@@ -28,7 +34,8 @@ def mixture(
 ) -> tuple[Tensor, list[tuple[str, ...]], dict[str, dict[str, Tensor]]]:
     """Damage each sample of x (B, 3, H, W) float32 in [0, 1] by its own random kinds, at random severities.
 
-    weights: relative frequency of the kinds (kinds left out never occur; None: all equally often). second:
+    weights: relative frequency of the kinds (kinds left out never occur; None: all equally often, but for "wild").
+    "wild" is a whole pipeline: a sample that it damages gets no second kind, and it is never the second. second:
     probability of another kind beside the first. clean: probability that a sample stays as it is, bit for bit. Two
     kinds are applied in the order in which they happen to a photograph, ORDER. Nine in ten damaged samples are
     rounded to 8 bits. Returns y in [0, 1]; for each sample the kinds applied, in order, () for a clean one; and for
@@ -49,6 +56,10 @@ def mixture(
     # The second kind by the same odds without the first; with a single kind there is none.
     rest = odds.repeat(b, 1)
     rest[torch.arange(b), first] = 0.0
+    if ALONE in kinds:
+        alone = kinds.index(ALONE)
+        rest[:, alone] = 0.0
+        doubled &= first != alone
     doubled &= rest.sum(1) > 0
     rest[~doubled] = 1.0
     other = torch.multinomial(rest, 1, generator=generator).flatten()
@@ -61,7 +72,7 @@ def mixture(
     y = x.clone()
     labels: list[list[str]] = [[] for _ in range(b)]
     params: dict[str, dict[str, Tensor]] = {}
-    for kind in (k for k in ORDER if k in kinds):
+    for kind in (k for k in (*ORDER, ALONE) if k in kinds):
         index = wanted[:, kinds.index(kind)].nonzero().flatten()
         if len(index) == 0:
             continue
@@ -81,10 +92,6 @@ def _odds(weights: dict[str, float] | None) -> tuple[list[str], Tensor]:
     given = dict.fromkeys(ORDER, 1.0) if weights is None else weights
     for kind, weight in given.items():
         simulator(kind)
-        if kind not in ORDER:
-            raise InputError(
-                f"{kind!r} is a whole pipeline and no part of a mixture; use it alone, or of {', '.join(ORDER)}"
-            )
         if not (math.isfinite(weight) and weight >= 0):
             raise InputError(f"the weight of {kind!r} must be a finite number >= 0, not {weight!r}")
     kinds = [k for k in KINDS if given.get(k, 0.0) > 0]

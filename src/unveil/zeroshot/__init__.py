@@ -1,0 +1,1 @@
+"""Restoration without training pairs: posterior sampling from a frozen generative prior."""

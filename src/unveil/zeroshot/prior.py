@@ -1,0 +1,56 @@
+"""What every zero-shot method asks of a frozen generative model, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from unveil.diffusion.process import Process
+
+
+class Prior(Protocol):
+    """A frozen diffusion model of clean photographs, in pixels or in the latents of an autoencoder.
+
+    name, sha256: what stands in manifests and beside numbers.
+    process: its variance-preserving path over all the steps it was trained on; index 0 is clean, index t + 1 is the
+    model's own step t.
+    channels: of the space that diffuses (3 in pixels, usually 4 in latents). factor: image pixels along one side of a latent
+    (1 in pixels). multiple_of: image sides must be multiples of this; methods pad by reflection. native: side in pixels
+    that it was trained at. prompted: whether a text can steer it.
+    """
+
+    name: str
+    sha256: str
+    process: Process
+    channels: int
+    factor: int
+    multiple_of: int
+    native: int
+    prompted: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
+
+    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
+        """z0_hat = E[z_0 | z_t], (B, channels, h, w) like z_t, fp32, at index t >= 1 of `process`; differentiable in z_t.
+
+        condition: what `condition` returned, or None. guidance: weight of classifier-free guidance, 1 is none.
+        """
+        ...
+
+    def condition(self, prompt: str, negative: str = "") -> Any:
+        """A text as `denoise` takes it, None where `prompted` is false and the text is empty. Raises InputError for one that it
+        cannot take."""
+        ...
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] to the space that diffuses, (B, channels, H / factor, W / factor). Deterministic."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Back to images (B, 3, H, W) around [-1, 1], unclipped, fp32; differentiable in z."""
+        ...
