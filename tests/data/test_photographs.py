@@ -56,6 +56,18 @@ def test_scenes_come_from_a_pattern() -> None:
         scene_of("a", "(")
 
 
+def test_a_crop_may_reach_further_than_its_size(write: Write) -> None:
+    path = write("photo.png", 24, 60)
+    photographs = [Photograph("a", Picture(Store(), path, (24, 60)))]
+    whole = torch.from_numpy(decode(path).transpose(2, 0, 1).copy()).float() / 255
+    wide, _ = crops(photographs, 60, 8, rng(2, 2), reach=200)
+    assert wide.shape == (60, 3, 8, 8)
+    # A reduced crop of up to the short side has less contrast than pixels cut out as they are, and the same mean.
+    near, _ = crops(photographs, 60, 8, rng(2, 2))
+    assert wide.std((1, 2, 3)).mean() < 0.6 * near.std((1, 2, 3)).mean()
+    assert abs(float(wide.mean() - whole.mean())) < 0.05
+
+
 def test_crops_are_a_function_of_the_generator_and_partners_stay_aligned(write: Write) -> None:
     store = Store()
     picture = Picture(store, write("a.png", 40, 50), (40, 50))

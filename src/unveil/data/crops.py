@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.data.decoding import Unreadable
@@ -21,6 +22,12 @@ def rng(seed: int, *keys: int) -> np.random.Generator:
 def to_tensor(crop: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))).float() / 255
+
+
+def _reduced(crop: Tensor, size: int) -> Tensor:
+    if crop.shape[-1] == size:
+        return crop
+    return F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
 
 
 def cut(pixels: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
@@ -47,19 +54,26 @@ def _readable(photographs: list[Photograph], generator: np.random.Generator) -> 
 
 
 def crops(
-    photographs: list[Photograph], count: int, size: int, generator: np.random.Generator
+    photographs: list[Photograph], count: int, size: int, generator: np.random.Generator, reach: int = 0
 ) -> tuple[Tensor, Tensor | None]:
-    """(clean, degraded): (count, 3, size, size) in [0, 1], randomly placed, flipped and turned; degraded None without pairs."""
+    """(clean, degraded): (count, 3, size, size) in [0, 1], randomly placed, flipped and turned; degraded None without pairs.
+
+    reach: above `size`, a crop shows between size and reach pixels of the photograph along one side (never more than its
+    short side), reduced to `size` with antialiasing.
+    """
     clean: list[Tensor] = []
     degraded: list[Tensor] = []
     for _ in range(count):
         both = _readable(photographs, generator)
         height, width = both[0].shape[:2]
-        top = int(generator.integers(max(1, height - size + 1)))
-        left = int(generator.integers(max(1, width - size + 1)))
+        side = size
+        if reach > size:
+            side = int(generator.integers(size, max(size, min(reach, height, width)) + 1))
+        top = int(generator.integers(max(1, height - side + 1)))
+        left = int(generator.integers(max(1, width - side + 1)))
         flip, turns = bool(generator.integers(2)), int(generator.choice(4, p=[0.7, 0.1, 0.1, 0.1]))
         for pixels, out in zip(both, (clean, degraded), strict=True):
             if pixels is not None:
-                piece = np.rot90(cut(pixels, top, left, size), turns)
-                out.append(to_tensor(piece[:, ::-1] if flip else piece))
+                piece = np.rot90(cut(pixels, top, left, side), turns)
+                out.append(_reduced(to_tensor(piece[:, ::-1] if flip else piece), size))
     return torch.stack(clean), torch.stack(degraded) if degraded else None
