@@ -1,0 +1,69 @@
+"""The options of LD-RPS: what was published, and what this package does instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unveil.errors import InputError
+
+
+@dataclass(frozen=True)
+class LDRPSSettings:
+    """How LD-RPS runs. docs/ldrps.md argues every default and measures its cost.
+
+    steps: evaluations of the first descent. Guidance is given per two trained steps, the published stride, so that fewer
+    steps, each standing for several, push as far.
+    rounds: recurrences after the first descent, None the task's; each begins at share `recurrence` of the steps.
+    begin: "noise" (published), or "input": the first descent too begins at `recurrence`, from the photograph's own latents.
+    task: a row of `tasks.TASKS`, or "auto". guidance: Z, None the task's. prompt, negative, cfg: text and its weight.
+    captioner: writes the prompt where none is given: "" none, an http(s) URL of an OpenAI-compatible endpoint, or a folder
+    or hub id of a transformers image-to-text model. caption_model: the model's name at the endpoint.
+    every: guide at each `every`-th step, for as many steps at once; between them only the prior runs. inner: Adam steps
+    of F-PAM at each guided step. crop: side of the random crop that F-PAM learns from, 0 the whole image.
+    trust: the most a guided step may move the estimate, as a share of its root mean square; 0 is no bound.
+    free: keep a second, unguided descent beside the first for F-PAM to learn from (published).
+    vgg: torchvision's VGG-16 weights for the perceptual losses, None seeded random features. width: of F-PAM and discriminators.
+    original: the published order, bugs included: guidance from an estimate that mixes two steps, no text for hazy and
+    noisy photographs, Stable Diffusion's spacing without a clean end, weights of guidance that depend on the size.
+    """
+
+    steps: int = 50
+    rounds: int | None = None
+    recurrence: float = 0.5
+    begin: str = "noise"
+    task: str = "auto"
+    guidance: float | None = None
+    prompt: str = ""
+    negative: str = ""
+    cfg: float = 8.0
+    captioner: str = ""
+    caption_model: str = ""
+    every: int = 1
+    inner: int = 1
+    crop: int = 0
+    trust: float = 0.0
+    free: bool = True
+    vgg: Path | None = None
+    width: int = 64
+    original: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range or an unknown name."""
+        for name, least in (("steps", 1), ("every", 1), ("inner", 1), ("width", 1), ("crop", 0), ("rounds", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name} must be at least {least}, got {value}")
+        for name in ("guidance", "trust", "cfg"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise InputError(f"{name} must not be negative, got {value}")
+        if not 0 < self.recurrence <= 1:
+            raise InputError(f"recurrence is a share of the steps in (0, 1], got {self.recurrence}")
+        if self.begin not in ("noise", "input"):
+            raise InputError(f"begin must be 'noise' or 'input', got {self.begin!r}")
+
+
+def published(task: str = "auto", **changes: object) -> LDRPSSettings:
+    """What the official code runs: 450 steps, every one guided, on the whole image."""
+    return replace(LDRPSSettings(steps=450, task=task, original=True), **changes)  # type: ignore[arg-type]

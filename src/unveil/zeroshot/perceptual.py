@@ -1,0 +1,67 @@
+"""Perceptual distance: mean squared difference of VGG-16's features after its fourth convolution (relu2_2)."""
+
+from __future__ import annotations
+
+import pickle
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unveil.errors import ModelError
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which VGG was trained under
+_LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128)}  # torchvision's index in `features`: channels
+_GAIN = 4.0  # puts the distance of two unrelated photographs near 10, where LD-RPS's weights expect it
+
+
+class Perceptual(nn.Module):
+    """P(a, b) of images (B, 3, H, W) in [0, 1], a scalar; the published LD-RPS, TAO and UP-ZeroIR use it with trained VGG-16.
+
+    Without weights the four convolutions keep seeded random ones (He et al., "A powerful generative model using random
+    weights", 2016): a fixed bank of local filters that compares structure within 14 pixels, not objects. It is another
+    distance than the published one, of like size.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        convolution = {at: nn.Conv2d(*channels, 3, padding=1) for at, channels in _LAYERS.items()}
+        self.features = nn.Sequential(*(convolution.get(at, nn.MaxPool2d(2) if at == 4 else nn.ReLU()) for at in range(9)))
+        draw = torch.Generator().manual_seed(0)
+        for layer in convolution.values():
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draw)
+            nn.init.zeros_(layer.bias)
+        self.gain = _GAIN
+        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).reshape(1, 3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        seen_a, seen_b = (self.features((x - self.mean) / self.std) for x in (a, b))
+        return self.gain**2 * ((seen_a - seen_b) ** 2).mean()
+
+
+@lru_cache(maxsize=2)
+def perceptual(weights: Path | None = None, device: str = "cpu") -> Perceptual:
+    """The distance, from torchvision's VGG-16 file (vgg16-397923af.pth, or its tensors as .safetensors) or seeded.
+
+    Raises ModelError for a file that cannot be read or is no VGG-16.
+    """
+    network = Perceptual()
+    if weights is not None:
+        try:
+            tensors = (
+                load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
+            )
+            wanted = {key: tensors[key] for key in network.state_dict()}
+            network.load_state_dict(wanted)
+        except (OSError, SafetensorError, pickle.UnpicklingError, KeyError, TypeError, RuntimeError) as e:
+            raise ModelError(
+                f"{weights} holds no VGG-16 weights that can be used ({e}); give torchvision's vgg16-397923af.pth, or leave "
+                "the option away for seeded random features"
+            ) from e
+        network.gain = 1.0
+    return network.to(device)

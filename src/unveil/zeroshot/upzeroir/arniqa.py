@@ -1,0 +1,139 @@
+"""ARNIQA (Agnolucci et al., WACV 2024) as a judge, from its authors' weights: a ResNet-50 at two scales and a linear regressor."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unveil.errors import InputError, ModelError
+from unveil.zeroshot.upzeroir.judge import Judge
+
+
+class Regressor(NamedTuple):
+    """Ends of a data set's scale of opinions, and whether its scores count damage (DMOS) and so are turned round."""
+
+    low: float
+    high: float
+    damage: bool
+
+
+REGRESSORS = {
+    "live": Regressor(1, 100, True),
+    "csiq": Regressor(0, 1, True),
+    "tid2013": Regressor(0, 9, False),
+    "kadid10k": Regressor(1, 5, False),
+    "flive": Regressor(1, 100, False),
+    "spaq": Regressor(1, 100, False),
+    "clive": Regressor(1, 100, False),
+    "koniq10k": Regressor(1, 100, False),
+}
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CONVERT = (
+    'python -c "import torch, safetensors.torch as s; s.save_file('
+    "{{k: v.reshape(1, -1) for k, v in torch.jit.load('{0}').state_dict().items()}}, '{1}')\""
+)
+
+
+class _Bottleneck(nn.Module):
+    """1x1, 3x3 (which strides), 1x1 convolutions beside the input, with the published files' names."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
+        self.downsample = None
+        if stride > 1 or inputs != 4 * width:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(out)))))
+        return F.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+def encoder(blocks: tuple[int, ...] = (3, 4, 6, 3), width: int = 64) -> nn.Sequential:
+    """The trunk of ResNet-50 up to its average: (B, 3, H, W) normalised to (B, 2048, 1, 1). Fewer blocks and less width: for tests."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+    ]
+    inputs = width
+    for stage, count in enumerate(blocks):
+        stack = []
+        for block in range(count):
+            stack.append(_Bottleneck(inputs, width << stage, 2 if block == 0 and stage else 1))
+            inputs = 4 * (width << stage)
+        layers.append(nn.Sequential(*stack))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1))
+
+
+def arniqa(folder: Path, regressor: str = "koniq10k", trunk: nn.Sequential | None = None) -> Judge:
+    """The judge in a folder with ARNIQA.pth (or .safetensors) and regressor_NAME.safetensors.
+
+    regressor: the data set whose opinions it learned, a name in `REGRESSORS`. Scores are comparable within one regressor only: the
+    paper's threshold means nothing without its name, which it does not give; "koniq10k" is of photographs with damage as it occurs.
+    The whole image is looked at, at full and half scale (bilinear with antialiasing). trunk: another than ResNet-50, for tests.
+    Raises InputError for an unknown regressor, ModelError where a file is missing or is something else.
+    """
+    if regressor not in REGRESSORS:
+        raise InputError(f"unknown ARNIQA regressor {regressor!r}; known are {', '.join(REGRESSORS)}")
+    network = encoder() if trunk is None else trunk
+    path = next((p for p in (folder / "ARNIQA.safetensors", folder / "ARNIQA.pth") if p.is_file()), None)
+    if path is None:
+        raise ModelError(f"{folder}: holds neither ARNIQA.safetensors nor ARNIQA.pth; see ARNIQA's releases")
+    weights = {k.removeprefix("model."): v for k, v in _read(path).items() if not k.startswith("projector")}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: not the encoder of ARNIQA ({str(error).splitlines()[-1].strip()})") from error
+    network.eval().requires_grad_(False)
+    weight, bias = _regressor(folder, regressor)
+    low, high, damage = REGRESSORS[regressor]
+
+    @torch.no_grad()
+    def judge(image: Tensor) -> float:
+        here = network.to(image.device)
+        mean, std = (image.new_tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _STD))
+        half = F.interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
+        features = torch.cat([F.normalize(here((v - mean) / std).flatten(1)) for v in (image, half)], 1)
+        score = (float(features.double().cpu() @ weight.double()) + bias - low) / (high - low)
+        return 1 - score if damage else score
+
+    return judge
+
+
+def _regressor(folder: Path, name: str) -> tuple[Tensor, float]:
+    """Weight and bias. The published file is a TorchScript program, which is not run here: it is converted once, by who trusts it."""
+    path, published = folder / f"regressor_{name}.safetensors", folder / f"regressor_{name}.pth"
+    if not path.is_file():
+        todo = (
+            f"convert it once: {_CONVERT.format(published, path)}" if published.is_file() else "see ARNIQA's releases"
+        )
+        raise ModelError(f"{folder}: holds no {path.name}; {todo}")
+    tensors = _read(path)
+    try:
+        return tensors["weights"].flatten(), float(tensors["biases"].flatten())
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{path}: not a regressor of ARNIQA; it needs 'weights' and one number in 'biases'") from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ModelError(f"{path}: damaged, or not a file of weights ({str(error).splitlines()[0][:160]})") from error

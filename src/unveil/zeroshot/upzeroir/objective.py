@@ -1,0 +1,99 @@
+"""What guides one image: its PCDM, learnt on the way, and J_total with its gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unveil.diffusion.noise import Noise
+from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
+from unveil.zeroshot.ldrps.tasks import Task
+from unveil.zeroshot.perceptual import perceptual
+from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.quality import colour_cast, exposure
+from unveil.zeroshot.recurrence import generator
+from unveil.zeroshot.upzeroir.alignment import deg_loss, laws
+from unveil.zeroshot.upzeroir.fitting import Fit
+from unveil.zeroshot.upzeroir.pcdm import PCDM
+from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
+
+DRAWS = 1000
+"""Draws of noise from here on are those of the networks that start at random; the descents' are below."""
+
+
+class Objective:
+    """J_total of estimates of one photograph, whose own `latents` (1, C, h, w) are encoded once.
+
+    y: the photograph (1, 3, H, W) in [-1, 1], sides multiples of the prior's. task: the weights of the terms beside J_deg.
+    rate: of Adam on PCDM, per step. value: of the last step.
+    """
+
+    def __init__(
+        self, prior: Prior, y: Tensor, task: Task, settings: UPZeroIRSettings, rate: float, noise: Noise
+    ) -> None:
+        self.prior, self.y, self.task, self.settings, self.value = prior, (y + 1) / 2, task, settings, float("nan")
+        with torch.no_grad():
+            self.latents = prior.encode(y)
+            self.target = laws(self.latents, settings.grouping, settings.location)
+        self.pcdm = PCDM(self.target.alpha.shape[1], generator(noise, DRAWS), settings.width).to(y.device)
+        self.optimiser = torch.optim.Adam(self.pcdm.parameters(), lr=rate)
+        self.distance = perceptual(settings.vgg, str(y.device)) if task.perceptual else None
+        self.adversary = None
+        if task.adversarial:
+            judge = Discriminator(settings.width, generator(noise, DRAWS + 1)).to(y.device)
+            self.adversary = Adversary(judge, task.rates[1])
+
+    def told(self, z0_hat: Tensor) -> Fit:
+        """The law that PCDM is told of: of z0_hat (1, C, h, w), or the photograph's. No gradient flows through it."""
+        if self.settings.embed == "input":
+            return self.target
+        with torch.no_grad():
+            return laws(z0_hat, self.settings.grouping, self.settings.location)
+
+    def fidelity(self, phi: Tensor) -> Tensor:
+        """J_deg, J_mse and J_pse, weighted, of the re-degraded estimate phi (1, 3, H, W) in [0, 1]; a scalar."""
+        value = (phi - self.y).square().mean()
+        if self.settings.deg:
+            z_phi = self.prior.encode(2 * phi - 1)
+            how = {k: getattr(self.settings, k) for k in ("grouping", "location", "direction", "bound")}
+            value = value + self.settings.deg * deg_loss(z_phi, self.target, **how).sum()
+        if self.distance is not None:
+            value = value + self.task.perceptual * self.distance(phi, self.y)
+        return value
+
+    def quality(self, x: Tensor) -> Tensor:
+        """Q, weighted: exposure and colour of the estimate x (1, 3, H, W) in [0, 1] itself; a scalar."""
+        return self.task.exposure * exposure(x, self.task.patch) + self.task.colour * colour_cast(x).sum()
+
+    def adversarial(self, x: Tensor, phi: Tensor) -> Tensor:
+        """J_adv, weighted: what restoration took away, x - y, should pass for what PCDM adds, x - phi(x); a scalar."""
+        if self.adversary is None:
+            return x.new_zeros(())
+        removed = x - self.y
+        self.adversary.learn(removed, x - phi)
+        return self.task.adversarial * self.adversary.doubt(removed)
+
+    def pull(self, z0_hat: Tensor, wrt: Tensor | None, late: bool) -> tuple[Tensor, Tensor | None]:
+        """The estimate's image (1, 3, H, W) in [-1, 1], detached, and the gradient of J_total with respect to `wrt`.
+
+        wrt: z0_hat itself, or the state that it was computed from; None asks for no gradient, and the decoder is not
+        differentiated. late: Q counts. The same backward pass moves PCDM one step towards the photograph; a step whose
+        gradient is not finite is left out.
+        """
+        with torch.set_grad_enabled(wrt is not None):
+            x = (self.prior.decode(z0_hat) + 1) / 2
+        with torch.enable_grad():
+            phi = self.pcdm(x, self.told(z0_hat))
+            value = self.fidelity(phi)
+            if wrt is not None:
+                value = value + self.adversarial(x, phi)
+                value = value + self.quality(x) if late else value
+            own = list(self.pcdm.parameters())
+            grads = list(torch.autograd.grad(value, own if wrt is None else [*own, wrt]))
+        self.value = float(value.detach())
+        pulled = grads.pop() if wrt is not None else None
+        if all(bool(torch.isfinite(g).all()) for g in grads):
+            for parameter, grad in zip(own, grads, strict=True):
+                parameter.grad = grad
+            self.optimiser.step()
+        return 2 * x.detach() - 1, pulled
