@@ -13,6 +13,7 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from _sampling import PRECISION
 from unveil.diffusion import sample
 from unveil.diffusion.resolution import OFF
 from unveil.models.model import Model
@@ -34,7 +35,7 @@ def base_config(data: Path, seed: int) -> Config:
         {
             "name": "ablation",
             "seed": seed,
-            "precision": "bf16",
+            "precision": PRECISION,
             "ema": 0.99,
             "save_every": 10**9,
             "device": "cpu",

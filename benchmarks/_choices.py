@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from _ablation import KINDS as _GLOBAL
-from _sampling import Denoiser, TestSet, bf16, draws, mean, psnrs, quality, simulated
+from _sampling import PRECISION, Denoiser, TestSet, draws, fast, mean, psnrs, quality, simulated
 from _shared import Clock, shared_folder
 from unveil.data.crops import crops
 from unveil.diffusion import Process, cubic, linear_pro, residual
@@ -107,7 +107,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     rows[0]["target_natural"] = natural(test.x)
     for f in FIDELITIES:
         clock = Clock()
-        with bf16():
+        with fast():
             x = draws(
                 _predictor(model, process, f),
                 test.y,
@@ -142,7 +142,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     return {
         "protocol": {
             "photographs": described(test),
-            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, {at.reading} (low stage {at.low} px), bf16 autocast; "
+            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, {at.reading} (low stage {at.low} px), {PRECISION}; "
             f"head {'present' if model.head is not None else 'absent: the noise alone is scaled'}",
             "sharpness": "gradient energy of the luma against the target's, geometric mean over images, of one draw and of the mean of 4",
             "naturalness": "this package's naturalness score (lower is better), mean over images",
@@ -169,7 +169,7 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     for label, process in grids().items():
         for name in SOLVERS:
             clock = Clock()
-            with bf16():
+            with fast():
                 x = draws(_predictor(model, process), test.y, process, count, seed=SEED, solver=name, batch=len(test.x))
             seconds, wall = clock.processor, clock.wall
             four = quality(x[:4], test.x)
@@ -197,7 +197,7 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     return {
         "protocol": {
             "photographs": described(test),
-            "sampler": "fidelity 0 (no head), native resolution, bf16 autocast",
+            "sampler": f"fidelity 0 (no head), native resolution, {PRECISION}",
             "coverage90": f"share of target values inside the central 90 % interval of {count} draws (type-6 quantiles), all pixels and "
             "channels of all crops; 0.9 is calibrated",
             "crps": f"fair estimator from {count} draws, full range = 1, lower is better",
@@ -219,7 +219,7 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     rows = []
     for setting in settings:
         clock = Clock()
-        with bf16():
+        with fast():
             x = draws(
                 _predictor(model, process),
                 test.y,
@@ -251,7 +251,7 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     return {
         "protocol": {
             "photographs": described(test),
-            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, fidelity 0 (no head), bf16 autocast, {count} draws",
+            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, fidelity 0 (no head), {PRECISION}, {count} draws",
             "pixels": "network pixels of all evaluations against all native",
             "kinds": "PSNR of one draw for each kind of damage",
             "seconds_per_draw": "processor time of one draw of one crop",

@@ -26,7 +26,7 @@ SEEDS = (0, 1, 2)
 TABLES = ("table.pooled", "table.averaged", "table.kinds", "table.paper", "table.cost")
 HEADS = ("on_policy", "on_policy_all", "posterior", "forward", "eq51")
 FIDELITIES = (0.0, 0.5, 1.0)
-BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH = 1800, 900, 32, 32, 0.25, 16
+BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH = 1200, 600, 32, 32, 0.25, 16
 EACH, SIZE, DRAWS, EVALUATION_SEED = 24, 48, 4, 7
 LABELS = {
     "input": "input",
@@ -45,7 +45,7 @@ LABELS = {
 def measure(seed: int, quick: bool) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
     from _ablation import KINDS, Branches, base_config, described, model, multiply_adds, narrowed, parameters
-    from _sampling import bf16, draws, pooled, quality, simulated
+    from _sampling import PRECISION, draws, fast, pooled, quality, simulated
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.correction import eq51, leverage
     from unveil.diffusion.prediction import from_x0
@@ -74,7 +74,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
         heads[name] = replace(stage, steps=steps, warmup=min(50, steps))
 
     def evaluate(denoise: Any, noise: float) -> dict[str, list[float]]:
-        with bf16():
+        with fast():
             x = draws(
                 denoise, test.y, process, DRAWS if noise < 1 else 1, seed=EVALUATION_SEED, fidelity=noise, batch=48
             )
@@ -138,7 +138,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
         made = model(branches.train("regression", one_shot), config, head=False)
         predict = made.denoiser(process, 0.0)
         single = process.subset([0, process.steps])  # one evaluation, of the start's state without its noise
-        with bf16():
+        with fast():
             x = draws(
                 lambda x_t, y, t: predict(x_t, y, process.steps), test.y, single, 1, seed=0, fidelity=1.0, batch=48
             )
@@ -157,7 +157,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
             "heads": "the predictor frozen. posterior, forward, eq51: forward states of linear_pro(12), native. on_policy: rollouts at "
             f"random fidelity on linear_pro(12), ancestral, native, {ROLLOUT_BATCH} crops a step. on_policy_all: rollouts at random "
             "fidelity, grid, solver and resolution, as the shipped model is trained",
-            "sampler": "linear_pro(12), 5 ancestral steps, native resolution, bf16 autocast, noise scaled by 1 - fidelity",
+            "sampler": f"linear_pro(12), 5 ancestral steps, native resolution, {PRECISION}, noise scaled by 1 - fidelity",
             "photographs": "crops of held-out photographs of BSDS500 and SunHays80 (every 17th name), "
             f"{each} crops of {SIZE} px for each of {', '.join(KINDS)} at random severity, rounded to 8 bits; seed {EVALUATION_SEED}",
             "psnr": "dB, RGB, float against 8-bit target, full frame, clipped to [0, 1]. one, mean: averaged over images, of one draw "

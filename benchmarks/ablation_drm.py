@@ -20,7 +20,7 @@ from _shared import Clock, environment, merged, parser, shared_folder, table, us
 
 NAME = "ablation_drm"
 SEEDS = (0, 1, 2)
-STEPS, BATCH, CROP, LOW_SHARE, SWITCH_SHARE = 1800, 16, 48, 0.4, 0.3
+STEPS, BATCH, CROP, LOW_SHARE, SWITCH_SHARE = 1200, 16, 48, 0.4, 0.3
 EACH, SIZE, LOW, DRAWS, EVALUATION_SEED = 8, 192, 64, 4, 11
 SWITCHES = ("residual", "image", "state")
 LABELS = {
@@ -34,7 +34,7 @@ LABELS = {
 def measure(seed: int, quick: bool) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
     from _ablation import KINDS, Branches, base_config, described, model, parameters
-    from _sampling import bf16, draws, psnrs, quality, simulated
+    from _sampling import PRECISION, draws, fast, psnrs, quality, simulated
     from _sampling import mean as average
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.resolution import OFF, Resolution
@@ -55,7 +55,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
 
     def evaluate(made: Any, resolution: Any) -> dict[str, Any]:
         clock = Clock()
-        with bf16():
+        with fast():
             x = draws(
                 made.denoiser(process, 0.0),
                 test.y,
@@ -96,7 +96,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
             "training": f"{steps} steps of {BATCH} crops of {CROP} px, AdamW, peak rate {views.lr:g}, cosine; with reduced views: a share "
             f"{LOW_SHARE} of the batches are half-size views of {4 * CROP} px cuts with as many pixels in all, a share {SWITCH_SHARE} "
             "of native states below noise level 0.6 built as after the switch by residual",
-            "sampler": f"linear_pro(12), 5 ancestral steps, fidelity 0, no head, bf16 autocast; coarse to fine: low stage {LOW} px",
+            "sampler": f"linear_pro(12), 5 ancestral steps, fidelity 0, no head, {PRECISION}; coarse to fine: low stage {LOW} px",
             "photographs": "crops of held-out photographs of BSDS500 and SunHays80 (every 17th name), "
             f"{each} crops of {SIZE} px for each of {', '.join(KINDS)} at random severity, rounded to 8 bits; seed {EVALUATION_SEED}",
             "psnr": "dB, RGB, float against 8-bit target, full frame, clipped to [0, 1]. one, mean: averaged over images, of one draw "
