@@ -223,3 +223,42 @@ def test_the_type_of_y_is_kept(dtype: torch.dtype, images: Images) -> None:
         rtol=0,
         atol=0.05 if dtype == torch.bfloat16 else 1e-5,
     )
+
+
+@pytest.mark.parametrize("solver", [*STEPPERS])
+def test_a_guide_moves_every_state_and_the_result(solver: str, images: Images) -> None:
+    """It sees where each step left and arrived, in order; what it returns is what the next evaluation gets."""
+    _, y, _ = images()
+    asked, arrived = [], []
+
+    def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
+        asked.append(x)
+        return network(x, y, t)
+
+    def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
+        assert u == t - 1
+        assert x_t is asked[-1]
+        assert torch.equal(x0_hat, network(x_t, y, t))
+        assert (x_u is x0_hat) == (u == 0)
+        arrived.append(x_u + 0.01 * t)
+        return arrived[-1]
+
+    out = sample(denoise, y, FIVE, seeded([0, 1]), solver=solver, guide=guide)
+    assert out is arrived[-1]
+    assert len(arrived) == 5
+    assert all(a is b for a, b in zip(arrived, asked[1:], strict=False))
+    plain = sample(network, y, FIVE, seeded([0, 1]), solver=solver, guide=lambda x_u, x0_hat, x_t, t, u: x_u)
+    assert torch.equal(plain, sample(network, y, FIVE, seeded([0, 1]), solver=solver))
+
+
+def test_a_guide_sees_changes_of_resolution(images: Images) -> None:
+    _, y, _ = images(9, 13)
+    sizes = []
+
+    def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
+        sizes.append((tuple(x_t.shape[-2:]), tuple(x_u.shape[-2:])))
+        return x_u
+
+    sample(network, y, FIVE, seeded([0, 1]), resolution=Resolution(low=4), guide=guide)
+    low, native = (3, 4), (9, 13)
+    assert sizes == [(low, low), (low, low), (low, native), (native, native), (native, native)]

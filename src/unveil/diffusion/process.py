@@ -92,22 +92,27 @@ def residual(schedule: Schedule, time: str = "level") -> Process:
     """
     signal = schedule.signal[: schedule.start + 1]
     a, b, s = residual_coefficients(signal)
+    return Process(f"residual/{schedule.name}", a, b, s, signal, _told(time, s, first=-1))
+
+
+def _told(time: str, s: Tensor, first: int) -> Tensor:
+    """What a network is told at each index: the noise level s_t, or the index counted from `first`."""
     if time not in ("level", "index"):
         raise InputError(f"time must be 'level' or 'index', got {time!r}")
-    told = s if time == "level" else torch.arange(len(signal), dtype=torch.float64) - 1
-    return Process(f"residual/{schedule.name}", a, b, s, signal, told)
+    return s if time == "level" else torch.arange(len(s), dtype=torch.float64) + first
 
 
-def mean_reverting(theta_sum: Tensor, stationary: float = 50 / 255) -> Process:
+def mean_reverting(theta_sum: Tensor, stationary: float = 50 / 255, time: str = "index") -> Process:
     """IR-SDE's path, an Ornstein-Uhlenbeck process from x0 towards y, on images in [0, 1].
 
     theta_sum: (T + 1,) integral of theta from 0, theta_sum[0] = 0; exp(-theta_sum[T]) = 0.005 as published.
-    stationary: lambda, the standard deviation of the noise around y in the limit.
+    stationary: lambda, the standard deviation of the noise around y in the limit. Since a + b = 1 the path commutes with
+    x -> 2 x - 1: on images in [-1, 1] it is the same with twice the noise.
+    time: what the network is told: "index" (t, as published networks count) or "level" (s_t).
     """
     decay = torch.exp(-theta_sum.double())
     s = stationary * (1 - decay**2).clamp(min=0).sqrt()
-    index = torch.arange(len(decay), dtype=torch.float64)
-    return Process(f"mean_reverting/{len(decay) - 1}", decay, 1 - decay, s, decay, index)
+    return Process(f"mean_reverting/{len(decay) - 1}", decay, 1 - decay, s, decay, _told(time, s, first=0))
 
 
 def variance_preserving(abar: Tensor) -> Process:

@@ -20,6 +20,10 @@ Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 """(x_t, y, t) -> x0_hat, all (B, C, H, W); t is the index into the process."""
 
 
+Guide = Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
+"""(x_u, x0_hat, x_t, t, u) -> the state to go on from instead of x_u; u = 0 is the clean end, where x_u is x0_hat."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """What a callback sees after every evaluation: index (0 first) of `steps`, and the current x0_hat (B, C, h, w)."""
@@ -75,6 +79,7 @@ def sample(
     solver: str = "ancestral",
     fidelity: float = 0.0,
     resolution: Resolution = OFF,
+    guide: Guide | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
 ) -> Tensor:
     """Run the reverse process from its start to the clean end; returns x0 (B, C, H, W) in the process's state range.
@@ -83,6 +88,8 @@ def sample(
     noise: draw k is the start's for k = 0 and the one before evaluation k otherwise.
     fidelity: f in [0, 1]; every noise drawn is scaled by 1 - f: 0 samples the posterior, 1 takes one path without noise
     (to the posterior's mean where that is Gaussian, or where the denoiser was trained on such paths).
+    guide: moves every state that a step arrives at, the result too; at a change of resolution x_u has the new size, x0_hat
+    and x_t still have the old one.
     callback: called after each evaluation; returning True cancels (raises Cancelled).
     solver: "ancestral" (exact posterior), "ddim", "renoise", "2m" (second order), or the baselines "sde" and "ode".
     Raises InputError for an unknown solver, one that the path does not allow, or a fidelity out of range.
@@ -104,26 +111,26 @@ def sample(
         if callback is not None and callback(Progress(index, n, x0_hat)):
             raise Cancelled(f"cancelled after step {index + 1} of {n}")
         if u == 0 and solver not in EULER:
-            return x0_hat
+            return x0_hat if guide is None else guide(x0_hat, x0_hat, x, t, u)
         if u > 0 and sizes[index + 1] != sizes[index]:
             y_to = resize(y, sizes[index + 1])
             if resolution.switch == "state":
                 z = (1 - fidelity) * noise(index + 1, y_now)
-                x = resize(step(process, t, u, x, x0_hat, y_now, eta(process, solver, t, u), z), sizes[index + 1])
+                x_u = resize(step(process, t, u, x, x0_hat, y_now, eta(process, solver, t, u), z), sizes[index + 1])
             else:
                 x0_to = transfer(x0_hat, y_now, y_to, resolution.switch)
                 z = (1 - fidelity) * noise(index + 1, y_to)
-                x = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
+                x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
             y_now, previous = y_to, None
-            continue
-        if solver in EULER:
-            x = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
+        elif solver in EULER:
+            x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":
-                x = x + (1 - fidelity) * noise_scale(process, t, x) * noise(index + 1, x)
-            continue
-        amount = eta(process, solver, t, u)
-        z = (1 - fidelity) * noise(index + 1, x) if amount > 0 else None
-        used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
-        x = step(process, t, u, x, used, y_now, amount, z)
-        previous = (t, x0_hat)
+                x_u = x_u + (1 - fidelity) * noise_scale(process, t, x_u) * noise(index + 1, x_u)
+        else:
+            amount = eta(process, solver, t, u)
+            z = (1 - fidelity) * noise(index + 1, x) if amount > 0 else None
+            used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
+            x_u = step(process, t, u, x, used, y_now, amount, z)
+            previous = (t, x0_hat)
+        x = x_u if guide is None else guide(x_u, x0_hat, x, t, u)
     return x  # the Euler solvers walk to the end themselves

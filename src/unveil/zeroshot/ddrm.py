@@ -28,7 +28,10 @@ from unveil.zeroshot.walk import Callback, Walk, even, in_pixels
 
 @dataclass(frozen=True)
 class DdrmSettings:
-    """operator, noise: see `measured`. steps: evaluations. eta: share of fresh noise. eta_b: trust in y where it is clearer than the state."""
+    """operator, noise: see `measured`. steps: evaluations. eta: share of fresh noise.
+
+    eta_b: trust in y where it is clearer than the state.
+    """
 
     operator: str = "identity"
     noise: float | None = None
@@ -39,9 +42,7 @@ class DdrmSettings:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def restore(
-    prior: Prior, y: Tensor, noise: Noise, settings: DdrmSettings, callback: Callback | None = None
-) -> Tensor:
+def restore(prior: Prior, y: Tensor, noise: Noise, settings: DdrmSettings, callback: Callback | None = None) -> Tensor:
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "ddrm")
     m = measured(prior, y, settings.operator, settings.noise)

@@ -5,9 +5,11 @@
 with the norm, not its square (algorithm 1 with zeta_i = zeta / |y - A x0_hat|): the pull has the same size however well y is
 fitted, and does not ask how noisy y is. So it is no sampler of the posterior; docs/known_operators.md says by how much.
 
-Constants: zeta 0.3, 0.5 for missing pixels, per step of a path of a thousand, as published. Ours differs where fewer steps are taken: a
-step that stands for k of them is pulled k times (the published weight at 100 steps hardly pulls at all). The step is always
-ancestral: with a deterministic step the published code returns black pictures. Works through a decoder too.
+Constants: zeta 0.3, 0.5 for missing pixels, per step of a path of a thousand and for images of 256 x 256, as published. Ours
+differs elsewhere: the gradient's length is fixed, so each pixel of an image of n values is pulled by 1 / sqrt(n) of it, and
+zeta grows with sqrt(n) to make up for that; a step that stands for k of a thousand is pulled k times (the published weight
+at 100 steps hardly pulls at all). The step is always ancestral: with a deterministic one the published code returns black
+pictures. Works through a decoder too.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
+SIZE = 3 * 256 * 256
 ZETA = {"blur": 0.3, "downsample": 0.3, "mask": 0.5, "grey": 0.3, "identity": 0.3}
 
 
@@ -37,12 +40,11 @@ class DpsSettings:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def restore(
-    prior: Prior, y: Tensor, noise: Noise, settings: DpsSettings, callback: Callback | None = None
-) -> Tensor:
+def restore(prior: Prior, y: Tensor, noise: Noise, settings: DpsSettings, callback: Callback | None = None) -> Tensor:
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     m = measured(prior, y, settings.operator, settings.noise)
     zeta = ZETA[m.kind] if settings.zeta is None else settings.zeta
+    zeta *= (3 * m.size[0] * m.size[1] / SIZE) ** 0.5
     guard, pull = Guard(m.y), torch.zeros(())
 
     def denoise(x: Tensor, t: int) -> Tensor:
@@ -50,8 +52,8 @@ def restore(
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             x0_hat = prior.denoise(x, t)
-            distance = (m.y - m.operator.apply(prior.decode(x0_hat))).flatten(1).norm(dim=1)
-        (g,) = torch.autograd.grad(distance.sum(), x)
+            distance = (m.y - m.operator.apply(prior.decode(x0_hat))).flatten(1).norm(dim=1).sum()
+        (g,) = torch.autograd.grad(distance, x)
         x0_hat, pull = guard(x0_hat.detach(), g)
         return x0_hat
 

@@ -4,17 +4,21 @@
 
 with the gradient at x0_hat and not through the network (the variant that the authors recommend). The published scales (4000 for
 missing pixels, 2000 for super-resolution, 6000 for blur and colour, 80000 for low light) multiply a mean over the 256 x 256
-image in [0, 1]; what they are per pixel is `WEIGHT`: the share by which one step moves x0_hat towards y where A keeps it whole. Here
+image in [0, 1]; what they are per pixel is `WEIGHT`: the share by which one step moves x0_hat towards y where A keeps it
+whole. Here
 
     x_u = ancestral step - w A^T (A x0_hat - y) / max(s)^2,       w = 1 - (1 - WEIGHT)^k
 
-for a step that stands for k of a path of a thousand, so it means the same at any size of image and any number of steps, and never overshoots.
+for a step that stands for k of a path of a thousand, so that it means the same at any size and any number of steps, and
+never overshoots.
 
-Blind low light (operator "light"): y = f x + M in [0, 1], f one number and M one per pixel for each image, both fitted by plain
-gradient descent on the mean squared error, rate 1, once per evaluation, from N(0, 1) / 100 and U(0, 1e-4). As published: the
-exposure, colour and smoothness terms of the paper are computed by its code and not used, and M hardly moves (a step is 1e-5 at 256 x 256), so it is f
-that is fitted. Ours differs: f and M belong to one image (the original shares them in a batch, which turns batches of over
-four black); the whole image is one state, not 256-pixel patches; the ancestral variance is the schedule's, not a learned one.
+Blind low light (operator "light"): y = f x + M in [0, 1], f one number and M one per pixel for each image, both fitted by
+plain gradient descent on the mean squared error, rate 1, once per evaluation, from N(0, 1) / 100 and U(0, 1e-4). As
+published: the exposure, colour and smoothness terms of the paper are computed by its code and not used, and M hardly moves
+(a step is 1e-5 of the residual at 256 x 256), so it is f that is fitted.
+
+Ours differs: f and M belong to one image (the original shares them in a batch, which turns batches of over four black);
+the whole image is one state, not 256-pixel patches; the ancestral variance is the schedule's, not a learned one.
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def estimate(y: Tensor, seen: Tensor | None = None) -> Tensor:
     if seen is not None:
         whole = -F.max_pool2d(-seen, 3, 1) > 0.5
         if int(whole.sum()) < _FEWEST:
-            raise InputError("the mask leaves too few whole neighbourhoods to tell the noise from; give the noise level")
+            raise InputError(
+                "the mask leaves too few whole neighbourhoods to tell the noise from; give the noise level"
+            )
         found = found[..., whole[0, 0]]
     sigma = found.flatten(1).median(1).values / (6 * _NORMAL_MEDIAN)
     return sigma.clamp(min=ROUNDING).view(-1, 1, 1, 1)

@@ -38,7 +38,8 @@ class Recipe:
 
     def build(self, like: Tensor, size: tuple[int, int]) -> Operator:
         """The operator for measurements (B, 3, h, w) like `like`, of which only the top left (H, W) = size are the photograph;
-        the rest is its reflection. Raises InputError for values that cannot be, or a mask of another size."""
+        the rest is its reflection. Raises InputError for values that cannot be, or a mask of another size.
+        """
         if self.kind == "blur":
             return Blur(like, self.options["sigma"])
         if self.kind == "downsample":

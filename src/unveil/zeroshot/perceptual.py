@@ -26,10 +26,15 @@ class Perceptual(nn.Module):
     distance than the published one, of like size.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         convolution = {at: nn.Conv2d(*channels, 3, padding=1) for at, channels in _LAYERS.items()}
-        self.features = nn.Sequential(*(convolution.get(at, nn.MaxPool2d(2) if at == 4 else nn.ReLU()) for at in range(9)))
+        self.features = nn.Sequential(
+            *(convolution.get(at, nn.MaxPool2d(2) if at == 4 else nn.ReLU()) for at in range(9))
+        )
         draw = torch.Generator().manual_seed(0)
         for layer in convolution.values():
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draw)
@@ -53,9 +58,7 @@ def perceptual(weights: Path | None = None, device: str = "cpu") -> Perceptual:
     network = Perceptual()
     if weights is not None:
         try:
-            tensors = (
-                load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
-            )
+            tensors = load_file(weights) if weights.suffix == ".safetensors" else torch.load(weights, weights_only=True)
             wanted = {key: tensors[key] for key in network.state_dict()}
             network.load_state_dict(wanted)
         except (OSError, SafetensorError, pickle.UnpicklingError, KeyError, TypeError, RuntimeError) as e:

@@ -37,9 +37,7 @@ class PigdmSettings:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def restore(
-    prior: Prior, y: Tensor, noise: Noise, settings: PigdmSettings, callback: Callback | None = None
-) -> Tensor:
+def restore(prior: Prior, y: Tensor, noise: Noise, settings: PigdmSettings, callback: Callback | None = None) -> Tensor:
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "pigdm")
     m = measured(prior, y, settings.operator, settings.noise)

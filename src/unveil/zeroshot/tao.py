@@ -1,0 +1,217 @@
+"""TAO: test-time degradation adaptation (Gou et al., ICML 2024), the ancestor of LD-RPS in pixels; 1000 evaluations of two samples.
+
+A small network psi learns, while the prior samples, to turn clean estimates into pictures like y; its own input is the target
+of its content terms, and a discriminator D1 pulls towards y:
+
+    S = w1 MSE(psi(x), x) + w2 P(psi(x), x) + w3 BCE(D1(psi(x)), 1)             an Adam step per trained step, on both samples
+
+and the estimate of the first sample is pulled to where psi of it is y (the second runs free, and shows psi another image):
+
+    x_u = ancestral step - scale grad_{x0_hat} [ MSE(psi(x), y) + a P(psi(x), y) + b BCE(D2(x - y), 1) + c TV(x) ]
+
+Above 0.7 of the path the loss is a share of the MSE alone, over both samples, growing from 0 as t falls from the start; c
+counts in the last twentieth. P is VGG-16's perceptual distance. D2 learns to tell x - y (fake) from x - psi(x) (real).
+Constants (`TASKS`) as published, one row per degradation, chosen by its authors on representative images.
+
+Ours differs: the scales multiply means over a 256 x 256 image, so here they grow with the number of pixels, and a step that
+stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` of the estimate's root mean
+square. Without VGG weights P uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1
+and D2 start anew for every photograph, optimisers included. The weight of the MSE below 0.7 is 1, as in LD-RPS, whose code
+grew out of this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unveil.diffusion.noise import Noise
+from unveil.diffusion.sampling import Progress
+from unveil.errors import InputError
+from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
+from unveil.zeroshot.ldrps.fpam import start
+from unveil.zeroshot.ldrps.tasks import guess
+from unveil.zeroshot.measurement import Measurement, measured
+from unveil.zeroshot.perceptual import Perceptual, perceptual
+from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.quality import total_variation
+from unveil.zeroshot.recurrence import Report, alone, generator
+from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
+
+WARM, SMOOTH, SIZE = 0.7, 0.05, 3 * 256 * 256
+
+
+@dataclass(frozen=True)
+class Task:
+    """One published row.
+
+    adapter: w1, w2, w3. warm: the MSE's weight at WARM, falling to 0 at the start. scale, and perceptual, adversarial and
+    smooth (a, b, c): as in the equations. rate: Adam's of D1 and D2.
+    """
+
+    adapter: tuple[float, float, float]
+    scale: float
+    warm: float
+    perceptual: float
+    adversarial: float
+    smooth: float
+    rate: float
+
+
+TASKS = {
+    "lowlight": Task((0.02, 0.3, 0.6), 50000, 0.0, 2e-3, 5e-5, 4e-5, 5e-5),
+    "dehaze": Task((0.2, 0.5, 0.3), 25000, 2.0, 1e-3, 0.0, 1e-4, 5e-4),
+    "denoise": Task((3.0, 2e-3, 1e-3), 6000, 0.5, 0.0, 0.0, 6e-4, 1e-3),
+}
+
+
+@dataclass(frozen=True)
+class TaoSettings:
+    """task: a row of `TASKS`, or "auto". steps: evaluations. guidance: the scale, None the task's. trust: see above, 0 is no bound.
+
+    inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the published pace.
+    vgg: torchvision's VGG-16 weights, None seeded features. width: of psi and the discriminators (64 as published).
+    """
+
+    task: str = "auto"
+    steps: int = 1000
+    guidance: float | None = None
+    trust: float = 0.2
+    inner: int | None = None
+    vgg: Path | None = None
+    width: int = 64
+
+
+def adapter(width: int, draw: torch.Generator) -> nn.Sequential:
+    """psi: images (B, 3, H, W) in [0, 1] to about [0, 1]; 371,587 parameters at width 64."""
+    layers: list[nn.Module] = []
+    for before, after in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(0.01)]
+    network = nn.Sequential(*layers, nn.Conv2d(4 * width, 3, 1))
+    start(network, draw)
+    return network
+
+
+class Pull:
+    """What one photograph y (1, 3, H, W) in [0, 1] teaches psi, and how it pulls on the estimates of two samples."""
+
+    def __init__(self, y: Tensor, task: Task, settings: TaoSettings, noise: Noise, loss: Perceptual) -> None:
+        draws = [generator(noise, 2 * settings.steps + k) for k in range(3)]
+        self.y, self.task, self.loss, self.trust = y, task, loss, settings.trust
+        self.scale = (task.scale if settings.guidance is None else settings.guidance) * y.numel() / SIZE
+        self.psi = adapter(settings.width, draws[0]).to(y)
+        self.optimiser = torch.optim.Adam(self.psi.parameters(), lr=1e-3)
+        self.inside, self.outside = (Adversary(Discriminator(settings.width, d).to(y), task.rate) for d in draws[1:])
+
+    def learn(self, x: Tensor) -> None:
+        """One Adam step of psi on estimates x (2, 3, H, W) in [0, 1], and of D1 before it."""
+        phi = self.psi(x)
+        self.inside.learn(phi, self.y.expand_as(phi))
+        w1, w2, w3 = self.task.adapter
+        loss = w1 * F.mse_loss(phi, x) + w2 * self.loss(phi, x) + w3 * self.inside.doubt(phi)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+
+    def objective(self, x: Tensor, time: float) -> Tensor:
+        """The guidance loss at the share `time` of the path, a scalar; x: (2, 3, H, W) in [0, 1]."""
+        if time >= WARM:
+            return self.task.warm * (1 - time) / (1 - WARM) * F.mse_loss(self.psi(x), self.y.expand_as(x))
+        x, task = x[:1], self.task
+        phi = self.psi(x)
+        total = F.mse_loss(phi, self.y)
+        if task.perceptual:
+            total = total + task.perceptual * self.loss(phi, self.y)
+        if task.adversarial:
+            self.outside.learn(x - self.y, x - phi)
+            total = total + task.adversarial * self.outside.doubt(x - self.y)
+        return total + (task.smooth * total_variation(x) if time < SMOOTH else 0.0)
+
+    def bounded(self, pull: Tensor, x0_hat: Tensor) -> Tensor:
+        """Each sample's pull, no longer than its share of trust."""
+        most, size = (self.trust * _rms(x0_hat), _rms(pull)) if self.trust else (_rms(pull), _rms(pull))
+        return pull * (most / size.clamp(min=1e-30)).clamp(max=1)
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.square().mean((1, 2, 3), keepdim=True).sqrt()
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callback: Callback | None = None) -> Tensor:
+    """Restore photographs y (B, 3, H, W) in [-1, 1], one after the other; the same shape, unclipped.
+
+    callback: after every evaluation, with the estimates of the whole batch as they stand. Raises InputError for an unknown
+    task, and as `measured` does.
+    """
+    whole = measured(prior, y, "identity", 0.0)
+    indices, loss = even(prior.process, settings.steps), perceptual(settings.vgg, str(y.device))
+    report, shown = Report(callback, settings.steps * len(y)), y.clone()
+    for i in range(len(y)):
+        task = _row(settings.task, y[i])
+        m = Measurement(
+            "identity", whole.operator, whole.y[i : i + 1].expand(2, -1, -1, -1), whole.sigma[:1], whole.size
+        )
+
+        def show(progress: Progress, i: int = i) -> None:
+            shown[i] = progress.x0_hat[0]
+            report(shown.clone)
+
+        shown[i] = _one(prior, m, indices, alone(noise, i, len(y)), task, settings, loss, show)
+    return shown
+
+
+def _row(name: str, y: Tensor) -> Task:
+    name = guess(y) if name == "auto" else name
+    if name not in TASKS:
+        raise InputError(f"tao has no weights for the task {name!r}; known are auto, {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _one(
+    prior: Prior,
+    m: Measurement,
+    indices: list[int],
+    noise: Noise,
+    task: Task,
+    settings: TaoSettings,
+    loss: Perceptual,
+    show: Callback,
+) -> Tensor:
+    """One photograph as a pair of samples; its restoration (3, H, W)."""
+    process = prior.process
+    guard, pull = Guard(m.y), torch.zeros(())
+    to_image = (m.y[:1] + 1) / 2
+    pace = {t: max(1, round(trained_steps(process, t, u))) for u, t in pairwise(indices)}
+
+    def twice(k: int, like: Tensor) -> Tensor:
+        return torch.cat([noise(2 * k, like[:1]), noise(2 * k + 1, like[1:])])
+
+    def once() -> Tensor:
+        teacher = Pull(to_image, task, settings, noise, loss)
+
+        def denoise(x: Tensor, t: int) -> Tensor:
+            nonlocal pull
+            x0_hat = prior.denoise(x, t)
+            time = float(process.time[t] / process.steps)
+            with torch.enable_grad():
+                z = x0_hat.detach().requires_grad_()
+                image = (prior.decode(z) + 1) / 2
+                for _ in range(settings.inner or pace[t]):
+                    teacher.learn(image.detach())
+                (g,) = torch.autograd.grad(teacher.scale * teacher.objective(image, time), z)
+            x0_hat, pull = guard(x0_hat, g)
+            return x0_hat
+
+        def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
+            return x_u - teacher.bounded(guard.share * trained_steps(process, t, u) * pull, x0_hat)
+
+        return Walk(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
+
+    return guard.run(once)[0]
