@@ -20,9 +20,11 @@ def brighter(found: photo.Photo) -> np.ndarray:
     return np.clip(found.pixels * np.float32(0.7) + np.float32(0.2), 0, 1)
 
 
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "AVIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "AVIF", "TIFF", "BMP", "HEIF"])
 def test_alpha_is_untouched_when_colours_change(make: SimpleNamespace, format: str) -> None:
     samples = make.random((24, 20, 4))
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
     found = photo.read(make.pillow(samples, "PNG"))
     again = rewritten(found, brighter(found), format)
     assert again.alpha is not None
@@ -56,8 +58,10 @@ def test_premultiplied_alpha(make: SimpleNamespace, dtype: type) -> None:
     )
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP", "AVIF"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP", "AVIF", "HEIF"])
 def test_grey_stays_grey_without_tint(make: SimpleNamespace, format: str) -> None:
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
     found = photo.read(make.pillow(make.smooth(20, 30, 1), "PNG"))
     tinted = brighter(found) + np.array([0.05, 0, -0.05], np.float32)
     again = rewritten(found, tinted, format)
@@ -72,11 +76,14 @@ def test_grey_in_webp_has_no_tint(make: SimpleNamespace) -> None:
     assert np.ptp(again.pixels, axis=2).max() == 0
 
 
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_grey_avif_and_its_alpha(make: SimpleNamespace, alpha: bool) -> None:
+def test_grey_and_its_alpha(make: SimpleNamespace, alpha: bool, format: str) -> None:
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif")
     samples = make.random((16, 16, 2 if alpha else 1))
     found = photo.read(make.pillow(samples, "PNG"))
-    again = rewritten(found, found.pixels, "AVIF")
+    again = rewritten(found, found.pixels, format)
     assert again.grey
     assert (again.alpha is not None) == alpha
 

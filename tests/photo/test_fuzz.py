@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import signal
 import struct
@@ -53,8 +54,19 @@ def seeds(make: SimpleNamespace) -> dict[str, bytes]:
         "tiff big": make.tiff(rgb, bigtiff=True, compression="lzma"),
         "avif": make.pillow(rgb, "AVIF", exif=block, icc_profile=p3),
         "avif alpha": make.pillow(four, "AVIF", quality=60),
+        **heif(make),
         "bmp": make.pillow(rgb, "BMP"),
         "bmp palette": make.pillow(grey, "BMP", "P"),
+    }
+
+
+def heif(make: SimpleNamespace) -> dict[str, bytes]:
+    """The same in HEIC, where its plugin is installed."""
+    if importlib.util.find_spec("pillow_heif") is None:
+        return {}
+    return {
+        "heif": make.pillow(make.smooth(30, 40), "HEIF", exif=make.exif(6), icc_profile=make.matrix_profile("p3")),
+        "heif alpha": make.pillow(make.smooth(30, 40, 4), "HEIF", quality=60),
     }
 
 

@@ -118,7 +118,7 @@ def test_bmp_is_bit_for_bit(make: SimpleNamespace, size: tuple[int, int], kind: 
         check_pixels(found, samples[..., :3])
 
 
-@pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "AVIF", "HEIF"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 48), (1, 65), (33, 2)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_lossy_formats_keep_their_nature(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilError
 
 # So that a folder job can recognise and sweep what a kill left behind.
 TEMPORARY_SUFFIX = ".unveil-tmp"
@@ -17,19 +19,31 @@ def replace(path: Path, data: bytes) -> None:
 
     On any failure the temporary file is removed and `path` is as it was. Raises InputError where the folder or disk refuses.
     """
+    # "x" and the process's own umask, unlike tempfile, whose files nobody else may read.
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a temporary file beside `path`, to be written inside: afterwards it is forced to disk and renamed over `path`.
+
+    For what is written piece by piece. On any exception the temporary file is removed and `path` is as it was. Raises InputError where
+    the folder or disk refuses.
+    """
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
     try:
         try:
-            # "x" and the process's own umask, unlike tempfile, whose files nobody else may read.
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
+            yield temporary
+            with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as error:
+        if isinstance(error, UnveilError):
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"{path}: cannot be written ({reason}); check the folder, its permissions and the free space"

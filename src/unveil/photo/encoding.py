@@ -15,7 +15,7 @@ from unveil.photo.quiet import quiet
 # The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
 LIMITS = {"JPEG": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
 DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
-NO_ALPHA, GREY_FORMATS, INK_FORMATS = ("JPEG",), ("JPEG", "PNG", "TIFF", "BMP", "AVIF"), ("JPEG", "TIFF")
+NO_ALPHA, GREY_FORMATS, INK_FORMATS = ("JPEG",), ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF"), ("JPEG", "TIFF")
 
 
 def encode(picture: Picture, format: str) -> bytes:
@@ -94,11 +94,14 @@ def _heif(picture: Picture) -> bytes:
     except ImportError:
         raise InputError("writing HEIC needs a further package: pip install pillow-heif") from None
     image = image_of(picture)
+    if picture.samples.shape[2] == 1 and picture.alpha is not None:
+        image = image.convert("LA")  # which is written as one grey plane and one of alpha
     for name, block in (("exif", picture.exif), ("xmp", picture.xmp), ("icc_profile", picture.icc)):
         if block:
             image.info[name] = block
     out = io.BytesIO()
-    pillow_heif.from_pillow(image).save(out, quality=QUALITY)
+    # The quality covers alpha too, and only -1 (without loss but for the colours' own conversion) leaves it untouched.
+    pillow_heif.from_pillow(image).save(out, quality=QUALITY if picture.alpha is None else -1)
     return out.getvalue()
 
 

@@ -53,6 +53,9 @@ def properties(data: bytes) -> tuple[int, int, int, bool]:
             third = data[start + 2]
             bits = max(bits, 12 if third & 0x60 == 0x60 else 10 if third & 0x40 else 8)
             monochrome.append(bool(third & 0x10))
+        elif kind == b"hvcC" and end - start >= 18:
+            bits = max(bits, 8 + (data[start + 17] & 0x07))
+            monochrome.append(data[start + 16] & 0x03 == 0)
     if not size[0] * size[1]:
         raise ValueError("no size given")
     # The alpha plane is a monochrome item of its own, so one coloured item makes a coloured picture.

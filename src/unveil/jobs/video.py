@@ -1,0 +1,65 @@
+"""One video: its frames restored one by one with the same noise, its sound copied; whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace as changed
+
+from unveil.errors import InputError
+from unveil.jobs.finding import STANDARD
+from unveil.jobs.manifest import Row
+from unveil.jobs.queue_restorers import Restores
+from unveil.jobs.targets import Job, sweep
+from unveil.photo.atomic import replacing
+from unveil.restorer import Callback, Options
+from unveil.video import Clip, Frame, Writer
+
+
+def restore(
+    restorer: Restores,
+    job: Job,
+    options: Options,
+    watch: Callable[[int], AbstractContextManager[Callback | None]],
+    *,
+    strip: bool = False,
+) -> Row:
+    """Restore the video `job.source` into `job.target`; returns its row.
+
+    Every frame is restored from the same seed, and the noise is indexed by position: where the picture stands still, so does the
+    result. One frame is held at a time. watch: number of frames (0 where unknown) -> the context around the work.
+
+    Raises InputError for a video that cannot be read or written; then, and after any interruption, nothing is left of the target.
+    """
+    if job.target == STANDARD:
+        raise InputError(f"{job.source}: a video cannot be written to standard output; name a file with -o")
+    sweep(job)
+    seconds, protocol, notes = 0.0, {}, dict[str, None]()
+    with (
+        Clip(job.source, options.max_pixels) as clip,
+        replacing(job.target) as temporary,
+        Writer(temporary, job.target.suffix, clip, strip=strip) as writer,
+        watch(clip.count) as callback,
+    ):
+        for item in clip:
+            if not isinstance(item, Frame):
+                writer.copy(item)
+                continue
+            result = restorer.restore(item.pixels, options, callback=callback)
+            writer.add(changed(item, pixels=result.image))
+            seconds, protocol = seconds + result.seconds, result.protocol
+            notes |= dict.fromkeys(result.notes)
+    if job.extras:
+        notes["no further pictures are made of a video"] = None
+    return Row(
+        input=str(job.source),
+        output=str(job.target),
+        status="restored",
+        outputs=(str(job.target),),
+        seconds=round(seconds, 3),
+        size=(clip.width, clip.height),
+        seed=options.seed,
+        sha256=protocol.get("sha256", ""),
+        protocol=protocol,
+        notes=(*clip.notes, *notes, *writer.notes),
+    )
