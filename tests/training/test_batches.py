@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,27 @@ def test_pairs_come_first_then_photographs_through_the_simulators(pairs: Path) -
     assert y is not None
     assert torch.equal(batch.x0, torch.cat([x, z]) * 2 - 1)
     assert torch.equal(batch.y, torch.cat([y, damaged]) * 2 - 1)
+
+
+def test_dark_photographs_stay_dark_and_never_meet_damage_of_the_light(pairs: Path) -> None:
+    kinds = {"lowlight": 1.0, "noise": 1.0}
+    data = Data(root=str(pairs), photos=["clean"], kinds=kinds, clean=0.0, second=0.0, exposure=1.0, held_out=0.0)
+    dark = Source(data).draw(4, 2, 24, 16, False)
+    plain = Source(replace(data, kinds={"noise": 1.0}, exposure=0.0)).draw(4, 2, 24, 16, False)
+    assert (dark.x0 <= plain.x0 + 1e-5).all()
+    assert (plain.x0.mean((1, 2, 3)) - dark.x0.mean((1, 2, 3))).median() > 0.3
+    # Only noise is left of the kinds: at most 60/255 in [0, 1], while low light would take the picture away from its target.
+    assert float((dark.y - dark.x0).mean((1, 2, 3)).abs().max()) < 0.2
+
+
+def test_reduced_views_reach_further(pairs: Path) -> None:
+    data = Data(root=str(pairs), pairs=[ON_DISK], held_out=0.0, reach=48)
+    near, far = (Source(replace(data, reach=r)).draw(1, 1, 16, 8, True).x0 for r in (0, 48))
+    detail = [float((x[..., 1:] - x[..., :-1]).abs().mean()) for x in (near, far)]
+    assert detail[1] > 1.2 * detail[0]  # the same side shows up to three times as much of the scene
+    assert torch.equal(
+        Source(data).draw(1, 1, 16, 8, False).x0, Source(replace(data, reach=0)).draw(1, 1, 16, 8, False).x0
+    )
 
 
 def test_a_batch_is_a_function_of_seed_step_and_part(pairs: Path) -> None:

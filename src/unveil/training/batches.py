@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,6 +107,7 @@ class Source:
         generator = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         cut = size * (_REDUCTION if low else 1)
+        reach = self.data.reach if low else 0
         weights = [w for w, _ in self.pairs]
         spare = 1.0 - sum(weights) if self.photos else 0.0
         share = torch.tensor([*weights, max(spare, 0.0)], dtype=torch.float64)
@@ -114,20 +116,38 @@ class Source:
         degraded: list[Tensor] = []
         for n, (_, found) in zip(counts, self.pairs, strict=False):
             if n:
-                x, y = crops(found, int(n), cut, generator)
+                x, y = crops(found, int(n), cut, generator, reach)
                 clean.append(x)
                 degraded.append(y if y is not None else x)
         if counts[-1] and self.photos:
-            x, _ = crops(self.photos, int(counts[-1]), cut, generator)
-            y, _, _ = degradation.mixture(
-                x, torch_generator, weights=self.data.kinds or None, second=self.data.second, clean=self.data.clean
-            )
-            clean.append(x)
-            degraded.append(y)
+            m = self.data.margin
+            x, _ = crops(self.photos, int(counts[-1]), cut + 2 * m, generator, reach)
+            x, y = self._damaged(x, generator, torch_generator)
+            clean.append(x[:, :, m : m + cut, m : m + cut])
+            degraded.append(y[:, :, m : m + cut, m : m + cut])
         x0, y = torch.cat(clean), torch.cat(degraded)
         if low:
             x0, y = resize(x0, (size, size)), resize(y, (size, size))
         return Batch(x0 * 2 - 1, y * 2 - 1, low)
+
+    def _damaged(
+        self, x: Tensor, generator: np.random.Generator, torch_generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(clean, degraded) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
+        data = self.data
+        dim = int(generator.binomial(len(x), data.exposure)) if data.exposure > 0 else 0
+        # What changes the light itself (haze, shadow, low light) would make the right exposure a matter of guessing.
+        every = data.kinds or dict.fromkeys(degradation.ORDER, 1.0)
+        unlit = {k: w for k, w in every.items() if k not in degradation.LIGHT}
+        parts: list[tuple[Tensor, Tensor]] = []
+        for piece, kinds in ((x[:dim], unlit), (x[dim:], every)):
+            if len(piece) == 0:
+                continue
+            if kinds is unlit:
+                piece = degradation.exposed(piece, torch_generator)
+            y, _, _ = degradation.mixture(piece, torch_generator, weights=kinds, second=data.second, clean=data.clean)
+            parts.append((piece, y))
+        return torch.cat([p for p, _ in parts]), torch.cat([y for _, y in parts])
 
     def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Batch:
         """One part of the batch of a step: every so often a reduced view, with as many pixels in all.

@@ -12,7 +12,13 @@ from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError
 from unveil.training.settings import Config, Data, Stage
 
-STAGE_KINDS = ("predictor", "correction", "regression", "adapter")
+STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "matching", "contrastive")
+PATHS = {
+    "linear_pro": STAGE_KINDS[:4],
+    "mean_reverting": ("predictor", "regression", "matching"),
+    "daclip": ("contrastive",),
+}
+"""The paths that can be trained on, and the kinds of stages on each."""
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -32,6 +38,7 @@ def _within(where: str, value: float, low: float, high: float = math.inf) -> Non
 def check(config: Config) -> None:
     """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
     _one_of("precision", config.precision, PRECISIONS)
+    _one_of("path", config.path, PATHS)
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)
     _within("workers", config.workers, 1, 256)
@@ -45,6 +52,9 @@ def check(config: Config) -> None:
         raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
     for number, stage in enumerate(config.stages):
         _stage(f"stages.{number}", stage)
+        _on_path(f"stages.{number}", stage, config.path)
+    if config.path == "daclip" and not config.init:
+        raise InputError("path daclip trains the controller of an imported DA-CLIP; name its file with init")
     if not config.init:
         check_crops(config)
     if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
@@ -83,12 +93,24 @@ def _stage(where: str, stage: Stage) -> None:
         raise InputError(f"{where}.batch ({stage.batch}) must be a multiple of {where}.accumulate ({stage.accumulate})")
 
 
+def _on_path(where: str, stage: Stage, path: str) -> None:
+    if stage.kind not in PATHS[path]:
+        raise InputError(
+            f"{where}.kind: {stage.kind} does not train on path {path}; there are {', '.join(PATHS[path])}"
+        )
+    for name in ("low", "switch", "start"):
+        if path != "linear_pro" and getattr(stage, name) > 0:
+            raise InputError(f"{where}.{name} belongs to the residual path; on path {path} it must be 0")
+
+
 def _data(data: Data) -> None:
     for kind, weight in data.kinds.items():
         _one_of("data.kinds", kind, KINDS)
         _within(f"data.kinds.{kind}", weight, 0)
-    for name in ("second", "clean"):
+    for name in ("second", "clean", "exposure"):
         _within(f"data.{name}", getattr(data, name), 0, 1)
+    _within("data.reach", data.reach, 0)
+    _within("data.margin", data.margin, 0)
     _within("data.held_out", data.held_out, 0, 0.5)
     _within("data.cache", data.cache, 0)
     if not data.photos and not data.pairs:

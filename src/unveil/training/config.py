@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unveil.training.parsing import dump, find, load, parse, presets, same_run
-from unveil.training.settings import Config, Data, Network, Pairs, Stage, Validation, total_steps
+from unveil.training.settings import Config, Data, Network, Pairs, Stage, Validation, schedule, total_steps
 
 __all__ = [
     "Config",
@@ -18,5 +18,6 @@ __all__ = [
     "parse",
     "presets",
     "same_run",
+    "schedule",
     "total_steps",
 ]

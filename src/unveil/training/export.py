@@ -10,15 +10,18 @@ from typing import Any
 
 import torch
 
-from unveil.diffusion import linear_pro, residual
 from unveil.errors import InputError
 from unveil.models.model import Model
+from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import write
 from unveil.networks.compact import CorrectionHead
-from unveil.training.config import Config, total_steps
+from unveil.training.config import Config, schedule, total_steps
 from unveil.training.objectives import Learner
 from unveil.training.validation import Scores
+
+FEW = 10
+"""Steps of a model that is run on a subset of a long grid: see docs/wild.md."""
 
 
 def machine() -> str:
@@ -29,7 +32,7 @@ def machine() -> str:
 
 def one_shot(config: Config) -> bool:
     """Whether the predictor was last trained as a plain regression, a network that is evaluated once."""
-    return [s.kind for s in config.stages if s.kind in ("predictor", "regression")][-1:] == ["regression"]
+    return [s.kind for s in config.stages if s.kind in ("predictor", "matching", "regression")][-1:] == ["regression"]
 
 
 def corrected(config: Config) -> bool:
@@ -68,16 +71,16 @@ def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool) -> Sp
     network["head"] = config.network.head if head else 0
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
-    process = residual(linear_pro(config.steps))
-    defaults = Defaults(steps=process.steps)
-    if one_shot(config):
+    text = schedule(config)
+    defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
+    if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
     if head and adapted(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     return Spec(
         name=config.name,
         network=network,
-        schedule=f"linear_pro({config.steps})",
+        schedule=text,
         sampler="one_shot" if one_shot(config) else "diffusion",
         multiple_of=multiple_of,
         receptive_field=reach(config.network, head),

@@ -9,20 +9,22 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from unveil.diffusion import cubic, linear_pro, residual
+from unveil.diffusion import cubic, residual
 from unveil.errors import InputError
 from unveil.models import shelf
 from unveil.models.model import Model
+from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.networks.compact import Block, CompactUNet, CorrectionHead
 from unveil.training.checks import check_crops
-from unveil.training.config import Config, Network
+from unveil.training.config import Config, Network, schedule
 from unveil.training.objectives import Learner
 
 
 def started_from(config: Config) -> tuple[Config, Model | None]:
     """The configuration with the network of its `init` model filled in, and that model; unchanged without one.
 
-    Raises ModelError for a model that cannot be found or read, InputError for one trained on another schedule.
+    Raises ModelError for a model that cannot be found or read, InputError for one that is told something else than the
+    noise level, or was trained on another schedule of the same path.
     """
     if not config.init:
         return config, None
@@ -31,9 +33,12 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         raise InputError(
             f"{config.init} is a {type(model.predictor).__name__}; only compact networks can be trained further"
         )
-    if model.spec.schedule != f"linear_pro({config.steps})":
+    if model.spec.time != "level":
+        raise InputError(f"{config.init} is told the index of a step; networks trained here are told the noise level")
+    trained, wanted = model.spec.schedule, schedule(config)
+    if trained != wanted and name_of(trained) == name_of(wanted):  # another path altogether is a warm start
         raise InputError(
-            f"{config.init} was trained on {model.spec.schedule}, this run says steps: {config.steps}; make them equal"
+            f"{config.init} was trained on {trained}, this run says steps: {config.steps}; make them equal"
         )
     sizes = model.spec.network
     head = sizes.get("head") or config.network.head
@@ -58,9 +63,11 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.checkpointing:
             _recompute(module)
-    grids = [residual(linear_pro(config.steps)), residual(cubic(5))]
+    text = schedule(config)
+    free = name_of(text) in RESIDUAL
+    grids = [path(text), residual(cubic(5))] if free else [path(text)]
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    return Learner(predictor, head, grids, autocast)
+    return Learner(predictor, head, grids, autocast, free)
 
 
 def _recompute(module: nn.Module) -> None:

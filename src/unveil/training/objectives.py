@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.diffusion.correction import shift_target
+from unveil.diffusion.matching import matching_loss
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution, resize
@@ -16,17 +17,21 @@ from unveil.diffusion.sampling import sample
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
-from unveil.training.states import forward_states, normal, weight
+from unveil.training.states import forward_states, grid_states, normal, weight
 
 
 @dataclass
 class Learner:
-    """The networks being trained and the paths they are trained on (the first is the paper's grid, the rest alternatives)."""
+    """The networks being trained and the paths they are trained on (the first is the paper's grid, the rest alternatives).
+
+    free: whether states may lie between the steps of the grid, as on residual paths.
+    """
 
     predictor: CompactUNet
     head: CorrectionHead
     processes: list[Process]
     autocast: Callable[[], torch.autocast]
+    free: bool = True
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -55,13 +60,38 @@ def balance(batch: Batch, stage: Stage) -> Tensor:
 
 def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """Squared error of x0_hat on forward states, weighted by noise level: its minimiser is E[x0 | x_t, y]."""
-    x_t, level = forward_states(learner.processes[0], batch, stage.switch, stage.start, generator)
+    if learner.free:
+        x_t, level = forward_states(learner.processes[0], batch, stage.switch, stage.start, generator)
+    else:
+        x_t, t = grid_states(learner.processes[0], batch, generator)
+        level = _told(learner.processes[0], t, x_t)
     with learner.autocast():
         residual = learner.predictor(x_t, batch.y, level)
     error = ((batch.y - residual.float() - batch.x0) ** 2).mean((1, 2, 3))
     loss = (balance(batch, stage) * weight(level) * error).mean()
     loss.backward()
     return float(loss.detach())
+
+
+def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
+    """IR-SDE's loss: L1 between the mean of the reverse SDE and where the best step leads (`diffusion.matching`).
+
+    The noise it speaks of is the one that the predicted residual leaves over.
+    """
+    process = learner.processes[0]
+    x_t, t = grid_states(process, batch, generator)
+    with learner.autocast():
+        residual = learner.predictor(x_t, batch.y, _told(process, t, x_t))
+    a, b, s = (process.at(c, t, x_t) for c in (process.a, process.b, process.s))
+    eps_hat = (x_t - a * (batch.y - residual.float()) - b * batch.y) / s
+    loss = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
+    loss.backward()
+    return float(loss.detach())
+
+
+def _told(process: Process, t: Tensor, like: Tensor) -> Tensor:
+    """(B,) what the network is told at the indices t."""
+    return process.at(process.time, t, like).flatten()
 
 
 def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -139,4 +169,4 @@ def objective(stage: Stage) -> Objective:
     """The function for a stage's kind and target."""
     if stage.kind in ("correction", "adapter"):
         return correction if stage.target == "on_policy" else correction_forward
-    return {"predictor": predictor, "regression": regression}[stage.kind]
+    return {"predictor": predictor, "regression": regression, "matching": matching}[stage.kind]

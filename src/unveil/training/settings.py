@@ -35,8 +35,11 @@ class Data:
     """photos: folders of clean photographs for the simulators. kinds: simulator weights. pairs: real pairs.
 
     Paths are relative to `root`, which --data.root replaces. second: probability of another kind of damage beside the first.
-    clean: share of simulated samples left undamaged. held_out: share of the photographs kept for validation, by scene. cache:
-    MiB of decoded photographs kept in memory.
+    clean: share of simulated samples left undamaged. exposure: share of the clean photographs that are darkened before anything is
+    done to them and stay dark in the target, so that darkness alone is no damage. reach: reduced views show up to so many pixels of
+    a photograph along one side (0: twice their own size). margin: pixels around a simulated crop that are damaged with it and then
+    cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
+    by scene. cache: MiB of decoded photographs kept in memory.
     """
 
     root: str = "."
@@ -45,6 +48,9 @@ class Data:
     kinds: dict[str, float] = field(default_factory=dict)
     second: float = 0.35
     clean: float = 0.08
+    exposure: float = 0.0
+    reach: int = 0
+    margin: int = 0
     held_out: float = 0.06
     cache: int = 2048
 
@@ -64,7 +70,8 @@ class Stage:
     """One stage of training.
 
     kind: "predictor" (forward states), "correction" (the head alone, on the sampler's own states), "regression" (one-shot
-    baseline) or "adapter" (the head alone, as "correction", meant for pairs the predictor never saw).
+    baseline), "adapter" (the head alone, as "correction", meant for pairs the predictor never saw) or "matching" (IR-SDE's loss
+    on its own path, where "correction" and "adapter", reduced views, switch and start have no place) or "contrastive" (DA-CLIP's).
     low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
     balance: c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count
     as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal.
@@ -102,14 +109,16 @@ class Validation:
 class Config:
     """A whole run.
 
-    steps: T of the linear_pro schedule. precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship.
-    init: a model on the shelf, a weight file or a run to start from; the network is then that model's. device: "auto" is CUDA
-    where there is one. workers: threads that prepare batches; results do not depend on it. checkpointing: recompute
-    activations in the backward pass, for memory.
+    path: "linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": none, DA-CLIP's controller is trained
+    (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
+    or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
+    from; the network is then that model's. device: "auto" is CUDA where there is one. workers: threads that prepare batches; results
+    do not depend on it. checkpointing: recompute activations in the backward pass, for memory.
     """
 
     name: str = "run"
     seed: int = 0
+    path: str = "linear_pro"
     steps: int = 12
     precision: str = "fp32"
     ema: float = 0.999
@@ -131,3 +140,16 @@ HARMLESS = ("device", "workers", "checkpointing", "save_every", "data.root", "da
 def total_steps(config: Config) -> int:
     """Optimiser steps of all stages."""
     return sum(stage.steps for stage in config.stages)
+
+
+def schedule(config: Config) -> str:
+    """The trained path, as a model's description writes it.
+
+    IR-SDE's settings are the published ones: theta's cosine, 0.005 of the clean image left at T, noise of 50/255 on images in
+    [0, 1], which is 100/255 on the [-1, 1] that compact networks see (`diffusion.mean_reverting`).
+    """
+    return (
+        f"mean_reverting(cosine, {config.steps}, 0.005, 100)"
+        if config.path == "mean_reverting"
+        else f"linear_pro({config.steps})"
+    )

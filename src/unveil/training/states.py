@@ -62,6 +62,12 @@ def forward_states(
     return a * x0 + b * batch.y + s * eps, s.flatten()
 
 
+def grid_states(process: Process, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(x_t, t) on any path: t (B,) uniform on its trained grid, 1..T, as IR-SDE draws it."""
+    t = 1 + torch.randint(process.steps, (len(batch.x0),), generator=generator)
+    return process.forward(batch.x0, batch.y, t, normal(batch.x0, generator)), t
+
+
 def weight(level: Tensor) -> Tensor:
     """Weight of the squared error of x0 at noise level s: 1.25 / (s^2 + 0.25), so that nearly clean states count more."""
     return 1.25 / (level**2 + 0.25)

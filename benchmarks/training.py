@@ -1,0 +1,223 @@
+"""Training speed: this loop against the arithmetic of Resfusion's published recipe, the loader alone, memory with recomputation.
+
+    python benchmarks/training.py --json benchmarks/results/training.json
+
+Both loops train the same network on the same batch in the same process, step by step in turns, timed by processor time: what else
+the machine does falls on both. The loader is timed alone on real pairs (SRD), photographs not yet decoded and then from its cache.
+Memory is the growth of a process of its own over one step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from _pages import Value
+from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+
+NAME = "training"
+BATCH, CROP = 8, 96
+MEMORY = (8, 128)
+LOADED = (32, 256)
+
+
+def config(batch: int, crop: int, root: str = ".", checkpointing: bool = False) -> Any:
+    """The compact network in its shipped size, one predictor stage, real pairs."""
+    from unveil.training.config import parse
+
+    return parse(
+        {
+            "checkpointing": checkpointing,
+            "data": {"root": root, "pairs": [{"degraded": "shadow", "clean": "shadow_free", "suffix": "_no_shadow", "weight": 1.0}]},
+            "stages": [{"kind": "predictor", "steps": 1000, "batch": batch, "crop": crop}],
+        }
+    )  # fmt: skip
+
+
+def runner(settings: Any) -> Any:
+    """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`."""
+    from unveil.training.distributed import World
+    from unveil.training.interrupt import Stop
+    from unveil.training.learner import build
+    from unveil.training.stage import Run, StageRunner
+    from unveil.training.state import State
+
+    state = State.fresh(settings, build(settings))
+    run = Run(state, None, None, World(), None, Stop(), Path("."))  # type: ignore[arg-type]
+    return StageRunner(run, 0, settings.stages[0], 0)
+
+
+def random_batch(batch: int, crop: int) -> Any:
+    import torch
+
+    from unveil.training.batches import Batch
+
+    generator = torch.Generator().manual_seed(0)
+    x0, y = (torch.rand(batch, 3, crop, crop, generator=generator) * 2 - 1 for _ in range(2))
+    return Batch(x0, y, False)
+
+
+def official(settings: Any) -> Any:
+    """step(batch): Resfusion's published training step on this network.
+
+    x_t = sqrt(abar) x0 + (1 - sqrt(abar)) R + sqrt(1 - abar) eps with R = y - x0, t uniform over the steps, mean squared error of the
+    residual noise eps + (1 - sqrt(alpha)) sqrt(1 - abar) / beta R, gradients clipped at norm 1, AdamW with AMSGrad and no weight decay,
+    fp32, the default layout of memory, no average of the weights.
+    """
+    import torch
+
+    from unveil.diffusion import linear_pro
+    from unveil.networks.compact import CompactUNet
+
+    net, size = settings.network, torch.float32
+    torch.manual_seed(0)
+    network = CompactUNet(net.base, tuple(net.mults), net.blocks)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1.1e-4, amsgrad=True, weight_decay=0.0)
+    schedule = linear_pro(settings.steps)
+    alpha = schedule.alpha[: schedule.start].to(size)
+    abar = schedule.signal[1 : schedule.start + 1].to(size) ** 2
+    generator = torch.Generator().manual_seed(0)
+
+    def step(batch: Any) -> None:
+        t = torch.randint(len(abar), (len(batch.x0),), generator=generator)
+        a, r = (v[t][:, None, None, None] for v in (alpha, abar))
+        eps, residual = torch.randn(batch.x0.shape, generator=generator), batch.y - batch.x0
+        x_t = r.sqrt() * batch.x0 + (1 - r.sqrt()) * residual + (1 - r).sqrt() * eps
+        target = eps + (1 - a.sqrt()) * (1 - r).sqrt() / (1 - a) * residual
+        optimiser.zero_grad(set_to_none=True)
+        loss = ((network(x_t, batch.y, t.to(size) / len(abar)) - target) ** 2).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+
+    return step
+
+
+def speed(steps: int) -> dict[str, Any]:
+    """Processor seconds of each step, ours and theirs in turns, after one of each that is not counted."""
+    settings = config(BATCH, CROP)
+    batch, ours, theirs = random_batch(BATCH, CROP), runner(settings), official(settings)
+    batches = itertools.repeat(batch)
+    seconds: dict[str, list[float]] = {"ours": [], "official": []}
+    for step in range(steps + 1):
+        for name, work in (("ours", lambda n: ours._step(n, batches)), ("official", lambda n: theirs(batch))):
+            started = time.process_time()
+            work(step)
+            if step:
+                seconds[name].append(time.process_time() - started)
+    rows = {name: {"seconds": s, "images_per_second": BATCH / statistics.median(s)} for name, s in seconds.items()}
+    ratio = statistics.median(b / a for a, b in zip(seconds["ours"], seconds["official"], strict=True))
+    return {"batch": BATCH, "crop": CROP, "rows": rows, "ratio": ratio}
+
+
+def loading(root: str, count: int) -> dict[str, Any]:
+    """Images a second of processor time that the loader makes ready: decoding, and again from its cache."""
+    from functools import partial
+
+    from unveil.training.batches import Source
+    from unveil.training.loader import ahead
+    from unveil.training.stage import _batch
+
+    settings = config(*LOADED, root=root)
+    source, stage = Source(settings.data), settings.stages[0]
+    rows = {}
+    for name in ("decoding", "cached"):
+        started, images = time.process_time(), 0
+        for batch in ahead(partial(_batch, source, stage, 0), ((n, 0) for n in range(count)), 1):
+            images += len(batch.x0)
+        rows[name] = {"images": images, "images_per_second": images / (time.process_time() - started)}
+    return {"batch": LOADED[0], "crop": LOADED[1], "rows": rows}
+
+
+def memory(checkpointing: bool) -> dict[str, Any]:
+    """Growth of this process's peak memory over one step."""
+    settings = config(*MEMORY, checkpointing=checkpointing)
+    batch, ours = random_batch(*MEMORY), runner(settings)
+    before = peak()
+    started = time.process_time()
+    ours._step(0, itertools.repeat(batch))
+    seconds = time.process_time() - started
+    return {"batch": MEMORY[0], "crop": MEMORY[1], "bytes": peak() - before, "seconds": seconds}
+
+
+def peak() -> int:
+    """Bytes, the most this process ever held (Linux; ru_maxrss would begin at what the parent held)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """What a page may quote."""
+    rows, loader, kept = result["speed"]["rows"], result["loader"]["rows"], result["memory"]
+    found: dict[str, Value | str] = {
+        "ours": Value([rows["ours"]["images_per_second"]], 1),
+        "official": Value([rows["official"]["images_per_second"]], 1),
+        "ratio": Value([result["speed"]["ratio"]], 2),
+        "decoding": Value([loader["decoding"]["images_per_second"]], 0),
+        "cached": Value([loader["cached"]["images_per_second"]], 0),
+        "memory.plain": Value([kept["plain"]["bytes"] / 2**20], 0),
+        "memory.checkpointing": Value([kept["checkpointing"]["bytes"] / 2**20], 0),
+        "table": show(result),
+    }
+    return found
+
+
+def show(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    fast, loader, kept = result["speed"], result["loader"], result["memory"]
+    one = f"batch {fast['batch']} of {fast['crop']} px"
+    two = f"batch {loader['batch']} of {loader['crop']} px"
+    three = f"one step, batch {kept['plain']['batch']} of {kept['plain']['crop']} px"
+    rows = [
+        ("this loop", one, f"{fast['rows']['ours']['images_per_second']:.1f} images/s"),
+        ("Resfusion's step on the same network", one, f"{fast['rows']['official']['images_per_second']:.1f} images/s"),
+        ("loader alone, decoding JPEG pairs", two, f"{loader['rows']['decoding']['images_per_second']:.0f} images/s"),
+        ("loader alone, from its cache", two, f"{loader['rows']['cached']['images_per_second']:.0f} images/s"),
+        ("memory", three, f"{kept['plain']['bytes'] / 2**20:.0f} MiB"),
+        ("memory with `checkpointing: true`", three, f"{kept['checkpointing']['bytes'] / 2**20:.0f} MiB"),
+    ]
+    return table(("what", "on", "measured"), rows)
+
+
+def main() -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--steps", type=int, default=8)
+    made.add_argument("--batches", type=int, default=4, help="of the loader, twice")
+    made.add_argument("--memory", choices=["plain", "checkpointing"], help="measure this here and print it as JSON")
+    args = made.parse_args()
+    use_threads(args.threads)
+    if args.memory:
+        print(json.dumps(memory(args.memory == "checkpointing")))
+        return
+    root = str(shared_folder() / "data" / "train" / "SRD")
+    clock = Clock()
+    result = {
+        "name": NAME,
+        "protocol": {
+            "network": "compact, base 48, 6.4 M parameters", "precision": "fp32", "steps": 1 if args.quick else args.steps,
+            "time": "processor seconds; median over steps taken in turns; images/s are of one processor core", "quick": args.quick,
+            **environment(),
+        },
+        "speed": speed(1 if args.quick else args.steps),
+        "loader": loading(root, 1 if args.quick else args.batches),
+        "memory": {},
+    }  # fmt: skip
+    for name in ("plain", "checkpointing"):
+        call = [sys.executable, __file__, "--memory", name, "--threads", str(args.threads)]
+        ran = subprocess.run(call, check=True, capture_output=True, text=True)
+        result["memory"][name] = json.loads(ran.stdout.splitlines()[-1])
+    print(show(result))
+    print(
+        f"\nours : official = {result['speed']['ratio']:.2f} (median of paired steps); {clock.processor:.0f} s of processor time"
+    )
+    write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    main()
