@@ -42,6 +42,12 @@ _CONVERT = (
 )
 
 
+_DAMAGE = (
+    SafetensorError, pickle.UnpicklingError, OSError, EOFError, RuntimeError, LookupError, ValueError, TypeError, AttributeError
+)  # fmt: skip
+"""What reading a damaged file raises, by where the damage lies."""
+
+
 class _Bottleneck(nn.Module):
     """1x1, 3x3 (which strides), 1x1 convolutions beside the input, with the published files' names."""
 
@@ -135,5 +141,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ModelError(f"{path}: damaged, or not a file of weights ({str(error).splitlines()[0][:160]})") from error
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise ModelError(f"{path}: damaged, or not a file of weights ({reason})") from error

@@ -50,10 +50,10 @@ class Objective:
         with torch.no_grad():
             return laws(z0_hat, self.settings.grouping, self.settings.location)
 
-    def fidelity(self, phi: Tensor) -> Tensor:
-        """J_deg, J_mse and J_pse, weighted, of the re-degraded estimate phi (1, 3, H, W) in [0, 1]; a scalar."""
+    def fidelity(self, phi: Tensor, aligned: bool = True) -> Tensor:
+        """J_mse, J_pse and, where `aligned`, J_deg, weighted, of the re-degraded estimate phi (1, 3, H, W) in [0, 1]; a scalar."""
         value = (phi - self.y).square().mean()
-        if self.settings.deg:
+        if aligned and self.settings.deg:
             z_phi = self.prior.encode(2 * phi - 1)
             how = {k: getattr(self.settings, k) for k in ("grouping", "location", "direction", "bound")}
             value = value + self.settings.deg * deg_loss(z_phi, self.target, **how).sum()
@@ -73,23 +73,25 @@ class Objective:
         self.adversary.learn(removed, x - phi)
         return self.task.adversarial * self.adversary.doubt(removed)
 
-    def pull(self, z0_hat: Tensor, wrt: Tensor | None, late: bool) -> tuple[Tensor, Tensor | None]:
-        """The estimate's image (1, 3, H, W) in [-1, 1], detached, and the gradient of J_total with respect to `wrt`.
+    def pull(self, z0_hat: Tensor, wrt: Tensor | None, scale: float, share: float) -> tuple[Tensor, Tensor | None]:
+        """The estimate's image (1, 3, H, W) in [-1, 1], detached, and the gradient of scale * J_total with respect to `wrt`.
 
         wrt: z0_hat itself, or the state that it was computed from; None asks for no gradient, and the decoder is not
-        differentiated. late: Q counts. The same backward pass moves PCDM one step towards the photograph; a step whose
-        gradient is not finite is left out.
+        differentiated. share: of the path that is still ahead. The scale stands before the backward pass, where in half
+        precision it keeps small gradients. The same pass moves PCDM one step towards the photograph (Adam sees the scale
+        in its epsilon only); a step whose gradient is not finite is left out.
         """
         with torch.set_grad_enabled(wrt is not None):
             x = (self.prior.decode(z0_hat) + 1) / 2
         with torch.enable_grad():
             phi = self.pcdm(x, self.told(z0_hat))
-            value = self.fidelity(phi)
+            value = self.fidelity(phi, share <= self.settings.align_below)
             if wrt is not None:
                 value = value + self.adversarial(x, phi)
-                value = value + self.quality(x) if late else value
+                value = value + self.quality(x) if share <= self.task.quality else value
             own = list(self.pcdm.parameters())
-            grads = list(torch.autograd.grad(value, own if wrt is None else [*own, wrt]))
+            asked = own if wrt is None else [*own, wrt]
+            grads = list(torch.autograd.grad(value if wrt is None else scale * value, asked))
         self.value = float(value.detach())
         pulled = grads.pop() if wrt is not None else None
         if all(bool(torch.isfinite(g).all()) for g in grads):

@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
+from unveil.errors import InputError
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.recurrence import (
-    Callback,
-    Report,
-    alone,
-    below,
-    even_grid,
-)
+from unveil.zeroshot.recurrence import Callback, Report, alone, below, even_grid
+from unveil.zeroshot.upzeroir.arniqa import arniqa
 from unveil.zeroshot.upzeroir.judge import Judge
 from unveil.zeroshot.upzeroir.run import Run
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
@@ -23,20 +19,28 @@ def restore(
     prior: Prior,
     y: Tensor,
     noise: Noise,
-    settings: UPZeroIRSettings,
+    settings: UPZeroIRSettings | None = None,
     callback: Callback | None = None,
     *,
     judge: Judge | None = None,
 ) -> Tensor:
     """Restore photographs y (B, 3, H, W) in [-1, 1]; returns the same shape, unclipped. Image by image: a batch changes nothing.
 
-    judge: what scores estimates; without one every round is run and the last result returned.
+    judge: what scores estimates, unless the settings name ARNIQA's weights; without one every round is run and the last result returned.
     callback: after every evaluation; `steps` is the most there can be, and an image that exits early skips the rest of its own.
-    Raises Cancelled where the callback returns True, InputError for a prompt that the prior cannot take.
+    Raises Cancelled where the callback returns True, InputError for what is no finite colour image or a prompt that the prior cannot
+    take, ModelError where the prior's very first answer is not finite or ARNIQA's
+    files are not there.
     """
+    settings = settings or UPZeroIRSettings()
+    if y.ndim != 4 or y.shape[1] != 3 or not bool(torch.isfinite(y).all()):
+        raise InputError(f"UP-ZeroIR restores finite colour images (B, 3, H, W), got {tuple(y.shape)} or NaN in it")
+    if settings.arniqa is not None:
+        judge = arniqa(settings.arniqa, settings.regressor)
     with torch.inference_mode(False), torch.no_grad():
         y = y.clone()  # a tensor made in inference mode could not be differentiated by
-        condition = prior.condition(settings.prompt, settings.negative)
+        text = settings.prompt or settings.negative
+        condition = prior.condition(settings.prompt, settings.negative), settings.cfg if text else 1.0
         grids = _grids(prior, settings)
         each = sum(len(grid) - 1 for grid in grids)
         report = Report(callback, each * len(y))

@@ -19,6 +19,7 @@ from unveil.zeroshot.upzeroir.judge import Judge
 from unveil.zeroshot.upzeroir.objective import Objective
 from unveil.zeroshot.upzeroir.refinement import Refinement, marks
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
+from unveil.zeroshot.walk import DIVERGED
 
 PIXELS = 512 * 512
 """The size for which the guidance is given: Stable Diffusion's own."""
@@ -35,7 +36,7 @@ class Run:
         y: Tensor,
         noise: Noise,
         settings: UPZeroIRSettings,
-        condition: Any,
+        condition: tuple[Any, float],
         show: Callable[[Tensor], None],
         judge: Judge | None,
     ) -> None:
@@ -54,18 +55,18 @@ class Run:
 
     def __call__(self, grids: list[list[int]]) -> Tensor:
         z = self.objective.latents
+        last = None if self.settings.begin == "noise" else z
         for k, grid in enumerate(grids):
             eps = self.noise(k, z)
-            from_noise = k == 0 and self.settings.begin == "noise"
-            z = eps if from_noise else renoise(self.prior.process, z, grid[0], eps)
+            z = eps if last is None else renoise(self.prior.process, z, grid[0], eps)
             self.marks = marks(grid, self.total, self.settings.judge_every, self.settings.judge_below)
             if self.refinement is not None:
                 self.refinement.begin()
-            z = descend(self.prior.process, z, grid, self._denoise, self._guide)
+            z = descend(self.prior.process, z, grid, self._denoise, self._guide, last)
             if self.ended:
                 break
             self._see(self.prior.decode(z))
-            self.whole = self.latest
+            last, self.whole = z, self.latest
             if self.refinement is not None and self.refinement.finished(self.latest):
                 break
         kept = self.refinement.best if self.refinement is not None and self.settings.keep == "best" else None
@@ -74,51 +75,50 @@ class Run:
     def _denoise(self, z: Tensor, t: int) -> Tensor:
         with torch.set_grad_enabled(self.settings.gradient == "xt"):
             self.leaf = z.detach().requires_grad_(self.settings.gradient == "xt")
-            z0_hat = self.prior.denoise(self.leaf, t, self.condition, self.settings.cfg)
+            z0_hat = self.prior.denoise(self.leaf, t, *self.condition)
         if not bool(torch.isfinite(z0_hat).all()):
-            self._fail()  # `descend` says so and stops
+            self._stop()  # `descend` says why
         return z0_hat
 
     def _guide(self, moment: Moment) -> Tensor | None:
-        share = moment.t / self.total
         with torch.enable_grad():
             if self.settings.gradient == "xt":
                 wrt, z0_hat = self.leaf, limit(moment.z0_hat)
             else:
                 wrt = z0_hat = moment.limited.detach().requires_grad_()
-        if share > self.settings.guide_below:
+        if self.push == 0:
             wrt = None
-        image, pulled = self.objective.pull(z0_hat, wrt, share <= self.task.quality)
-        self._see(image)
+        image, pulled = self.objective.pull(z0_hat, wrt, self.push, moment.t / self.total)
+        good = self._see(image)
         self.show(self.latest)
+        if not good:
+            return self._fail("the estimate diverged")
         if self.refinement is not None and moment.t in self.marks and self.refinement.converged(self.latest):
             self.ended = True
             return None
         return moment.z_u if pulled is None else self._pushed(moment.z_u, pulled)
 
     def _pushed(self, z_u: Tensor, pulled: Tensor) -> Tensor | None:
-        """z_u guided. Where the gradient is not finite, z_u as it is, and half the push from then on; after the fourth in a row None."""
+        """z_u moved against `pulled`; where that is not finite, left as it is, and pushed half as much from then on."""
         if bool(torch.isfinite(pulled).all()):
             self.halved = 0
-            return z_u - self.push * pulled
+            return z_u - pulled
         self.halved += 1
         self.push /= 2
-        if self.halved < _HALVINGS:
-            return z_u
-        warnings.warn(
-            f"the guidance stayed NaN or infinite for {_HALVINGS} steps, halved each time; the last good estimate is kept",
-            UnveilWarning,
-            stacklevel=2,
-        )
-        self._fail()
-        return None
+        return z_u if self.halved < _HALVINGS else self._fail(f"the guidance was not finite, halved {_HALVINGS} times")
 
-    def _fail(self) -> None:
-        """End with the last whole descent's result, or without one with the latest estimate, which at first is the photograph itself."""
+    def _see(self, image: Tensor) -> bool:
+        """Keep an image around [-1, 1], cut to the photograph's size, as the latest estimate; False where it is none."""
+        good = bool((image.abs() < DIVERGED).all())
+        if good:
+            self.latest = image[..., : self.size[0], : self.size[1]]
+        return good
+
+    def _fail(self, reason: str) -> None:
+        warnings.warn(f"{reason}; the last good estimate is kept", UnveilWarning, stacklevel=2)
+        self._stop()
+
+    def _stop(self) -> None:
+        """End with the last whole descent's result, or without one with the latest estimate; at first that is the photograph."""
         self.ended = True
         self.latest = self.latest if self.whole is None else self.whole
-
-    def _see(self, image: Tensor) -> None:
-        """Keep an image around [-1, 1], cut to the photograph's size, as the latest estimate if it is one."""
-        if bool(torch.isfinite(image).all()):
-            self.latest = image[..., : self.size[0], : self.size[1]]

@@ -20,15 +20,16 @@ class UPZeroIRSettings:
     begin: "noise" (the paper), or "input": the first descent too begins at `recurrence`, from the photograph's own latents.
     guidance: Z, the factor of the loss's gradient for 512 x 512 pixels; other sizes are scaled to push each pixel as much.
     gradient: "x0", with respect to the clean estimate, or "xt", through the prior to the noisy state.
-    guide_below: share of the path above which nothing is guided and only the adapter learns.
     task: a row of LD-RPS's `TASKS`, whose weights of the terms beside J_deg and J_mse are used, or "auto"; weights: another row
-    instead. deg: the weight of J_deg.
+    instead. deg: the weight of J_deg, which counts below share `align_below` of the path: above, the estimate is nearly flat, and the
+    divergence's slope, which goes with the inverse of its variance, overshoots.
     adapter_rate: Adam's rate for PCDM. embed: whose law PCDM is told, the clean "estimate"'s or the "input"'s.
     grouping, location, direction, bound: of J_deg, see `alignment`.
     judge_every: share of the path between two scores; judge_below: no score, and so no exit, above this share.
     threshold: eta, the rise of the score below which it has converged. rule: "rise" (s_j - s_(j-1) < eta) or "change" (its absolute
     value). patience: scores in a row that must say so. keep: "best" estimate scored, or the "last".
-    prompt, negative, cfg: text and its weight, for priors that take one.
+    arniqa: folder of ARNIQA's weights, which then judges, by its regressor of this name; None the judge that was given.
+    prompt, negative, cfg: text and its weight, for priors that take one; without a text there is nothing to weigh.
     vgg: torchvision's VGG-16 weights for J_pse, None seeded random features. width: of PCDM and the discriminator.
     """
 
@@ -38,10 +39,10 @@ class UPZeroIRSettings:
     begin: str = "noise"
     guidance: float = 4000.0
     gradient: str = "x0"
-    guide_below: float = 1.0
     task: str = "auto"
     weights: Task | None = None
-    deg: float = 1e-2
+    deg: float = 0.1
+    align_below: float = 0.7
     adapter_rate: float = 1e-5
     embed: str = "estimate"
     grouping: str = "channel"
@@ -54,9 +55,11 @@ class UPZeroIRSettings:
     rule: str = "rise"
     patience: int = 1
     keep: str = "best"
+    arniqa: Path | None = None
+    regressor: str = "koniq10k"
     prompt: str = ""
     negative: str = ""
-    cfg: float = 1.0
+    cfg: float = 8.0
     vgg: Path | None = None
     width: int = 64
 
@@ -75,7 +78,7 @@ class UPZeroIRSettings:
             ("keep", ("best", "last")),
         ):
             check(name, getattr(self, name), known)
-        for name in ("recurrence", "judge_every", "judge_below", "guide_below"):
+        for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")
         for name, least in (
