@@ -40,6 +40,16 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool], what: 
     return calls
 
 
+@pytest.mark.parametrize("supported", [True, False])
+def test_slow_half_precision_is_pointed_out(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supported: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    said: list[str] = []
+    train(configuration.parse(tree(precision="bf16")), tmp_path, report=said.append, stop_at=1)
+    assert any("--precision fp32" in line for line in said) == (not supported)
+
+
 def test_non_finite_steps_are_skipped_and_counted(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, lambda call: call in (1, 2, 4))
     said: list[str] = []

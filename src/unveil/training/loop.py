@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from unveil.data.photographs import Photograph
 from unveil.errors import Cancelled, InputError
 from unveil.training.batches import Source, scan
@@ -22,6 +24,11 @@ from unveil.training.state import State
 from unveil.training.validation import held_out
 
 __all__ = ["build", "inventory", "rate", "train"]
+
+SLOW = (
+    "this processor has no instructions for bf16, where it takes several times as long as fp32; "
+    "to train here: --precision fp32"
+)
 
 
 def train(
@@ -49,6 +56,8 @@ def train(
         try:
             if resumed:
                 reporter.say(f"resumed at step {done} of {total_steps(config)}")
+            if config.precision == "bf16" and here.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+                reporter.say(SLOW)
             run = _run(state, here, reporter, stop, folder, stop_at)
             if not _stages(run):
                 if stop.asked:
