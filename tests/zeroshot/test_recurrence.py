@@ -7,6 +7,7 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
 from unveil.zeroshot.recurrence import (
     Report,
+    _quantile,
     alone,
     below,
     descend,
@@ -94,3 +95,10 @@ def test_report_asks_for_the_image_only_if_somebody_listens():
     with pytest.raises(Cancelled, match="step 2 of 3"):
         report(lambda: torch.zeros(1))
     assert seen == [(0, 3), (1, 3)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+@pytest.mark.parametrize("q", [0.0, 0.5, 0.995, 1.0])
+def test_the_quantile_is_torchs_without_its_limit_on_length(count: int, q: float) -> None:
+    rows = torch.randn(3, count, generator=torch.Generator().manual_seed(count))
+    torch.testing.assert_close(_quantile(rows, q), torch.quantile(rows, q, dim=1))
