@@ -17,7 +17,8 @@ _LARGE, _DAMPED = 10.0, 0.2
 class Adapter:
     """F-PAM, its optimiser and its adversary, for one photograph.
 
-    weights: of MSE, perceptual and adversarial loss. The target of the first two is F-PAM's own input: they keep the
+    weights: of MSE, perceptual and adversarial loss; losses: the three, weighted, of the last step.
+    The target of the first two is F-PAM's own input: they keep the
     content, and only the adversary pulls towards the degraded photograph.
     """
 
@@ -26,7 +27,7 @@ class Adapter:
     ) -> None:
         self.network, self.adversary, self.weights, self.perceptual = network, adversary, weights, perceptual
         self.optimiser = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=DECAY)
-        self.losses = (0.0, 0.0, 0.0)
+        self.losses = torch.zeros(3)
 
     def learn(self, x: Tensor, y: Tensor, late: bool) -> None:
         """One step on estimates x (B, 3, H, W) and the degraded photograph y (B, 3, H, W), both in [0, 1], detached.
@@ -37,11 +38,16 @@ class Adapter:
         phi = self.network(x)
         self.adversary.learn(phi, y)
         mse, perceptual, adversarial = self.weights
-        terms = [mse * F.mse_loss(phi, x), perceptual * self.perceptual(phi, x), adversarial * self.adversary.doubt(phi)]
+        terms = [
+            mse * F.mse_loss(phi, x),
+            perceptual * self.perceptual(phi, x),
+            adversarial * self.adversary.doubt(phi),
+        ]
         if late and float(terms[1].detach()) > _LARGE:
             terms[1] = _DAMPED * terms[1]
+        losses = torch.stack(terms)
         self.optimiser.zero_grad()
-        torch.stack(terms).sum().backward()
+        losses.sum().backward()
         self.optimiser.step()
-        self.losses = tuple(float(term.detach()) for term in terms)
+        self.losses = losses.detach()
         self.network.requires_grad_(False)

@@ -7,18 +7,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unveil.diffusion.noise import Noise
 from unveil.errors import UnveilWarning
-from unveil.zeroshot.ldrps.adapter import Adapter
-from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
-from unveil.zeroshot.ldrps.fpam import FPAM
+from unveil.zeroshot.ldrps.objective import Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.tasks import Task
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.quality import colour_cast, exposure
 from unveil.zeroshot.recurrence import Moment, generator, limit
 
 GUIDED = 0.7
@@ -56,17 +52,14 @@ class Guidance:
         noise: Noise,
         show: Callable[[Callable[[], Tensor]], None],
     ) -> None:
-        self.prior, self.task, self.settings, self.perceptual, self.show = prior, task, settings, perceptual, show
-        self.y = (y + 1) / 2
-        width = settings.width
-        device = y.device
-        networks = (kind(width, generator(noise, DRAWS + i)) for i, kind in enumerate((FPAM, Discriminator, Discriminator)))
-        fpam, inside, outside = (network.to(device) for network in networks)
-        self.adapter = Adapter(fpam, Adversary(inside, task.rates[0]), task.adapter, perceptual)
-        self.adversary = Adversary(outside, task.rates[1])
+        self.prior, self.task, self.settings, self.show = prior, task, settings, show
+        fpam, inside, outside = (generator(noise, DRAWS + i) for i in range(3))
+        self.objective = Objective((y + 1) / 2, task, settings, perceptual, (fpam, inside, outside))
         self.crops = generator(noise, DRAWS + 3)
         self.image, self.loss, self.waited, self.count = y, float("nan"), 0, 0
         self.over = False
+        for _ in range(settings.warm):
+            self.objective.adapter.learn(*self._cropped(self.objective.y), late=False)
 
     def __call__(self, m: Moment) -> Tensor | None:
         """One step: F-PAM learns from the estimates; in the second stage sample 0 moves against the loss's gradient."""
@@ -91,28 +84,28 @@ class Guidance:
         time = float(self.prior.process.time[t]) / self.prior.process.steps
         late = time < GUIDED
         z0 = z0.detach()
-        z = z0[:1].clone().requires_grad_(late)
+        lead = len(z0) if self.settings.original else 1  # published: the free sample too, for a gradient of nought
+        z = z0[:lead].clone().requires_grad_(late)
         x = self._decode(z)
         with torch.no_grad():
-            seen = torch.cat([x.detach(), self._decode(z0[1:])]) if len(z0) > 1 else x.detach()
+            seen = torch.cat([x.detach(), self._decode(z0[lead:])]) if len(z0) > lead else x.detach()
         if not bool(torch.isfinite(seen).all()):
             return None
         self.image = 2 * seen[:1] - 1
-        for _ in range(self.settings.inner):
-            self.adapter.learn(*self._cropped(seen), late)
+        for _ in range(self.settings.inner or max(1, round(self.waited / STRIDE))):
+            self.objective.adapter.learn(*self._cropped(seen), late)
         if not late:
             return torch.zeros_like(z0)
-        if self.task.adversarial:
-            self._learn_residuals(seen)
+        self.objective.learn_residuals(seen)
         pulled = self._gradient(z, x, time)
-        return None if pulled is None else torch.cat([pulled, torch.zeros_like(z0[1:])])
+        return None if pulled is None else torch.cat([pulled, torch.zeros_like(z0[lead:])])
 
     def _decode(self, z: Tensor) -> Tensor:
         return (self.prior.decode(z) + 1) / 2
 
     def _cropped(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates and the photograph beside each, at one random place of side `crop`."""
-        y = self.y.expand(len(seen), -1, -1, -1)
+        y = self.objective.y.expand(len(seen), -1, -1, -1)
         side, places = self.settings.crop, []
         for length in seen.shape[-2:]:
             most = max(length - side, 0) if side else 0
@@ -120,49 +113,35 @@ class Guidance:
             places.append(slice(start, start + side if side else length))
         return seen[..., places[0], places[1]], y[..., places[0], places[1]]
 
-    def _learn_residuals(self, seen: Tensor) -> None:
-        """The second adversary tells what was taken from the photograph (fake) from what F-PAM adds to an estimate (real)."""
-        with torch.no_grad():
-            added = seen - self.adapter.network(seen)
-        self.adversary.learn(seen[:1] - self.y, added)
-
-    def objective(self, x: Tensor, time: float) -> Tensor:
-        """The guidance loss of an estimate x (1, 3, H, W) in [0, 1] at share `time` of the path; a scalar."""
-        task, phi = self.task, self.adapter.network(x)
-        loss = F.mse_loss(phi, self.y)
-        if task.perceptual:
-            loss = loss + task.perceptual * self.perceptual(phi, self.y)
-        if task.adversarial:
-            loss = loss + task.adversarial * self.adversary.doubt(x - self.y)
-        if time < task.quality:
-            loss = loss + task.exposure * exposure(x, task.patch) + task.colour * colour_cast(x).mean()
-        return loss
-
     def _scale(self) -> float:
         scale = self.task.scale if self.settings.guidance is None else self.settings.guidance
-        return scale if self.settings.original else scale * self.y.numel() / SIZE * self.waited / STRIDE
+        return scale if self.settings.original else scale * self.objective.y.numel() / SIZE * self.waited / STRIDE
 
     def _gradient(self, z: Tensor, x: Tensor, time: float) -> Tensor | None:
-        """-Z times the loss's gradient in z (1, C, h, w), x its image; once more with half the Z where it is not finite.
+        """-Z times the loss's gradient in z (1 or 2, C, h, w), x its image; once more with half the Z where it is not finite.
 
         The factor stands before the backward pass, where in half precision it keeps small gradients and overflows large
         ones. None where neither was finite.
         """
         for factor in (1.0, 0.5):
-            loss = self.objective(x, time)
-            (slope,) = torch.autograd.grad(factor * self._scale() * loss, z)
+            loss, scale = self.objective(x, time), factor * self._scale()
+            (slope,) = torch.autograd.grad(scale * loss, z)
             if bool(torch.isfinite(slope).all()):
                 self.loss = float(loss.detach())
-                return self._bounded(-slope, z.detach())
+                return self._bounded(-slope, scale)
             warnings.warn(
-                "the guidance was not finite; " + ("half of it is tried" if factor == 1 else "the last good estimate is kept"),
+                "the guidance was not finite; "
+                + ("half of it is tried" if factor == 1 else "the last good estimate is kept"),
                 UnveilWarning,
                 stacklevel=2,
             )
             x = self._decode(z)
         return None
 
-    def _bounded(self, pull: Tensor, z: Tensor) -> Tensor:
-        most = self.settings.trust * float(z.square().mean().sqrt())
-        size = float(pull.square().mean().sqrt())
-        return pull * (most / size) if 0 < most < size else pull
+    def _bounded(self, pull: Tensor, scale: float) -> Tensor:
+        """A pull of at most `trust` times Polyak's step, loss / |slope|^2 slope: where the loss is convex and can vanish,
+        it never overshoots. The published scale does so as soon as one step stands for several.
+        """
+        length = float(pull.norm())
+        most = self.settings.trust * self.loss * scale / length if length > 0 else 0.0
+        return pull * (most / length) if 0 < most < length else pull

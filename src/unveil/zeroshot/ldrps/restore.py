@@ -14,8 +14,8 @@ from unveil.networks.padding import pad_to_multiple
 from unveil.zeroshot.ldrps.captions import caption
 from unveil.zeroshot.ldrps.guidance import Guidance
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import row
-from unveil.zeroshot.perceptual import perceptual
+from unveil.zeroshot.ldrps.tasks import Task, row
+from unveil.zeroshot.perceptual import Perceptual, perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import Callback, Report, alone, below, descend, even_grid, published_grid, renoise
 
@@ -46,12 +46,16 @@ def restore(
     """
     settings = settings or LDRPSSettings()
     if y.ndim != 4 or y.shape[1] != 3 or min(y.shape[-2:]) < LEAST:
-        raise InputError(f"LD-RPS restores colour images of {LEAST} x {LEAST} pixels or more, got {tuple(y.shape)}; enlarge it first")
+        raise InputError(
+            f"LD-RPS restores colour images of {LEAST} x {LEAST} pixels or more, got {tuple(y.shape)}; enlarge it first"
+        )
     if not bool(torch.isfinite(y).all()):
         raise InputError("the photograph holds NaN or infinity")
     with torch.inference_mode(False), torch.enable_grad():
         tasks = [row(settings.task, image) for image in y]
-        runs = [grids(prior, settings, task.rounds if settings.rounds is None else settings.rounds) for _, task in tasks]
+        runs = [
+            grids(prior, settings, task.rounds if settings.rounds is None else settings.rounds) for _, task in tasks
+        ]
         conditions = [_condition(prior, image, name, settings) for image, (name, _) in zip(y, tasks, strict=True)]
         report = Report(callback, sum(len(grid) - 1 for run in runs for grid in run))
         loss = perceptual(settings.vgg, str(y.device))
@@ -65,18 +69,27 @@ def restore(
 
                 report(current)
 
-            padded = pad_to_multiple(y[i : i + 1].clone(), prior.multiple_of)
-            own = alone(noise, i, len(y))
-            guidance = Guidance(prior, padded, task, settings, loss, own, show)
-            restored = _descents(prior, padded, own, settings, guidance, condition, run)
-            shown[i : i + 1] = restored[..., : y.shape[-2], : y.shape[-1]]
+            shown[i : i + 1] = one(
+                prior, y[i : i + 1], alone(noise, i, len(y)), settings, task, run, condition, loss, show
+            )[0]
     return shown
 
 
-def _descents(
-    prior: Prior, y: Tensor, noise: Noise, settings: LDRPSSettings, guidance: Guidance, condition: Text, run: list[list[int]]
-) -> Tensor:
-    """All rounds of one photograph (1, 3, H, W); F-PAM and the discriminators live through them."""
+def one(
+    prior: Prior,
+    y: Tensor,
+    noise: Noise,
+    settings: LDRPSSettings,
+    task: Task,
+    run: list[list[int]],
+    condition: Text,
+    loss: Perceptual,
+    show: Callable[[Callable[[], Tensor]], None],
+) -> tuple[Tensor, Guidance]:
+    """All rounds of one photograph (1, 3, H, W) in [-1, 1]: what came out, of its size, and the guidance as it ended."""
+    h, w = y.shape[-2:]
+    y = pad_to_multiple(y.clone(), prior.multiple_of)
+    guidance = Guidance(prior, y, task, settings, loss, noise, show)
 
     def denoise(z: Tensor, t: int) -> Tensor:
         with torch.no_grad():
@@ -92,7 +105,7 @@ def _descents(
         if guidance.over:
             break
     with torch.no_grad():
-        return prior.decode(z[:1]) if z is not None else y
+        return (prior.decode(z[:1]) if z is not None else y)[..., :h, :w], guidance
 
 
 def _condition(prior: Prior, image: Tensor, task: str, settings: LDRPSSettings) -> Text:

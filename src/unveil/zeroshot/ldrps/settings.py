@@ -19,9 +19,11 @@ class LDRPSSettings:
     task: a row of `tasks.TASKS`, or "auto". guidance: Z, None the task's. prompt, negative, cfg: text and its weight.
     captioner: writes the prompt where none is given: "" none, an http(s) URL of an OpenAI-compatible endpoint, or a folder
     or hub id of a transformers image-to-text model. caption_model: the model's name at the endpoint.
-    every: guide at each `every`-th step, for as many steps at once; between them only the prior runs. inner: Adam steps
-    of F-PAM at each guided step. crop: side of the random crop that F-PAM learns from, 0 the whole image.
-    trust: the most a guided step may move the estimate, as a share of its root mean square; 0 is no bound.
+    every: look at each `every`-th step, for as many steps at once; between them only the prior runs.
+    warm: Adam steps of F-PAM on the photograph itself before the first evaluation; the published code guides after a
+    hundred steps on estimates. inner: its steps at each step that is looked at, None one per two trained steps, the
+    published pace. crop: side of the random crop that it learns from, 0 the whole image.
+    trust: the most that a guided step may pull, in Polyak steps (loss / |gradient|^2 of the gradient); 0 is no bound.
     free: keep a second, unguided descent beside the first for F-PAM to learn from (published).
     vgg: torchvision's VGG-16 weights for the perceptual losses, None seeded random features. width: of F-PAM and discriminators.
     original: the published order, bugs included: guidance from an estimate that mixes two steps, no text for hazy and
@@ -40,9 +42,10 @@ class LDRPSSettings:
     captioner: str = ""
     caption_model: str = ""
     every: int = 1
-    inner: int = 1
-    crop: int = 0
-    trust: float = 0.0
+    warm: int = 100
+    inner: int | None = None
+    crop: int = 128
+    trust: float = 0.5
     free: bool = True
     vgg: Path | None = None
     width: int = 64
@@ -50,9 +53,17 @@ class LDRPSSettings:
 
     def __post_init__(self) -> None:
         """Raise InputError for a number out of range or an unknown name."""
-        for name, least in (("steps", 1), ("every", 1), ("inner", 1), ("width", 1), ("crop", 0), ("rounds", 0)):
+        for name, least in (
+            ("steps", 1),
+            ("every", 1),
+            ("inner", 1),
+            ("width", 1),
+            ("warm", 0),
+            ("crop", 0),
+            ("rounds", 0),
+        ):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and not value >= least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
         for name in ("guidance", "trust", "cfg"):
             value = getattr(self, name)
@@ -66,4 +77,4 @@ class LDRPSSettings:
 
 def published(task: str = "auto", **changes: object) -> LDRPSSettings:
     """What the official code runs: 450 steps, every one guided, on the whole image."""
-    return replace(LDRPSSettings(steps=450, task=task, original=True), **changes)  # type: ignore[arg-type]
+    return replace(LDRPSSettings(steps=450, task=task, warm=0, inner=1, crop=0, trust=0.0, original=True), **changes)  # type: ignore[arg-type]

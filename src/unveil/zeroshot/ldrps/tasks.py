@@ -71,5 +71,3 @@ def row(name: str, y: Tensor) -> tuple[str, Task]:
         raise InputError(f"unknown task {name!r}; known are auto, {', '.join(TASKS)}")
     name = guess(y) if name == "auto" else name
     return name, TASKS[name]
-
-

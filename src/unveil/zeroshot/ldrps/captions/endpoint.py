@@ -45,7 +45,12 @@ def ask(image: Tensor, url: str, model: str = "", timeout: float = 120.0) -> str
     picture(image).save(file, "PNG")
     data = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     content = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": {"url": data}}]
-    body = {"model": model or "default", "messages": [{"role": "user", "content": content}], "max_tokens": 80, "temperature": 0}
+    body = {
+        "model": model or "default",
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 80,
+        "temperature": 0,
+    }
     headers = {"Content-Type": "application/json"}
     if os.environ.get(KEY):
         headers["Authorization"] = f"Bearer {os.environ[KEY]}"
@@ -55,14 +60,18 @@ def ask(image: Tensor, url: str, model: str = "", timeout: float = 120.0) -> str
             text = json.load(answer)["choices"][0]["message"]["content"]
     except urllib.error.HTTPError as e:
         said = e.read(300).decode(errors="replace").strip()
-        raise ModelError(f"the captioner at {address(url)} refused with {e.code} {e.reason}: {said or 'no reason given'}") from e
+        raise ModelError(
+            f"the captioner at {address(url)} refused with {e.code} {e.reason}: {said or 'no reason given'}"
+        ) from e
     except (urllib.error.URLError, HTTPException, OSError) as e:
         reason = getattr(e, "reason", None) or e
         raise ModelError(
             f"no captioner answers at {address(url)} ({reason}); start it, correct the URL, or give the text with --prompt"
         ) from e
     except (ValueError, KeyError, IndexError, TypeError) as e:
-        raise ModelError(f"the answer of {address(url)} is not that of an OpenAI-compatible chat endpoint ({e!r})") from e
+        raise ModelError(
+            f"the answer of {address(url)} is not that of an OpenAI-compatible chat endpoint ({e!r})"
+        ) from e
     if not isinstance(text, str) or not text.strip():
         raise ModelError(f"the captioner at {address(url)} answered without a text; give one with --prompt")
     return text

@@ -1,0 +1,229 @@
+"""What the zero-shot methods cost, and what is left of their quality when they are made cheap.
+
+    python benchmarks/zeroshot_cost.py --prior FOLDER --json benchmarks/results/zeroshot_cost.json
+
+Every row runs a method with some options on the same damaged photographs and counts what it asks of the prior and its
+FLOPs, adapters included. For LD-RPS the last guidance loss stands beside it, and what the same run would cost on Stable
+Diffusion 2.1 at 512 x 512: exact counts times the price of each part. The first table needs no run: it is the official
+code's cost against ours.
+
+Without --prior the prior is `spectrum`: Gaussian images with the 1/f^2 power of photographs, whose best denoiser is
+known and costs nothing. It shows how guidance fares with few steps, and nothing about how restored photographs look.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from _shared import Clock, environment, parser, table, use_threads, write_json
+
+FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
+
+
+class Spectrum:
+    """Gaussian images in the cosine basis and opponent colours, power falling as f^-2.2; implements Prior."""
+
+    name, sha256, channels, factor, multiple_of, native, prompted = "spectrum", "", 3, 1, 1, 64, False
+
+    def __init__(self, side: int) -> None:
+        import torch
+
+        from unveil.diffusion import variance_preserving
+
+        k = torch.arange(side)
+        cosine = torch.cos(math.pi * (k + 0.5) * k[:, None] / side) * math.sqrt(2 / side)
+        cosine[0] /= math.sqrt(2)
+        opponent = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
+        self.cosine, self.opponent = cosine, opponent / opponent.norm(dim=1, keepdim=True)
+        f = torch.hypot(k[:, None].float(), k[None].float()).clamp(min=0.7)
+        self.power = torch.stack([share * side**2 * 0.02 * f**-2.2 for share in (1.0, 0.12, 0.05)])
+        beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+        self.process, self.device = variance_preserving(torch.cumprod(1 - beta, 0)), torch.device("cpu")
+
+    def denoise(self, z_t: Any, t: int, condition: Any = None, guidance: float = 1.0) -> Any:
+        import torch
+
+        a, s = float(self.process.a[t]), float(self.process.s[t])
+        seen = torch.einsum("cd,bdhw->bchw", self.opponent, self.cosine @ z_t @ self.cosine.T)
+        seen = seen * (a * self.power / (a * a * self.power + s * s))
+        return self.cosine.T @ torch.einsum("dc,bdhw->bchw", self.opponent, seen) @ self.cosine
+
+    def condition(self, prompt: str, negative: str = "") -> None:
+        return None
+
+    def encode(self, x: Any) -> Any:
+        return x
+
+    def decode(self, z: Any) -> Any:
+        return z
+
+
+def rows(task: str, quick: bool) -> dict[str, tuple[str, Any]]:
+    """Name of a row: (method, options)."""
+    from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
+    from unveil.zeroshot.ldrps.tasks import TASKS
+
+    if quick:
+        tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=2, crop=16)
+        return {"2 steps": ("ldrps", tiny), "1 step from the photograph": ("ldrps", replace(tiny, begin="input"))}
+    ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds)
+    return {
+        "as published": ("ldrps", published(task, original=False, rounds=ours.rounds)),
+        "100 steps": ("ldrps", replace(ours, steps=100)),
+        "default": ("ldrps", ours),
+        "25 steps": ("ldrps", replace(ours, steps=25)),
+        "default, every 2nd": ("ldrps", replace(ours, every=2)),
+        "default, no free run": ("ldrps", replace(ours, free=False)),
+        "default, from the photograph": ("ldrps", replace(ours, begin="input")),
+        "25 steps, from the photograph, no free run": ("ldrps", replace(ours, steps=25, begin="input", free=False)),
+    }
+
+
+def sd_table() -> list[dict[str, Any]]:
+    """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
+    import torch
+
+    from unveil.diffusion import variance_preserving
+    from unveil.zeroshot.cost import SD21, SD21_TAESD
+    from unveil.zeroshot.ldrps import plan
+    from unveil.zeroshot.ldrps.restore import grids
+    from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
+    from unveil.zeroshot.ldrps.tasks import TASKS
+
+    class Path1000:
+        process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
+
+    out = []
+    for task, row in TASKS.items():
+        ours = LDRPSSettings(task=task)
+        exact = published(task)
+        kinds = {
+            "official code": (exact, plan.official(row.rounds), SD21),
+            "published order, nothing wasted": (exact, None, SD21),
+            "default": (ours, None, SD21),
+            "default, tiny decoder": (ours, None, SD21_TAESD),
+            "from the photograph": (replace(ours, begin="input"), None, SD21),
+            "from the photograph, every 2nd, no free run": (
+                replace(ours, begin="input", every=2, free=False),
+                None,
+                SD21,
+            ),
+        }
+        official = 0.0
+        for name, (settings, counts, price) in kinds.items():
+            text = not (settings.original and task in ("dehaze", "denoise"))
+            counts = counts or plan.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
+            bill = plan.priced(price, row, settings, 512, 512).bill(counts)
+            official = official or bill
+            out.append({"task": task, "run": name, **asdict(counts), "PFLOP": bill / 1e15, "cheaper": official / bill})
+    return out
+
+
+def photographs(count: int, side: int) -> Any:
+    """The free photographs of the package, squared to `side`: (count, 3, side, side) in [0, 1]."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    import unveil
+
+    files = sorted((Path(unveil.__file__).parent / "examples").glob("*.jpg"))[:count]
+    seen = [np.asarray(Image.open(f).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)) for f in files]
+    return torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).float() / 255
+
+
+def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple[Any, float | None]:
+    """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where the method has one to tell."""
+    from unveil.diffusion.noise import seeded
+    from unveil.zeroshot.ldrps import restore as ldrps
+    from unveil.zeroshot.ldrps.tasks import TASKS
+    from unveil.zeroshot.methods import find
+    from unveil.zeroshot.perceptual import perceptual
+
+    if method != "ldrps":
+        return find(method).call()(prior, y, seeded([seed]), settings), None
+    grids = ldrps.grids(prior, settings, settings.rounds)
+    text = (prior.condition(""), 1.0)
+    row = TASKS[settings.task]
+    image, guidance = ldrps.one(prior, y, seeded([seed]), settings, row, grids, text, perceptual(), lambda image: None)
+    return image, guidance.loss
+
+
+def measured(prior: Any, task: str, x: Any, quick: bool) -> list[dict[str, Any]]:
+    import torch
+
+    from unveil.degradation.registry import apply
+    from unveil.zeroshot.cost import Counted, flops
+
+    kind, severity = FAULTS[task]
+    y = apply(kind, x, torch.Generator().manual_seed(0), severity)[0]
+
+    def psnr(image: Any) -> float:
+        return float((-10 * ((image.clamp(0, 1) - x) ** 2).mean((1, 2, 3)).log10()).mean())
+
+    out = [{"task": task, "run": "input", "PSNR": psnr(y)}]
+    for name, (method, settings) in rows(task, quick).items():
+        counted, clock, found = Counted(prior), Clock(), []
+        total = 0.0
+        for i, image in enumerate(2 * y - 1):
+            total += flops(lambda: found.append(restored(counted, image[None], i, method, settings)))  # noqa: B023
+        objectives = [objective for _, objective in found if objective is not None]
+        out.append(
+            {
+                "task": task, "run": name, "method": method,
+                **{k: v / len(x) for k, v in asdict(counted.counts).items() if k not in ("learn", "guide")},
+                "GFLOP": total / len(x) / 1e9, "seconds": clock.processor / len(x),
+                "objective": sum(objectives) / len(objectives) if objectives else None,
+                "PSNR": psnr((torch.cat([image for image, _ in found]) + 1) / 2),
+            }
+        )  # fmt: skip
+        print({k: v for k, v in out[-1].items() if k in ("task", "run", "GFLOP", "objective", "PSNR")}, flush=True)
+    return out
+
+
+def main() -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--prior", metavar="FOLDER", help="a prior's folder or id; without it the analytic `spectrum`")
+    made.add_argument("--side", type=int, default=128, help="side of the photographs in pixels (default 128)")
+    made.add_argument("--count", type=int, default=2, help="photographs (default 2)")
+    made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
+    made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
+    args = made.parse_args()
+    use_threads(args.threads)
+    clock = Clock()
+    side, count = (64, 1) if args.quick else (args.side, args.count)
+    formula = sd_table()
+    print(show(formula, ("task", "run", "denoise", "decode", "decode_gradient", "encode", "PFLOP", "cheaper")))
+    result: dict[str, Any] = {"formula": formula}
+    if not args.formula:
+        if args.prior:
+            from unveil.zeroshot.priors.opening import open_prior
+
+            prior: Any = open_prior(args.prior)
+        else:
+            prior = Spectrum(side)
+        x = photographs(count, side)
+        found = [r for task in args.task or FAULTS for r in measured(prior, task, x, args.quick)]
+        print(show(found, ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR")))
+        result |= {"measured": found, "prior": {"name": prior.name, "sha256": prior.sha256}}
+    result["protocol"] = {
+        "photographs": f"{count} of the package's examples, squared to {side} pixels by LANCZOS",
+        "faults": FAULTS, "seeds": "0 for the damage, the photograph's number for sampling", "PSNR": "RGB, mean over photographs",
+        "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data", **environment(),
+    }  # fmt: skip
+    write_json(args.json, result)
+    print(f"{clock.processor:.0f} s of processor time")
+
+
+def show(found: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+    def cell(value: Any) -> str:
+        return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return table(columns, [[cell(r.get(c)) for c in columns] for r in found])
+
+
+if __name__ == "__main__":
+    main()

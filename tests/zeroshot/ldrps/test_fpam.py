@@ -1,0 +1,51 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
+from unveil.zeroshot.ldrps.fpam import FPAM
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_published_sizes():
+    assert count(FPAM()) == 373_577
+    assert count(FPAM(8)) == 6_385
+    assert count(Discriminator()) == 371_073
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("width", [8, 64])
+def test_golden_forward_of_the_official_network(shared, width):
+    golden = load_file(shared / "golden" / "zeroshot_fpam.safetensors")
+    names = {"net1": "h1", "net2": "h2", "skip_scale1": "p"}
+    own = {k.removeprefix(f"w{width}."): v for k, v in golden.items() if k.startswith(f"w{width}.")}
+    x, first, out = (own.pop(k) for k in ("in", "net1_out", "out"))
+    network = FPAM(width)
+    network.load_state_dict({k.replace(k.split(".")[0], names[k.split(".")[0]]): v for k, v in own.items()})
+    torch.testing.assert_close(network.h1(x), first, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network(x), out, rtol=1e-5, atol=1e-5)
+
+
+def test_first_weights_follow_their_generator():
+    one, two, other = (FPAM(4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.h1[0].weight, other.h1[0].weight)
+    weight = FPAM(64, torch.Generator().manual_seed(0)).h2[2].weight.detach()
+    assert float(weight.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+
+
+def test_the_adversary_learns_and_passes_its_doubt_on():
+    g = torch.Generator().manual_seed(0)
+    adversary = Adversary(Discriminator(4, g), 1e-2)
+    fake, real = torch.rand(1, 3, 16, 16, generator=g), 1 + torch.rand(1, 3, 16, 16, generator=g)
+    for _ in range(30):
+        adversary.learn(fake, real)
+    assert float(adversary.doubt(real)) < 0.3 < 1 < float(adversary.doubt(fake))
+    x = fake.clone().requires_grad_(True)
+    adversary.doubt(x).backward()
+    assert x.grad is not None
+    assert x.grad.any()
+    assert all(p.grad is None or not p.requires_grad for p in adversary.network.parameters())
