@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from _pages import Value
 from _shared import Clock, environment, parser, table, use_threads, write_json
 
 NETWORKS = {"daclip_unet": 8, "wild_unet": 16}
@@ -77,6 +78,26 @@ def extrapolated(known: list[tuple[int, int]], side: int) -> float:
     return high + slope * (side**2 - large**2)
 
 
+HEAD = (
+    "network, photograph",
+    "tokens",
+    "peak (MiB)",
+    "with the full matrix (MiB)",
+    "one such matrix (MiB)",
+    "CPU time (s)",
+)
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """MiB by network and side, and the table."""
+    out: dict[str, Value | str] = {"table": table(HEAD, [shown(row) for row in result["rows"]])}
+    for row in result["rows"]:
+        for key in ("peak_bytes", "matrix_bytes", "full_matrix_peak_bytes"):
+            if key in row:
+                out[f"{row['network']}.{row['side']}.{key}"] = Value([row[key] / 2**20], 0)
+    return out
+
+
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--single", help="(internal) one row")
@@ -88,7 +109,7 @@ def main() -> None:
         return
     limit = given.limit * 2**30
     sizes, width = ([32, 64], 32) if given.quick else (given.sizes, 64)
-    rows, body = [], []
+    rows = []
     for name, reduction in NETWORKS.items():
         known: list[tuple[int, int]] = []
         for side in sizes:
@@ -109,17 +130,8 @@ def main() -> None:
             else:
                 row["expected_bytes"] = expected
             rows.append(row)
-            body.append(shown(row))
-            print("; ".join(body[-1]), file=sys.stderr, flush=True)
-    head = [
-        "network, photograph",
-        "tokens",
-        "peak (MiB)",
-        "with the full matrix (MiB)",
-        "one such matrix (MiB)",
-        "CPU time (s)",
-    ]
-    print(table(head, body))
+            print("; ".join(shown(row)), file=sys.stderr, flush=True)
+    print(table(HEAD, [shown(row) for row in rows]))
     protocol = {
         **environment(),
         "dtype": "fp32",

@@ -1,17 +1,17 @@
 """How sure is a model, and rightly so? Coverage, CRPS and rank correlation of its draws, before and after recalibration.
 
-    python benchmarks/calibration.py --json benchmarks/results/calibration.json --plot docs/img/reliability.png
-    python benchmarks/calibration.py --again benchmarks/results/calibration.json --plot docs/img/reliability.png
-    python benchmarks/calibration.py --again benchmarks/results/calibration.json --entry "linear_pro, 5, 2m" > calibration.json
+    python benchmarks/calibration.py --json benchmarks/results/calibration.json --plot docs/img/reliability.png --shelve
 
-The factor of each row (grid and solver) is fitted on one half of the photographs that training kept back, and measured on the other half
-and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows), so a run can be continued.
---entry prints what belongs beside the model, as the entry "calibration" of its manifest.
+The factor of each row (grid, steps and solver) is fitted on one part of the photographs that training kept back, and measured on the other
+part and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows). --shelve puts what was
+fitted into the model's entry of the manifest, which `Restoration.uncertainty` and `.interval` use; --entry prints it. --again works from
+an earlier result instead of measuring.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,18 @@ from _shared import Clock, environment, parser, shared_folder, table, use_thread
 
 NAME = "calibration"
 SEED = 29
-ROWS = {
-    # label: (grid, steps, solver)
-    "linear_pro, 5, ancestral": ("linear_pro", 5, "ancestral"),
-    "linear_pro, 5, 2m": ("linear_pro", 5, "2m"),
-    "cubic, 8, 2m": ("cubic", 8, "2m"),
-}
-HELD_OUT = "held-out half"
+ROWS = ("default", "second order", "cubic")
+FITTED_ON = "calibration part"
+HELD_OUT = "held-out part"
 TESTS = ("PolyU_100", "LOL_eval15", "SRD", "tao256/HSTS", "tao256/Kodak24")
 ALL = "all tests"
 STAGES = ("before", "after")
+
+
+def settings(row: str) -> dict[str, Any]:
+    """What `Restorer.restore` is asked for in a row: the model's own way, second order on its grid, or eight second-order steps."""
+    chosen = {"default": {}, "second order": {"solver": "2m"}, "cubic": {"grid": "cubic", "steps": 8, "solver": "2m"}}
+    return {"fidelity": 0.0, **chosen[row]}
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Group:
 
 
 def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group, Group]:
-    """The photographs that training kept back, each used once, cut at random into a calibration half and one to measure on.
+    """The photographs that training kept back, each used once, cut at random into one part to fit on and one to measure on.
 
-    Clean photographs get one kind of damage by chance at the weights of the model's own training; real pairs come as they are.
+    Clean photographs are damaged as in the model's own training; real pairs come as they are. Of an odd number the first part has more.
     """
     import torch
 
@@ -59,19 +61,20 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     scenes = {p.clean.path for p in real}
     clean = [p for p in source.photos if p.clean.path not in scenes and min(p.clean.shape[:2]) >= size]
     generator = np.random.default_rng(SEED)
-    weights = model.spec.recipe["config"]["data"]["kinds"]
-    share = np.array(list(weights.values())) / sum(weights.values())
+    data = model.spec.recipe["config"]["data"]
     found = []
     for i in generator.permutation(len(clean))[:photographs]:
         x, _ = crops([clean[i]], 1, size, generator)
-        kind = str(generator.choice(list(weights), p=share))
-        y, _ = degradation.apply(kind, x, torch.Generator().manual_seed(SEED * 1009 + int(i)))
-        found.append((x, (y * 255).round() / 255))
+        own = torch.Generator().manual_seed(SEED * 1009 + int(i))
+        y, _, _ = degradation.mixture(
+            x, own, weights=data["kinds"] or None, second=data.get("second", 0.35), clean=data.get("clean", 0.08)
+        )
+        found.append((x, y))
     for i in generator.permutation(len(real))[:pairs]:
         found.append(_most_damaged([real[i]], size, generator))
-    order = generator.permutation(len(found))
-    halves = [[found[i] for i in part] for part in (order[: len(found) // 2], order[len(found) // 2 :])]
-    first, second = (Group(torch.cat([x for x, _ in half]), torch.cat([y for _, y in half])) for half in halves)
+    order, half = generator.permutation(len(found)), (len(found) + 1) // 2
+    parts = [[found[i] for i in part] for part in (order[:half], order[half:])]
+    first, second = (Group(torch.cat([x for x, _ in part]), torch.cat([y for _, y in part])) for part in parts)
     return first, second
 
 
@@ -88,13 +91,14 @@ def test_set(name: str, size: int, count: int) -> Group:
     """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_most_damaged`)."""
     import torch
 
-    import quality
+    from unveil import photo
+    from unveil.bench.sets import find
 
-    pairs = list(quality.pairs(shared_folder() / "data" / "test", name))
+    pairs = find(shared_folder() / "data" / "test")[name].pairs
     generator = np.random.default_rng([SEED, size])
     found = []
     for i in np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int):
-        _, y, x = pairs[i]
+        y, x = (photo.read(path).pixels for path in pairs[i][1:])
         places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
         top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
         found.append([torch.from_numpy(_cut(a, (top, left), size).transpose(2, 0, 1).copy())[None] for a in (x, y)])
@@ -105,21 +109,17 @@ def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
     return pixels[place[0] : place[0] + size, place[1] : place[1] + size]
 
 
-def evidence(model: Any, group: Group, row: tuple[str, int, str], draws: int) -> list[Any]:
-    """The evidence of every photograph: `draws` draws at fidelity 0, the model's own resolution, bf16."""
-    import _sampling
-    from unveil.diffusion.resolution import Resolution
+def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[Any], dict[str, Any]]:
+    """The evidence of every photograph, restored as `unveil restore` does at fidelity 0, and the protocol of the runs."""
     from unveil.evaluation.evidence import gather
 
-    grid, steps, solver = row
-    process, d = model.spec.process(grid, steps), model.spec.defaults
-    stages = Resolution(d.resolution, d.low, d.switch)
-    with _sampling.bf16():
-        x = _sampling.draws(
-            model.denoiser(process, 0.0), group.y, process, draws, seed=SEED, solver=solver, resolution=stages, batch=8
-        )
-    samples, target = x.permute(1, 0, 3, 4, 2).numpy(), group.x.permute(0, 2, 3, 1).numpy()
-    return [gather(s, t, seed=i) for i, (s, t) in enumerate(zip(samples, target, strict=True))]
+    found, protocol = [], {}
+    for i, (x, y) in enumerate(zip(group.x, group.y, strict=True)):
+        out = restorer.restore(y, samples=draws, seed=SEED * 101 + i, **settings(row))
+        protocol = out.protocol
+        found.append(gather(out.samples, x.permute(1, 2, 0).numpy(), seed=i))
+        print(f"\r{row}: {i + 1} of {len(group.x)}", end="", file=sys.stderr, flush=True)
+    return found, protocol
 
 
 def conformal(calibration: Any, found: list[Any]) -> dict[str, Any]:
@@ -142,29 +142,17 @@ def _plain(measured: Any) -> dict[str, Any]:
     return {k: {f"{x:g}": y for x, y in v.items()} if isinstance(v, dict) else v for k, v in tree.items()}
 
 
-def measure_row(
-    model: Any, label: str, groups: dict[str, Group], draws: int, protocol: dict[str, Any]
-) -> dict[str, Any]:
+def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int, numbers: str) -> dict[str, Any]:
     from unveil.evaluation.calibration import fit, measure
+    from unveil.models.calibration import DECIDES
 
-    grid, steps, solver = ROWS[label]
     clock = Clock()
-    known = evidence(model, groups["calibration half"], ROWS[label], draws)
-    settings = {
-        "grid": grid,
-        "steps": steps,
-        "solver": solver,
-        "fidelity": 0.0,
-        "resolution": model.spec.defaults.resolution,
-    }
-    calibration = fit(known, protocol={**protocol, **settings})
-    found: dict[str, list[Any]] = {}
+    known, protocol = evidence(restorer, groups[FITTED_ON], label, draws)
+    own = {k: protocol[k] for k in ("model", *DECIDES, "dtype")}
+    calibration = fit(known, protocol={**own, "numbers": numbers})
+    found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
+    found[ALL] = [e for name in TESTS for e in found[name]]
     sets: dict[str, Any] = {}
-    for name, group in groups.items():
-        if name == "calibration half":
-            continue
-        found[name] = evidence(model, group, ROWS[label], draws)
-    found[ALL] = [e for name in TESTS for e in found.get(name, [])]
     for name, values in found.items():
         before, after = measure(values), measure(values, calibration.factor)
         sets[name] = {
@@ -183,31 +171,28 @@ def measure_row(
 
 
 def measure_all(arguments: Any) -> dict[str, Any]:
-    import torch
-
-    from unveil.models import shelf
+    from unveil.restorer import load
 
     use_threads(arguments.threads)
-    model = shelf.load(arguments.model)
-    model.to(torch.device("cpu"))
+    restorer = load(arguments.model, "cpu")
     quick = arguments.quick
     size, draws = (32, 4) if quick else (arguments.size, arguments.draws)
     photographs, pairs, each = (16, 4, 1) if quick else (arguments.photographs, arguments.pairs, arguments.each)
-    first, second = held_out(model, size, photographs, pairs)
-    groups = {"calibration half": first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
+    first, second = held_out(restorer.model, size, photographs, pairs)
+    groups = {FITTED_ON: first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
+    d = restorer.model.spec.defaults
     numbers = (
-        f"{draws} draws, fidelity 0, resolution {model.spec.defaults.resolution} (low {model.spec.defaults.low}), bf16; "
-        f"random crops of {size} px (of a real pair, of eight cuts the one that "
-        f"differs most from its target); {len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with "
-        f"simulated damage, {pairs} real shadow pairs, at most), cut in two at random, one half to fit on; {each} of each test set; "
-        f"seed {SEED}"
+        f"{draws} draws, fidelity 0, resolution {d.resolution} (low stage {d.low} px); random crops of {size} px (of a real pair, of "
+        f"eight cuts the one that differs most from its target); {len(first.x)} and {len(second.x)} photographs that training kept back "
+        f"({photographs} with simulated damage, {pairs} real shadow pairs, at most), cut in two at random, the first part to fit on; "
+        f"{each} of each test set; seed {SEED}"
     )
-    own = {"model": model.spec.name, "sha256": model.sha256, "numbers": numbers}
+    own = {"model": restorer.model.spec.name, "sha256": restorer.model.sha256, "numbers": numbers}
     protocol = {**environment(), "quick": quick, **own}
     path = arguments.json
     result: dict[str, Any] = {"benchmark": NAME, "protocol": protocol, "rows": {}}
     for label in arguments.rows:
-        row = measure_row(model, label, groups, draws, own)
+        row = measure_row(restorer, label, groups, draws, numbers)
         if path and path.exists():
             before = json.loads(path.read_text())
             if before.get("protocol") == json.loads(json.dumps(protocol)):
@@ -219,6 +204,12 @@ def measure_all(arguments: Any) -> dict[str, Any]:
     return result
 
 
+def way(row: dict[str, Any], label: str) -> str:
+    """A row in words."""
+    p = row["calibration"]["protocol"]
+    return f"{label}: {p['grid'].replace('_', ' ')}, {p['steps']}, {p['solver']}"
+
+
 HEAD = (
     "photographs", "grid, steps, solver", "50 %", "80 %", "90 %", "95 %", "90 % after", "CRPS (of 255)", "CRPS after",
     "rank corr., patches", "rank corr., pixels",
@@ -226,18 +217,21 @@ HEAD = (
 
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """Tables, and for every ROW (commas and spaces as underscores) and SET: ROW.SET.before.90, .after.90, .patch, ...; ROW.factor."""
+    """Tables, and for every ROW (spaces as underscores) and SET: ROW.SET.before.90, .after.90, .patch, ...; ROW.factor."""
     made: dict[str, Value | str] = {
         "protocol": result["protocol"]["numbers"],
         "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})",
     }
     body, factors, promised = [], [], []
     for label, row in result["rows"].items():
-        key = label.replace(", ", "_").replace(" ", "_")
+        key = label.replace(" ", "_")
+        shown = way(row, label)
         fitted = row["calibration"]
         made[f"{key}.factor"] = Value([fitted["factor"]])
+        made[f"{key}.photographs"] = str(fitted["photographs"])
+        made[f"{key}.draws"] = str(fitted["draws"])
         widths = [fitted["pixel"].get(x) for x in ("0.5", "0.8", "0.9", "0.95")]
-        factors.append([label, f"{fitted['factor']:.2f}", *("none" if w is None else f"{w:.2f}" for w in widths)])
+        factors.append([shown, f"{fitted['factor']:.2f}", *("none" if w is None else f"{w:.2f}" for w in widths)])
         for name, found in row["sets"].items():
             place = f"{key}.{name.replace(' ', '_').replace('/', '_')}"
             before, after = found["before"], found["after"]
@@ -260,7 +254,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
             body.append(
                 [
                     f"{name} ({before['photographs']})",
-                    label,
+                    shown,
                     *(f"{100 * before['coverage'][x]:.0f}" for x in ("0.5", "0.8", "0.9", "0.95")),
                     f"{100 * after['coverage']['0.9']:.0f}",
                     f"{255 * before['crps']:.2f}",
@@ -272,7 +266,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
             promised.append(
                 [
                     f"{name} ({before['photographs']})",
-                    label,
+                    shown,
                     str(made[f"{place}.conformal"]),
                     f"{made[f'{place}.conformal_whole']}",
                 ]
@@ -293,51 +287,23 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def plot(result: dict[str, Any], path: Path) -> Path:
-    """Reliability: nominal level against coverage, before and after, on the held-out half and on the test sets."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    colours = dict(zip(ROWS, ("#1f5fa8", "#c8551b", "#3a8a4d"), strict=True))
-    figure, axes = pyplot.subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
-    for axis, name, title in zip(
-        axes,
-        (HELD_OUT, ALL),
-        ("Photographs like those it was fitted on", "Test photographs from elsewhere"),
-        strict=True,
-    ):
-        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
-        for label, row in result["rows"].items():
-            for stage, style in (("before", "--"), ("after", "-")):
-                curve = row["sets"][name][stage]["curve"]
-                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
-                axis.plot(x, y, style, color=colours[label], label=f"{label}, {stage}", linewidth=1.6)
-        axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
-        axis.grid(color="0.92")
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("target values inside (%)")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-    return path
-
-
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    command.add_argument("--size", type=int, default=96)
+    command.add_argument(
+        "--rows", nargs="+", choices=list(ROWS), default=["default"], help="default alone if not named"
+    )
+    command.add_argument("--size", type=int, default=256)
     command.add_argument("--draws", type=int, default=8)
-    command.add_argument("--photographs", type=int, default=28, help="kept back by training, with simulated damage")
+    command.add_argument("--photographs", type=int, default=24, help="kept back by training, with simulated damage")
     command.add_argument("--pairs", type=int, default=10, help="real pairs kept back by training")
-    command.add_argument("--each", type=int, default=3, help="photographs of each test set")
+    command.add_argument("--each", type=int, default=2, help="photographs of each test set")
     command.add_argument("--plot", type=Path, metavar="PNG", help="draw the reliability plot into this file")
     command.add_argument("--again", type=Path, metavar="FILE", help="tables and plot of an earlier result")
-    command.add_argument("--entry", choices=list(ROWS), help="with --again: print what belongs beside the model")
+    command.add_argument("--entry", choices=list(ROWS), help="print what belongs beside the model")
+    command.add_argument(
+        "--shelve", action="store_true", help="put what was fitted into the manifest entry of these weights"
+    )
     arguments = command.parse_args()
     result = json.loads(arguments.again.read_text()) if arguments.again else measure_all(arguments)
     if arguments.entry:
@@ -346,7 +312,13 @@ def main() -> None:
     found = facts(result)
     print("\n\n".join(str(found[name]) for name in ("table", "factors", "promise")))
     if arguments.plot:
-        print(f"wrote {plot(result, arguments.plot)}")
+        from _plots import reliability
+
+        print(f"wrote {reliability(result, arguments.plot)}")
+    if arguments.shelve:
+        import shelve
+
+        shelve.calibrations(result)
 
 
 if __name__ == "__main__":

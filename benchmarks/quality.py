@@ -2,7 +2,8 @@
 
     python benchmarks/quality.py --model general --regression runs/regression --json benchmarks/results/quality.json
 
-Rows are added to the JSON file set by set, so that several processes can share the work (--sets); the table is printed from it.
+The JSON file is written after every photograph, and an interrupted call goes on from it; several processes can share the work by rows and
+sets. `unveil bench quality` does the same for any model and baselines, beside what papers print.
 """
 
 from __future__ import annotations
@@ -10,109 +11,41 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from _pages import Value
-from _shared import environment, parser, shared_folder, write_json
+from _shared import parser, shared_folder, use_threads
 from _shared import table as markdown
-from unveil import photo
-from unveil.evaluation.metrics.psnr import psnr, psnr_mean_matched
-from unveil.evaluation.metrics.ssim import ssim
+from unveil.bench import methods, quality
+from unveil.bench.methods import Method
+from unveil.bench.sets import KNOWN, find
 from unveil.restorer import Restorer, load
 
-SETS: dict[str, tuple[str, str, str, str]] = {
-    # name: folder of inputs, folder of targets, end of an input's stem, what a target's stem has in its place
-    "LOL_eval15": ("LOL_eval15/low", "LOL_eval15/high", "", ""),
-    "tao256/LOL": ("tao256/LOL_256x256/degraded", "tao256/LOL_256x256/clean", "", ""),
-    "tao256/HSTS": ("tao256/HSTS_256x256/degraded", "tao256/HSTS_256x256/clean", "", ""),
-    "tao256/Kodak24": ("tao256/Kodak24_256x256/degraded", "tao256/Kodak24_256x256/clean", "", ""),
-    "SRD": ("SRD/shadow", "SRD/shadow_free", "", "_free"),
-    "PolyU_100": ("PolyU_100/noisy", "PolyU_100/clean", "_real", "_mean"),
-    "Kodak24 clean": ("Kodak24", "Kodak24", "", ""),
-}
+SETS = tuple(KNOWN)
 NAME = "quality"
-ROWS = ("input", "one-shot regression", "default", "fidelity 0", "fidelity 1", "no DPSC", "no DRM")
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
+ROWS = ("input", "one-shot regression", "default", "fidelity 0", "fidelity 1", "no DPSC", "no DRM")
 
 
-def pairs(root: Path, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(file name, input, target), sorted by name. A missing partner is an error."""
-    degraded, clean, end, other = SETS[name]
-    targets = {p.stem: p for p in (root / clean).iterdir()}
-    for path in sorted((root / degraded).iterdir()):
-        yield path.name, photo.read(path).pixels, photo.read(targets[path.stem.removesuffix(end) + other]).pixels
-
-
-def eight_bit(pixels: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(pixels, 0, 1).astype(np.float64) * 255) / 255
-
-
-def scores(pixels: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    image = eight_bit(pixels)
-    value = psnr(image, target.astype(np.float64))
-    return {
-        "psnr": min(value, 100.0),
-        "ssim": ssim(image, target.astype(np.float64)),
-        "psnr_mean_matched": min(psnr_mean_matched(image, target.astype(np.float64)), 100.0),
-    }
-
-
-def rows(args: argparse.Namespace, restorer: Restorer | None, regression: Restorer | None) -> dict[str, Any]:
-    """Name of the row -> (restorer, settings, draws). The settings are those of `Options`."""
-    known: dict[str, Any] = {"input": (None, {}, 0)}
-    if regression is not None:
-        known["one-shot regression"] = (regression, {}, 1)
-    if restorer is not None:
+def rows(args: argparse.Namespace) -> list[Method]:
+    """The rows that were asked for."""
+    made = [methods.baseline("identity")]
+    if args.regression:
+        made.append(methods.model(load(args.regression, "cpu", args.dtype), "one-shot regression"))
+    if args.model != "none":
+        restorer = load(args.model, "cpu", args.dtype)
         fidelity = restorer.model.spec.defaults.fidelity
-        known |= {
-            "default": (restorer, {}, args.draws),
-            "fidelity 0": (restorer, {"fidelity": 0.0}, args.draws),
-            "fidelity 1": (restorer, {"fidelity": 1.0}, 1),
-            "no DPSC": (without_head(restorer), {"fidelity": fidelity}, args.few),
-            "no DRM": (restorer, {"resolution": "off"}, args.few),
-        }
-    return {name: known[name] for name in args.rows or known if name in known}
-
-
-def without_head(restorer: Restorer) -> Restorer:
-    """The same model without its learned correction; the dial then only scales the noise."""
-    return Restorer(dataclasses.replace(restorer.model, head=None), "cpu")
-
-
-def measure(images: list[tuple[str, np.ndarray, np.ndarray]], row: tuple[Restorer | None, dict, int]) -> dict[str, Any]:
-    """Per-image scores of the first draw and of the mean of all, mean spread in 8-bit levels, seconds and megapixels."""
-    restorer, settings, draws = row
-    one: list[dict[str, float]] = []
-    mean: list[dict[str, float]] = []
-    spread: list[float] = []
-    started, megapixels = time.process_time(), 0.0
-    protocol: dict[str, Any] = {}
-    for _, y, x in images:
-        megapixels += y.shape[0] * y.shape[1] / 1e6
-        if restorer is None:
-            one.append(scores(y, x))
-            continue
-        result = restorer.restore(y, samples=draws, seed=0, **settings)
-        protocol = result.protocol
-        one.append(scores(result.samples[0], x))
-        if draws > 1:
-            mean.append(scores(result.mean, x))
-            spread.append(float(result.std.mean()) * 255)
-    out: dict[str, Any] = {
-        "protocol": PROTOCOL,
-        "run": {k: v for k, v in protocol.items() if k != "device"},
-        "images": [name for name, _, _ in images],
-        "processor_seconds_per_megapixel": (time.process_time() - started) / megapixels,
-        "one draw": one,
-    }
-    if mean:
-        out |= {"mean of draws": mean, "spread_levels": spread, "draws": draws}
-    return out
+        without = Restorer(dataclasses.replace(restorer.model, head=None), "cpu", args.dtype)
+        made += [
+            methods.model(restorer, "default", args.draws),
+            methods.model(restorer, "fidelity 0", args.draws, fidelity=0.0),
+            methods.model(restorer, "fidelity 1", fidelity=1.0),
+            methods.model(without, "no DPSC", args.few, fidelity=fidelity),  # the dial then only scales the noise
+            methods.model(restorer, "no DRM", args.few, resolution="off"),
+        ]
+    return [m for m in made if m.title in (args.rows or ROWS)]
 
 
 def average(values: list[dict[str, float]], key: str) -> float:
@@ -172,26 +105,28 @@ def main() -> None:
     )
     command.add_argument("--dtype", default="auto")
     args = command.parse_args()
-    import torch
-
-    torch.set_num_threads(args.threads)
-    root = shared_folder() / "data" / "test"
-    restorer = load(args.model, "cpu", args.dtype) if args.model != "none" else None
-    regression = load(args.regression, "cpu", args.dtype) if args.regression else None
+    use_threads(args.threads)
+    found = find(shared_folder() / "data" / "test")
+    wanted = rows(args)
     result: dict[str, Any] = {}
     for name in args.sets:
-        images = list(pairs(root, name))[:: 8 if args.quick else 1]
-        for row, what in rows(args, restorer, regression).items():
-            measured = measure(images, what)
-            best = average(measured.get("mean of draws", measured["one draw"]), "psnr")
-            print(f"{name} / {row}: {best:.2f} dB", flush=True)
+        for method in wanted:
             # Read again each time: other processes may be measuring other sets into the same file.
-            result = json.loads(args.json.read_text()) if args.json and args.json.exists() else result
-            result["benchmark"] = NAME
-            result["protocol"] = {**environment(), "numbers": PROTOCOL, "quick": args.quick}
-            result.setdefault("sets", {}).setdefault(name, {})[row] = measured
-            write_json(args.json, result)
-    print(table(result))
+            before = json.loads(args.json.read_text()) if args.json and args.json.exists() else result
+            # One protocol for all sets, so that the page can say it once; `unveil bench` takes each set's own.
+            test = dataclasses.replace(found[name], protocol="native")
+            result = quality.measure(
+                [test],
+                [method],
+                before=before,
+                output=args.json,
+                every=8 if args.quick else 1,
+                about={"numbers": PROTOCOL, "quick": args.quick},
+            )
+            row = result["sets"][name][method.title]
+            best = average(row.get("mean of draws", row["one draw"]), "psnr")
+            print(f"{name} / {method.title}: {best:.2f} dB", flush=True)
+    print(table(json.loads(args.json.read_text()) if args.json else result))
 
 
 if __name__ == "__main__":

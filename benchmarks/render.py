@@ -1,6 +1,6 @@
 """Write the pages of docs/ whose numbers come from benchmarks/results, or check that they are what the results say.
 
-Their text is in benchmarks/pages.
+Their text is in benchmarks/pages; docs/api.md is written from the package's own docstrings.
 
     python benchmarks/render.py            write them
     python benchmarks/render.py --check    exit status 1 and a line for every page that is not up to date
@@ -15,11 +15,13 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import api
 from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
 
 SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
-         "calibration": "calibration"}  # fmt: skip
+         "calibration": "calibration", "gallery": "gallery",
+         "wild_model": "wild", "wild": "pipeline", "attention_memory": "attention", "fit_classifier": "describe"}  # fmt: skip
 DOCS = HERE.parent / "docs"
 PAGES = HERE / "pages"
 
@@ -52,6 +54,7 @@ def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
             made[DOCS / source.name] = render(source.read_text(encoding="utf-8"), known)
         except PageError as error:
             raise PageError(f"{source.name}: {error}") from error
+    made[DOCS / "api.md"] = api.page()
     return made
 
 

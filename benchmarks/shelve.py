@@ -2,6 +2,9 @@
 
     python benchmarks/shelve.py runs/general --summary "..." --set fidelity=0.5 low=160
     python benchmarks/shelve.py --numbers general     copy the measured numbers of results/quality.json into the entry
+    python benchmarks/shelve.py --numbers wild        the same of results/wild_model.json
+    python benchmarks/shelve.py --reach general       the reach of results/reach.json, by which tiles overlap
+    python benchmarks/shelve.py --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
 
 The numbers are only taken over from results that were measured with these very weights (same sha256).
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,14 @@ import yaml
 
 import unveil.models
 from _shared import RESULTS
+from fit_classifier import PHOTOS
 from quality import SETS, average
+from unveil.degradation import ORDER
 from unveil.models import weights_file
 
 SHELF = Path(unveil.models.__file__).parent
 MANIFEST = SHELF / "manifest.json"
+METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
@@ -46,6 +53,7 @@ def shelve(path: Path, summary: str, settings: dict[str, Any]) -> None:
             "pairs": [p["degraded"] for p in config["data"]["pairs"]],
             "simulators": config["data"]["kinds"],
         },
+        "method": METHODS[spec.process().name.split("/")[0]],
         "recipe": f"unveil train {spec.name}",
         "seed": spec.recipe["seed"],
         "steps": spec.recipe["steps_done"],
@@ -54,6 +62,61 @@ def shelve(path: Path, summary: str, settings: dict[str, Any]) -> None:
     }
     save({**load(), spec.name: entry})
     print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+
+
+def describer(path: Path) -> None:
+    """Copy the classifier and write its entry, with what `fit_classifier.py` measured."""
+    result = json.loads((RESULTS / "fit_classifier.json").read_text())
+    network, _, digest = weights_file.read_guide(path)
+    if digest != result["protocol"]["sha256"]:
+        raise SystemExit(
+            "results/fit_classifier.json was measured with another classifier; run fit_classifier.py again"
+        )
+    target = SHELF / "weights" / "describe.safetensors"
+    shutil.copyfile(path, target)
+    target.chmod(0o644)
+    found = result["simulated"]
+    entry = {
+        "file": target.name,
+        "sha256": digest,
+        "bytes": target.stat().st_size,
+        "task": "describe",
+        "summary": "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
+        "licence": LICENCE,
+        "training_data": {"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
+        "recipe": "python benchmarks/fit_classifier.py",
+        "seed": result["protocol"]["recipe"]["seed"],
+        "steps": result["protocol"]["recipe"]["epochs"] * (result["protocol"]["recipe"]["crops"] // 16),
+        "machine": result["protocol"]["machine"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "accuracy": {
+            "protocol": result["protocol"]["simulated"],
+            "kinds": round(found["accuracy"], 3),
+            "likeliest": round(found["likeliest_is_right"], 3),
+            "calibration error": round(found["calibration_error"], 3),
+        },
+    }
+    save({**load(), "describe": entry})
+    print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+
+
+def wild_numbers(name: str) -> None:
+    """The same for the model whose sampler was measured by `wild_model.py`."""
+    manifest, result = load(), json.loads((RESULTS / "wild_model.json").read_text())
+    if result["protocol"]["sha256"][name] != manifest[name]["sha256"]:
+        raise SystemExit("results/wild_model.json was measured with other weights; run wild_model.py again")
+    measured: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
+    for of_set, rows in result["sets"].items():
+        if f"{name}, as shipped" in rows:
+            values = rows[f"{name}, as shipped"]["psnr"]
+            before = rows["input"]["psnr"]
+            measured[of_set] = {
+                "one draw": round(sum(values) / len(values), 2),
+                "input": round(sum(before) / len(before), 2),
+                "images": len(values),
+            }
+    manifest[name]["psnr"] = measured
+    save(manifest)
 
 
 def numbers(name: str) -> None:
@@ -71,6 +134,26 @@ def numbers(name: str) -> None:
     save(manifest)
 
 
+def calibrations(result: dict[str, Any]) -> None:
+    """Put every row of a calibration into the entry of the model it was measured with."""
+    manifest, own = load(), result["protocol"]
+    if own["quick"]:
+        raise SystemExit("a quick run calibrates nothing; leave --quick out")
+    if manifest.get(own["model"], {}).get("sha256") != own["sha256"]:
+        raise SystemExit(f"{own['model']}: measured with other weights than those on the shelf")
+    manifest[own["model"]]["calibration"] = [row["calibration"] for row in result["rows"].values()]
+    save(manifest)
+
+
+def reach(name: str) -> None:
+    """How far the network was measured to look (results/reach.json), which is half of what neighbouring tiles share."""
+    manifest, result = load(), json.loads((RESULTS / "reach.json").read_text())
+    if result["protocol"]["sha256"] != manifest[name]["sha256"]:
+        raise SystemExit("results/reach.json was measured with other weights; run reach.py again")
+    manifest[name]["reach"] = result["reach"]
+    save(manifest)
+
+
 def load() -> dict[str, Any]:
     return json.loads(MANIFEST.read_text())
 
@@ -85,13 +168,19 @@ def main() -> None:
     command.add_argument("--summary", default="")
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
+    command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
+    command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
     args = command.parse_args()
     if args.model:
         path = args.model / "model.safetensors" if args.model.is_dir() else args.model
         settings = {k: yaml.safe_load(v) for k, v in (item.split("=", 1) for item in args.set)}
         shelve(path, args.summary, settings)
+    if args.describer:
+        describer(args.describer)
     if args.numbers:
-        numbers(args.numbers)
+        (wild_numbers if args.numbers == "wild" else numbers)(args.numbers)
+    if args.reach:
+        reach(args.reach)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from _pages import Value
 from _shared import environment, parser, table, use_threads, write_json
 
 
@@ -81,6 +82,28 @@ def grainy(event: dict[str, Any]) -> bool:
     return event["operation"] == "noise" or family.startswith(("gaussian", "generalised", "anisotropic"))
 
 
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """Pictures a second and factors by size, and the table."""
+    out: dict[str, Value | str] = {"table": shown(result["rows"])}
+    for row in result["rows"]:
+        out[f"{row['size']}.ours"] = Value([1e3 / row["ours_ms"]], 0)
+        out[f"{row['size']}.loop"] = Value([1e3 / row["loop_ms"]], 0)
+        out[f"{row['size']}.factor"] = Value([row["loop_ms"] / row["ours_ms"]], 2)
+    return out
+
+
+def shown(rows: list[dict[str, Any]]) -> str:
+    """Whole pictures and each operation, milliseconds of one core."""
+    body = []
+    for row in rows:
+        whole = [f"whole, {row['size']} px", "", row["ours_ms"], row["loop_ms"]]
+        parts = [
+            [f"- {k}", f"{v['per_picture']:.2f}", v["ours_ms"], v["loop_ms"]] for k, v in row["operations"].items()
+        ]
+        body += [[*r[:2], f"{r[2]:.2f}", f"{r[3]:.2f}", f"{r[3] / r[2]:.1f}"] for r in (whole, *parts)]
+    return table(["", "times", "this project (ms)", "numpy + OpenCV (ms)", "faster by"], body)
+
+
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--count", type=int, default=200, help="pictures for each size (default 200)")
@@ -100,18 +123,12 @@ def main() -> None:
     cv2.setNumThreads(given.threads)
     count, sizes = (6, [64]) if given.quick else (given.count, given.sizes)
     rows = [measure(size, count, given.together) for size in sizes]
-    body = []
     for row in rows:
-        whole = [f"whole, {row['size']} px", "", row["ours_ms"], row["loop_ms"]]
-        parts = [
-            [f"- {k}", f"{v['per_picture']:.2f}", v["ours_ms"], v["loop_ms"]] for k, v in row["operations"].items()
-        ]
-        body += [[*r[:2], f"{r[2]:.2f}", f"{r[3]:.2f}", f"{r[3] / r[2]:.1f}"] for r in (whole, *parts)]
         print(
             f"{row['size']} px: {1e3 / row['ours_ms']:.0f} pictures/s a core, loop {1e3 / row['loop_ms']:.0f}. The "
             f"{row['comparable_pictures']} pictures without random noise differ by {row['mean_difference_levels']} levels"
         )
-    print(table(["", "times", "this project (ms)", "numpy + OpenCV (ms)", "faster by"], body))
+    print(shown(rows))
     protocol = {
         **environment(),
         "opencv": cv2.__version__,

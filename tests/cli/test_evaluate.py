@@ -123,3 +123,18 @@ def test_worst_workers_match_and_seed_do_what_they_say(folders: tuple, capsys: p
     assert "(3 of 3)" in pages[2]
     assert "| 0.png |" in pages[2], "by order the whole name is kept"
     assert json.loads(pages[3])["bootstrap_seed"] == 7
+
+
+def test_a_learned_metric_that_is_not_installed_says_what_to_install(
+    folders: tuple, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unveil.evaluation.metrics import learned, registry
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(learned, "import_module", missing)
+    registry._loaded.cache_clear()
+    pred, target, _ = folders
+    assert run("--pred", pred, "--target", target, "--metrics", "psnr,lpips") == 2
+    assert "pip install 'unveil[iqa]' -c constraints.txt (it brings torchvision" in capsys.readouterr().err

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import unveil
+from unveil import figures
 from unveil.cli import main
 from unveil.models.weights_file import write
 from unveil.testing import tiny_model
@@ -49,16 +51,18 @@ def test_one_photograph_with_all_that_can_be_written(tmp_path: Path, model: str,
         ]
     )
     assert status == 0
-    assert files(out.parent) == {"clean.png", "clean_std.png", "clean_compare.png"}
+    assert files(out.parent) == {"clean.png", "clean_std.png", "clean_overlay.png", "clean_compare.png"}
     with Image.open(out) as image:
         assert image.size == (48, 32)
     with Image.open(out.parent / "clean_std.png") as image:
         assert image.width > 48  # the map and its colour bar
+    with Image.open(out.parent / "clean_overlay.png") as image:
+        drawn = unveil.load(model, device="cpu").restore(picture, samples=8, fidelity=0.0)
+        assert drawn.uncertainty is not None
+        assert np.array_equal(np.asarray(image), np.asarray(figures.overlay(drawn.image, drawn.uncertainty)))
 
 
 def test_python_and_command_line_give_the_same_pixels(tmp_path: Path, model: str, picture: Path) -> None:
-    import unveil
-
     assert (
         main(
             [
@@ -145,7 +149,7 @@ def test_unknown_model_offers_the_nearest_names(
 def test_missing_file_and_unwritable_folder(
     tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["restore", str(tmp_path / "gone.jpg"), "-o", str(tmp_path / "o.png"), "-n", model]) == 3
+    assert main(["restore", str(tmp_path / "gone.jpg"), "-o", str(tmp_path / "o.png"), "-n", model]) == 1
     assert "gone.jpg" in capsys.readouterr().err
     (tmp_path / "file").write_text("in the way")
     assert main(["restore", str(picture), "-o", str(tmp_path / "file" / "o.png"), "-n", model]) == 2

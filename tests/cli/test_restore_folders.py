@@ -88,6 +88,10 @@ def test_exit_statuses(call, folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert out.count("\n") == 1
     assert err.count("\n") == 1
     assert "b.jpg" in err
+    assert call(folder / "b.jpg", tmp_path / "gone.png", "-o", tmp_path / "other") == 1, "nothing could be done"
+    assert capsys.readouterr().err.count("\n") == 2
+    assert call(folder, "-o", tmp_path / "out", "--skip-existing") == 3, "what was there already is done"
+    capsys.readouterr()
     (tmp_path / "empty").mkdir()
     assert call(tmp_path / "empty", "-o", tmp_path / "out") == 2
     assert "no photograph in" in capsys.readouterr().err
@@ -96,12 +100,12 @@ def test_exit_statuses(call, folder: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_one_bad_photograph_named_twice_is_told_once(call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    assert call(tmp_path / "no.png", tmp_path / "no.png", "-o", tmp_path / "out") == 3
+    assert call(tmp_path / "no.png", tmp_path / "no.png", "-o", tmp_path / "out") == 1
     assert capsys.readouterr().err.count("no.png") == 1
 
 
 def test_max_pixels_and_tile(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    assert call(folder / "a.png", "-o", tmp_path / "o.png", "--max-pixels", "100") == 3
+    assert call(folder / "a.png", "-o", tmp_path / "o.png", "--max-pixels", "100") == 1
     assert "--max-pixels 864" in capsys.readouterr().err
     assert call(folder / "a.png", "-o", tmp_path / "o.png", "-t", "20") == 0
     assert call(folder / "a.png", "-o", tmp_path / "p.png", "--tile", "0") == 0

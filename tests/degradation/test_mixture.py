@@ -86,6 +86,19 @@ def test_odd_sizes_stay_in_range(size: tuple[int, int]) -> None:
     assert y.max() <= 1
 
 
+def test_the_wild_pipeline_goes_with_no_other_kind() -> None:
+    x = torch.rand(40, 3, 16, 16, generator=seeded())
+    y, labels, params = mixture(x, seeded(1), weights={"wild": 1.0, "noise": 1.0, "jpeg": 1.0}, second=1.0, clean=0.0)
+    assert {kinds for kinds in labels if "wild" in kinds} == {("wild",)}
+    assert all(len(kinds) == 2 for kinds in labels if "wild" not in kinds)  # the others are doubled, never by it
+    assert len(params["wild"]["index"]) == sum(kinds == ("wild",) for kinds in labels) > 4
+    assert y.min() >= 0
+    assert y.max() <= 1
+    alone, told, _ = mixture(x[:4], seeded(2), weights={"wild": 1.0}, second=1.0, clean=0.0)
+    assert told == [("wild",)] * 4
+    assert (alone * 255 - (alone * 255).round()).abs().max() < 1e-4
+
+
 def test_all_clean_is_the_identity(batch: Tensor) -> None:
     y, labels, params = mixture(batch, seeded(), clean=1.0)
     assert torch.equal(y, batch)
@@ -96,8 +109,6 @@ def test_all_clean_is_the_identity(batch: Tensor) -> None:
 def test_wrong_arguments_are_refused(batch: Tensor) -> None:
     with pytest.raises(InputError, match="did you mean noise"):
         mixture(batch, seeded(), weights={"nois": 1.0})
-    with pytest.raises(InputError, match="'wild' is a whole pipeline"):
-        mixture(batch, seeded(), weights={"wild": 1.0})
     with pytest.raises(InputError, match="positive weight"):
         mixture(batch, seeded(), weights={"noise": 0.0})
     with pytest.raises(InputError, match="weight of 'noise'"):

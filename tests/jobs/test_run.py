@@ -111,7 +111,7 @@ def test_a_stop_leaves_the_file_in_hand_untouched_and_going_on_gives_the_same(
     restored(whole)
 
     @contextmanager
-    def stops(job: Job, number: int) -> Iterator:  # type: ignore[type-arg]
+    def stops(job: Job, number: int, pictures: int) -> Iterator:  # type: ignore[type-arg]
         def callback(step) -> None:  # type: ignore[no-untyped-def]
             if number == at and step.index == 1:
                 raise error
@@ -152,7 +152,7 @@ def test_the_next_is_decoded_and_the_last_encoded_meanwhile(
     monkeypatch.setattr(running, "write", slow_write)
 
     @contextmanager
-    def waits(job: Job, number: int) -> Iterator:  # type: ignore[type-arg]
+    def waits(job: Job, number: int, pictures: int) -> Iterator:  # type: ignore[type-arg]
         if number == 1:
             assert reading.wait(30)
             assert encoded.wait(30)

@@ -16,8 +16,11 @@ def test_each_path_is_the_one_it_names() -> None:
     pairs = [
         (path("linear_pro(12)"), residual(linear_pro(12))),
         (path("linear_pro(12)", "index"), residual(linear_pro(12), "index")),
-        (path("mean_reverting(cosine, 100, 0.005, 50)"), mean_reverting(theta_sum("cosine", 100), 50 / 255)),
-        (path("mean_reverting( linear,20,0.01,10 )"), mean_reverting(theta_sum("linear", 20, 0.01), 10 / 255)),
+        (path("mean_reverting(cosine, 100, 0.005, 50)", "index"), mean_reverting(theta_sum("cosine", 100), 50 / 255)),
+        (
+            path("mean_reverting( linear,20,0.01,10 )"),
+            mean_reverting(theta_sum("linear", 20, 0.01), 10 / 255, time="level"),
+        ),
         (path("rddm(decreased, increased, 30, 0.01)"), rddm(shares("decreased", 30), shares("increased", 30), 0.01)),
     ]
     for got, expected in pairs:
@@ -50,6 +53,27 @@ def test_a_network_that_counts_indices_knows_its_own_grid_alone() -> None:
         with pytest.raises(InputError, match="this model has mean_reverting alone"):
             spec.process(grid)
     assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_a_network_that_is_told_the_level_runs_on_subsets_of_its_path_and_on_no_other_path() -> None:
+    spec = Spec("x", {}, "mean_reverting(cosine, 20, 0.005, 100)", defaults=Defaults("mean_reverting", 5))
+    whole = spec.process(steps=20)
+    assert torch.equal(whole.time, whole.s)
+    assert spec.process().time.tolist() == whole.s[::4].tolist()
+    with pytest.raises(InputError, match="this model has mean_reverting alone"):
+        spec.process("cubic")
+
+
+def test_twice_the_noise_on_minus_one_to_one_is_the_published_path() -> None:
+    """The path commutes with x -> 2 x - 1, so a network may see either range."""
+    unit, wide = (path(f"mean_reverting(cosine, 100, 0.005, {noise})") for noise in (50, 100))
+    generator = torch.Generator().manual_seed(0)
+    x0, y = torch.rand(2, 1, 3, 4, 4, generator=generator, dtype=torch.float64)
+    eps = torch.randn(1, 3, 4, 4, generator=generator, dtype=torch.float64)
+    for t in (1, 40, 100):
+        there = wide.forward(2 * x0 - 1, 2 * y - 1, t, eps)
+        assert (2 * unit.forward(x0, y, t, eps) - 1 - there).abs().max() < 1e-12
+        assert wide.ancestral(t, t - 1) == pytest.approx(2 * unit.ancestral(t, t - 1))
 
 
 def test_descriptions_of_compact_models_have_no_new_words() -> None:

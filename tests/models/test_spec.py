@@ -16,6 +16,12 @@ def test_json_round_trip_is_equal() -> None:
     assert Spec.from_json(spec.to_json()) == spec
 
 
+def test_a_measured_reach_is_kept_and_an_unmeasured_one_is_not_written() -> None:
+    spec = Spec("x", {}, receptive_field=248, reach=144)
+    assert Spec.from_json(spec.to_json()) == spec
+    assert "reach" not in Spec("x", {}).to_json()
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name": "x", "surprise": 1}'])
 def test_text_that_is_no_description_is_a_model_error(text: str) -> None:
     with pytest.raises(ModelError, match="description"):

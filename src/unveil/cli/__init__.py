@@ -13,24 +13,21 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unveil import __version__
+from unveil.cli.statuses import INTERRUPTED, NOTHING_DONE, USAGE
 from unveil.errors import Cancelled, UnveilError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("unveil.cli.restore:restore", "Restore photographs."),
+    "describe": ("unveil.cli.describe:describe", "Name the damage in photographs, with probabilities."),
     "degrade": ("unveil.cli.degrade:degrade", "Damage photographs by a simulator."),
     "models": ("unveil.cli.models:app", "List, show and verify the models on the shelf."),
     "train": ("unveil.cli.train:train", "Train a model on your own photographs."),
     "data": ("unveil.cli.data:app", "Make training pairs: face shadows, super-resolution."),
+    "bench": ("unveil.cli.bench:bench", "Measure models on test sets beside what papers print; speed; memory."),
+    "web": ("unveil.cli.web:web", "Serve the page and the HTTP interface."),
     "evaluate": ("unveil.cli.evaluate:evaluate", "Score restored images against their targets."),
 }
 """name -> ("module:function", one line for `unveil --help`), in the order of the help page."""
-
-NOTHING_DONE = 1
-"""Exit status: nothing could be done, for a reason outside the call (disk full, permission)."""
-USAGE = 2
-"""Exit status: the call or its input was wrong; the message says how."""
-INTERRUPTED = 130
-"""Exit status: stopped by the user (128 + SIGINT, as shells have it)."""
 
 _HELP = "Restore real photographs: haze, shadow, low light, noise, blur, compression and their mixtures."
 _EPILOGUE = "Exit status: 0 all done, 1 nothing could be done, 2 wrong usage or input, 3 some files failed (named)."

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from unveil.cli.statuses import of_files
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unveil.data.writing import Outcome
-
-SOME_FAILED = 3
-"""Exit status: some files failed (each named with its reason), the others were written."""
 
 app = App(name="data", help="Make training pairs: face shadows, super-resolution.")
 
@@ -87,9 +86,7 @@ def _status(outcome: Outcome) -> int:
 
     for reason in outcome.failed:
         print(f"unveil: {reason}", file=sys.stderr)
-    if not outcome.failed:
-        return 0
-    return SOME_FAILED if outcome.made + outcome.there else 1
+    return of_files(len(outcome.failed), outcome.made + outcome.there)
 
 
 @contextmanager

@@ -10,12 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilError
-
-NOTHING_DONE = 1
-"""Exit status: no file could be degraded."""
-SOME_FAILED = 3
-"""Exit status: some files could not be degraded (each named with its reason), the others were."""
 
 
 def degrade(
@@ -69,7 +65,7 @@ def degrade(
                 print(f"unveil: {error}", file=sys.stderr, flush=True)
             continue
         print(json.dumps(account) if as_json else job.target, flush=True)
-    return 0 if not failed else NOTHING_DONE if failed == len(jobs) else SOME_FAILED
+    return of_files(failed, len(jobs) - failed)
 
 
 def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed: int) -> dict[str, Any]:

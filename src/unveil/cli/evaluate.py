@@ -10,8 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-SOME_FAILED = 3
-"""Exit status: some pairs could not be scored (each named with its reason), the others were."""
+from unveil.cli.statuses import of_files
 
 
 def evaluate(
@@ -98,6 +97,4 @@ def evaluate(
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
         print(f"unveil: {failure.name}: {failure.reason}", file=sys.stderr)
-    if not report.rows:
-        return 1
-    return SOME_FAILED if failures else 0
+    return of_files(len(failures), len(report.rows))

@@ -17,14 +17,14 @@ def import_model(
     guide: Path | None = None,
     half: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Convert a published checkpoint of Resfusion, RDDM, IR-SDE, Refusion, DA-CLIP or wild-IR to a model file.
+    """Convert a published checkpoint: of Resfusion, RDDM, IR-SDE, Refusion, DA-CLIP or wild-IR to a model file, of ADM to a prior.
 
     The network is recognised by the names of its weights. Files that would run code when they are read are refused. A
     description (FILE.safetensors.json) says what was found, what the file left open, and what was assumed for it.
 
     Args:
         file: The checkpoint: .ckpt, .pt, .pth or .safetensors.
-        output: Model file to write. Default: beside the checkpoint, with .safetensors.
+        output: Model file to write, a folder for a prior. Default: beside the checkpoint, with .safetensors.
         schedule: How it was trained, if not as published: linear_pro(12), cosine_pro(10),
             mean_reverting(cosine, 100, 0.005, 50) or rddm(decreased, increased, 1000, 0.01).
         prediction: What it predicts, if not as published: noise, score, residual, residual_noise, x0 or v.
@@ -33,6 +33,11 @@ def import_model(
 
     """
     from unveil.models.importing import describe, import_file
+    from unveil.models.importing.adm import import_prior
 
+    lines = import_prior(file, output, half=half)
+    if lines is not None:
+        print("\n".join(lines))
+        return
     made = import_file(file, output, schedule=schedule, prediction=prediction, guide=guide, half=half)
     print("\n".join(describe(made)))

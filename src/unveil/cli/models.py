@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
-from pathlib import Path
 
 from cyclopts import App
 
@@ -18,7 +16,7 @@ def list_models() -> None:
     """List the models by name, size and purpose."""
     from unveil.models import shelf
 
-    for name, entry in sorted(shelf.manifest().items()):
+    for name, entry in sorted(shelf.entries().items()):
         print(f"{name:12} {entry['bytes'] / 2**20:5.1f} MiB  {entry['summary']}")
 
 
@@ -27,20 +25,20 @@ def show(name: str) -> None:
     """Print everything known about a model: training data, recipe, licence, sha256 and measured numbers, as JSON."""
     from unveil.models import shelf
 
-    shelf.check(name)
-    print(json.dumps({"name": name} | shelf.manifest()[name], indent=2))
+    shelf.place(name)
+    print(json.dumps({"name": name} | shelf.entries()[name], indent=2))
 
 
 @app.command
 def verify() -> int:
     """Compare every weight file with its sha256. Exit status 1 if one differs."""
-    from unveil.models import shelf
+    from unveil.models import priors, shelf
     from unveil.models.weights_file import sha256_of
 
     bad = 0
-    for name, entry in sorted(shelf.manifest().items()):
-        path = Path(str(files("unveil.models") / "weights" / entry["file"]))
-        good = path.is_file() and sha256_of(path) == entry["sha256"]
+    for name in sorted(shelf.entries()):
+        path, expected = shelf.place(name)
+        good = not priors.damaged(name) if name in priors.manifest() else path.is_file() and sha256_of(path) == expected
         bad += not good
         print(f"{name:12} {'ok' if good else 'DAMAGED: install the package again'}")
     return 1 if bad else 0

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """Counts network evaluations over all draws of one photograph."""
+    """Counts network evaluations over all draws of one photograph, or of all frames of a video.
 
-    def __init__(self, title: str, samples: int, quiet: bool = False) -> None:
+    pictures: how many there are; 0 where nobody knows: then they are counted without an end.
+    """
+
+    def __init__(self, title: str, samples: int, pictures: int = 1, quiet: bool = False) -> None:
         console = Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
-        self.samples = samples
+        self.title, self.samples, self.pictures, self.done = title, samples, pictures, 0
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
         )
@@ -27,7 +30,13 @@ class Bar:
 
     def advance(self, step: Step) -> None:
         """Take one evaluation into account; the callback of `Restorer.restore`."""
-        self.progress.update(self.task, total=step.steps * self.samples, advance=1)
+        each = step.steps * self.samples
+        self.done += 1
+        title = self.title
+        if self.pictures != 1:
+            title += f" frame {-(-self.done // each)}" + (f"/{self.pictures}" if self.pictures else "")
+        total = each * self.pictures or None
+        self.progress.update(self.task, description=title, total=total, completed=self.done)
 
     def __enter__(self) -> Callable[[Step], None]:
         self.progress.start()

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilWarning
 
 if TYPE_CHECKING:
+    from unveil.jobs import targets
     from unveil.jobs.manifest import Row
+    from unveil.jobs.queue_restorers import Restores
+    from unveil.restorer import Options
 
-SOME_FAILED = 3
-"""Exit status: some files failed (each named with its reason), the others were written."""
+AUTO = "auto"
+MODEL = "general"
 MOST_PIXELS = 200_000_000
 ENOUGH_DRAWS = 8
 
@@ -23,7 +27,14 @@ ENOUGH_DRAWS = 8
 def restore(
     *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     output: Annotated[str, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)],
-    name: Annotated[str, Parameter(name=["--name", "-n"])] = "general",
+    name: Annotated[str, Parameter(name=["--name", "-n"])] = MODEL,
+    method: str | None = None,
+    prior: str = "",
+    prompt: str | None = None,
+    task: str | None = None,
+    operator: str | None = None,
+    noise: float | None = None,
+    rounds: int | None = None,
     steps: int | None = None,
     samples: int = 1,
     uncertainty: bool = False,
@@ -40,6 +51,7 @@ def restore(
     ext: str = "auto",
     strip: bool = False,
     manifest: Path | None = None,
+    frames: Path | None = None,
     tile: Annotated[str, Parameter(name=["--tile", "-t"])] = "auto",
     max_pixels: int = MOST_PIXELS,
     device: str = "auto",
@@ -52,9 +64,19 @@ def restore(
         inputs: Files, folders, globs, or `-` for standard input. In folders, what is no photograph is passed over.
         output: File to write, or folder (made if missing) for several inputs, without suffix, or ending in a slash; `-`: standard output.
         name: Model: a name on the shelf (see `unveil models`), a weight file, or the folder of a training run.
+        method: learnir (default): a trained model. auto: for each photograph the model that suits what `unveil describe` finds in it,
+            saying which and why. ldrps, upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
+        prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
+        prompt: Zero-shot: what the clean photograph shows, for priors that read (at most 77 tokens).
+        task: Zero-shot and blind: auto, dehaze, lowlight, denoise or colorize.
+        operator: Zero-shot: what was done to the photograph: identity, blur:sigma=2, downsample:factor=4, mask:file=HOLES.png, grey.
+        noise: Zero-shot: standard deviation of the noise on images in 0 to 1. Default: estimated from the photograph.
+        rounds: Zero-shot: how often to go up again to more noise and come down once more. Default: the method's.
         steps: Network evaluations per draw; more is slower. Default: the model's.
         samples: Draws from the posterior; with several, their mean is written.
-        uncertainty: Also write NAME_std.png, the standard deviation of the draws with a colour bar (at least 8 draws).
+        uncertainty: Also write NAME_std.png, the calibrated standard deviation of the draws, with a colour bar, and
+            NAME_overlay.png, the result in grey with what the model invented tinted (at least 8 draws, at fidelity 0 unless
+            one is given).
         seed: Same seed, same pixels.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
@@ -68,6 +90,7 @@ def restore(
         ext: Format of the outputs by suffix (png, jpg, tif, ...). Default: each photograph's own.
         strip: Write no EXIF (position, camera), XMP and comments. The colour profile stays.
         manifest: Append one line of JSON per photograph to this file.
+        frames: Write the estimate after every evaluation into this folder, as NAME_0001.png and so on.
         tile: Longest side of the tiles that the network sees: auto, a number of pixels, or 0 for the whole photograph.
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
@@ -80,22 +103,32 @@ def restore(
         raise InputError("nothing to restore: name at least one photograph")
     if output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
+    from unveil.cli.frames import Frames
     from unveil.cli.progress import Bar
     from unveil.jobs import finding, targets
     from unveil.jobs.manifest import Manifest
     from unveil.jobs.run import Handling, run
-    from unveil.restorer import Options, load
+    from unveil.restorer import Options
+    from unveil.video import is_video
 
-    samples = max(samples, ENOUGH_DRAWS) if uncertainty else samples
+    if uncertainty:  # draws are told apart, and their spread is calibrated, where nothing pulls them together
+        samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
     options = Options(
         steps, samples, seed, fidelity, strength, solver, grid, resolution, _tile(tile), max_pixels=max_pixels
     )
-    restorer = load(name, device, dtype)
+    zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
+    given = {k: v for k, v in zero_shot.items() if v is not None}
+    restorer = _restorer(method, name, prior, given, device, dtype)
     restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = Path(output), output.endswith(("/", "\\"))
     items = finding.find(inputs, recursive=recursive, leave_out=None if place == finding.STANDARD else place)
-    extras = [kind for kind, wanted in (("std", uncertainty), ("compare", compare)) if wanted]
+    wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
+    extras = [kind for kind, asked in wanted.items() if asked]
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
+    if method == AUTO and any(is_video(job.source) for job in jobs):
+        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
+    if not json_lines:
+        _say_how_long(restorer, jobs, options)
     seen: dict[str, int] = {}
     rows = sys.stderr if place == finding.STANDARD else sys.stdout
 
@@ -106,13 +139,56 @@ def restore(
             kept.add(row)
             _say(row, json_lines, rows)
 
-        def watch(job: targets.Job, number: int) -> Bar:
+        def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
             place = f"{number + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-            return Bar(f"{place}{job.source}", samples, quiet=json_lines)
+            bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
+            return bar if frames is None else Frames(frames, job.target.stem, bar)
 
         with _quiet_warnings():
             run(restorer, jobs, options, report, handling=Handling(skip_existing, strip, ext), watch=watch)
-    return SOME_FAILED if seen.get("failed") else 0
+    failed = seen.get("failed", 0)
+    return of_files(failed, sum(seen.values()) - failed)
+
+
+def _restorer(
+    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str
+) -> Restores:
+    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
+    from unveil.loading import TRAINED, load
+
+    method = method or TRAINED
+    if method == AUTO:
+        if name != MODEL:
+            raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
+        from unveil.jobs.choosing import Auto
+
+        return Auto(lambda chosen: load(chosen, device, dtype))  # type: ignore[return-value]
+    if method == TRAINED:
+        alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
+        if alone:
+            raise InputError(f"{', '.join(alone)} belong to zero-shot methods; say which with --method (diffpir, ldrps, ...)")
+        return load(name, device, dtype)
+    if name != MODEL:
+        raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
+    return load(prior, device, dtype, method=method, **given)
+
+
+def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> None:
+    """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph."""
+    from unveil.jobs.run import size_of
+    from unveil.training.reporting import duration
+    from unveil.zeroshot_restorer import ZeroShotRestorer
+
+    size = size_of(jobs[0].source) if jobs and isinstance(restorer, ZeroShotRestorer) else None
+    if size is None:
+        return
+    told = restorer.estimate(size[1], size[0], options)  # type: ignore[union-attr]
+    more = f", and there are {len(jobs)}" if len(jobs) > 1 else ""
+    print(
+        f"unveil: {jobs[0].source}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _check_hyphens(inputs: tuple[Path, ...]) -> None:
@@ -122,13 +198,6 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
             close = difflib.get_close_matches(str(given), _OPTIONS, n=1)
             hint = f' Did you mean "{close[0]}"?' if close else f" Write ./{given} for a file of that name."
             raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
-
-
-def _targets(inputs: tuple[Path, ...], output: Path) -> list[Path]:
-    """Where a command that makes one file of each input writes them; clashes are refused."""
-    from unveil.jobs import finding, targets
-
-    return [job.target for job in targets.plan([finding.Item(path, Path(path.name)) for path in inputs], output)]
 
 
 def _tile(text: str) -> int | str:

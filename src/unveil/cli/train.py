@@ -25,7 +25,7 @@ def train(
     devices: torchrun --nproc-per-node N -m unveil.cli train CONFIG --stages.0.accumulate N.
 
     Args:
-        config: A YAML file or the name of a preset (general, regression, finetune, adapter, istd, ...); then any of its
+        config: A YAML file or the name of a preset (general, regression, finetune, adapter, wild, daclip, ...); then any of its
             settings by its dotted name, as --data.root photos --stages.0.steps 2000 --precision bf16.
         output: Folder of the run, runs/NAME by default. It becomes what `unveil restore -n` takes.
         resume: Folder of a run to go on with. Only settings that leave the result as it is may be changed, as --data.root.
@@ -52,7 +52,13 @@ def train(
     if check:
         _check(settings)
         return
-    from unveil.training.loop import train as run
+    if settings.path == "daclip":
+        from unveil.training.daclip import train as run
+
+        if resume is not None:
+            raise InputError(f"a run of DA-CLIP is not resumed; start another one with --init {resume}/model.safetensors")
+    else:
+        from unveil.training.loop import train as run
 
     run(settings, folder, report=lambda line: print(line, flush=True))
 

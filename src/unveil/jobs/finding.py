@@ -1,4 +1,4 @@
-"""From what the user named (files, folders, globs, `-`) to the photographs to restore."""
+"""From what the user named (files, folders, globs, `-`) to the photographs and videos to restore."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from unveil.errors import InputError
 from unveil.photo.header import sniff
 from unveil.photo.writing import SUFFIXES
+from unveil.video import is_video
 
 STANDARD = Path("-")
 """Names standard input or standard output."""
@@ -31,7 +32,8 @@ def find(inputs: Iterable[Path], *, recursive: bool = False, leave_out: Path | N
 
     A file that is named is taken whatever it is: if it cannot be restored, that is an error worth a row. In folders, and among what a
     glob matches, whatever is no photograph by its name is passed over: hidden files, Thumbs.db, texts. A file without suffix is
-    looked into. What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
+    looked into. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
+    What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
     leave_out: a folder that is not searched (the output's).
 
     Raises InputError where a glob matches nothing, or where nothing at all is left.
@@ -62,7 +64,8 @@ def _expanded(given: Path, recursive: bool, skip: Path | None) -> Iterator[Item]
             raise InputError(f"{given}: matches no file; check the pattern")
         fixed = next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))
         for path in matches:
-            if is_photograph(path) and not set(path.parts) & set(FOREIGN_FOLDERS):
+            meant = is_video(given) and is_video(path) and not path.name.startswith(".")
+            if (meant or is_photograph(path)) and not set(path.parts) & set(FOREIGN_FOLDERS):
                 yield Item(path, path.relative_to(Path(*given.parts[:fixed])))
     else:
         yield Item(given, Path(given.name))

@@ -1,4 +1,4 @@
-"""A run over many photographs: decoding the next, restoring this one and encoding the last at the same time."""
+"""A run over many files: decoding the next photograph, restoring this one and encoding the last at the same time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from pathlib import Path
 
 from unveil import photo
 from unveil.errors import Cancelled, InputError, UnveilError
+from unveil.jobs import video
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.manifest import Row
+from unveil.jobs.queue_restorers import Restores
 from unveil.jobs.targets import Job, sweep
 from unveil.jobs.writing import write
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
-from unveil.restorer import Callback, Options, Restoration, Restorer
+from unveil.restorer import Callback, Options, Restoration
+from unveil.video import is_video
 
 IN_FLIGHT = 50_000_000
 """Pixels that may be decoded ahead and waiting to be encoded while another photograph is worked on; beyond it they take turns."""
@@ -26,8 +29,9 @@ WAITING = 2
 """Restorations that may wait to be encoded."""
 _HEADER = 1 << 18
 
-Watch = Callable[[Job, int], AbstractContextManager[Callback | None]]
-"""(job, its number) -> a context around its restoration that gives the callback for every step."""
+Watch = Callable[[Job, int, int], AbstractContextManager[Callback | None]]
+"""(job, its number, its pictures: 1, or a video's frames, 0 where unknown) -> a context around its restoration that gives the callback
+for every step."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Handling:
 
 
 def run(
-    restorer: Restorer,
+    restorer: Restores,
     jobs: Sequence[Job],
     options: Options,
     report: Callable[[Row], None],
@@ -54,13 +58,15 @@ def run(
     callback) ends the run: what is being encoded is finished, the photograph in hand is left untouched, and all that is left gets a
     row "stopped"; then the exception goes on.
     """
-    _Run(restorer, jobs, options, report, handling or Handling(), watch or (lambda job, number: nullcontext())).all()
+    _Run(
+        restorer, jobs, options, report, handling or Handling(), watch or (lambda job, number, pictures: nullcontext())
+    ).all()
 
 
 class _Run:
     def __init__(
         self,
-        restorer: Restorer,
+        restorer: Restores,
         jobs: Sequence[Job],
         options: Options,
         report: Callable[[Row], None],
@@ -99,20 +105,23 @@ class _Run:
         if self._skips(job):
             self._put(_done(_row(job, "skipped", "its output is there already")), 0)
             return None
+        if is_video(job.source):
+            self._put(_done(self._video(number, job)), 0)
+            return None
         # Standard input is read here: a thread that waits for it could not be interrupted.
         mine = ahead or (None if job.source == STANDARD else decoder.submit(self._read, job))
         following: Future[photo.Photo] | None = None
         try:
             source = self._read(job) if mine is None else mine.result()
             pixels = source.width * source.height
-            if number + 1 < len(self.jobs) and not self._skips(self.jobs[number + 1]):
+            if number + 1 < len(self.jobs) and self._decodes(self.jobs[number + 1]):
                 coming = _pixels(self.jobs[number + 1].source)
                 self._settle(WAITING, IN_FLIGHT - pixels)
                 if pixels + coming <= IN_FLIGHT:
                     following = decoder.submit(self._read, self.jobs[number + 1])
             else:
                 self._settle(WAITING, IN_FLIGHT - pixels)
-            with self.watch(job, number) as callback:
+            with self.watch(job, number, 1) as callback:
                 result = self.restorer.restore(source, self.options, callback=callback)
         except Cancelled:
             raise
@@ -121,6 +130,24 @@ class _Run:
         else:
             self._put(encoder.submit(self._write, job, result), pixels)
         return following
+
+    def _video(self, number: int, job: Job) -> Row:
+        try:
+            return video.restore(
+                self.restorer,
+                job,
+                self.options,
+                lambda frames: self.watch(job, number, frames),
+                strip=self.handling.strip,
+            )
+        except Cancelled:
+            raise
+        except Exception as error:  # noqa: BLE001 - no single file may stop a batch
+            return _row(job, "failed", _reason(error))
+
+    def _decodes(self, job: Job) -> bool:
+        """Whether a job begins with a photograph that can be decoded ahead."""
+        return not self._skips(job) and not is_video(job.source)
 
     def _skips(self, job: Job) -> bool:
         return self.handling.skip_existing and job.target != STANDARD and job.target.exists()
@@ -147,7 +174,7 @@ class _Run:
             seconds=round(result.seconds, 3),
             size=(result.source.width, result.source.height),
             seed=result.seed,
-            sha256=self.restorer.model.sha256,
+            sha256=result.protocol.get("sha256", ""),
             protocol=result.protocol,
             notes=(*result.source.notes, *result.notes, *notes),
         )
@@ -190,11 +217,17 @@ def _reason(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; this is a fault of unveil, please report it"
 
 
-def _pixels(source: Path) -> int:
-    """Pixels of a photograph by its header; more than may be in flight where that does not tell."""
+def size_of(source: Path) -> tuple[int, int] | None:
+    """(width, height) of a photograph by its header, None where that does not tell."""
     try:
         with source.open("rb") as file:
             header = probe(str(source), file.read(_HEADER), 1 << 62)
     except (OSError, InputError):
-        return IN_FLIGHT
-    return header.width * header.height
+        return None
+    return header.width, header.height
+
+
+def _pixels(source: Path) -> int:
+    """Pixels of a photograph by its header; more than may be in flight where that does not tell."""
+    size = size_of(source)
+    return IN_FLIGHT if size is None else size[0] * size[1]

@@ -11,6 +11,7 @@ from unveil.errors import InputError
 from unveil.jobs.finding import STANDARD, Item
 from unveil.photo.atomic import TEMPORARY_SUFFIX
 from unveil.photo.writing import SUFFIXES
+from unveil.video import is_video
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def plan(
 
     output: a folder where `folder` says so, where there are several items, where it is one already or has no suffix; otherwise the
     file; or `-`.
-    suffix: put behind the stem. ext: the format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds of further
-    pictures, written as STEM_kind.png.
+    suffix: put behind the stem. ext: the photographs' format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds
+    of further pictures, written as STEM_kind.png.
 
     Raises InputError where two outputs would be one file, where an output would replace a photograph of this call, for an unknown
     ext, several items into one file, or a folder that refuses.
@@ -56,7 +57,8 @@ def plan(
         name = item.place if folder else Path(output.name)
         target = (output if folder else output.parent) / name
         if folder:
-            target = target.with_name(f"{name.stem}{suffix}{ending or name.suffix}")
+            own = name.suffix if is_video(item.source) else ending or name.suffix
+            target = target.with_name(f"{name.stem}{suffix}{own}")
         jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
     _check(jobs)
     for place in {job.target.parent for job in jobs}:

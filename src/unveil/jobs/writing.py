@@ -17,7 +17,14 @@ from unveil.restorer import Restoration
 
 
 def _std(result: Restoration) -> Image.Image | None:
-    return None if result.std is None else figures.deviation(result.std)
+    if result.uncertainty is None:
+        return None
+    known = result.calibration
+    how = "as drawn, not calibrated for these settings"
+    if known is not None:
+        how = f"stretched {known.factor:.2f} times, as calibrated on {known.photographs} photographs"
+    draws = result.protocol["samples"]
+    return figures.deviation(result.uncertainty, caption=f"standard deviation of {draws} draws in levels of 255, {how}")
 
 
 def _compare(result: Restoration) -> Image.Image | None:
@@ -28,8 +35,16 @@ def _compare(result: Restoration) -> Image.Image | None:
     )
 
 
-EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {"std": _std, "compare": _compare}
-"""Kinds of further pictures: the deviation of the draws, and before beside after."""
+def _overlay(result: Restoration) -> Image.Image | None:
+    return None if result.uncertainty is None else figures.overlay(result.image, result.uncertainty)
+
+
+EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {
+    "std": _std,
+    "overlay": _overlay,
+    "compare": _compare,
+}
+"""Kinds of further pictures: the deviation of the draws, what the model invented, and before beside after."""
 
 
 def write(

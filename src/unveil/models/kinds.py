@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from unveil.errors import ModelError
+from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.compact import CompactUNet
 from unveil.networks.conditional_unet import ConditionalUNet
@@ -44,6 +45,7 @@ KINDS = {
     "conditional_unet": Kind(ConditionalUNet, ("nf", "mults", "channels", "context_dim", "degradation", "half_size")),
     "conditional_nafnet": Kind(ConditionalNAFNet, ("width", "encoder", "middle", "decoder", "channels")),
     "daclip": Kind(_daclip, ("vision", "text")),
+    "classifier": Kind(DegradationClassifier, ("kinds", "width")),
 }
 
 

@@ -12,6 +12,7 @@ from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
 from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
+from unveil.models.calibration import Calibration
 from unveil.models.spec import Spec
 from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
@@ -23,7 +24,8 @@ from unveil.networks.padding import pad_to_multiple
 class Model:
     """sha256: of the weight file, "" for a model built in memory.
 
-    guide: tells the network what the photograph shows. seen: what it said, once it was asked.
+    guide: tells the network what the photograph shows. seen: what it said, once it was asked. calibrations: what was measured about the
+    spread of its draws, one for each setting of the sampler.
     """
 
     spec: Spec
@@ -32,6 +34,7 @@ class Model:
     sha256: str = ""
     guide: DACLIP | None = None
     seen: tuple[Tensor, ...] | None = None
+    calibrations: tuple[Calibration, ...] = ()
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""

@@ -18,11 +18,11 @@ from unveil.errors import InputError, ModelError
 RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
-def _mean_reverting(schedule: str, steps: str, eps: str, noise: str) -> Process:
-    return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255)
+def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> Process:
+    return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255, time)
 
 
-def _rddm(alpha: str, variance: str, steps: str, total: str) -> Process:
+def _rddm(time: str, alpha: str, variance: str, steps: str, total: str) -> Process:
     return rddm(shares(alpha, int(steps)), shares(variance, int(steps)), float(total))
 
 
@@ -40,7 +40,7 @@ def name_of(text: str) -> str:
 def path(text: str, time: str = "level") -> Process:
     """The path written as above, on its trained grid. Raises ModelError for text that describes none.
 
-    time: what the network is told on a residual path, "level" or "index"; the others count indices.
+    time: what the network is told, "level" or "index"; RDDM's count indices in any case.
     """
     match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
     arguments = [a.strip() for a in match[2].split(",")] if match else []
@@ -48,7 +48,7 @@ def path(text: str, time: str = "level") -> Process:
         if match and match[1] in RESIDUAL and len(arguments) == 1:
             return residual(RESIDUAL[match[1]](int(arguments[0])), time)
         if match and match[1] in OTHERS and len(arguments) == 4:
-            return OTHERS[match[1]][1](*arguments)
+            return OTHERS[match[1]][1](time, *arguments)
     except InputError as error:
         raise ModelError(f"{text!r} describes no path: {error}") from error
     except ValueError as error:

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import difflib
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from unveil.errors import ModelError
+from unveil.models import calibration
+from unveil.models.calibration import Calibration
 from unveil.models.model import Model
 from unveil.models.weights_file import read
 
+CALIBRATION = "calibration.json"
+"""Beside a weight file that is not on the shelf: what `benchmarks/calibration.py` says about the spread of its draws."""
 
-def manifest() -> dict[str, dict[str, Any]]:
-    """name -> entry: file, sha256, licence, training data, recipe and measured numbers with their protocol."""
+
+def entries() -> dict[str, dict[str, Any]]:
+    """name -> entry: file, sha256, licence, training data, recipe, measured numbers with their protocol, calibrations.
+
+    task: "describe" for what names the damage in a photograph and restores none; left out for models that restore.
+    """
     return json.loads((files("unveil.models") / "manifest.json").read_text())
 
 
+def manifest() -> dict[str, dict[str, Any]]:
+    """The entries of models that restore."""
+    return {name: entry for name, entry in entries().items() if entry.get("task", "restore") == "restore"}
+
+
 def names() -> list[str]:
-    """The names on the shelf."""
+    """The names of the models that restore."""
     return sorted(manifest())
+
+
+def place(name: str) -> tuple[Path, str]:
+    """Weight file and sha256 of an entry. Raises ModelError with the nearest names."""
+    known = entries()
+    if name not in known:
+        _refuse(name, sorted(known))
+    return Path(str(files("unveil.models") / "weights" / known[name]["file"])), known[name]["sha256"]
 
 
 def load(name: str | Path) -> Model:
@@ -28,22 +50,29 @@ def load(name: str | Path) -> Model:
     shelf = manifest()
     if str(name) in shelf:
         entry = shelf[str(name)]
-        return read(Path(str(files("unveil.models") / "weights" / entry["file"])), entry["sha256"])
+        model = read(*place(str(name)))
+        spec = replace(model.spec, reach=entry.get("reach", 0))
+        return replace(model, spec=spec, calibrations=tuple(map(Calibration.from_dict, entry.get("calibration", ()))))
     path = Path(name)
     if path.is_dir():
         if not (path / "model.safetensors").is_file():
             raise ModelError(f"{path}: a folder without model.safetensors; is the training finished?")
-        return read(path / "model.safetensors")
+        path = path / "model.safetensors"
     if path.is_file():
-        return read(path)
+        beside = path.with_name(CALIBRATION)
+        return replace(read(path), calibrations=calibration.read(beside) if beside.is_file() else ())
     check(str(name))
     raise AssertionError("unreachable: the name is not on the shelf")
 
 
 def check(name: str) -> None:
-    """Raise ModelError with the nearest names unless `name` is on the shelf."""
+    """Raise ModelError with the nearest names unless `name` is a model on the shelf that restores."""
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"on the shelf: {', '.join(known)}."
-        raise ModelError(f"no model named {name!r}, and no such file or run folder; {hint}")
+        _refuse(name, known)
+
+
+def _refuse(name: str, known: list[str]) -> NoReturn:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"on the shelf: {', '.join(known)}."
+    raise ModelError(f"no model named {name!r}, and no such file or run folder; {hint}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from unveil.diffusion import Process, cubic, residual
 from unveil.errors import InputError, ModelError
-from unveil.models.paths import name_of, path
+from unveil.models.paths import RESIDUAL, name_of, path
 
 MOST_STEPS = 200
 
@@ -35,8 +35,11 @@ class Spec:
     """network: kind and size (see `kinds`). schedule: the trained path (see `paths`). sampler: "diffusion", "one_shot" or, for a network
     that only tells others what it sees, "guide".
 
+    receptive_field: as far as an output pixel can look, by construction. reach: from how many pixels on nothing moves it by a tenth of
+    1/255, as measured on photographs (benchmarks/reach.py); 0 where it was not measured.
     value_range: of the network's images. prediction: what the network says (see `diffusion.prediction`). time: what it is
-    told, "level" (the noise) or "index" (of the trained step; such a network knows no other grid).
+    told, "level" (the noise) or "index" (of the trained step; such a network knows no other grid). A network that is told the
+    level on a residual path runs on any grid of such paths; others on the trained one and its subsets.
     """
 
     name: str
@@ -52,12 +55,14 @@ class Spec:
     defaults: Defaults = field(default_factory=Defaults)
     recipe: dict[str, Any] = field(default_factory=dict)
     time: str = "level"
+    reach: int = 0
 
     def process(self, grid: str | None = None, steps: int | None = None) -> Process:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
         grid = grid or self.defaults.grid
         steps = self.defaults.steps if steps is None else steps
-        trained, free = name_of(self.schedule), self.time == "level"
+        trained = name_of(self.schedule)
+        free = self.time == "level" and trained in RESIDUAL
         if grid == "cubic" and free:
             if not 1 <= steps <= MOST_STEPS:
                 raise InputError(f"steps must be between 1 and {MOST_STEPS} on the cubic grid, got {steps}")
@@ -70,8 +75,9 @@ class Spec:
     def to_json(self) -> str:
         """One line of JSON; `Spec.from_json` reads it back equal."""
         tree = dataclasses.asdict(self)
-        if self.time == "level":
-            del tree["time"]  # so that files of compact models stay byte for byte what they were
+        for name, usual in (("time", "level"), ("reach", 0)):
+            if tree[name] == usual:
+                del tree[name]  # so that files of compact models stay byte for byte what they were
         return json.dumps(tree, sort_keys=True)
 
     @classmethod

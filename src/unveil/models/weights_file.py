@@ -48,12 +48,29 @@ def read(path: Path, expected_sha256: str | None = None) -> Model:
     predictor = build(spec.network)
     if isinstance(predictor, DACLIP):
         raise ModelError(f"{path}: DA-CLIP describes photographs and restores none; give it as the guide of a network")
+    if spec.sampler == "guide":
+        raise ModelError(f"{path}: describes photographs and restores none; see `unveil describe`")
     wide = spec.network.get("head") if isinstance(predictor, CompactUNet) else None
     head = CorrectionHead(predictor.widths, wide) if isinstance(predictor, CompactUNet) and wide else None
     _fill(path, predictor, tensors, "predictor.")
     if head is not None:
         _fill(path, head, tensors, "head.")
     return Model(spec, predictor, head, digest, _guide(path, spec))
+
+
+def read_guide(path: Path, expected_sha256: str | None = None) -> tuple[nn.Module, Spec, str]:
+    """(network, description, sha256) of a file whose network describes photographs, in fp32 on the CPU.
+
+    Raises ModelError: missing, damaged, altered, not one of ours, or one that restores.
+    """
+    spec, tensors, digest = _opened(path, expected_sha256)
+    if spec.sampler != "guide":
+        raise ModelError(
+            f"{path}: restores photographs and describes none; import a DA-CLIP with `unveil models import`"
+        )
+    network = build(spec.network)
+    _fill(path, network, tensors, "predictor.")
+    return network, spec, digest
 
 
 def _fill(path: Path, module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
@@ -78,11 +95,9 @@ def _guide(path: Path, spec: Spec) -> DACLIP | None:
             )
         return None
     beside = path.parent / Path(str(named["file"])).name
-    guide_spec, tensors, _ = _opened(beside, named["sha256"])
-    guide = build(guide_spec.network)
+    guide, _, _ = read_guide(beside, named["sha256"])
     if not isinstance(guide, DACLIP):
         raise ModelError(f"{beside}: not a DA-CLIP, which {path.name} needs beside it")
-    _fill(beside, guide, tensors, "predictor.")
     return guide
 
 

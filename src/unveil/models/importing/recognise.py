@@ -132,8 +132,42 @@ def _daclip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     return Found("DA-CLIP", "daclip", state, sizes.daclip(state, head), None, assumed=assumed)
 
 
+def _clip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+    """CLIP alone, as the DA-CLIP that its training starts from: a copy of the tower as the controller, zero layers at zero."""
+    inside = (
+        "visual.",
+        "transformer.",
+        "token_embedding.",
+        "ln_final.",
+        "positional_embedding",
+        "text_projection",
+        "logit_scale",
+    )
+    mine = {k: v for k, v in tensors.items() if k.startswith(inside)}
+    state = {f"clip.{k}": v for k, v in mine.items()} | {"logit_scale": mine["logit_scale"].clone()}
+    control = "visual_control.transformer."
+    for key, value in mine.items():
+        if key.startswith("visual."):
+            own = key.removeprefix("visual.").replace("transformer.", "transformer.transformer.", 1)
+            state[f"visual_control.{own}"] = value.clone()
+    width = mine["visual.conv1.weight"].shape[0]
+    for i in range(sizes.count(mine, "visual.transformer.resblocks.")):
+        state[f"{control}zero_modules.{i}.weight"] = torch.zeros(width, width)
+        state[f"{control}zero_modules.{i}.bias"] = torch.zeros(width)
+    head = 16 if width < 64 else 64
+    assumed = (
+        f"attention heads of {head} channels and the exact GELU",
+        "the controller is not trained yet: see `unveil train daclip`",
+    )
+    left = tuple(k for k in tensors if k not in mine)
+    return Found(
+        "CLIP, made an untrained DA-CLIP", "daclip", state, sizes.daclip(state, head), None, assumed=assumed, left=left
+    )
+
+
 FAMILIES: dict[str, tuple[tuple[str, ...], Reader]] = {
     "daclip": (("visual_control.transformer.zero_modules.0.weight", "clip.visual.proj"), _daclip),
+    "clip": (("visual.proj", "visual.class_embedding", "token_embedding.weight", "text_projection"), _clip),
     "refusion": (("intro.weight", "middle_blks.0.beta", "ending.weight"), _refusion),
     "resfusion": (("denoising_module.init_conv.bias", "denoising_module.final_conv.weight"), _resfusion),
     "rddm": (("model.unet0.init_conv.bias", "model.unet0.final_conv.weight"), _rddm),
@@ -160,5 +194,5 @@ def recognise(flat: Flat) -> Found:
     shown = ", ".join(sorted(state)[:3])
     raise ModelError(
         f"no published network that is known here has such weights ({len(state)} tensors: {shown}, ...). Known are "
-        "Resfusion, RDDM, IR-SDE, Refusion, the U-Nets of DA-CLIP and wild-IR, and DA-CLIP"
+        "Resfusion, RDDM, IR-SDE, Refusion, the U-Nets of DA-CLIP and wild-IR, DA-CLIP, and CLIP"
     )

@@ -1,0 +1,142 @@
+"""Sample sheets and failures of a model, made from the free photographs that ship with the package.
+
+    python benchmarks/gallery.py --json benchmarks/results/gallery.json
+
+Writes docs/img/sheet_NAME.jpg (the damaged photograph, draws, their mean, where they differ, the original) and docs/img/failure_NAME.jpg
+(damaged, restored, where the draws differ, original), and the numbers that docs/failures.md quotes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _pages import Value
+from _shared import HERE, environment, parser, use_threads, write_json
+
+NAME = "gallery"
+SIZE = 256
+DRAWS = 4
+MOST = 100.0
+SEED = 3
+SHEETS = {
+    # name: (photograph, what is done to it)
+    "lowlight": ("coffee.jpg", lambda x: simulated(x, "lowlight", 0.5)),
+    "noise": ("chelsea.jpg", lambda x: simulated(x, "noise", 0.6)),
+}
+FAILURES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "tinted_shadow": ("coffee.jpg", lambda x: tinted_shadow(x)),
+    "dense_haze": ("chelsea.jpg", lambda x: simulated(x, "haze", 1.0)),
+    "face": ("astronaut.jpg", lambda x: coarse(x)),
+    "dark_on_purpose": ("rocket.jpg", lambda x: x),
+}
+EXPOSURE = {"dark_on_purpose": 0.35}
+"""What the original is multiplied with before anything is done to it."""
+
+
+def example(name: str, exposure: float) -> np.ndarray:
+    """The middle square of an example, SIZE pixels a side, (SIZE, SIZE, 3) float32 in [0, 1]."""
+    from PIL import Image
+
+    with Image.open(str(files("unveil") / "examples" / name)) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.convert("RGB").crop((left, top, left + side, top + side))
+    values = np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS), np.float32)
+    return np.rint(values * np.float32(exposure)) / 255
+
+
+def decibel(value: float) -> float:
+    """A PSNR that JSON can hold: `MOST` for equal pictures."""
+    return min(float(value), MOST)
+
+
+def simulated(x: np.ndarray, kind: str, severity: float) -> np.ndarray:
+    import torch
+
+    from unveil import degradation
+
+    batch = torch.from_numpy(x.transpose(2, 0, 1).copy())[None]
+    y, _ = degradation.apply(kind, batch, torch.Generator().manual_seed(SEED), severity)
+    return degradation.quantise(y)[0].permute(1, 2, 0).numpy()
+
+
+def tinted_shadow(x: np.ndarray) -> np.ndarray:
+    """A shadow lit by blue sky alone, with a soft edge across the photograph."""
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
+    depth = 1 / (1 + np.exp(-(rows + 0.6 * columns - 0.75) / 0.02))[..., None]
+    light = 1 - depth * (1 - np.array([0.18, 0.32, 0.62]))
+    linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) * light
+    coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(coded * 255).astype(np.float32) / 255
+
+
+def coarse(x: np.ndarray) -> np.ndarray:
+    """An eighth of the pixels a side, enlarged again: the face is some twelve pixels wide."""
+    from PIL import Image
+
+    image = Image.fromarray(np.rint(x * 255).astype(np.uint8))
+    small = image.resize((SIZE // 8, SIZE // 8), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return np.asarray(small, np.float32) / 255
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
+    command.add_argument("--rows", nargs="+", choices=[*SHEETS, *FAILURES], help="make these alone anew")
+    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
+    arguments = command.parse_args()
+    use_threads(arguments.threads)
+    from unveil import figures
+    from unveil.evaluation.metrics.psnr import psnr
+    from unveil.restorer import load
+
+    restorer = load(arguments.model, "cpu")
+    draws = 2 if arguments.quick else DRAWS
+    rows: dict[str, Any] = {}
+    if arguments.json and arguments.json.exists():
+        rows = json.loads(arguments.json.read_text())["rows"]
+    for name in arguments.rows or [*SHEETS, *FAILURES]:
+        photograph, damage = {**SHEETS, **FAILURES}[name]
+        x = example(photograph, EXPOSURE.get(name, 1.0))
+        y = damage(x)
+        out = restorer.restore(y, samples=draws, fidelity=0.0, seed=SEED)
+        doubt = np.asarray(figures.overlay(out.image, out.uncertainty), np.float32)[:SIZE] / 255  # without its legend
+        values = [decibel(psnr(np.rint(p * 255.0) / 255, x.astype(np.float64))) for p in (y, out.image)]
+        titles = [
+            f"damaged, {values[0]:.1f} dB" if values[0] < MOST else "as taken",
+            f"mean of {draws}, {values[1]:.1f} dB",
+            "the draws differ",
+            "original",
+        ]
+        pictures, kind = [y, out.image, doubt, x], "failure"
+        if name in SHEETS:
+            kind = "sheet"
+            pictures[1:1] = [out.samples[0], out.samples[1]]
+            titles[1:1] = ["a draw", "another draw"]
+        target = arguments.output / f"{kind}_{name}.jpg"
+        figures.side_by_side(pictures, titles).save(target, quality=90, subsampling=0)
+        rows[name] = {"input": values[0], "restored": values[1], "spread_levels": 255 * float(out.std.mean())}
+        print(f"wrote {target}: {values[0]:.2f} dB before, {values[1]:.2f} dB after", flush=True)
+    own = {k: v for k, v in out.protocol.items() if k != "device"}
+    write_json(arguments.json, {"benchmark": NAME, "protocol": {**environment(), **own, "size": SIZE}, "rows": rows})
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """NAME.input, NAME.restored (PSNR in dB), NAME.spread (8-bit levels)."""
+    made: dict[str, Value | str] = {
+        "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})"
+    }
+    for name, row in result["rows"].items():
+        made[f"{name}.input"], made[f"{name}.restored"] = Value([row["input"]], 1), Value([row["restored"]], 1)
+        made[f"{name}.spread"] = Value([row["spread_levels"]], 1)
+    return made
+
+
+if __name__ == "__main__":
+    main()

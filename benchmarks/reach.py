@@ -1,0 +1,107 @@
+"""How far a network looks in effect: the change of its estimate by what lies beyond a cut, against the distance from the cut.
+
+    python benchmarks/reach.py --model general --json benchmarks/results/reach.json
+
+Neighbouring tiles share twice this distance. Its bound by construction (the receptive field) is far beyond what can be seen: what
+counts is from where on no pixel moves by more than a tenth of 1/255 in any photograph, at any step, with and without the head; a tenth,
+because a restoration takes several steps. `shelve.py --reach` puts it into the manifest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+
+NAME = "reach"
+SIZE, CUT, STEP = 640, 368, 16
+LIMIT = 0.1 / 255
+FOLDERS = ("train/SunHays80", "train/SRD/shadow", "real/lowlight_sci", "real/hazy_aodnet")
+SHOWN = (32, 64, 96, 128, 144, 160, 192, 240)
+
+
+def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
+    """max |whole - cut| in [0, 1] over all steps and pixels that lie 0, 16, 32, ... pixels or more from the cut."""
+    import torch
+
+    from unveil.photo.noise import field
+
+    low, high = restorer.model.spec.value_range
+    y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
+    process = restorer.model.spec.process()
+    denoise = restorer.model.denoiser(process, fidelity)
+    found = torch.zeros(CUT)
+    with torch.inference_mode():
+        for t in range(1, process.steps + 1):
+            eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
+            x_t = (process.a[t] + process.b[t]).float() * y + process.s[t].float() * eps
+            whole = denoise(x_t, y, t)[..., :CUT]
+            part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)
+            off = (whole - part).abs().amax((0, 1, 2)) / (high - low)
+            found = torch.maximum(found, off)
+    from_cut = found.flip(0)  # [d]: the column d pixels left of the cut
+    return [float(from_cut[d:].max()) for d in range(0, CUT, STEP)]
+
+
+def show(result: dict[str, Any]) -> str:
+    """The result as Markdown: the largest change in levels of 255."""
+    rows = [
+        (f"{r['folder']}", *(f"{255 * r['change'][d // STEP]:.3f}" for d in SHOWN))
+        for r in (*result["rows"], result["all"])
+    ]
+    return table(("photographs", *(f"{d} px" for d in SHOWN)), rows)
+
+
+def main() -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--model", default="general")
+    made.add_argument("--count", type=int, default=2, help="photographs of each folder")
+    args = made.parse_args()
+    use_threads(args.threads)
+    import numpy as np
+
+    import unveil
+    from unveil import photo
+
+    restorer = unveil.load(args.model, device="cpu")
+    data = shared_folder() / "data"
+    clock = Clock()
+    rows = []
+    for name in FOLDERS[: 1 if args.quick else None]:
+        files = [p for p in sorted((data / name).iterdir()) if p.is_file()]
+        change: list[float] = []
+        used = 0
+        for path in files:
+            pixels = photo.read(path).pixels
+            if min(pixels.shape[:2]) < 256 or pixels.shape[1] < SIZE:
+                continue
+            top, left = (pixels.shape[0] - 256) // 2, (pixels.shape[1] - SIZE) // 2
+            crop = np.ascontiguousarray(pixels[top : top + 256, left : left + SIZE])
+            for fidelity in (0.0, 1.0):
+                new = profile(restorer, crop, fidelity)
+                change = [max(a, b) for a, b in zip(change or new, new, strict=True)]
+            used += 1
+            if used == (1 if args.quick else args.count):
+                break
+        rows.append({"folder": name, "photographs": used, "change": change})
+    worst = [max(r["change"][i] for r in rows) for i in range(len(rows[0]["change"]))]
+    reach = next(STEP * i for i, value in enumerate(worst) if value <= LIMIT)
+    result = {
+        "name": NAME,
+        "protocol": {
+            "model": args.model, "sha256": restorer.model.sha256, "receptive_field": restorer.model.spec.receptive_field,
+            "what": f"largest change of the estimate over {SIZE}x256 crops when all right of column {CUT} is cut off, every step of the "
+            "default grid, states of the forward path with x0 = y, fidelity 0 and 1, fp32",
+            "quick": args.quick, **environment(),
+        },
+        "rows": rows, "all": {"folder": "all", "change": worst}, "reach": reach,
+    }  # fmt: skip
+    print(show(result))
+    print(
+        f"no pixel moves by more than {255 * LIMIT:g}/255 from {reach} pixels on ({clock.processor:.0f} s of processor time)"
+    )
+    write_json(args.json, result)
+
+
+if __name__ == "__main__":
+    main()

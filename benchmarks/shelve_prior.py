@@ -1,0 +1,166 @@
+"""Put a finished prior on the shelf with its measured numbers: `python benchmarks/shelve_prior.py small-pixel RUN --data PHOTOS`.
+
+Measured on central crops of photographs that its training held out (benchmarks/train_prior.py): white noise of known level, one
+evaluation of the prior, beside non-local means with its own estimate of the level; for latents, what the autoencoder alone costs.
+--sheet FILE also draws what was measured, and samples from pure noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import unveil.models
+from train_prior import FOLDERS, HELD_OUT, photographs
+from unveil.data.crops import cut, to_tensor
+from unveil.diffusion.noise import seeded
+from unveil.diffusion.sampling import sample
+from unveil.evaluation.baselines import BASELINES
+from unveil.models import shelf
+from unveil.models.weights_file import sha256_of
+from unveil.training.checkpoint import latest
+from unveil.training.export import machine
+from unveil.training.validation import write_sheet
+from unveil.zeroshot.priors.opening import open_prior
+
+SHELF = Path(unveil.models.__file__).parent
+LEVELS = (10, 25, 50)
+COUNT, SIDE, SEED, STEPS = 8, 96, 0, 25
+SUMMARY = {
+    "small-pixel": "Prior of clean photographs, in pixels, any size: for tests, teaching and light damage (--prior).",
+    "small-latent": "Prior of clean photographs, in latents of a quarter of their size: for tests and teaching (--prior).",
+}
+LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
+
+
+def crops(data: Path) -> Tensor:
+    """(COUNT, 3, SIDE, SIDE) in [0, 1], central crops of held-out photographs, spread over them."""
+    _, held = photographs(data)
+    picked = [held[round(i * (len(held) - 1) / (COUNT - 1))] for i in range(COUNT)]
+    pixels = [p.clean.pixels() for p in picked]
+    return torch.stack([to_tensor(cut(x, (x.shape[0] - SIDE) // 2, (x.shape[1] - SIDE) // 2, SIDE)) for x in pixels])
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    return float((-10 * ((x.clamp(0, 1) - y) ** 2).mean((1, 2, 3)).log10()).mean())
+
+
+def denoised(prior: Any, noisy: Tensor, level: float) -> Tensor:
+    """One evaluation at the index whose noise, on images in [-1, 1], is nearest to the level; states and images in their own ranges."""
+    ratio = prior.process.s[1:] / prior.process.a[1:]
+    t = 1 + int((ratio.log() - np.log(2 * level)).abs().argmin())
+    with torch.no_grad():
+        state = float(prior.process.a[t]) * prior.encode(noisy * 2 - 1)
+        return (prior.decode(prior.denoise(state, t)) + 1) / 2
+
+
+@torch.no_grad()
+def draws(prior: Any, count: int = 4) -> Tensor:
+    """Samples from pure noise: what the prior believes photographs to be."""
+    at = [round(i * prior.process.steps / STEPS) for i in range(STEPS + 1)]
+    like = torch.zeros(count, prior.channels, SIDE // prior.factor, SIDE // prior.factor)
+    return sample(
+        lambda s, _, t: prior.denoise(s, at[t]),
+        like,
+        prior.process.evenly(STEPS),
+        seeded(range(count)),
+        solver="ancestral",
+    )
+
+
+def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
+    """PSNR in dB, mean over the crops."""
+    out: dict[str, Any] = {
+        "protocol": f"{COUNT} central crops of {SIDE} px of held-out training photographs, RGB in [0, 1], white noise, seed {SEED}, "
+        "not clipped; one evaluation at the nearest step; NLM estimates the level itself"
+    }
+    columns = [x]
+    if prior.factor > 1:
+        with torch.no_grad():
+            again = (prior.decode(prior.encode(x * 2 - 1)) + 1) / 2
+        out["autoencoder alone"] = round(psnr(again, x), 2)
+        columns.append(again)
+    else:
+        for level in LEVELS:
+            noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(SEED + level))
+            noisy = x + level / 255 * noise
+            ours = denoised(prior, noisy, level / 255)
+            nlm = np.stack([BASELINES["nlm"](n.clamp(0, 1).permute(1, 2, 0).numpy()) for n in noisy])
+            theirs = torch.from_numpy(nlm).permute(0, 3, 1, 2).float()
+            out[f"sigma {level}"] = {
+                "noisy": round(psnr(noisy, x), 2),
+                "prior": round(psnr(ours, x), 2),
+                "NLM": round(psnr(theirs, x), 2),
+            }
+            columns += [noisy, ours, theirs]
+    if sheet is not None:
+        write_sheet(sheet, columns)
+        write_sheet(sheet.with_stem(sheet.stem + "_samples"), [(prior.decode(draws(prior)) + 1) / 2])
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=SUMMARY)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    prior = open_prior(args.run)
+    numbers = measured(prior, crops(args.data), args.sheet)
+    print(json.dumps(numbers, indent=1))
+    if args.dry:
+        return
+    target = SHELF / "weights" / args.name
+    if target.exists():
+        shutil.rmtree(target)
+    for path in sorted(
+        p for p in args.run.rglob("*") if p.suffix in (".json", ".safetensors") and "checkpoints" not in p.parts
+    ):
+        (target / path.relative_to(args.run)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.relative_to(args.run))
+    files = {p.relative_to(target).as_posix(): sha256_of(p) for p in sorted(target.rglob("*")) if p.is_file()}
+    kind = args.name.removeprefix("small-")
+    done = latest(args.run / "checkpoints")
+    recipe = (
+        f"benchmarks/train_prior.py {kind}" if kind == "pixel" else "benchmarks/train_prior.py autoencoder, then latent"
+    )
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    entry = {
+        "task": "prior",
+        "file": f"{args.name}/{unet}",
+        "sha256": files[unet],
+        "bytes": sum((target / f).stat().st_size for f in files),
+        "summary": SUMMARY[args.name],
+        "licence": LICENCE,
+        "training_data": {"photographs": list(FOLDERS), "held_out": HELD_OUT},
+        "recipe": recipe,
+        "seed": 1,
+        "steps": done.step if done else None,
+        "machine": machine(),
+        "parameters": sum(p.numel() for p in _weights(target)),
+        "files": files,
+        "denoising": numbers,
+    }
+    place = SHELF / "manifest.json"
+    place.write_text(json.dumps(shelf.entries() | {args.name: entry}, indent=1) + "\n")
+    print(f"{target}: {entry['bytes']} bytes; the numbers stand in {place}")
+
+
+def _weights(folder: Path) -> list[Tensor]:
+    from safetensors.torch import load_file
+
+    return [t for p in folder.rglob("*.safetensors") for t in load_file(p).values()]
+
+
+if __name__ == "__main__":
+    main()

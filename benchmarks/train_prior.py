@@ -1,0 +1,272 @@
+"""Train the small priors that ship: `python benchmarks/train_prior.py pixel|autoencoder|latent --data PHOTOS -o RUN`.
+
+pixel: a denoiser of photographs. autoencoder: images and latents of a quarter of their size. latent: a denoiser of those latents,
+which needs the autoencoder's run (--autoencoder RUN). Every batch and every noise is a function of (seed, step); a killed run goes on
+from its newest checkpoint with the same call. The folder becomes what diffusers and `unveil restore --prior` read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unveil.data.crops import crops, rng
+from unveil.data.photographs import Photograph, hold_out, load_clean
+from unveil.data.store import Store
+from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.networks.diffusers_blocks import ResnetBlock
+from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
+from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.training import checkpoint
+from unveil.training.loader import ahead
+
+FOLDERS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
+HELD_OUT = 0.05
+STEPS = {"pixel": 1000, "autoencoder": 500, "latent": 900}
+BATCH = {"pixel": (8, 48), "autoencoder": (8, 48), "latent": (8, 96)}
+RATE = {"pixel": 2e-3, "autoencoder": 1e-3, "latent": 2e-3}
+SAVE_EVERY = 100
+
+PIXEL = {
+    "_class_name": "UNet2DModel", "sample_size": 48, "in_channels": 3, "out_channels": 3, "block_out_channels": [16, 32, 64, 96],
+    "layers_per_block": 1, "norm_num_groups": 8, "down_block_types": ["DownBlock2D"] * 4, "up_block_types": ["UpBlock2D"] * 4,
+    "add_attention": False, "attention_head_dim": 32,
+}  # fmt: skip
+LATENT = PIXEL | {
+    "sample_size": 24, "in_channels": 4, "out_channels": 4, "block_out_channels": [48, 64, 96],
+    "down_block_types": ["DownBlock2D"] * 3, "up_block_types": ["UpBlock2D"] * 3,
+}  # fmt: skip
+AUTOENCODER = {
+    "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4, "block_out_channels": [16, 32, 64],
+    "layers_per_block": 1, "norm_num_groups": 1, "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "up_block_types": ["UpDecoderBlock2D"] * 3, "act_fn": "silu", "mid_block_add_attention": False, "sample_size": 48,
+    "use_quant_conv": True, "use_post_quant_conv": True, "scaling_factor": 1.0,
+}  # fmt: skip
+SCHEDULER = {
+    "_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,
+    "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": True, "steps_offset": 0,
+}  # fmt: skip
+SCHEDULERS = {
+    "pixel": SCHEDULER,
+    "latent": SCHEDULER | {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+}
+
+Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+
+
+def abar(scheduler: dict) -> Tensor:
+    power = 2 if scheduler["beta_schedule"] == "scaled_linear" else 1
+    ends = (scheduler["beta_start"] ** (1 / power), scheduler["beta_end"] ** (1 / power))
+    return (1 - torch.linspace(*ends, scheduler["num_train_timesteps"], dtype=torch.float64) ** power).cumprod(0)
+
+
+def diffusion_loss(scheduler: dict, lean: float) -> Loss:
+    """Squared error of v = a eps - s x0 (Salimans and Ho 2022). lean: 1 draws steps evenly, more leans to the clean end."""
+    table = abar(scheduler)
+
+    def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
+        u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=generator)) / len(x0)  # stratified
+        t = (len(table) * u**lean).long().clamp(max=len(table) - 1)
+        a, s = table[t].sqrt().float()[:, None, None, None], (1 - table[t]).sqrt().float()[:, None, None, None]
+        eps = torch.randn(x0.shape, generator=generator)
+        return ((network(a * x0 + s * eps, t) - (a * eps - s * x0)) ** 2).mean()
+
+    return loss
+
+
+def reconstruction_loss(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Squared and absolute error of the image and of its differences between neighbours; the encoder is fixed."""
+    error = network.decode(network.encode(x)[0]) - x  # type: ignore[operator]
+    edges = (error.diff(dim=-1)).abs().mean() + (error.diff(dim=-2)).abs().mean()
+    return 2 * (error**2).mean() + 0.5 * error.abs().mean() + 0.25 * edges
+
+
+def opponent(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 4, H / 4, W / 4): means of 4 x 4 pixels as lightness, red-green and yellow-blue, and lightness's slope."""
+    half = nn.functional.avg_pool2d(x, 2)
+    r, g, b = nn.functional.avg_pool2d(half, 2).unbind(1)
+    light = half.mean(1)
+    slope = (light[:, 1::2, 1::2] - light[:, ::2, ::2]) / 2
+    return torch.stack([(r + g + b) / 3, r - g, (r + g) / 2 - b, slope], 1)
+
+
+@torch.no_grad()
+def linear_start(network: AutoencoderKL, spread: Tensor) -> AutoencoderKL:
+    """Weights with which the encoder is `opponent` over `spread` (4,) exactly, and the decoder its smooth enlargement.
+
+    Signals go through the linear short cuts (blocks begin as the identity) in pairs of opposite sign, since silu(u) - silu(-u) = u, and
+    beside constant channels so large that the last norm divides by nearly the same number in every image. A training of minutes
+    then starts from right colours, which the norms would else have to be taught to let through.
+    """
+    constant, colours = 4.0, torch.eye(3)
+    back = torch.linalg.inv(torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0.5, 0.5, -1]])) * spread[:3]
+    for name, parameter in quiet_start(network).named_parameters():
+        if any(part in name for part in ("conv_in", "conv_out", "shortcut", "samplers", "quant_conv")):
+            nn.init.zeros_(parameter)
+    encoder, decoder = network.encoder, network.decoder
+
+    def carried(block: ResnetBlock, count: int) -> None:
+        block.conv_shortcut.weight[range(count), range(count), 0, 0] = 1.0  # type: ignore[union-attr]
+
+    def ended(shortcut: nn.Conv2d, out: nn.Conv2d, mix: Tensor, power: float) -> None:
+        n = len(mix)
+        shortcut.weight[:n, : mix.shape[1], 0, 0], shortcut.weight[n : 2 * n, : mix.shape[1], 0, 0] = mix, -mix
+        rest = shortcut.weight.shape[0] - 2 * n
+        shortcut.bias[2 * n :] = constant * (1 - 2 * (torch.arange(rest) % 2))  # type: ignore[index]
+        size = ((2 * n * power + rest * constant**2) / (2 * n + rest)) ** 0.5
+        out.weight[range(n), range(n), 1, 1], out.weight[range(n), range(n, 2 * n), 1, 1] = size, -size
+
+    encoder.conv_in.weight[:3, :, 1, 1] = colours
+    first, second = (encoder.down_blocks[i].downsamplers[0].conv.weight for i in (0, 1))  # type: ignore[index,union-attr]
+    for weight in (first, second):
+        weight[:3, :3, :2, :2] = colours[:, :, None, None] / 4
+    carried(encoder.down_blocks[1].resnets[0], 3)  # type: ignore[index,union-attr]
+    second[3, :3, 1, 1], second[3, :3, 0, 0] = 1 / 6, -1 / 6
+    forth = torch.eye(4)
+    forth[:3, :3] = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [0.5, 0.5, -1]])
+    ended(encoder.down_blocks[2].resnets[0].conv_shortcut, encoder.conv_out, forth / spread[:, None], 1.0)  # type: ignore[index,union-attr]
+    encoder.conv_out.bias[4:] = -10.0  # type: ignore[index]
+    network.quant_conv.weight[range(8), range(8), 0, 0] = 1.0  # type: ignore[union-attr]
+    network.post_quant_conv.weight[range(4), range(4), 0, 0] = 1.0  # type: ignore[union-attr]
+    decoder.conv_in.weight[range(4), range(4), 1, 1] = 1.0
+    smooth = torch.tensor([0.2, 0.6, 0.2])
+    for i in (0, 1):
+        decoder.up_blocks[i].upsamplers[0].conv.weight[range(4), range(4)] = smooth[:, None] * smooth  # type: ignore[index,union-attr]
+    carried(decoder.up_blocks[1].resnets[0], 4)  # type: ignore[index,union-attr]
+    ended(decoder.up_blocks[2].resnets[0].conv_shortcut, decoder.conv_out, back, 0.3)  # type: ignore[index,union-attr]
+    for part in (network.encoder, network.quant_conv):
+        part.requires_grad_(False)  # type: ignore[union-attr]
+    return network
+
+
+def photographs(root: Path) -> tuple[list[Photograph], list[Photograph]]:
+    """(to train on, held out), split by photograph."""
+    return hold_out(load_clean([root / f for f in FOLDERS], Store()), HELD_OUT)
+
+
+def quiet_start(network: nn.Module) -> nn.Module:
+    """Blocks begin as the identity: a short training then learns from the first step."""
+    for name, parameter in network.named_parameters():
+        if ".conv2." in name or name.startswith("conv_out."):
+            nn.init.zeros_(parameter)
+    return network
+
+
+def rate(step: int, steps: int) -> float:
+    """Share of the peak rate: a short rise, level, and over the last quarter down to a hundredth."""
+    return min(1.0, (step + 1) / 20, max(0.01, 4 * (1 - step / steps)))
+
+
+def train(
+    kind: str, network: nn.Module, loss: Loss, prepare: Callable[[Tensor], Tensor], args: argparse.Namespace
+) -> None:
+    """Train, checkpoint and leave the averaged weights in `network`."""
+    folder, steps = args.output, args.steps
+    found, _ = photographs(args.data)
+    batch, size = BATCH[kind]
+    named = {k: p for k, p in network.named_parameters() if p.requires_grad}
+    average = {k: p.detach().clone() for k, p in named.items()}
+    optimiser = torch.optim.AdamW(named.values(), lr=RATE[kind], betas=(0.9, 0.99), weight_decay=1e-4)
+    done = resume(folder, named, average, optimiser)
+    started, running = time.process_time(), 0.0
+
+    def make(step: int) -> Tensor:
+        return crops(found, batch, size, rng(args.seed, step))[0] * 2 - 1
+
+    for step, x in zip(range(done, steps), ahead(make, range(done, steps), 1), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE[kind] * rate(step, steps)
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(network, prepare(x), torch.Generator().manual_seed(args.seed * 1_000_003 + step))
+        value.backward()
+        nn.utils.clip_grad_norm_(named.values(), 1.0)
+        optimiser.step()
+        decay = min(0.995, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for k, p in named.items():
+                average[k].lerp_(p, 1 - decay)
+        running = float(value.detach()) if running == 0 else 0.97 * running + 0.03 * float(value.detach())
+        if (step + 1) % 25 == 0:
+            print(
+                f"{kind} step {step + 1}/{steps} loss {running:.5f} {time.process_time() - started:.0f} cpu s",
+                flush=True,
+            )
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+            tensors = {k: p.data for k, p in named.items()} | {f"average.{k}": v for k, v in average.items()}
+            for k, p in named.items():
+                tensors |= {f"optimiser.{k}.{m}": v for m, v in optimiser.state[p].items()}
+            checkpoint.save(folder / "checkpoints", step + 1, tensors, {})
+    for k, p in named.items():
+        p.data.copy_(average[k])
+
+
+def resume(folder: Path, named: dict, average: dict, optimiser: torch.optim.AdamW) -> int:
+    found = checkpoint.latest(folder / "checkpoints")
+    if found is None:
+        return 0
+    for k, p in named.items():
+        p.data.copy_(found.tensors[k])
+        average[k].copy_(found.tensors[f"average.{k}"])
+        optimiser.state[p] = {m: found.tensors[f"optimiser.{k}.{m}"] for m in ("step", "exp_avg", "exp_avg_sq")}
+    print(f"resumed at step {found.step}", flush=True)
+    return found.step
+
+
+def pixel(args: argparse.Namespace) -> None:
+    network = quiet_start(DiffusersUNet(PIXEL))
+    train("pixel", network, diffusion_loss(SCHEDULERS["pixel"], 1.7), lambda x: x, args)
+    write_part(args.output, "unet", PIXEL, network)
+    write_part(args.output, "scheduler", SCHEDULERS["pixel"])
+    write_index(args.output, "DDIMPipeline", {"unet": "UNet2DModel", "scheduler": "DDIMScheduler"})
+
+
+def autoencoder(args: argparse.Namespace) -> None:
+    found, _ = photographs(args.data)
+    x = crops(found, 64, 64, rng(args.seed, 2**31))[0] * 2 - 1
+    network = linear_start(AutoencoderKL(AUTOENCODER), opponent(x).std((0, 2, 3)))
+    train("autoencoder", network, reconstruction_loss, lambda x: x, args)
+    write_part(args.output, "vae", AUTOENCODER, network)
+
+
+def latent(args: argparse.Namespace) -> None:
+    config = json.loads((args.autoencoder / "vae" / "config.json").read_text())
+    vae = AutoencoderKL(config).eval().requires_grad_(False)
+    vae.load_state_dict({k: v.float() for k, v in load_file(args.autoencoder / "vae" / WEIGHTS).items()})
+
+    def encoded(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return config["scaling_factor"] * vae.encode(x)[0]
+
+    network = quiet_start(DiffusersUNet(LATENT))
+    train("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), encoded, args)
+    write_part(args.output, "vae", config, vae)
+    write_part(args.output, "unet", LATENT, network)
+    write_part(args.output, "scheduler", SCHEDULERS["latent"])
+    write_index(
+        args.output, "LDMPipeline", {"vqvae": "AutoencoderKL", "unet": "UNet2DModel", "scheduler": "DDIMScheduler"}
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=STEPS)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds " + ", ".join(FOLDERS))
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--autoencoder", type=Path, help="run of the autoencoder, for latent")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.steps = args.steps or STEPS[args.kind]
+    torch.manual_seed(args.seed)
+    {"pixel": pixel, "autoencoder": autoencoder, "latent": latent}[args.kind](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""What IR-SDE's sampler is worth on the model `wild`: steps, posterior against reverse SDE and ODE, beside cheap baselines.
+
+    python benchmarks/wild_model.py --json benchmarks/results/wild_model.json
+
+Central crops: photographs that 100 evaluations can be afforded for on a processor. The comparison that `--method auto` rests on is
+made on photographs held out of training, the rest on test photographs, which decide nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from _pages import Value
+from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+
+STEPS = (100, 50, 20, 10, 5)
+SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
+SIZE, MARGIN = 128, 32
+SEED = 5
+DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0))
+"""Steps and fidelity among which the model's defaults were chosen."""
+KINDS = ("wild", "blur", "jpeg", "noise")
+BASELINES = ("nlm", "tv")
+PHOTOS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
+HELD_OUT = "held out"
+SETS = {"wild Kodak24": ("Kodak24", "wild"), "CBSD68, sigma 50": ("CBSD68", "sigma 50")}
+
+
+def central(path: Path, size: int):  # type: ignore[no-untyped-def]
+    """(3, size, size) float32 in [0, 1] from the middle of a photograph."""
+    import numpy as np
+    import torch
+
+    from unveil import photo
+
+    pixels = photo.read(path).pixels
+    top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
+    return torch.from_numpy(np.ascontiguousarray(pixels[top : top + size, left : left + size].transpose(2, 0, 1)))
+
+
+def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-def]
+    """(x, y), each (N, 3, SIZE, SIZE): `count` photographs spread over the folder; damaged with a margin that is cut off."""
+    import torch
+
+    from unveil import degradation
+
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".bmp"))
+    files = [files[round(i * (len(files) - 1) / max(1, count - 1))] for i in range(min(count, len(files)))]
+    x = torch.stack([central(p, SIZE + 2 * MARGIN) for p in files])
+    generator = torch.Generator().manual_seed(SEED)
+    if damage == "wild":
+        y, _ = degradation.apply("wild", x, generator)
+    else:
+        y = degradation.quantise((x + torch.randn(x.shape, generator=generator) * 50 / 255).clamp(0, 1))
+    inside = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    return x[inside], y[inside]
+
+
+def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+    from _sampling import psnrs
+    from unveil.training.scores import ssim
+
+    return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
+
+
+def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: ignore[no-untyped-def]
+    """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
+    from _sampling import draws
+    from unveil.models.paths import path
+
+    process = path(model.spec.schedule, model.spec.time).evenly(steps)
+    return draws(
+        model.denoiser(process, fidelity), y, process, 1, seed=SEED, solver=solver, fidelity=fidelity, batch=4
+    )[0]
+
+
+def default(restorer, y):  # type: ignore[no-untyped-def]
+    """One draw of each with the model's own defaults."""
+    import torch
+
+    return torch.stack([torch.from_numpy(restorer.restore(p, seed=SEED).image.transpose(2, 0, 1).copy()) for p in y])
+
+
+def denoised(name: str, y):  # type: ignore[no-untyped-def]
+    import torch
+
+    from unveil.evaluation.baselines import get_baseline
+
+    method = get_baseline(name)
+    return torch.stack(
+        [torch.from_numpy(method(p.permute(1, 2, 0).numpy()).transpose(2, 0, 1).copy()).float() for p in y]
+    )
+
+
+def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, many: int, keep) -> None:  # type: ignore[no-untyped-def]
+    """Everything about one test set, handed to `keep` row by row."""
+    of, damage = SETS[name]
+    x, y = test_set(folder / of, damage, many)
+    keep(name, "input", scores(x, y))
+    for baseline in BASELINES:
+        keep(name, baseline, scores(x, denoised(baseline, y)))
+    for title, restorer in restorers.items():
+        keep(name, f"{title}, as shipped", scores(x, default(restorer, y)))
+    model = restorers["wild"].model
+    for f in (0.0, 1.0):
+        keep(name, f"wild, 10 steps, fidelity {f:g}", scores(x, run(model, y, 10, "ancestral", f)))
+    x, y = test_set(folder / of, damage, few)
+    keep(name, "few: input", scores(x, y))
+    for steps in STEPS[::-1]:
+        keep(name, f"few: posterior, {steps} steps", scores(x, run(model, y, steps, "ancestral")))
+    for solver in ("ddim",):
+        keep(name, f"few: {solver}, 10 steps", scores(x, run(model, y, 10, SOLVERS[solver])))
+    for solver in ("sde", "ode"):
+        keep(name, f"few: {solver}, 100 steps", scores(x, run(model, y, 100, SOLVERS[solver])))
+
+
+def held_out(data: Path, restorers: dict[str, Any], each: int, keep) -> None:  # type: ignore[no-untyped-def]
+    """The models on photographs that neither was trained on, by kind of damage: what `--method auto` chooses by."""
+    from _sampling import simulated
+    from unveil.data.photographs import hold_out, load_clean
+    from unveil.data.store import Store
+
+    # wild began as general, which held out other photographs: only those that neither saw count.
+    held = [hold_out(load_clean([data / f for f in of], Store()), 0.06)[1] for of in (PHOTOS, PHOTOS[:3])]
+    photographs = [p for p in held[0] if p.name in {q.name for q in held[1]}]
+    print(f"{len(photographs)} pictures held out of both trainings", flush=True)
+    for kind in KINDS:
+        made = simulated(photographs, [kind], each, SIZE, SEED)
+        keep(HELD_OUT, f"{kind}: input", scores(made.x, made.y))
+        for title, restorer in restorers.items():
+            keep(HELD_OUT, f"{kind}: {title}", scores(made.x, default(restorer, made.y)))
+        for steps, f in DIALS:
+            restored = run(restorers["wild"].model, made.y, steps, "ancestral", f)
+            keep(HELD_OUT, f"{kind}: wild, {steps} steps, fidelity {f:g}", scores(made.x, restored))
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """Numbers by set, row and measure, and a table for each set."""
+    out: dict[str, Value | str] = {"machine": result["protocol"]["machine"], "numbers": result["protocol"]["numbers"]}
+    out["general"] = result["protocol"]["sha256"]["general"][:12]
+    for name, rows in result["sets"].items():
+        short = name.split(",")[0].replace(" ", "_")
+        for row, values in rows.items():
+            key = row.replace("few: ", "few.").replace(", ", ".").replace(": ", ".").replace(" ", "_")
+            out[f"{short}.{key}.psnr"] = Value([mean(values["psnr"])])
+            out[f"{short}.{key}.ssim"] = Value([mean(values["ssim"])], 3)
+            out[f"{short}.{key}.n"] = Value([len(values["psnr"])], 0)
+        out[f"table.{short}"] = shown({k: v for k, v in rows.items() if not k.startswith("few: ")})
+        few = {k.removeprefix("few: "): v for k, v in rows.items() if k.startswith("few: ")}
+        if few:
+            out[f"table.{short}.few"] = shown(few)
+    return out
+
+
+def joined(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One result of several that measured different sets or rows with the same weights; processor seconds add up."""
+    protocols = [r["protocol"] for r in results]
+    if any(p["sha256"] != protocols[0]["sha256"] or p["quick"] for p in protocols):
+        raise SystemExit("benchmark: the results to merge were measured with other weights, or are smoke tests")
+    seconds = sum(p["processor_seconds"] for p in protocols)
+    sets: dict[str, Any] = {}
+    for name, rows in ((name, rows) for r in results for name, rows in r["sets"].items()):
+        sets.setdefault(name, {}).update(rows)
+    return {"protocol": protocols[0] | {"processor_seconds": seconds}, "sets": sets}
+
+
+def shown(rows: dict[str, dict[str, list[float]]]) -> str:
+    return table(
+        ["", "photographs", "PSNR", "SSIM"],
+        [[k, str(len(v["psnr"])), f"{mean(v['psnr']):.2f}", f"{mean(v['ssim']):.3f}"] for k, v in rows.items()],
+    )
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--model", default="wild", help="name on the shelf, weight file or run folder")
+    command.add_argument("--few", type=int, default=6, help="photographs where the sampler takes up to 100 steps")
+    command.add_argument("--many", type=int, default=16, help="photographs everywhere else")
+    command.add_argument("--each", type=int, default=6, help="held-out photographs for each kind of damage")
+    command.add_argument("--sheet", type=Path, help="write a picture of the first test photographs here, to look at")
+    command.add_argument("--sets", nargs="+", default=[HELD_OUT, *SETS], choices=[HELD_OUT, *SETS])
+    command.add_argument(
+        "--merge", nargs="+", type=Path, help="measure nothing; join results that differ in their sets or rows"
+    )
+    given = command.parse_args()
+    if given.merge:
+        write_json(given.json, joined([json.loads(path.read_text()) for path in given.merge]))
+        return
+    use_threads(given.threads)
+    import torch
+
+    from unveil.restorer import load
+
+    few, many, each = (1, 1, 1) if given.quick else (given.few, given.many, given.each)
+    data, clock = shared_folder() / "data", Clock()
+    restorers = {"wild": load(given.model, "cpu", "fp32"), "general": load("general", "cpu", "fp32")}
+    sets: dict[str, dict[str, Any]] = {}
+
+    def keep(of: str, row: str, values: dict[str, Any]) -> None:
+        sets.setdefault(of, {})[row] = values
+        print(f"{of} / {row}: {mean(values['psnr']):.2f} dB, {clock.processor:.0f} s", flush=True)
+
+    with torch.inference_mode():
+        for name in given.sets:
+            if name == HELD_OUT:
+                held_out(data / "train", restorers, each, keep)
+            else:
+                measure_set(name, data / "test", restorers, few, many, keep)
+    protocol = {
+        **environment(),
+        "sha256": {title: r.model.sha256 for title, r in restorers.items()},
+        "numbers": f"central crops of {SIZE} px, damaged with {MARGIN} px around them that are then cut off; one draw, seed {SEED}, "
+        "the same noise for every sampler; RGB in [0, 1], no border, mean over photographs; SSIM with an 11x11 Gaussian window; fp32",
+        "processor_seconds": clock.processor,
+        "quick": given.quick,
+    }
+    result = json.loads(json.dumps({"protocol": protocol, "sets": sets}))
+    write_json(given.json, result)
+    for key, text in facts(result).items():
+        if key.startswith("table."):
+            print(f"\n{key}\n{text}")
+    if given.sheet:
+        from unveil.training.validation import write_sheet
+
+        for name in SETS.keys() & given.sets:
+            of, damage = SETS[name]
+            x, y = test_set(data / "test" / of, damage, 4 if not given.quick else 1)
+            columns = [y, default(restorers["wild"], y), default(restorers["general"], y), x]
+            write_sheet(given.sheet.with_stem(f"{given.sheet.stem}_{name.split(',')[0].replace(' ', '_')}"), columns)
+
+
+if __name__ == "__main__":
+    main()

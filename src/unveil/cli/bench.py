@@ -1,0 +1,155 @@
+"""`unveil bench`: quality beside the papers, speed, memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from unveil.cli.counting import counting
+from unveil.cli.statuses import of_files
+from unveil.errors import InputError
+
+if TYPE_CHECKING:
+    from unveil.bench.methods import Method
+
+
+def bench(
+    what: Literal["quality", "speed", "memory"] = "quality",
+    *,
+    data: Path | None = None,
+    models: str = "general",
+    baselines: str = "auto",
+    sets: str = "",
+    samples: int = 1,
+    steps: str = "",
+    every: int = 1,
+    size: int = 512,
+    megapixels: str = "",
+    threads: int = 1,
+    device: str = "auto",
+    dtype: str = "auto",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Measure models and cheap baselines on known test sets, beside what the papers print; or seconds; or memory.
+
+    Args:
+        what: quality (needs --data), speed, or memory.
+        data: Folder with the test sets: LOL_eval15, SRD, tao256, Kodak24, PolyU_100, or benchmarks as their authors ship them.
+        models: Models, separated by commas: names on the shelf, weight files, folders of runs.
+        baselines: Methods that cost nothing, separated by commas; auto for the usual ones, none for none.
+        sets: Test sets by name, separated by commas. Default: all that are found.
+        samples: Draws for each photograph; with several, their mean is scored too.
+        steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
+        every: Take each n-th photograph alone.
+        size: Side in pixels of the photograph that speed is measured on.
+        megapixels: Sizes of the photographs that memory is measured on, separated by commas. Default: 1,12,50,100.
+        threads: Threads for speed and memory.
+        device: auto, cpu, cuda, ... (quality)
+        dtype: auto, fp32, bf16 or fp16 (quality).
+        output: JSON file to keep the result in; written after every photograph, and an interrupted call goes on from it.
+        as_json: Print JSON instead of tables.
+
+    """
+    from unveil.bench.record import to_json, write_json
+
+    counts = [_count(part) for part in _parts(steps)]
+    if what == "quality":
+        from unveil.bench.tables import markdown
+
+        methods = _methods(_parts(models), baselines, samples, counts, device, dtype)
+        result = _quality(data, methods, _parts(sets), every, output)
+    else:
+        room = importlib.import_module(f"unveil.bench.{what}")
+        markdown = room.markdown
+        with counting() as show:
+            own = {"model": models, "size": size} if what == "speed" else _sizes(megapixels)
+            own |= {"threads": threads, **_steps(counts)}
+            result = room.measure(**own, progress=lambda done, total: show(what, done, total))
+        if output is not None:
+            write_json(output, result)
+    print(to_json(result) if as_json else markdown(result), end="" if as_json else "\n")
+    return _status(result)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"--steps takes whole numbers separated by commas, not {text!r}")
+    return int(text)
+
+
+def _sizes(text: str) -> dict[str, list[float]]:
+    try:
+        return {"sizes": [float(part) for part in _parts(text)]} if text else {}
+    except ValueError as error:
+        raise InputError(f"--megapixels takes numbers separated by commas, not {str(error).split(': ')[-1]}") from error
+
+
+def _steps(counts: list[int]) -> dict[str, int]:
+    if len(counts) > 1:
+        raise InputError("speed and memory take one number of steps")
+    return {"steps": counts[0]} if counts else {}
+
+
+def _methods(
+    models: list[str], baselines: str, samples: int, counts: list[int], device: str, dtype: str
+) -> list[Method]:
+    from unveil.bench import methods
+    from unveil.restorer import load
+
+    made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in _parts(baselines) if n != "none"]
+    for name in models:
+        if name == "none":
+            continue
+        restorer = load(name, device, dtype)
+        title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
+        made += [
+            methods.model(restorer, f"{title}, {n} step{'s' if n > 1 else ''}", samples, steps=n) for n in counts
+        ] or [methods.model(restorer, title, samples)]
+    return made
+
+
+def _quality(
+    data: Path | None, methods: list[Method], wanted: list[str], every: int, output: Path | None
+) -> dict[str, Any]:
+    from unveil.bench import quality
+    from unveil.bench.sets import find
+
+    if data is None:
+        raise InputError("quality is measured on test sets: name the folder that holds them with --data")
+    if every < 1:
+        raise InputError(f"--every must be at least 1, got {every}")
+    found = find(data)
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        raise InputError(f"no test set {unknown[0]!r} in {data}; found: {', '.join(found)}")
+    before = None
+    if output is not None and output.exists():
+        try:
+            before = json.loads(output.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{output} is no result to go on from ({error}); name another file") from error
+    chosen = [found[name] for name in wanted or found]
+    with counting() as show:
+        return quality.measure(
+            chosen,
+            methods,
+            before=before,
+            output=output,
+            every=every,
+            progress=lambda name, title, done, total: show(f"{name}, {title}", done, total),
+        )
+
+
+def _status(result: dict[str, Any]) -> int:
+    rows = [row for of_set in result.get("sets", {}).values() for row in of_set.values()]
+    done, failed = (sum(len(row[key]) for row in rows) for key in ("images", "failed"))
+    return of_files(failed, done) if rows else of_files(len(result.get("left_out_megapixels", ())), len(result["rows"]))

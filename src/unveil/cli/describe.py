@@ -1,0 +1,81 @@
+"""`unveil describe`: which kinds of damage a photograph has, with probabilities, and who says so."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from unveil.cli.statuses import of_files
+from unveil.errors import InputError, UnveilError
+
+if TYPE_CHECKING:
+    from unveil.models.describer import Description
+
+SHOWN = 0.2
+"""Least probability that a line for a reader mentions."""
+
+
+def describe(
+    *inputs: Path,
+    name: Annotated[str, Parameter(name=["--name", "-n"])] = "describe",
+    recursive: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Name what is wrong with photographs: haze, shadow, low light, noise, blur, compression, rain, or nothing.
+
+    Probabilities of the classifier that ships stand for themselves: a photograph can be dark and noisy. Those of a DA-CLIP
+    sum to one.
+
+    Args:
+        inputs: Files, folders or globs.
+        name: Who is asked: describe, the small classifier that ships, or the file of a DA-CLIP made by `unveil models import`.
+        recursive: Search folders within folders too.
+        as_json: Print one line of JSON per photograph, with every probability.
+
+    """
+    if not inputs:
+        raise InputError("nothing to describe: name at least one photograph")
+    from unveil import photo
+    from unveil.jobs import finding
+    from unveil.models import describer
+
+    items = finding.find(inputs, recursive=recursive)
+    speaker = describer.load(name)
+    if not as_json:
+        print(f"# {speaker.speaker}", flush=True)
+    failed = 0
+    for item in items:
+        try:
+            said = speaker.describe(photo.read(item.source).pixels)
+        except UnveilError as error:
+            failed += 1
+            if as_json:
+                print(json.dumps({"input": str(item.source), "status": "failed", "reason": str(error)}), flush=True)
+            else:
+                print(f"unveil: {error}", file=sys.stderr, flush=True)
+            continue
+        print(_json(item.source, said) if as_json else f"{item.source}  {in_words(said)}", flush=True)
+    return of_files(failed, len(items) - failed)
+
+
+def in_words(said: Description) -> str:
+    """Kinds and probabilities for a reader: those that are likely, the likeliest in any case."""
+    named = [(k, p) for k, p in said.probabilities.items() if p >= SHOWN or k == said.likeliest]
+    return ", ".join(f"{kind} {p:.0%}" for kind, p in named)
+
+
+def _json(path: Path, said: Description) -> str:
+    probabilities = {kind: round(p, 4) for kind, p in said.probabilities.items()}
+    return json.dumps(
+        {
+            "input": str(path),
+            "status": "described",
+            "probabilities": probabilities,
+            "exclusive": said.exclusive,
+            "by": said.speaker,
+        }
+    )

@@ -1,0 +1,108 @@
+"""What is kept beside a model about the spread of its draws: how far it must be stretched, and what is then promised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unveil.errors import InputError, ModelError
+
+TARGET = 0.9
+DECIDES = ("sha256", "grid", "steps", "solver", "fidelity", "resolution", "strength")
+"""What of a run's protocol the spread of its draws depends on: a calibration holds for runs that agree in all of it."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is stored beside a model. factor: multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 %
+    intervals hold 90 % of the calibration values. pixel: level -> half width, in (uncorrected) std, of the intervals that hold `level`
+    of a new photograph's values in expectation (`conformal.pixel_factor`); photograph: the same with probability `confidence` for each
+    new photograph (`conformal.photograph_factor`). Levels that so few photographs could only bound by the largest score of all, which
+    says nothing, are absent from `pixel`.
+    draws: K, with which alone the widths hold (the factor is about a variance, whose unbiased estimate has the same mean for any K).
+    photographs, values: how many, and values used of each. rounding: see `Evidence`.
+    protocol: model, sampler and photographs, as plain values.
+    """
+
+    factor: float
+    pixel: dict[float, float]
+    photograph: dict[float, float]
+    confidence: float
+    draws: int
+    photographs: int
+    values: int
+    rounding: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def fits(self, protocol: Mapping[str, Any]) -> bool:
+        """Whether it was measured with these weights under these settings of the sampler (`DECIDES`; strength 1 unless it says so)."""
+        own = {"strength": 1.0, **self.protocol}
+        return all(own.get(name) == protocol.get(name) for name in DECIDES)
+
+    def std(self, std: np.ndarray) -> np.ndarray:
+        """The draws' std, any shape, stretched: the standard deviation that the errors had on the calibration photographs, on average."""
+        return (self.factor * std).astype(std.dtype)
+
+    def half_width(self, std: np.ndarray, level: float = TARGET) -> np.ndarray:
+        """Half width of the conformal pixel interval for the draws' std, any shape, full range = 1.
+
+        Raises InputError for a level that was not calibrated.
+        """
+        if level not in self.pixel:
+            raise InputError(f"level {level} was not calibrated; known: {', '.join(map(str, self.pixel)) or 'none'}")
+        return self.pixel[level] * np.hypot(std, self.rounding)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: levels become text."""
+        tree = asdict(self)
+        return {k: {f"{x:g}": y for x, y in v.items()} if k in ("pixel", "photograph") else v for k, v in tree.items()}
+
+    def to_json(self) -> str:
+        """`to_dict` as text; `from_json` reads it back equal. Raises InputError where a factor is infinite: JSON has none."""
+        try:
+            return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        except ValueError as error:
+            raise InputError(
+                "a factor is infinite: draws without any spread beside errors cannot be calibrated by stretching"
+            ) from error
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Calibration:
+        """Inverse of `to_dict`. Raises InputError for anything else."""
+        try:
+            levels = {k: {float(x): float(y) for x, y in tree[k].items()} for k in ("pixel", "photograph")}
+            return cls(**{**tree, **levels})
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"this is no calibration: {error}") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """Inverse of `to_json`. Raises InputError for anything else."""
+        try:
+            tree = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"this is no calibration: {error}") from error
+        if not isinstance(tree, dict):
+            raise InputError("this is no calibration: expected a JSON object")
+        return cls.from_dict(tree)
+
+
+def read(path: Path) -> tuple[Calibration, ...]:
+    """The calibrations in a JSON file: one, or a list of them. Raises ModelError for a file that holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Calibration.from_dict(tree) for tree in (found if isinstance(found, list) else [found]))
+    except (OSError, ValueError, InputError) as error:
+        raise ModelError(
+            f"{path}: {error}; it is written by `benchmarks/calibration.py`, and may be left out"
+        ) from error
+
+
+def fitting(calibrations: Sequence[Calibration], protocol: Mapping[str, Any]) -> Calibration | None:
+    """The calibration that was measured under a run's protocol (`DECIDES`), or None."""
+    return next((c for c in calibrations if c.fits(protocol)), None)

@@ -1,0 +1,80 @@
+"""Naming what is wrong with a photograph, with probabilities, and saying who says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil.errors import ModelError
+from unveil.models import shelf
+from unveil.models.weights_file import read_guide
+from unveil.networks.classifier import DegradationClassifier
+from unveil.networks.clip import prepared
+from unveil.networks.daclip import DACLIP, Seen, degradation_probabilities
+from unveil.networks.daclip_words import rows, words
+
+SMALL = "describe"
+"""The classifier that ships."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """probabilities: kind of damage -> probability, likeliest first. speaker: who says so, for a reader. exclusive: whether the
+
+    probabilities sum to one (one kind a photograph) or stand for themselves (several at once).
+    """
+
+    probabilities: dict[str, float]
+    speaker: str
+    exclusive: bool
+
+    @property
+    def likeliest(self) -> str:
+        """The kind with the highest probability."""
+        return next(iter(self.probabilities))
+
+
+class Describer:
+    """The small classifier that ships, or a DA-CLIP that the user imported. Holds no state between calls."""
+
+    def __init__(self, network: DegradationClassifier | DACLIP, speaker: str) -> None:
+        self.network, self.speaker = network, speaker
+
+    @torch.inference_mode()
+    def describe(self, pixels: np.ndarray) -> Description:
+        """pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1."""
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        network = self.network
+        if isinstance(network, DACLIP):
+            said, kinds = self._named(network, image), tuple(words(network.clip))
+        else:
+            said, kinds = network.probabilities(image), network.kinds
+        ranked = sorted(zip(kinds, said.tolist(), strict=True), key=lambda pair: -pair[1])
+        return Description(dict(ranked), self.speaker, isinstance(network, DACLIP))
+
+    @staticmethod
+    def _named(network: DACLIP, image: Tensor) -> Tensor:
+        seen = network.encode_image(prepared(image[None], network.clip.visual.size))
+        assert isinstance(seen, Seen)
+        texts = network.clip.encode_text(rows(list(words(network.clip).values()), network.clip.context))
+        return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0]
+
+
+def load(name: str | Path = SMALL) -> Describer:
+    """The classifier that ships, by its name, or a DA-CLIP that `unveil models import` made, by its path.
+
+    Raises ModelError for a file that is missing, damaged, or describes nothing.
+    """
+    if str(name) == SMALL:
+        network, _, digest = read_guide(*shelf.place(SMALL))
+        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]})"
+    else:
+        network, _, digest = read_guide(Path(name))
+        speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"
+    if not isinstance(network, (DegradationClassifier, DACLIP)):
+        raise ModelError(f"{name}: holds a {type(network).__name__}, which describes nothing; use {SMALL} or a DA-CLIP")
+    return Describer(network, speaker)

@@ -1,0 +1,103 @@
+"""`unveil bench`: what it prints, keeps and returns."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unveil import cli
+from unveil.models import weights_file
+from unveil.testing import tiny_model
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for folder, factor in (("low", 2), ("high", 1)):
+        place = tmp_path / "data" / "LOL_eval15" / folder
+        place.mkdir(parents=True)
+        for i in range(2):
+            pixels = np.random.default_rng(i).integers(40, 200, (20, 24, 3)) // factor
+            Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    made = tiny_model()
+    weights_file.write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
+    return str(tmp_path / "tiny.safetensors")
+
+
+def run(*arguments: object) -> int:
+    return cli.main(["bench", *map(str, arguments)])
+
+
+def test_a_table_with_baselines_models_steps_and_the_papers_rows(
+    data: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run("--data", data, "--models", model, "--steps", "2,3", "--device", "cpu", "--baselines", "identity,gamma")
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert out.startswith("## LOL_eval15\n\n| method | PSNR (dB) | SSIM |")
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in out.splitlines() if line.startswith("| ")]
+    assert rows[1:5] == ["input", "gamma to mean .45", f"tiny ({model}), 2 steps", f"tiny ({model}), 3 steps"]
+    assert err == ""
+
+
+def test_a_kept_result_is_gone_on_from(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "kept.json"
+    call = ("quality", "--data", data, "--models", "none", "--baselines", "identity", "-o", kept, "--json")
+    assert run(*call) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert json.loads(kept.read_text()) == first
+    changed = json.loads(kept.read_text())
+    changed["sets"]["LOL_eval15"]["input"]["processor_seconds"] = [7.0, 8.0]
+    kept.write_text(json.dumps(changed))
+    assert run(*call) == 0
+    assert json.loads(capsys.readouterr().out)["sets"]["LOL_eval15"]["input"]["processor_seconds"] == [7.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name the folder that holds them with --data"),
+        (["--data", "DATA", "--sets", "LOL"], "no test set 'LOL' in .*; found: LOL_eval15"),
+        (["--data", "DATA", "--baselines", "magic"], "unknown baseline 'magic'"),
+        (["--data", "DATA", "--steps", "2,x"], "--steps takes whole numbers"),
+        (["speed", "--steps", "2,3"], "speed and memory take one number of steps"),
+        (["--data", "DATA", "--models", "none", "-o", "BROKEN"], "is no result to go on from"),
+        (["memory", "--megapixels", "1,lots"], "--megapixels takes numbers separated by commas, not 'lots'"),
+        (["sharpness"], "sharpness"),
+    ],
+)
+def test_wrong_calls(
+    data: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    named = {"DATA": str(data), "BROKEN": str(tmp_path / "broken.json")}
+    assert run(*[named.get(a, a) for a in arguments]) == 2
+    err = capsys.readouterr().err
+    assert re.search(said, err), err
+
+
+def test_failures_change_the_status(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "LOL_eval15/low/0.png").write_bytes(b"no image")
+    assert run("--data", data, "--models", "none", "--baselines", "identity") == 3
+    assert "Not measured:" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_speed_and_memory(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("speed", "--models", model, "--size", 32, "--steps", 2) == 0
+    assert "32x32, 2 steps" in capsys.readouterr().out
+    assert run("memory", "--steps", 1, "--megapixels", "0.1", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["protocol"]["steps"] == 1
+    assert result["rows"][0]["peak_bytes"] - result["rows"][0]["base_bytes"] <= result["rows"][0]["planned_bytes"]

@@ -1,0 +1,91 @@
+"""`unveil restore --method ...`: zero-shot methods from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unveil.cli import USAGE, main
+from unveil.networks.diffusers_folder import write_part
+from unveil.networks.diffusers_unet import DiffusersUNet
+
+UNET = {
+    "_class_name": "UNet2DModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [4], "layers_per_block": 1,
+    "norm_num_groups": 2, "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "add_attention": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def prior(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    write_part(tmp_path / "prior", "unet", UNET, DiffusersUNet(UNET))
+    write_part(tmp_path / "prior", "scheduler", {"beta_schedule": "linear", "prediction_type": "v_prediction"})
+    return str(tmp_path / "prior")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_a_photograph_its_frames_and_its_row(
+    photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, rows, frames = tmp_path / "out.png", tmp_path / "rows.jsonl", tmp_path / "frames"
+    call = [
+        "restore",
+        photo,
+        "-o",
+        str(out),
+        "--method",
+        "ddrm",
+        "--prior",
+        prior,
+        "--operator",
+        "blur:sigma=1",
+        "--noise",
+        "0.05",
+    ]
+    assert main([*call, "--steps", "3", "--seed", "2", "--frames", str(frames), "--manifest", str(rows)]) == 0
+    assert size(out) == (20, 24)
+    assert sorted(p.name for p in frames.iterdir()) == [f"out_{i:04d}.png" for i in (1, 2, 3)]
+    assert size(frames / "out_0003.png") == (20, 24)
+    row = json.loads(rows.read_text())
+    assert row["protocol"]["method"] == "ddrm"
+    assert row["protocol"]["operator"] == "blur:sigma=1"
+    assert row["protocol"]["model"] == "prior"
+    assert len(row["sha256"]) == 64
+    assert "3 evaluations a draw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--method", "diffpirr"], "did you mean diffpir"),
+        (["--method", "ddrm", "--operator", "blurr:sigma=1"], "did you mean blur"),
+        (["--method", "ddrm", "--task", "dehaze"], "DDRM has no 'task'"),
+        (["--method", "ddrm", "-n", "other"], "name a prior with --prior"),
+        (["--method", "ddrm", "--fidelity", "1"], "no fidelity"),
+        (["--operator", "grey"], "--operator belong to zero-shot methods"),
+        (["--method", "ddrm", "--prior", "nowhere/at/all"], "no prior named"),
+    ],
+)
+def test_wrong_calls_are_told(
+    extra: list[str], said: str, photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [] if "--prior" in extra or "--method" not in extra else ["--prior", prior]
+    assert main(["restore", photo, "-o", str(tmp_path / "out.png"), *extra, *given]) == USAGE
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
