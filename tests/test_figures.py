@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from unveil import figures
 
@@ -71,3 +72,21 @@ def test_overlay_goes_from_yellow_to_red_and_never_hides_the_photograph() -> Non
 
 def test_overlay_of_one_pixel() -> None:
     assert figures.overlay(np.zeros((1, 1, 3), np.float32), np.ones((1, 1, 3), np.float32)).width == 1
+
+
+def test_overlay_in_bands_is_the_overlay_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(2)
+    image, std = (generator.random((23, 19, 3)).astype(np.float32) * s for s in (1, 0.1))
+    whole = np.asarray(figures.overlay(image, std))
+    for rows in (1, 7, 22):
+        monkeypatch.setattr(figures, "_ROWS", rows)
+        assert np.array_equal(np.asarray(figures.overlay(image, std)), whole)
+
+
+def test_a_caption_stands_below_the_map_in_as_many_lines_as_it_takes() -> None:
+    std = np.full((20, 60, 3), 0.1, np.float32)
+    plain, short, long = (figures.deviation(std, caption=c) for c in ("", "words", "many words " * 12))
+    assert plain.width == short.width == long.width
+    assert plain.height < short.height < long.height
+    assert np.array_equal(np.asarray(short)[: plain.height], np.asarray(plain))
+    assert (np.asarray(long)[plain.height :] < 128).any(), "nothing is written"

@@ -47,6 +47,32 @@ def test_tiled_equals_untiled_where_the_overlap_covers_the_receptive_field(size:
     assert np.abs(whole.image - tiled.image).max() < 1e-5
 
 
+def test_tiles_share_twice_the_measured_reach_where_there_is_one() -> None:
+    measured = Restorer(replace(MODEL, spec=replace(MODEL.spec, reach=20)), device="cpu")
+    overlaps = [r.plan(500, 500, Options(tile=400)).cost.overlap for r in (RESTORER, measured)]
+    assert overlaps == [2 * 44 + tiling.BLEND, 2 * 20 + tiling.BLEND]
+
+
+@pytest.mark.slow
+def test_tiled_equals_untiled_to_a_level_with_the_shipped_model() -> None:
+    """Its overlap is what was measured and less than its receptive field; a dark photograph is where it looks farthest."""
+    from importlib.resources import files
+
+    from PIL import Image
+
+    import unveil
+
+    with Image.open(str(files("unveil") / "examples" / "coffee.jpg")) as image:
+        pixels = np.asarray(image.convert("RGB").resize((1080, 720)).crop((0, 160, 1080, 480))) / np.float32(255)
+    dark = (pixels**2.2 * np.float32(0.1)) ** np.float32(1 / 2.2)
+    restorer = unveil.load("general", device="cpu")
+    if not restorer.model.spec.reach:
+        pytest.skip("the reach of these weights was not measured; their overlap covers the receptive field")
+    whole, tiled = (restorer.restore(dark, tile=tile) for tile in (0, 704))
+    assert len(restorer.plan(320, 1080, Options(tile=704)).tiles()) > 1
+    assert np.abs(whole.image - tiled.image).max() <= 1 / 255
+
+
 def test_the_low_stage_sees_the_whole_photograph_and_tiles_only_refine() -> None:
     y = picture(300, 280)
     whole, tiled = (RESTORER.restore(y, tile=tile, seed=3) for tile in (0, 256))

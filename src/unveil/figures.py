@@ -31,10 +31,11 @@ def side_by_side(images: list[np.ndarray], titles: list[str]) -> Image.Image:
     return sheet
 
 
-def deviation(std: np.ndarray, scale: float | None = None) -> Image.Image:
+def deviation(std: np.ndarray, scale: float | None = None, caption: str = "") -> Image.Image:
     """A map of the draws' standard deviation (H, W, 3), mean over the channels, with a colour bar in 8-bit levels.
 
-    scale: the value at the top of the bar; default the 99.5th percentile, at least two levels.
+    scale: the value at the top of the bar; default the 99.5th percentile, at least two levels. caption: a sentence below, broken
+    into lines as the width asks.
     """
     grey = std.mean(axis=-1)
     top = scale or max(float(np.quantile(grey, 0.995)), 2 / 255)
@@ -48,13 +49,27 @@ def deviation(std: np.ndarray, scale: float | None = None) -> Image.Image:
     for share in (0.0, 0.5, 1.0):
         y = round((1 - share) * max(0, height - 16))
         draw.text((width + _BAR + 12, y), f"{share * top * 255:.1f}", fill="black", font=font)
-    return sheet
+    return _captioned(sheet, caption) if caption else sheet
+
+
+def _captioned(sheet: Image.Image, caption: str) -> Image.Image:
+    """The sheet with words below, in as many lines as its width asks."""
+    font = ImageFont.load_default(size=13)
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) <= sheet.width - 8 or not lines[-1] else [*lines, word]
+    below = Image.new("RGB", (sheet.width, sheet.height + 18 * len(lines) + 4), "white")
+    below.paste(sheet, (0, 0))
+    ImageDraw.Draw(below).multiline_text((4, sheet.height + 2), "\n".join(lines), fill="black", font=font)
+    return below
 
 
 # What the draws' standard deviation has to be, in the full range, for a place to be tinted at all, and as strongly as can be.
 UNSURE, INVENTED = 4 / 255, 20 / 255
 _TINTS = np.array([[1.00, 0.80, 0.10], [0.90, 0.10, 0.35]])
 _REACH = 2  # pixels on each side that are averaged: a tint is about a region, not about one pixel
+_ROWS = 256  # of a band that is tinted at a time, so that the overlay of a large photograph takes no more memory than its own bytes
 
 
 def overlay(image: np.ndarray, std: np.ndarray, unsure: float = UNSURE, invented: float = INVENTED) -> Image.Image:
@@ -65,16 +80,25 @@ def overlay(image: np.ndarray, std: np.ndarray, unsure: float = UNSURE, invented
     image's own, so that a photograph about which the model was sure stays grey and two overlays can be compared. The tint is about what
     the draws say; an error that all draws share leaves no trace. Below the picture a legend, as wide as it fits.
     """
-    doubt = _blurred(std.mean(axis=-1))
+    height, width = image.shape[:2]
+    sheet = Image.new("RGB", (width, height + _BAR), "white")
+    for top in range(0, height, _ROWS):
+        # With the rows that the neighbourhood of the band's own reaches into.
+        first, last = max(0, top - _REACH), min(height, top + _ROWS + _REACH)
+        own = slice(top - first, min(top + _ROWS, height) - first)
+        doubt = _blurred(std[first:last].mean(axis=-1))[own]
+        sheet.paste(_to_image(_tinted(image[first:last][own], doubt, unsure, invented)), (0, top))
+    _legend(ImageDraw.Draw(sheet), height, width, unsure, invented)
+    return sheet
+
+
+def _tinted(image: np.ndarray, doubt: np.ndarray, unsure: float, invented: float) -> np.ndarray:
+    """Rows of the overlay (h, W, 3)."""
     position = np.clip((doubt - unsure) / (invented - unsure), 0, 1)[..., None]
     strength = np.where(doubt[..., None] < unsure, 0.0, 0.35 + 0.4 * position)
     grey = np.clip(image, 0, 1) @ np.array([0.299, 0.587, 0.114])
     tint = _TINTS[0] + position * (_TINTS[1] - _TINTS[0])
-    height, width = grey.shape
-    sheet = Image.new("RGB", (width, height + _BAR), "white")
-    sheet.paste(_to_image(grey[..., None] * (1 - strength) + tint * strength), (0, 0))
-    _legend(ImageDraw.Draw(sheet), height, width, unsure, invented)
-    return sheet
+    return grey[..., None] * (1 - strength) + tint * strength
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:

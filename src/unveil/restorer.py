@@ -19,6 +19,7 @@ from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
 from unveil.models import shelf
+from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.photo.arrays import plain
@@ -76,7 +77,8 @@ class Restoration:
     samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
     per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
     network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
-    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each.
+    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. calibration: what
+    was measured about the spread of such draws, None where nothing was for these settings.
     """
 
     samples: np.ndarray
@@ -87,6 +89,7 @@ class Restoration:
     source: photo.Photo | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     moments: Moments | None = field(default=None, repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @property
     def mean(self) -> np.ndarray:
@@ -108,6 +111,30 @@ class Restoration:
         if self.moments is not None:
             return self.moments.std
         return self.samples.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else None
+
+    @property
+    def uncertainty(self) -> np.ndarray | None:
+        """(H, W, 3), `std` stretched by the factor of the calibration, as drawn where there is none; None for a single draw."""
+        return self.std if self.std is None or self.calibration is None else self.calibration.std(self.std)
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """(lower, upper), each (H, W, 3) in [0, 1]: mean -+ the conformal width times the draws' std.
+
+        For a photograph exchangeable with the calibration photographs the expected share of pixel values inside is at least `level`
+        (`evaluation.conformal.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
+        InputError for a level, a number of draws or settings that were not calibrated, saying what to ask for.
+        """
+        known = self.calibration
+        if known is None:
+            raise InputError(
+                "no interval was calibrated for this model under these settings; restore with fidelity=0 and samples=8, or calibrate it"
+            )
+        if self.std is None or self.protocol["samples"] != known.draws:
+            raise InputError(
+                f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
+            )
+        width = known.half_width(self.std, level).astype(np.float32)
+        return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
 
     def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
         """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`.
@@ -166,7 +193,7 @@ class Restorer:
         spec = self.model.spec
         cost = tiling.cost(
             options.tile,
-            reach=spec.receptive_field,
+            reach=spec.reach or spec.receptive_field,
             multiple_of=spec.multiple_of,
             weights=weight_bytes(self.model),
             per_pixel=self._footprint,
@@ -214,6 +241,7 @@ class Restorer:
             source,
             tuple(dict.fromkeys(notes)),
             moments,
+            fitting(self.model.calibrations, protocol),
         )
 
     def resolve(self, options: Options) -> Run:

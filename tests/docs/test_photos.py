@@ -15,7 +15,7 @@ from unveil.jobs.manifest import STATUSES, Row
 from unveil.photo.arrays import plain
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "photos.md").read_text(encoding="utf-8")
-FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "JPEG", "AVIF")
+FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "JPEG", "AVIF", "HEIC")
 KINDS = {
     "grey": (1, np.uint8), "grey, 16 bit": (1, np.uint16), "RGB": (3, np.uint8), "RGB, 16 bit": (3, np.uint16),
     "RGBA": (4, np.uint8), "RGBA, 16 bit": (4, np.uint16),
@@ -48,6 +48,7 @@ def became(channels: int, dtype: type, target: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table_of_formats(kind: str) -> None:
+    pytest.importorskip("pillow_heif")
     cells = [became(*KINDS[kind], target) for target in FORMATS]
     assert f"| {' | '.join([kind, *cells])} |" in PAGE
 
@@ -59,6 +60,17 @@ def test_the_memory_table_is_the_measured_one_and_within_the_plan(monkeypatch: p
     assert importlib.import_module("memory").show(result) in PAGE
     assert {round(row["megapixels"]) for row in result["rows"]} >= {1, 12, 50, 100}
     assert all(row["peak_bytes"] - row["base_bytes"] <= row["planned_bytes"] for row in result["rows"])
+
+
+def test_the_table_of_the_reach_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    result = json.loads((root / "benchmarks" / "results" / "reach.json").read_text(encoding="utf-8"))
+    assert importlib.import_module("reach").show(result) in PAGE
+    assert f"From {result['reach']} pixels on" in PAGE
+    shipped = json.loads((root / "src" / "unveil" / "models" / "manifest.json").read_text(encoding="utf-8"))["general"]
+    if "reach" in shipped:
+        assert (shipped["reach"], shipped["sha256"]) == (result["reach"], result["protocol"]["sha256"])
 
 
 def test_the_manifest_is_described_key_by_key() -> None:

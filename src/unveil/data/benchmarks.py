@@ -47,6 +47,13 @@ def _look(root: Path, paths: list[Path], layout: Layout, split: str) -> list[Fou
     return found
 
 
+def present(folder: Path, split: str) -> list[Found]:
+    """Every known benchmark whose `split` lies in `folder` (itself or any level below); none is no error."""
+    folder = Path(folder).resolve()
+    paths = images_in(folder)
+    return [found for layout in LAYOUTS for found in _look(folder.parent, paths, layout, split)]
+
+
 def recognise(folder: Path, name: str = "auto", split: str = "train") -> list[Found]:
     """The parts of a benchmark's `split` that lie in `folder` (itself or any level below).
 

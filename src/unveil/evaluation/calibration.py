@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 from typing import Any
 
@@ -16,10 +15,10 @@ from unveil.evaluation.evidence import Evidence
 from unveil.evaluation.metrics.probabilistic import ensemble_coverage
 from unveil.evaluation.ranks import spearman
 from unveil.evaluation.student import central_probability, central_quantile
+from unveil.models.calibration import TARGET, Calibration
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 CURVE = tuple(round(0.05 * k, 2) for k in range(1, 20))
-TARGET = 0.9
 
 
 def _draws(evidence: Sequence[Evidence]) -> int:
@@ -94,71 +93,6 @@ def _pooled(evidence: Sequence[Evidence]) -> float:
     """Rank correlation over the patches of all photographs together; NaN where no photograph holds a whole patch."""
     error, std = (np.concatenate([getattr(e, name) for e in evidence]) for name in ("patch_error", "patch_std"))
     return spearman(error, std) if error.size else nan
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is stored beside a model. factor: multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 %
-    intervals hold 90 % of the calibration values. pixel: level -> half width, in (uncorrected) std, of the intervals that hold `level`
-    of a new photograph's values in expectation (`conformal.pixel_factor`); photograph: the same with probability `confidence` for each
-    new photograph (`conformal.photograph_factor`). Levels that so few photographs could only bound by the largest score of all, which
-    says nothing, are absent from `pixel`.
-    draws: K, with which alone the numbers hold. photographs, values: how many, and values used of each. rounding: see `Evidence`.
-    protocol: model, sampler and photographs, as plain values.
-    """
-
-    factor: float
-    pixel: dict[float, float]
-    photograph: dict[float, float]
-    confidence: float
-    draws: int
-    photographs: int
-    values: int
-    rounding: float
-    protocol: dict[str, Any] = field(default_factory=dict)
-
-    def half_width(self, std: np.ndarray, level: float = TARGET) -> np.ndarray:
-        """Half width of the conformal pixel interval for the draws' std, any shape, full range = 1.
-
-        Raises InputError for a level that was not calibrated.
-        """
-        if level not in self.pixel:
-            raise InputError(f"level {level} was not calibrated; known: {', '.join(map(str, self.pixel)) or 'none'}")
-        return self.pixel[level] * np.hypot(std, self.rounding)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it: levels become text."""
-        tree = asdict(self)
-        return {k: {f"{x:g}": y for x, y in v.items()} if k in ("pixel", "photograph") else v for k, v in tree.items()}
-
-    def to_json(self) -> str:
-        """`to_dict` as text; `from_json` reads it back equal. Raises InputError where a factor is infinite: JSON has none."""
-        try:
-            return json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        except ValueError as error:
-            raise InputError(
-                "a factor is infinite: draws without any spread beside errors cannot be calibrated by stretching"
-            ) from error
-
-    @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> Calibration:
-        """Inverse of `to_dict`. Raises InputError for anything else."""
-        try:
-            levels = {k: {float(x): float(y) for x, y in tree[k].items()} for k in ("pixel", "photograph")}
-            return cls(**{**tree, **levels})
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise InputError(f"this is no calibration: {error}") from error
-
-    @classmethod
-    def from_json(cls, text: str) -> Calibration:
-        """Inverse of `to_json`. Raises InputError for anything else."""
-        try:
-            tree = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"this is no calibration: {error}") from error
-        if not isinstance(tree, dict):
-            raise InputError("this is no calibration: expected a JSON object")
-        return cls.from_dict(tree)
 
 
 def fit(

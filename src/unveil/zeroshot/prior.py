@@ -44,7 +44,8 @@ class Prior(Protocol):
 
     def condition(self, prompt: str, negative: str = "") -> Any:
         """A text as `denoise` takes it, None where `prompted` is false and the text is empty. Raises InputError for one that it
-        cannot take."""
+        cannot take.
+        """
         ...
 
     def encode(self, x: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""What is put to the test: a model under its settings, or a correction that costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from unveil.evaluation.baselines import get_baseline
+from unveil.restorer import Options, Restorer
+
+CHEAP = ("identity", "stretch", "grey-world", "gamma", "clahe", "dark-channel", "nlm", "tv", "bm3d")
+"""Baselines by default: what a model has to beat before its numbers mean anything (BM3D where it is installed)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """one: first draw, mean: of all draws, None where there is one; both (H, W, 3) in [0, 1]. spread: mean standard deviation."""
+
+    one: np.ndarray
+    mean: np.ndarray | None = None
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """title: how tables call it. restore: (H, W, 3) float32 in [0, 1] -> Outcome. run: everything that decides its pixels."""
+
+    title: str
+    restore: Callable[[np.ndarray], Outcome]
+    run: dict[str, Any] = field(default_factory=dict)
+    draws: int = 1
+
+
+def baseline(name: str) -> Method:
+    """A method of `evaluation.baselines`. Raises InputError for an unknown name."""
+    found = get_baseline(name)
+    return Method(found.title, lambda y: Outcome(found(y)), {} if name == "identity" else {"baseline": name})
+
+
+def cheap() -> list[Method]:
+    """Those of `CHEAP` that can run here."""
+    return [baseline(name) for name in CHEAP if name != "bm3d" or find_spec("bm3d")]
+
+
+def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Method:
+    """A model, seed 0. settings: fields of `Options`."""
+    options = Options(samples=draws, **settings)
+
+    def restore(y: np.ndarray) -> Outcome:
+        out = restorer.restore(y, options)
+        if out.std is None:
+            return Outcome(out.image)
+        first = out.samples[0] if len(out.samples) else restorer.restore(y, samples=1, **settings).image
+        return Outcome(first, out.mean, float(out.std.mean()))
+
+    return Method(title, restore, {k: v for k, v in restorer.protocol(options).items() if k != "device"}, draws)

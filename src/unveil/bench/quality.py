@@ -1,0 +1,123 @@
+"""Scores of methods on test sets, photograph by photograph, in a result that an interruption leaves useful."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unveil.bench.methods import Method
+from unveil.bench.record import Clock, environment, write_json
+from unveil.bench.sets import TestSet
+from unveil.errors import InputError
+from unveil.evaluation.arrays import as_image, round_to
+from unveil.evaluation.evaluate import evaluate_pair
+from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.reading import read_image
+from unveil.evaluation.resize import resize
+
+METRICS = ("psnr", "ssim", "psnr_mean_matched")
+MOST = 100.0
+"""dB that stand for the infinite PSNR of equal images, so that a mean over images exists; at 8 bit any other is below 100."""
+NUMBERS = (
+    "each set under its protocol (stored beside every row), results rounded to 8 bit, mean over images; "
+    f"PSNR of equal images counts as {MOST:g} dB"
+)
+Progress = Callable[[str, str, int, int], None]
+
+
+def score(pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[str, float]:
+    """Metric -> value of a result (H, W, 3) in [0, 1] against its target, after the rounding that writing it to a file does."""
+    values, _ = evaluate_pair(round_to(pixels.clip(0, 1), "8bit"), target, protocol=protocol, metrics=METRICS)
+    return {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
+
+
+def _empty(protocol: Protocol, method: Method) -> dict[str, Any]:
+    several = {"mean of draws": [], "spread_levels": [], "draws": method.draws} if method.draws > 1 else {}
+    return {
+        "protocol": protocol.describe(),
+        "run": method.run,
+        "images": [],
+        "failed": {},
+        "processor_seconds": [],
+        "megapixels": [],
+        "one draw": [],
+        **several,
+    }
+
+
+def _add(row: dict[str, Any], name: str, degraded: Path, clean: Path, protocol: Protocol, method: Method) -> None:
+    """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
+    try:
+        y, x = (as_image(read_image(path).pixels, name=path.name) for path in (degraded, clean))
+        if protocol.size is not None:  # the papers that score at a size restore at that size
+            y, x = (resize(image, protocol.resize, protocol.size) for image in (y, x))
+        clock = Clock()
+        made = method.restore(y.astype(np.float32))
+        seconds = clock.processor
+        one = score(made.one, x, protocol)
+        mean = None if made.mean is None else score(made.mean, x, protocol)
+    except InputError as error:
+        row["failed"][name] = str(error)
+        return
+    row["images"].append(name)
+    row["processor_seconds"].append(seconds)
+    row["megapixels"].append(y.shape[0] * y.shape[1] / 1e6)
+    row["one draw"].append(one)
+    if mean is not None and made.spread is not None:
+        row["mean of draws"].append(mean)
+        row["spread_levels"].append(255 * made.spread)
+
+
+def _known(result: dict[str, Any], of: str, fresh: dict[str, Any], title: str) -> dict[str, Any]:
+    """The row as far as it was measured before under the same protocol and settings, else the fresh one. Failures are tried again."""
+    before = result["sets"].setdefault(of, {}).get(title, {})
+    same = before.keys() == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
+    return {**before, "failed": {}} if same and before.get("draws") == fresh.get("draws") else fresh
+
+
+def _keep(output: Path, result: dict[str, Any], name: str, title: str) -> None:
+    """Put one row into the file, whose other rows another process may have measured meanwhile."""
+    there = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
+    of_sets = there.get("sets", {})
+    of_sets.setdefault(name, {})[title] = result["sets"][name][title]
+    write_json(output, {**there, **result, "sets": of_sets})
+
+
+def measure(
+    sets: Sequence[TestSet],
+    methods: Sequence[Method],
+    *,
+    before: dict[str, Any] | None = None,
+    output: Path | None = None,
+    every: int = 1,
+    about: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every method on every set: `sets` -> set -> row -> its lists, one entry a photograph.
+
+    before: an earlier result; what it holds under the same protocol and settings is not measured again. output: written after every
+    photograph, this row alone, so that several processes can share a file. every: take each n-th photograph alone. about: what stands in
+    the result's protocol besides. progress(set, method, done, total): what it raises stops the run.
+    """
+    result: dict[str, Any] = {"benchmark": "quality", **(before or {})}
+    result["protocol"] = {**environment(), "numbers": NUMBERS, "every": every, **(about or {})}
+    result.setdefault("sets", {})
+    for test in sets:
+        protocol = get_protocol(test.protocol)
+        for method in methods:
+            row = _known(result, test.name, _empty(protocol, method), method.title)
+            result["sets"][test.name][method.title] = row
+            pairs = test.pairs[::every]
+            for done, (name, degraded, clean) in enumerate(pairs, start=1):
+                if name not in row["images"]:
+                    _add(row, name, degraded, clean, protocol, method)
+                    if output is not None:
+                        _keep(output, result, test.name, method.title)
+                if progress is not None:
+                    progress(test.name, method.title, done, len(pairs))
+    return result

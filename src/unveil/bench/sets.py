@@ -1,0 +1,93 @@
+"""The test sets that a benchmark knows, and finding them in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unveil.data.benchmarks import present
+from unveil.errors import InputError
+from unveil.evaluation.pairs import match_folders
+
+
+@dataclass(frozen=True)
+class Known:
+    """A test set in two folders. degraded, clean: below the data folder; ends: what to leave out at the end of their stems.
+
+    protocol: name of the protocol its numbers are taken under.
+    """
+
+    degraded: str
+    clean: str
+    protocol: str = "native"
+    ends: tuple[str, str] = ("", "")
+
+
+KNOWN = {
+    "LOL_eval15": Known("LOL_eval15/low", "LOL_eval15/high", "lol-native"),
+    "tao256/LOL": Known("tao256/LOL_256x256/degraded", "tao256/LOL_256x256/clean", "tao256-lol"),
+    "tao256/HSTS": Known("tao256/HSTS_256x256/degraded", "tao256/HSTS_256x256/clean", "tao256-hsts"),
+    "tao256/Kodak24": Known("tao256/Kodak24_256x256/degraded", "tao256/Kodak24_256x256/clean", "tao256-kodak24"),
+    "SRD": Known("SRD/shadow", "SRD/shadow_free", ends=("", "_free")),
+    "PolyU_100": Known("PolyU_100/noisy", "PolyU_100/clean", ends=("_real", "_mean")),
+    "Kodak24 clean": Known("Kodak24", "Kodak24"),
+}
+PUBLISHED = {
+    "ISTD": "istd256",
+    "ISTD+": "istd256",
+    "O-HAZE": "ohaze512",
+    "HazyDet": "hazydet512",
+    "REVIDE": "revide512",
+    "LOL v1": "lol-native",
+    "FaceShadow": "faceshadow512",
+}
+"""Benchmarks as their authors ship them (see `unveil.data.layouts`) -> protocol; any other is scored under `native`."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """pairs: (name, degraded, clean), sorted by name. protocol: see `Known`."""
+
+    name: str
+    protocol: str
+    pairs: tuple[tuple[str, Path, Path], ...]
+
+
+def find(folder: Path) -> dict[str, TestSet]:
+    """The known test sets in `folder` or in a folder directly below it: those of `KNOWN`, then published benchmarks' test splits.
+
+    A file without its partner is an error of the set, not a smaller set. Raises InputError where none is found.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; name the one that holds the test sets with --data")
+    places = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    found = {}
+    for name, known in KNOWN.items():
+        place = next((p for p in places if (p / known.degraded).is_dir() and (p / known.clean).is_dir()), None)
+        if place is not None:
+            found[name] = _in_folders(name, known, place)
+    shipped: dict[str, list[tuple[str, Path, Path]]] = {}
+    for part in present(folder, "test") if any(folder.rglob("*.*")) else ():
+        if not part.part.enlarge:  # for these a rule of enlarging would have to be chosen first
+            shipped.setdefault(part.layout.name, []).extend(part.match.pairs)
+    for name, pairs in shipped.items():
+        if pairs and name not in found:
+            named = tuple((f"{d.parent.name}/{d.name}", d, c) for _, d, c in sorted(pairs, key=lambda p: p[1]))
+            found[name] = TestSet(name, PUBLISHED.get(name, "native"), named)
+    if not found:
+        wanted = ", ".join(f"{k.degraded} beside {k.clean}" for k in list(KNOWN.values())[:2])
+        raise InputError(
+            f"{folder}: no known test set; expected folders such as {wanted}, or a benchmark as its authors ship it"
+        )
+    return found
+
+
+def _in_folders(name: str, known: Known, place: Path) -> TestSet:
+    pairing = match_folders(
+        place / known.degraded, place / known.clean, prediction_suffix=known.ends[0], target_suffix=known.ends[1]
+    )
+    left = [*pairing.predictions_left, *pairing.targets_left]
+    if left:
+        raise InputError(f"{name}: {left[0]} has no partner ({len(left)} files in all); is the download complete?")
+    pairs = tuple((p.prediction.name, p.prediction, p.target) for p in pairing.pairs)
+    return TestSet(name, known.protocol, pairs)

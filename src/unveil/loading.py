@@ -1,0 +1,57 @@
+"""The public door to everything that restores: trained models, and zero-shot methods on a frozen prior."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from unveil import restorer, zeroshot_restorer
+from unveil.errors import InputError
+from unveil.restorer import Options, Restoration, Restorer
+from unveil.zeroshot.methods import METHODS
+from unveil.zeroshot_restorer import ZeroShotRestorer
+
+TRAINED = "learnir"
+"""The method of models that were trained to restore; the others are zero-shot."""
+
+
+def load(
+    name: str | Path = "", device: str = "auto", dtype: str = "auto", *, method: str = TRAINED, **settings: Any
+) -> Restorer | ZeroShotRestorer:
+    """A restorer by name.
+
+    method: "learnir", then name is a model on the shelf ("general" by default), a weight file or the folder of a run; or a zero-shot
+    method (see `zeroshot.methods`), then name is a prior on the shelf (the method's own by default), a folder or a hub id, and settings
+    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2").
+    Raises ModelError for what cannot be found, InputError for a method, option or device that is not there.
+    """
+    if method == TRAINED:
+        if settings:
+            raise InputError(
+                f"{', '.join(settings)} belong to zero-shot methods; choose one of {', '.join(METHODS)} as method"
+            )
+        return restorer.load(name or "general", device, dtype)
+    if method not in METHODS:
+        near = difflib.get_close_matches(method, [TRAINED, *METHODS], n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([TRAINED, *METHODS])}"
+        raise InputError(f"no method is called {method!r}; {hint}")
+    tiny = settings.pop("tiny", None)
+    return zeroshot_restorer.load(name, method, settings, device=device, dtype=dtype, tiny=tiny, extras=_extras(method))
+
+
+def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **settings: Any) -> Restoration:
+    """`load(model).restore(image, **settings)` for a single image. settings: of a call, and of the method where it is zero-shot."""
+    called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
+    return load(model, method=method, **settings).restore(image, **called)
+
+
+def _extras(method: str) -> dict[str, Any]:
+    """What a method is given beside its options: UP-ZeroIR's offline judge, which the rooms below do not know."""
+    if method != "upzeroir":
+        return {}
+    from unveil.evaluation.metrics import naturalness
+    from unveil.zeroshot.upzeroir.judge import from_distance
+
+    return {"judge": from_distance(naturalness.naturalness)}

@@ -1,0 +1,124 @@
+"""The published zero-shot methods by name. A method is one callable in its own file; adding one is a line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any
+
+from unveil.errors import InputError
+from unveil.zeroshot.operator_text import parse
+
+PIXELS, LATENTS = "small-pixel", "small-latent"
+"""The priors that ship, by what diffuses in them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """restores, settings: "module:name" of the callable and of its options' dataclass, imported when they are needed.
+
+    prior: the shipped one that it runs on unless told otherwise. held: bytes per pixel of the photograph that it keeps beside the
+    prior's. beside: operators that it takes beside those of `operator_text`. least: shortest side in pixels that it takes; smaller
+    photographs are continued by reflection.
+    """
+
+    title: str
+    summary: str
+    restores: str
+    settings: str
+    prior: str = PIXELS
+    held: int = 400
+    least: int = 1
+    beside: tuple[str, ...] = ()
+
+    def call(self) -> Any:
+        """restore(prior, y, noise, settings, callback) -> images."""
+        return _fetched(self.restores)
+
+    def options(self) -> type:
+        """The dataclass of its options."""
+        return _fetched(self.settings)
+
+    def takes(self) -> dict[str, Any]:
+        """Its options by name, with their defaults."""
+        return {f.name: f.default for f in fields(self.options())}
+
+    def configured(self, given: Mapping[str, Any]) -> Any:
+        """Its options with those given filled in. Raises InputError for one that it does not have, naming those it has."""
+        known = self.takes()
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+                raise InputError(f"{self.title} has no {name!r}; {hint}")
+        operator = given.get("operator")
+        if operator is not None and operator not in self.beside:
+            parse(str(operator))  # a wrong text is told before anything is opened
+        try:
+            return self.options()(**given)
+        except TypeError as error:
+            raise InputError(f"{self.title}: {error}") from error
+
+
+def _fetched(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+def _linear(name: str, title: str, summary: str, **more: Any) -> Method:
+    module = f"unveil.zeroshot.{name}"
+    return Method(title, summary, f"{module}:restore", f"{module}:{name.capitalize()}Settings", **more)
+
+
+METHODS: dict[str, Method] = {
+    "ldrps": Method(
+        "LD-RPS",
+        "Blind: recurrent posterior sampling of latents, a degradation network learned on the way (ICCV 2025).",
+        "unveil.zeroshot.ldrps.restore:restore",
+        "unveil.zeroshot.ldrps.settings:LDRPSSettings",
+        prior=LATENTS,
+        held=12000,
+        least=64,
+    ),
+    "upzeroir": Method(
+        "UP-ZeroIR",
+        "Blind: guided by how degradation moves the law of the latents, refined while the quality rises (CVPR 2026).",
+        "unveil.zeroshot.upzeroir.restore:restore",
+        "unveil.zeroshot.upzeroir.settings:UPZeroIRSettings",
+        prior=LATENTS,
+        held=12000,
+        least=64,
+    ),
+    "dps": _linear("dps", "DPS", "Known operator, any prior: a gradient through the network (ICLR 2023)."),
+    "diffpir": _linear(
+        "diffpir", "DiffPIR", "Known operator: half-quadratic splitting, a proximal step per evaluation (CVPRW 2023)."
+    ),
+    "ddrm": _linear(
+        "ddrm", "DDRM", "Known operator: posterior sampling in its singular basis, few steps (NeurIPS 2022)."
+    ),
+    "pigdm": _linear("pigdm", "PiGDM", "Known operator: pseudo-inverse guidance (ICLR 2023)."),
+    "gdp": _linear(
+        "gdp",
+        "GDP",
+        "Known operator, or blind low light: gradient at the clean estimate (CVPR 2023).",
+        beside=("light",),
+    ),
+    "tao": _linear(
+        "tao",
+        "TAO",
+        "Blind, in pixels: a degradation network learned while the prior samples (ICML 2024).",
+        held=12000,
+        least=64,
+    ),
+}
+
+
+def find(name: str) -> Method:
+    """The method of a name. Raises InputError with the nearest names."""
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(METHODS)}"
+        raise InputError(f"no zero-shot method is called {name!r}; {hint}")
+    return METHODS[name]

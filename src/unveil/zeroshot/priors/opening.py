@@ -1,0 +1,135 @@
+"""Priors from folders and hub ids, recognised by the parts that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unveil.errors import ModelError
+from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.zeroshot.priors.folder import config, digest, fill, images, placed, weights
+from unveil.zeroshot.priors.hub import fetched
+from unveil.zeroshot.priors.latent import LatentPrior
+from unveil.zeroshot.priors.pixel import PixelPrior
+from unveil.zeroshot.priors.scheduler import path, prediction
+from unveil.zeroshot.priors.text import open_text
+
+NEEDS = "install it with pip install 'unveil[latent]' -c constraints.txt"
+Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def open_prior(
+    source: str | Path,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    *,
+    name: str = "",
+    tiny: str | Path | None = None,
+) -> PixelPrior | LatentPrior:
+    """The prior in a folder, or of a hub id (fetched on first use, from then on found offline).
+
+    name: what it is called; by default the folder's name or the id. tiny: folder or id of a TAESD for guidance.
+    Raises ModelError: neither a folder nor an id, an id not found (with all that were tried), a part missing or damaged, latents of the
+    autoencoder and of the network that differ, diffusers or transformers needed and not installed.
+    """
+    device = device or torch.device("cpu")
+    folder, half = Path(source), dtype != torch.float32
+    if not folder.is_dir():
+        folder = fetched(str(source), half)
+    called = name or (folder.name if Path(source).is_dir() else str(source))
+    latent = any((folder / part).is_dir() for part in ("vae", "vqvae"))
+    unet = "unet" if (folder / "unet").is_dir() else ""
+    network, sizes = _network(folder, unet, device, dtype)
+    scheduler = config(folder, "scheduler" if (folder / "scheduler").is_dir() else "", "scheduler_config.json")
+    levels = 2 ** (len(sizes["block_out_channels"]) - 1)
+    native = sizes.get("sample_size") or 64
+    native = int(native[0] if isinstance(native, list) else native)
+    common: dict[str, Any] = {
+        "process": path(scheduler),
+        "prediction": prediction(scheduler),
+        "where": device,
+        "dtype": dtype,
+    }
+    if not latent:
+        if sizes["in_channels"] != 3:
+            raise ModelError(
+                f"{folder}: a prior of pixels takes 3 channels, this one {sizes['in_channels']}; is its vae folder missing?"
+            )
+        return PixelPrior(
+            called,
+            digest(folder, (unet,)),
+            network=lambda x, t: network(x, t, None),
+            multiple_of=levels,
+            native=native,
+            **common,
+        )
+    part = "vae" if (folder / "vae").is_dir() else "vqvae"
+    described = config(folder, part)
+    vae = AutoencoderKL(described)
+    fill(vae, folder, part)
+    placed(vae, device, dtype)
+    vae.recompute()
+    if sizes["in_channels"] != vae.latent_channels:
+        raise ModelError(
+            f"{folder}: its U-Net takes {sizes['in_channels']} channels, its autoencoder has {vae.latent_channels} (an inpainting model, "
+            "or parts of two models); give the folder of a plain text-to-image model"
+        )
+    text = (folder / "text_encoder").is_dir()
+    return LatentPrior(
+        called,
+        digest(folder, (unet, part, *(("text_encoder",) if text else ()))),
+        network=network,
+        vae=vae,
+        scale=float(described.get("scaling_factor", 0.18215)),
+        shift=float(described.get("shift_factor") or 0.0),
+        multiple_of=levels * vae.factor,
+        native=native * vae.factor,
+        encoder=open_text(folder, device, dtype) if text else None,
+        tiny=None if tiny is None else _tiny(tiny, device, dtype),
+        **common,
+    )
+
+
+def _network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
+    """The U-Net as one callable, and its description. Built here where it can be, by diffusers where it cannot."""
+    sizes = config(folder, part)
+    if sizes.get("_class_name", "UNet2DModel") == "UNet2DModel":
+        try:
+            own = DiffusersUNet(sizes)
+        except ModelError as error:
+            theirs = _diffusers("UNet2DModel", folder, part, device, dtype, str(error))
+            return lambda x, t, text: images(theirs(x, t)), sizes
+        fill(own, folder, part)
+        placed(own, device, dtype)
+        return lambda x, t, text: own(x, t), sizes
+    if sizes["_class_name"] != "UNet2DConditionModel":
+        raise ModelError(f"{folder}: a {sizes['_class_name']} is no U-Net that can serve as a prior here")
+    conditional = _diffusers("UNet2DConditionModel", folder, part, device, dtype, "a network steered by text")
+    return lambda x, t, text: images(conditional(x, t, encoder_hidden_states=text, return_dict=False)), sizes
+
+
+def _diffusers(kind: str, folder: Path, part: str, device: torch.device, dtype: torch.dtype, why: str) -> Any:
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ModelError(f"{folder}: {why}, which needs diffusers; {NEEDS}") from error
+    variant = "fp16" if weights(folder, part).name.endswith(".fp16.safetensors") else None
+    try:
+        module = getattr(diffusers, kind).from_pretrained(
+            folder / part, variant=variant, torch_dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder / part}: cannot be read by diffusers ({str(error).splitlines()[0]})") from error
+    return placed(module.eval().requires_grad_(False), device, dtype)
+
+
+def _tiny(source: str | Path, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    folder = Path(source) if Path(source).is_dir() else fetched(str(source), False)
+    tiny = _diffusers("AutoencoderTiny", folder, "", device, dtype, "a tiny decoder")
+    # It scales latents by itself: what diffuses goes in as it is (its scaling_factor is 1).
+    return lambda z: images(tiny.decode(z, return_dict=False))

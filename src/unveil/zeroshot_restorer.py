@@ -1,0 +1,236 @@
+"""Photographs through a zero-shot method: the same door as `Restorer`, with a frozen prior and a method behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil import __version__, tiling
+from unveil.diffusion.noise import seeded
+from unveil.errors import Cancelled, InputError, UnveilWarning
+from unveil.models import priors as shelf
+from unveil.networks.padding import reflected
+from unveil.photo.arrays import plain
+from unveil.restorer import DTYPES, Callback, Options, Restoration, as_photo, draw_seed, pick_device, pick_dtype
+from unveil.zeroshot import methods
+from unveil.zeroshot.cost import Counted
+from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors.opening import open_prior
+from unveil.zeroshot.priors.tiled import TiledPrior
+from unveil.zeroshot.priors.timed import TimedPrior
+
+LARGEST = 1024
+"""Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""
+_NOT_HERE = ("fidelity", "solver", "grid", "resolution")
+_TRIAL = 128
+"""Side of the crop that the time of a restoration is estimated on."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """evaluations of the prior for one draw, at most; seconds for all draws, from a trial on a small crop."""
+
+    evaluations: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a restoration keeps in memory at the most, as far as it is known beforehand. tile: side of the prior's tiles, 0 for none."""
+
+    height: int
+    width: int
+    tile: int
+    bytes: int
+
+
+class ZeroShotRestorer:
+    """A method and a prior on a device. Thread-safe: it holds no state between calls.
+
+    settings: the method's options by name (operator, noise, task, prompt, rounds, ...); `steps` comes with each call's `Options`.
+    extras: what a method may be given beside them, as UP-ZeroIR's judge. memory: bytes that a restoration may plan with.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        method: str,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        extras: Mapping[str, Any] | None = None,
+        memory: int | None = None,
+    ) -> None:
+        self.model = self.prior = prior
+        self.name, self.method = method, methods.find(method)
+        self.given = {k: v for k, v in (settings or {}).items() if v is not None}
+        self.extras = dict(extras or {})
+        self.memory = tiling.budget(prior.device) if memory is None else memory
+        self.method.configured(self.given)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.prior.device
+
+    def resolve(self, options: Options) -> Any:
+        """The method's options with those of a call filled in. Raises InputError for one that zero-shot methods do not have."""
+        for name in _NOT_HERE:
+            if getattr(options, name) is not None:
+                raise InputError(
+                    f"{self.method.title} has no {name}; leave it out, or use a trained model (--method learnir)"
+                )
+        given = self.given if options.steps is None else {**self.given, "steps": options.steps}
+        settings = self.method.configured(given)
+        if getattr(settings, "prompt", ""):
+            self.prior.condition(settings.prompt, getattr(settings, "negative", ""))  # told now, not once per file
+        return settings
+
+    def plan(self, height: int, width: int, options: Options | None = None) -> Held:
+        """How a photograph of this size is worked on. Raises InputError where it does not fit into memory."""
+        tile = (options or Options()).tile
+        side = tile if isinstance(tile, int) else LARGEST // 2 if max(height, width) > LARGEST else 0
+        need = self.method.held * height * width
+        if need > self.memory:
+            most = int((self.memory / self.method.held) ** 0.5)
+            raise InputError(
+                f"{self.method.title} on {width} x {height} pixels needs about {need / 2**30:.1f} GiB beside the prior, the limit is "
+                f"{self.memory / 2**30:.1f} GiB; reduce the photograph to about {most} x {most} pixels"
+            )
+        return Held(height, width, side, need)
+
+    def estimate(self, height: int, width: int, options: Options | None = None) -> Estimate:
+        """How long a restoration takes: the method is begun on a small grey crop, and stopped after its third evaluation."""
+        options = options or Options()
+        settings = self.resolve(options)
+        side = max(_TRIAL, self.prior.multiple_of, self.method.least)
+        size = (min(height, side), min(width, side))
+        seen: list[tuple[float, int]] = []
+
+        def watch(progress: Any) -> bool:
+            seen.append((time.perf_counter(), progress.steps))
+            return len(seen) == 3
+
+        y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
+        try:
+            with warnings.catch_warnings(action="ignore", category=UnveilWarning):
+                self.method.call()(self.prior, _grained(y), seeded([0]), settings, watch, **self.extras)
+        except Cancelled:
+            pass
+        steps = seen[-1][1] if seen else 0
+        each = (seen[-1][0] - seen[0][0]) / max(1, len(seen) - 1)
+        return Estimate(steps, each * steps * options.samples * (height * width) / (y.shape[-2] * y.shape[-1]))
+
+    def restore(
+        self, image: Any, options: Options | None = None, *, callback: Callback | None = None, **settings: Any
+    ) -> Restoration:
+        """Restore one image; see `Restorer.restore`. callback: its x0_hat is the current estimate (1, 3, H, W) around [-1, 1]."""
+        options = options or Options(**settings)
+        started = time.perf_counter()
+        source = as_photo(image, options.max_pixels)
+        resolved = self.resolve(options)
+        plan = self.plan(source.height, source.width, options)
+        timed = TimedPrior(cast(Prior, TiledPrior(self.prior, plan.tile)) if plan.tile else self.prior)
+        counted = Counted(cast(Prior, timed))
+        y = torch.from_numpy(source.pixels.transpose(2, 0, 1).copy())[None].to(self.device) * 2 - 1
+        whole = _at_least(y, self.method.least)
+        draws, notes = [], list[str]()
+        for k in range(options.samples):
+            noise = seeded([draw_seed(options.seed, k)])
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UnveilWarning)
+                x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
+            notes += _told(caught)
+            draws.append(_cropped(x, whole, y))
+        samples = np.stack(draws)
+        same = samples.shape[1:] == source.pixels.shape
+        if options.strength != 1.0:
+            if not same:
+                raise InputError(
+                    "strength blends with the photograph and needs a result of its size; leave it out with downsample"
+                )
+            samples = source.pixels + np.float32(options.strength) * (samples - source.pixels)
+        protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(counted.counts)}
+        return Restoration(
+            samples,
+            time.perf_counter() - started,
+            timed.seconds,
+            options.seed,
+            protocol,
+            source if same else plain(samples[0]),
+            tuple(dict.fromkeys(notes)),
+        )
+
+    def protocol(self, options: Options) -> dict[str, Any]:
+        """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
+        used = dataclasses.asdict(self.resolve(options))
+        return {
+            "method": self.name,
+            "model": self.prior.name,
+            "sha256": self.prior.sha256,
+            "unveil": __version__,
+            **{k: str(v) if isinstance(v, Path) else v for k, v in used.items()},
+            "strength": options.strength,
+            "samples": options.samples,
+            "seed": options.seed,
+            "dtype": next(k for k, v in DTYPES.items() if v == getattr(self.prior, "dtype", torch.float32)),
+            "device": self.device.type,
+        }
+
+
+def _at_least(y: Tensor, side: int) -> Tensor:
+    """The image, continued by reflection to the right and below where it is shorter than `side`."""
+    for dim in (-2, -1):
+        if y.shape[dim] < side:
+            y = y.index_select(dim, reflected(y.shape[dim], side, y.device))
+    return y
+
+
+def _grained(y: Tensor) -> Tensor:
+    """Not quite a plain image: some methods estimate its noise or divide by its contrast."""
+    return y + 0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+
+
+def _cropped(x: Tensor, whole: Tensor, y: Tensor) -> np.ndarray:
+    """A method's result as (H, W, 3) float32 in [0, 1], without what was added to the photograph; larger where the method enlarges."""
+    height, width = (y.shape[d] * (x.shape[d] // whole.shape[d]) for d in (-2, -1))
+    pixels = ((x[..., :height, :width].float() + 1) / 2).clamp_(0, 1)[0].permute(1, 2, 0)
+    return np.ascontiguousarray(pixels.detach().cpu().numpy())
+
+
+def _told(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Notes out of this package's warnings; others go on to whoever listens."""
+    for message in caught:
+        if not issubclass(message.category, UnveilWarning):
+            warnings.warn_explicit(message.message, message.category, message.filename, message.lineno)
+    return [str(m.message) for m in caught if issubclass(m.category, UnveilWarning)]
+
+
+def load(
+    prior: str | Path = "",
+    method: str = "diffpir",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    tiny: str | Path | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> ZeroShotRestorer:
+    """A zero-shot restorer. prior: a name on the shelf, a folder, a hub id, or "" for the method's own; tiny: a TAESD for guidance.
+
+    Raises ModelError for a prior that cannot be opened, InputError for the rest.
+    """
+    name = str(prior) or methods.find(method).prior
+    where = pick_device(device)
+    kind = pick_dtype(dtype, where, tuple(DTYPES))
+    known = name in shelf.manifest()
+    opened = open_prior(shelf.folder(name) if known else name, where, kind, name=name if known else "", tiny=tiny)
+    return ZeroShotRestorer(cast(Prior, opened), method, settings, extras=extras)

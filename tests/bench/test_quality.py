@@ -1,0 +1,117 @@
+"""Scores agree with the metrics taken by hand, an interruption costs one photograph, and other settings are measured anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unveil import photo
+from unveil.bench import methods, quality
+from unveil.bench.sets import find
+from unveil.bench.tables import markdown, of_set
+from unveil.evaluation.metrics.psnr import psnr
+from unveil.restorer import Restorer
+from unveil.testing import tiny_model
+
+
+@pytest.fixture
+def restorer() -> Restorer:
+    return Restorer(tiny_model(), "cpu")
+
+
+def test_scores_are_those_of_the_metrics_under_the_sets_protocol(data: Path, restorer: Restorer) -> None:
+    test = find(data)["LOL_eval15"]
+    row = quality.measure([test], [methods.model(restorer, "tiny", 3)])["sets"]["LOL_eval15"]["tiny"]
+    _, degraded, clean = test.pairs[1]
+    out = restorer.restore(degraded, samples=3, seed=0)
+    x = photo.read(clean).pixels.astype(np.float64)
+    for key, pixels in (("one draw", out.samples[0]), ("mean of draws", out.mean)):
+        assert row[key][1]["psnr"] == pytest.approx(psnr(np.rint(pixels * 255.0) / 255, x), abs=1e-5)
+    assert row["images"] == ["1.png", "2.png", "41.png"]
+    assert out.std is not None
+    assert row["spread_levels"][1] == pytest.approx(255 * out.std.mean(), rel=1e-5)
+    assert row["protocol"].startswith("lol-native: ")
+    assert row["run"]["samples"] == row["draws"] == 3
+    assert len(row["processor_seconds"]) == 3
+
+
+def test_a_set_with_a_size_is_restored_at_that_size(data: Path) -> None:
+    seen = []
+
+    def restore(y: np.ndarray) -> methods.Outcome:
+        seen.append(y.shape)
+        return methods.Outcome(y)
+
+    quality.measure([find(data)["O-HAZE"]], [methods.Method("probe", restore)], every=3)
+    assert seen == [(512, 512, 3)]
+
+
+def test_an_interrupted_run_goes_on_photograph_by_photograph(data: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def restore(y: np.ndarray) -> methods.Outcome:
+        seen.append(round(float(y.sum())))
+        return methods.Outcome(y)
+
+    def stop(_: str, __: str, done: int, ___: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    output, tests = tmp_path / "result.json", [find(data)["LOL_eval15"]]
+    method = methods.Method("probe", restore, {"way": 1})
+    with pytest.raises(KeyboardInterrupt):
+        quality.measure(tests, [method], output=output, progress=stop)
+    half = json.loads(output.read_text())
+    assert half["sets"]["LOL_eval15"]["probe"]["images"] == ["1.png", "2.png"]
+    whole = quality.measure(tests, [method], before=half, output=output)
+    assert len(seen) == 3
+    again = quality.measure(tests, [method])["sets"]["LOL_eval15"]["probe"]
+    row = whole["sets"]["LOL_eval15"]["probe"]
+    assert row["images"] == again["images"]
+    assert [r["psnr"] for r in row["one draw"]] == pytest.approx([r["psnr"] for r in again["one draw"]], rel=1e-5)
+    quality.measure(tests, [methods.Method("probe", restore, {"way": 2})], before=json.loads(output.read_text()))
+    assert len(seen) == 9, "other settings are another row's numbers"
+
+
+def test_a_broken_photograph_costs_one_line(data: Path) -> None:
+    (data / "test/LOL_eval15/low/2.png").write_bytes(b"no image")
+    result = quality.measure([find(data)["LOL_eval15"]], [methods.baseline("identity")])
+    row = result["sets"]["LOL_eval15"]["input"]
+    assert row["images"] == ["1.png", "41.png"]
+    assert "2.png" in row["failed"]
+    assert "Not measured:\n\n- LOL_eval15, input, 2.png: " in markdown(result)
+
+
+def test_printed_rows_stand_apart(data: Path) -> None:
+    result = quality.measure([find(data)["O-HAZE"]], [methods.baseline("identity")], every=3)
+    shown = of_set("O-HAZE", result["sets"]["O-HAZE"]).to_markdown()
+    measured, apart = shown.split("Not comparable with the columns above:")
+    assert "| input | " in measured
+    assert "LearnIR" not in measured
+    assert "LearnIR, ICLR 2026, table 2" in apart
+    assert "unclear: resize rule" in apart
+
+
+def test_equal_images_have_a_mean() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (16, 16, 3)) / 255
+    found = quality.score(x, x, quality.get_protocol("native"))
+    assert found == {"psnr": 100.0, "ssim": pytest.approx(1), "psnr_mean_matched": 100.0}
+
+
+def test_several_processes_can_share_a_file(data: Path, tmp_path: Path) -> None:
+    output, tests = tmp_path / "result.json", [find(data)["LOL_eval15"]]
+
+    def another(_: str, __: str, done: int, ___: int) -> None:
+        if done == 1:
+            quality.measure(tests, [methods.baseline("gamma")], before=json.loads(output.read_text()), output=output)
+
+    quality.measure(tests, [methods.baseline("identity")], output=output, progress=another, about={"quick": False})
+    kept = json.loads(output.read_text())
+    assert {title: len(row["images"]) for title, row in kept["sets"]["LOL_eval15"].items()} == {
+        "input": 3,
+        "gamma to mean .45": 3,
+    }
+    assert kept["protocol"]["quick"] is False

@@ -1,0 +1,37 @@
+"""Every plot that the pages show is drawn from results that are committed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def plots(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("plots")
+
+
+def test_every_picture_of_the_pages_is_there_and_none_is_left_over() -> None:
+    shown = {
+        name
+        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"img/([\w.]+)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {path.name for path in (ROOT / "docs" / "img").iterdir()}
+
+
+@pytest.mark.slow
+def test_every_plot_can_be_drawn_anew(plots, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    made = plots.draw(tmp_path)
+    assert [path.stem for path in made] == list(plots.PLOTS), "a result is missing"
+    for path in made:
+        with Image.open(path) as drawn, Image.open(ROOT / "docs" / "img" / path.name) as shown:
+            assert abs(drawn.width - shown.width) <= 2, path.name
+            assert abs(drawn.height - shown.height) <= 2, path.name

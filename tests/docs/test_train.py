@@ -1,0 +1,27 @@
+"""The table of speed and memory in docs/train.md is the measured one, and every preset stands on the page."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from unveil.training.config import presets
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_speed_and_memory_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    result = json.loads((ROOT / "benchmarks" / "results" / "training.json").read_text(encoding="utf-8"))
+    assert importlib.import_module("training").show(result) in PAGE
+    assert not result["protocol"]["quick"]
+    assert result["memory"]["checkpointing"]["bytes"] < result["memory"]["plain"]["bytes"]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_on_the_page(name: str) -> None:
+    assert f"`{name}`" in PAGE
