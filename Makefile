@@ -19,8 +19,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $(PIP_FLAGS) -c constraints.txt
 # Threads that spin while they wait slow two busy processes down six-fold.
 export OMP_WAIT_POLICY := PASSIVE
+export UNVEIL_SCREENSHOTS
 
-.PHONY: demo test lint format venv clean
+.PHONY: demo test test-web lint format docs venv clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
@@ -30,6 +31,11 @@ demo: $(VENV)/.core
 # busy cores: 5 s with 0, 12 s with 2). One thread for each. All tests, slow ones too: make test PYTEST_FLAGS='-m ""'
 test: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(PYTEST_FLAGS)
+
+# The page in a real browser (Chromium, or whatever UNVEIL_BROWSER names), skipped with a word where there is none.
+# Pictures of every state: make test-web UNVEIL_SCREENSHOTS=some/folder
+test-web: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web/test_browser.py -m slow -rs $(PYTEST_FLAGS)
 
 # All four speak, whichever complains first.
 lint: $(VENV)/.dev
@@ -43,6 +49,11 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# The theme asks for updates and for the site's address where it can; nothing of that belongs into a build.
+docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "Open site/index.html"
 
 venv: $(VENV)/.dev
 
@@ -62,6 +73,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -e '.[dev]'
 	@touch $(VENV)/.core $@
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Unveil and what builds its documentation into $(VENV) ..."
+	@$(PIP) -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -159,6 +159,8 @@ def pillow(samples: np.ndarray, format: str, mode: str | None = None, **options:
     height, width, channels = samples.shape
     out = io.BytesIO()
     image = Image.frombytes(mode or MODES[channels], (width, height), samples.tobytes())
+    if image.mode == "P":  # without a palette Pillow 12 writes a BMP that has none either
+        image.putpalette(bytes(level for level in range(256) for _ in range(3)))
     if format == "HEIF":
         pytest.importorskip("pillow_heif").register_heif_opener()
         image.info["icc_profile"] = options.pop("icc_profile", None)

@@ -1,0 +1,20 @@
+"""The page as a Hugging Face Space. Everybody may use it, so photographs and waiting times are kept small."""
+
+from unveil.web.serving import serve
+from unveil.web.settings import Settings
+
+SETTINGS = Settings(
+    host="0.0.0.0",
+    port=7860,
+    open=True,
+    frame=True,  # Spaces show their app in a frame
+    max_bytes=16 << 20,
+    max_pixels=6_000_000,
+    seconds=300,
+    samples=8,
+    waiting=16,
+    per_client=2,
+)
+
+if __name__ == "__main__":
+    serve(SETTINGS)

@@ -1,0 +1,83 @@
+"""`unveil web`: the page and the HTTP interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from unveil.errors import InputError
+
+
+def web(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    token: str | None = None,
+    no_auth: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    model: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    max_bytes: int = 64 << 20,
+    max_pixels: int = 50_000_000,
+    max_seconds: float = 600.0,
+    max_samples: int = 16,
+    waiting: int = 32,
+    per_client: int = 8,
+    keep: float = 900.0,
+    page: bool = True,
+) -> int:
+    """Serve the page and the HTTP interface until Ctrl-C.
+
+    Nothing is opened by itself and nothing is sent anywhere. Only this machine can reach it, unless --host says otherwise.
+
+    Args:
+        host: Address to listen on; other machines can reach 0.0.0.0, which asks for --token or --no-auth.
+        port: Port to listen on; 0 takes a free one.
+        token: Secret that clients must show (at least 12 characters); also taken from UNVEIL_TOKEN.
+        no_auth: Let everybody in who can reach the address.
+        device: auto (every CUDA device, or the processor), cpu, cuda:0, ...
+        model: Further models, as NAME=PATH of a weight file or run folder.
+        max_bytes: Largest photograph in bytes.
+        max_pixels: Largest photograph in pixels.
+        max_seconds: Longest time a restoration may run.
+        max_samples: Most draws of one restoration.
+        waiting: Restorations that may wait; beyond that, clients are asked to come again.
+        per_client: Restorations that one client may have under way.
+        keep: Seconds that results are kept after they were last asked for.
+        page: Serve the page too, not the HTTP interface alone.
+
+    """
+    import os
+
+    try:
+        from unveil.web.serving import serve
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the web server needs further packages ({error.name} is missing): pip install 'unveil[web]'"
+        ) from error
+    from unveil.web.settings import Settings
+
+    settings = Settings(
+        host=host,
+        port=port,
+        token=token or os.environ.get("UNVEIL_TOKEN") or None,
+        open=no_auth,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        seconds=max_seconds,
+        samples=max_samples,
+        waiting=waiting,
+        per_client=per_client,
+        keep=keep,
+        device=device,
+        models=dict(_named(text) for text in model),
+    )
+    return serve(settings, page=page)
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, sign, path = text.partition("=")
+    if not (name and sign and path):
+        raise InputError(f"--model {text!r}: write it as NAME=PATH")
+    return name, Path(path)

@@ -1,0 +1,53 @@
+"""The page for people: Gradio's controls around our own elements, which get and send photographs over our own addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+# Before gradio is imported: it reports to its makers on import otherwise.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio
+from fastapi import FastAPI
+
+from unveil.web.page import photographs
+from unveil.web.page.layout import blocks
+from unveil.web.page.theme import HEAD, theme
+from unveil.web.service import Service
+
+
+def mount(app: FastAPI, service: Service) -> None:
+    """Put the page at / of the application."""
+    app.include_router(photographs.router)
+
+    async def inside() -> None:
+        _mount(app, service)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(inside())  # where no event loop runs, gradio makes some for its locks and leaves them open
+    else:
+        _mount(app, service)
+
+
+def _mount(app: FastAPI, service: Service) -> None:
+    gradio.mount_gradio_app(
+        app,
+        blocks(service),
+        path="/",
+        footer_links=[],
+        theme=theme(),
+        head=HEAD,
+        ssr_mode=False,
+        enable_monitoring=False,
+        show_error=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        favicon_path=str(photographs.ASSETS / "icon.svg"),
+    )
+
+
+__all__ = ["mount"]

@@ -1,0 +1,93 @@
+"""The tab that restores one photograph twice with the same seed: by two models, or by one at two fidelities."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from unveil.errors import InputError
+from unveil.jobs.queue_work import Order
+from unveil.restorer import Options
+from unveil.web.page import words, working
+from unveil.web.page.controls import default_fidelity, model_choice
+from unveil.web.service import Given, Job, Service
+
+ASK = "Compare"
+
+
+def tab(service: Service, visits: working.Visits) -> None:
+    """Build the tab."""
+    photo = gr.State(None)
+    names = list(service.restorers.known)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=7, min_width=320):
+            drop = working.drop(service, "compare")
+            stage = working.stage("compare")
+        with gr.Column(scale=4, min_width=280):
+            left, _ = model_choice(service, "First model")
+            left_fidelity = gr.Slider(0, 1, 0.0, step=0.05, label="Its fidelity")
+            right, _ = model_choice(service, "Second model", names[min(1, len(names) - 1)])
+            right_fidelity = gr.Slider(0, 1, 1.0, step=0.05, label="Its fidelity")
+            seed = gr.Number(0, label="Seed of both", precision=0, minimum=0)
+            button = gr.Button(ASK, variant="primary", size="lg", interactive=False, elem_id="go-compare")
+
+    def take(event: gr.EventData) -> tuple[Any, ...]:
+        try:
+            given = working.chosen(service, str(event.id))
+        except InputError as error:
+            return None, words.alert(str(error)), gr.update(interactive=False)
+        return given.id, words.photograph(given), gr.update(interactive=True)
+
+    async def run(
+        request: gr.Request,
+        id: str | None,
+        model_a: str,
+        fidelity_a: float,
+        model_b: str,
+        fidelity_b: float,
+        number: float | None,
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        try:
+            given = working.chosen(service, id)
+        except InputError as error:
+            yield words.alert(str(error)), gr.update()
+            return
+        client = working.client(request)
+        yield gr.update(), gr.update(value="Comparing", interactive=False)
+        done: list[tuple[Job, str]] = []
+        for model, fidelity in ((model_a, fidelity_a), (model_b, fidelity_b)):
+            dial = None if default_fidelity(service, model) is None else fidelity
+            options = Options(seed=int(number or 0), fidelity=dial, max_pixels=service.settings.max_pixels)
+            order = Order(given.name, model, options, views=True, preview=True)
+            start = lambda order=order: service.restore(order, given.file, client)  # noqa: E731
+            finished = None
+            async for html, finished in visits.follow(request, given, start, lambda job: ""):
+                if finished is None:
+                    yield html, gr.update()
+            if finished is None:
+                break
+            done.append((finished, model if dial is None else f"{model}, fidelity {dial:g}"))
+        if len(done) == 2:
+            yield _result(given, done), gr.update()
+        yield gr.update(), gr.update(value=ASK, interactive=True)
+
+    drop.upload(take, None, [photo, stage, button], show_progress="hidden", api_visibility="private")
+    inputs = [photo, left, left_fidelity, right, right_fidelity, seed]
+    button.click(run, inputs, [stage, button], show_progress="hidden", api_visibility="private", concurrency_limit=None)
+
+
+def _result(given: Given, done: list[tuple[Job, str]]) -> str:
+    (first, label), (second, other) = done
+    views = [
+        {"src": f"/v1/jobs/{second.id}/views/after", "label": other, "note": ""},
+        {"src": f"/v1/jobs/{first.id}/views/before", "label": "As it came", "note": ""},
+    ]
+    assert first.delivery is not None
+    assert second.delivery is not None
+    return (
+        words.compare(f"/v1/jobs/{first.id}/views/after", label, views)
+        + words.download(first, f"{label}, {first.delivery.seconds:.1f} s")
+        + words.download(second, f"{other}, {second.delivery.seconds:.1f} s")
+    )

@@ -1,0 +1,39 @@
+"""The page: a head, three tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from unveil.web.page import compare_tab, degrade_tab, restore_tab, words, working
+from unveil.web.service import Service
+
+TITLE = "Unveil"
+LINE = "Restores photographs: haze, shadow, low light, noise, blur, compression. And says how sure it is."
+
+
+def blocks(service: Service) -> gr.Blocks:
+    """The page in front of a service."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
+        visits = working.Visits(service)
+        page.unload(visits.leave)
+        gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p></header>', js_on_load=None)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Restore", id="restore"):
+                photo, stage = restore_tab.tab(service, visits)
+            with gr.Tab("Compare", id="compare"):
+                compare_tab.tab(service, visits)
+            with gr.Tab("Degrade", id="degrade"):
+                hand_on, made = degrade_tab.tab(service, visits)
+
+        async def move(id: str | None) -> tuple[Any, ...]:
+            given = await degrade_tab.adopt(service, id)
+            there = gr.update(selected="restore")
+            if given is None:
+                return gr.update(), words.alert("It was deleted after its time; damage the photograph again."), there
+            return given.id, words.handed(given, "restore"), there
+
+        hand_on.click(move, made, [photo, stage, tabs], show_progress="hidden", api_visibility="private")
+    page.queue(default_concurrency_limit=None, max_size=256)
+    return page

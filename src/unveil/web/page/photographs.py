@@ -1,0 +1,161 @@
+"""The page's own addresses: photographs in, their views, the examples, scripts and styles."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+
+from unveil import photo
+from unveil.errors import UnveilError
+from unveil.jobs.queue_degrade import damage
+from unveil.jobs.queue_work import image_of
+from unveil.web.answering import problem
+from unveil.web.asking import Nothing, sent
+from unveil.web.routes import Here
+from unveil.web.service import Given
+
+router = APIRouter(prefix="/page", include_in_schema=False)
+ASSETS = Path(str(files("unveil.web.page") / "assets"))
+SERVED: Mapping[str, str] = {
+    "page.css": "text/css",
+    "icon.svg": "image/svg+xml",
+    **{f"{name}.js": "text/javascript" for name in ("common", "drop", "progress", "compare")},
+}
+DECODING = 2
+"""Photographs that may be decoded at a time outside the queue."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photograph of the package and the damage done to it: what the shipped model was trained for."""
+
+    title: str
+    file: str
+    kind: str
+    severity: float
+    seed: int
+
+
+EXAMPLES = {
+    "coffee": Example("Too little light", "coffee.jpg", "lowlight", 0.4, 4),
+    "chelsea": Example("Noise", "chelsea.jpg", "noise", 0.75, 1),
+    "astronaut": Example("Compression", "astronaut.jpg", "jpeg", 0.8, 2),
+    "rocket": Example("Haze", "rocket.jpg", "haze", 0.35, 5),
+}
+
+
+def _decoding(request: Request) -> asyncio.Semaphore:
+    if not hasattr(request.app.state, "decoding"):
+        request.app.state.decoding = asyncio.Semaphore(DECODING)
+    return request.app.state.decoding
+
+
+Turn = Annotated[asyncio.Semaphore, Depends(_decoding)]
+
+
+@router.post("/photos")
+async def give(request: Request, here: Here, turn: Turn) -> dict[str, Any]:
+    """Keep a photograph for this page."""
+    came = await sent(request, Nothing)
+    async with turn:
+        return await _given(here, came.data, came.name)
+
+
+@router.get("/photos/{id}")
+async def look(id: str, here: Here) -> dict[str, Any]:
+    """What is known about a photograph."""
+    return described(_known(id, here))
+
+
+@router.get("/photos/{id}/{kind}")
+async def picture(id: str, kind: str, here: Here) -> Response:
+    """view: at full size for the browser. thumbnail: a small one."""
+    given = _known(id, here)
+    found = view_of(given) if kind == "view" else given.folder / "thumbnail.jpg" if kind == "thumbnail" else None
+    if found is None:
+        raise HTTPException(404, "there is no such picture")
+    return FileResponse(found, headers={"Cache-Control": "private, max-age=600"})
+
+
+@router.get("/examples")
+async def examples() -> list[dict[str, str]]:
+    """The examples, in order."""
+    return [{"name": n, "title": e.title, "thumbnail": f"/page/examples/{n}"} for n, e in EXAMPLES.items()]
+
+
+@router.get("/examples/{name}")
+async def example(name: str) -> Response:
+    """A small picture of an example."""
+    data = await asyncio.to_thread(_example, name)
+    small = image_of(photo.read(data).pixels)
+    small.thumbnail((240, 240))
+    small.save(out := io.BytesIO(), "JPEG", quality=85)
+    return Response(out.getvalue(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@router.post("/examples/{name}")
+async def take(name: str, here: Here) -> dict[str, Any]:
+    """Use an example as if it had been sent."""
+    return await _given(here, await asyncio.to_thread(_example, name), f"{name}.png")
+
+
+@router.get("/assets/{name}")
+async def asset(name: str) -> Response:
+    """Scripts and styles, by a fixed list."""
+    if name not in SERVED:
+        raise HTTPException(404, "there is nothing of this name")
+    return FileResponse(ASSETS / name, media_type=SERVED[name], headers={"Cache-Control": "no-cache"})
+
+
+def described(given: Given) -> dict[str, Any]:
+    """What the page is told about a photograph."""
+    return {
+        "id": given.id,
+        "name": given.name,
+        "width": given.width,
+        "height": given.height,
+        "format": given.format,
+        "thumbnail": f"/page/photos/{given.id}/thumbnail",
+        "view": f"/page/photos/{given.id}/view",
+    }
+
+
+def view_of(given: Given) -> Path:
+    """The picture that `Service.give` made for the browser."""
+    return next(given.folder.glob("view.*"))
+
+
+async def _given(here: Any, data: bytes, name: str) -> dict[str, Any]:
+    try:
+        return described(await asyncio.to_thread(here.give, data, name))
+    except UnveilError as error:
+        raise problem(error) from None
+
+
+def _known(id: str, here: Any) -> Given:
+    given = here.given(id)
+    if given is None:
+        raise HTTPException(404, "the photograph was deleted after its time; please choose it again")
+    return given
+
+
+@lru_cache(maxsize=len(EXAMPLES))
+def _example(name: str) -> bytes:
+    """The damaged example as a PNG."""
+    if name not in EXAMPLES:
+        raise HTTPException(404, "there is no such example")
+    chosen = EXAMPLES[name]
+    clean = photo.read(Path(str(files("unveil") / "examples" / chosen.file)))
+    pixels, _ = damage(clean.pixels, chosen.kind, chosen.severity, chosen.seed)
+    image_of(pixels).save(out := io.BytesIO(), "PNG")
+    return out.getvalue()

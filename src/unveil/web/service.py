@@ -1,0 +1,231 @@
+"""What the page and the HTTP interface share: photographs that were sent, jobs, and the limits they obey."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unveil.degradation.registry import simulator
+from unveil.errors import InputError
+from unveil.jobs.queue import Queue
+from unveil.jobs.queue_degrade import degrading
+from unveil.jobs.queue_restorers import Restorers
+from unveil.jobs.queue_store import Store
+from unveil.jobs.queue_task import Task
+from unveil.jobs.queue_work import UPLOAD, Delivery, Order, check_format, image_of, read, restoring, save_view
+from unveil.photo.header import probe, sniff
+from unveil.restorer import pick_device
+from unveil.web.engines import engines
+from unveil.web.metrics import Metrics
+from unveil.web.settings import Settings
+
+THUMBNAIL = 320
+LONGEST_NAME = 120
+
+
+class TooLarge(InputError):
+    """More bytes or pixels than are taken here."""
+
+
+class NotAPhoto(InputError):
+    """No kind of file that can be restored."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A photograph that was sent to be worked on later. id: also the name of its folder in the store."""
+
+    id: str
+    name: str
+    width: int
+    height: int
+    format: str
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """Its bytes as they came."""
+        return self.folder / UPLOAD
+
+
+@dataclass(eq=False)
+class Job:
+    """Work that was asked for. id: also the name of its folder in the store. name: what the client calls the photograph. engine: what
+    works on it. forgotten: the client wants to hear no more of it.
+    """
+
+    id: str
+    task: Task
+    folder: Path
+    name: str
+    engine: str
+    seed: int
+    forgotten: bool = False
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """What came of it, None until it is done."""
+        return self.task.result
+
+
+class Service:
+    """One queue, one store, the restorers. Thread-safe."""
+
+    def __init__(self, settings: Settings, restorers: Restorers | None = None) -> None:
+        self.settings = settings
+        self.devices = devices(settings.device)
+        self.restorers = restorers or Restorers(engines(settings.models))
+        self.store = Store(settings.keep)
+        self.metrics = Metrics()
+        self.queue = Queue(
+            self.devices,
+            waiting=settings.waiting,
+            per_client=settings.per_client,
+            seconds=settings.seconds,
+            record=self._ended,
+        )
+        self._jobs: dict[str, Job] = {}
+        self._given: dict[str, Given] = {}
+        self._lock = threading.Lock()
+
+    def check(self, data: bytes, name: str) -> tuple[int, int]:
+        """Width and height by the header. Raises TooLarge, NotAPhoto, and InputError for a damaged header or no bytes."""
+        if len(data) > self.settings.max_bytes:
+            raise TooLarge(
+                f"{name}: {len(data) / 2**20:.1f} MiB; photographs may have {self.settings.max_bytes / 2**20:g} MiB here"
+            )
+        if not data:
+            raise InputError(f"{name}: the file is empty")
+        kind = sniff(data)
+        if kind is None:
+            try:
+                probe(name, data, 1)
+            except InputError as error:
+                raise NotAPhoto(str(error)) from None
+        header = probe(name, data, 1 << 62)
+        if header.width * header.height > self.settings.max_pixels:
+            raise TooLarge(
+                f"{name}: {header.width} x {header.height} is {header.width * header.height / 1e6:.1f} million pixels; "
+                f"photographs may have {self.settings.max_pixels / 1e6:g} million here"
+            )
+        return header.width, header.height
+
+    def check_order(self, order: Order) -> None:
+        """Raises InputError or ModelError for settings that the engine does not have, before anything is queued."""
+        if order.options.samples > self.settings.samples:
+            raise InputError(f"samples may be at most {self.settings.samples} here, not {order.options.samples}")
+        check_format(order.format)
+        self.restorers.get(order.engine, self.devices[0]).resolve(order.options)
+
+    def restore(self, order: Order, data: bytes | Path, client: str) -> Job:
+        """Queue a restoration. data: the photograph's bytes, or a file with them. Raises what the checks raise, and Full."""
+        content = data if isinstance(data, bytes) else data.read_bytes()
+        self.check(content, order.name)
+        self.check_order(order)
+        start = lambda folder: restoring(order, folder, self.restorers)  # noqa: E731
+        return self._start(content, client, start, order.name, order.engine, order.options.seed)
+
+    def degrade(self, given: Given, kind: str, severity: float | None, seed: int, client: str) -> Job:
+        """Queue a simulated damage. Raises InputError for an unknown kind, and Full."""
+        simulator(kind)
+        start = lambda folder: degrading(given.name, kind, severity, seed, folder, self.settings.max_pixels)  # noqa: E731
+        return self._start(given.file.read_bytes(), client, start, given.name, kind, seed)
+
+    def _start(
+        self, content: bytes, client: str, work: Callable[[Path], Any], name: str, engine: str, seed: int
+    ) -> Job:
+        folder = self.store.make(hold=True)
+        try:
+            (folder / UPLOAD).write_bytes(content)
+            with self._lock:  # so that a task that ends at once finds its job
+                task = self.queue.submit(client, work(folder))
+                job = self._jobs[folder.name] = Job(folder.name, task, folder, name, engine, seed)
+        except BaseException:
+            self.store.remove(folder.name)
+            raise
+        return job
+
+    def give(self, data: bytes, name: str) -> Given:
+        """Keep a photograph to work on later. What is damaged is refused now. Raises what `check` and photo.read raise."""
+        self.check(data, name)
+        picture = read(data, name, self.settings.max_pixels)
+        folder = self.store.make()
+        (folder / UPLOAD).write_bytes(data)
+        save_view(picture.pixels, folder, "view")
+        small = image_of(picture.pixels)
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        small.save(folder / "thumbnail.jpg", "JPEG", quality=85)
+        given = Given(folder.name, name, picture.width, picture.height, picture.format, folder)
+        with self._lock:
+            self._given[given.id] = given
+        return given
+
+    def given(self, name: str) -> Given | None:
+        """A photograph that was sent, None where there is none (any more)."""
+        self.sweep()
+        with self._lock:
+            found = self._given.get(name)
+        return None if found is None or self.store.find(name) is None else found
+
+    def find(self, name: str) -> Job | None:
+        """A job by its id, None where there is none (any more)."""
+        self.sweep()
+        with self._lock:
+            job = self._jobs.get(name)
+        return None if job is None or job.forgotten or self.store.find(name) is None else job
+
+    def forget(self, job: Job) -> None:
+        """Cancel the job, if it has not ended, and delete everything about it, as soon as nobody writes into its folder any more."""
+        job.forgotten = True
+        self.queue.cancel(job.task)
+        if job.task.status.final:
+            self._delete(job)
+
+    def sweep(self) -> None:
+        """Delete what is past its time."""
+        gone = self.store.sweep()
+        with self._lock:
+            for name in gone:
+                self._jobs.pop(name, None)
+                self._given.pop(name, None)
+
+    def close(self) -> None:
+        """End the work and delete all files."""
+        self.queue.close()
+        self.store.close()
+
+    def _ended(self, task: Task) -> None:
+        self.metrics.job(task)
+        with self._lock:  # `submit` holds it until the job is known
+            job = next((job for job in self._jobs.values() if job.task is task), None)
+        if job is None:
+            return  # forgotten, and deleted, between its last word and now
+        if job.forgotten:
+            self._delete(job)
+        else:
+            self.store.release(job.id)
+
+    def _delete(self, job: Job) -> None:
+        self.store.remove(job.id)
+        with self._lock:
+            self._jobs.pop(job.id, None)
+
+
+def devices(name: str) -> list[str]:
+    """One name for each device to work on: all CUDA devices for auto."""
+    if name == "auto" and torch.cuda.is_available():
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [str(pick_device(name))]
+
+
+def clean(name: str | None) -> str:
+    """What a client calls its file, as a name and nothing more: no folders, no control characters, not too long."""
+    base = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(c for c in base if c.isprintable() and c not in '<>:"|?*').strip().lstrip(".")
+    stem, dot, ending = kept[-LONGEST_NAME:].rpartition(".")
+    return (f"{stem}{dot}{ending}" if stem else ending) or "photo"

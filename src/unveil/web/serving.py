@@ -1,0 +1,64 @@
+"""Running the application under uvicorn."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from unveil.errors import InputError
+from unveil.web.app import application
+from unveil.web.service import Service
+from unveil.web.settings import Settings
+
+
+def serve(settings: Settings, *, page: bool = True) -> int:
+    """Serve until Ctrl-C; prints the address when it can be opened. Raises InputError where the address cannot be taken."""
+    listener = _listen(settings)
+    try:
+        app = application(Service(settings), page=page)
+    except BaseException:
+        listener.close()
+        raise
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=30,
+    )
+    port = listener.getsockname()[1]
+    _Server(config, f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}").run(
+        sockets=[listener]
+    )
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}); choose another --host or --port"
+        ) from None
+    listener.listen(128)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying one line of its own once it answers."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self.address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"Unveil is at {self.address} (Ctrl-C ends it)", flush=True)

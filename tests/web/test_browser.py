@@ -1,0 +1,374 @@
+"""The page in a real browser: every state, every request watched. `make test-web` runs these; pictures go to UNVEIL_SCREENSHOTS if set."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="the page is the extra `web`")
+pytest.importorskip("playwright", reason="browser tests need playwright (pip install playwright)")
+
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from unveil import photo
+from unveil.jobs.queue_restorers import Engine, Restorers
+from unveil.restorer import Restorer
+from unveil.testing import tiny_model
+from unveil.web.app import application
+from unveil.web.service import Service
+from unveil.web.settings import Settings
+
+pytestmark = pytest.mark.slow
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = float(os.environ.get("UNVEIL_BROWSER_SECONDS", "60"))
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+class Held(Restorer):
+    """Stops before every step while it is closed, so that a test can look at a restoration that runs."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny_model(), "cpu")
+        self.open = threading.Event()
+        self.open.set()
+
+    def restore(self, image: Any, options: Any = None, *, callback: Any = None, **settings: Any) -> Any:
+        def watched(step: Any) -> bool | None:
+            stop = callback(step)
+            while not self.open.wait(0.05):
+                if callback.task.stopping:
+                    return True
+            return stop
+
+        return super().restore(image, options, callback=watched, **settings)
+
+
+class Page:
+    """A browser window on a server of its own, which keeps what it asked for and what went wrong."""
+
+    def __init__(self, window: Any, address: str, restorer: Held, service: Service) -> None:
+        self.window, self.address, self.restorer, self.service = window, address, restorer, service
+        self.asked: list[str] = []
+        self.wrong: list[str] = []
+        self.refused: list[tuple[int, str]] = []
+        window.set_default_timeout(1000 * PATIENCE)
+        window.on("request", lambda request: self.asked.append(request.url))
+        window.on("pageerror", lambda error: self.wrong.append(str(error)))
+        window.on("console", lambda said: self._hear(said.type, said.text))
+        window.on("response", lambda answer: self._weigh(answer.status, answer.url))
+        window.goto(address)
+        window.wait_for_selector("#drop-restore .u-example")
+
+    def _hear(self, kind: str, text: str) -> None:
+        if (
+            kind == "error" and "Failed to load resource" not in text
+        ):  # that one is told by the response too, with its address
+            self.wrong.append(text)
+
+    def _weigh(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.refused.append((status, url.removeprefix(self.address)))
+
+    def give(self, tab: str, file: Path | None = None) -> None:
+        if file is None:
+            self.window.click(f"#drop-{tab} .u-example >> nth=0")
+        else:
+            self.window.set_input_files(f"#drop-{tab} input[type=file]", str(file))
+        self.window.wait_for_selector(f"#stage-{tab} .u-stage-image")
+
+    def go(self, tab: str) -> None:
+        self.window.click(f"#go-{tab}:not([disabled])")
+
+    def done(self, tab: str) -> None:
+        self.window.wait_for_selector(f"#stage-{tab} unveil-compare")
+        self.window.wait_for_function(
+            f"document.querySelector('#stage-{tab} unveil-compare .u-layer').naturalWidth > 0"
+        )
+
+    def show(self, name: str, whole: bool = True) -> None:
+        folder = os.environ.get("UNVEIL_SCREENSHOTS")
+        if folder:
+            self.window.wait_for_timeout(400)
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.window.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole)
+
+    def draws(self, count: int) -> None:
+        field = self.window.get_by_role("spinbutton", name="Draws")
+        field.fill(str(count))
+        field.press("Tab")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = os.environ.get("UNVEIL_BROWSER") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no browser is installed: apt-get install chromium, or name one in UNVEIL_BROWSER")
+    with sync_playwright() as playwright:
+        # No sandbox: it needs privileges that containers do not have; the browser sees our own page only.
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, Held, Service]]:
+    restorer = Held()
+    known = {
+        "tiny": Engine("tiny", "LearnIR", "A small model with random weights.", lambda device: restorer),
+        "other": Engine("other", "LearnIR", "Another one.", lambda device: Restorer(tiny_model(1), "cpu")),
+    }
+    service = Service(Settings(samples=8, max_pixels=500_000), Restorers(known))
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = uvicorn.Server(uvicorn.Config(application(service), log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/", restorer, service
+    serving.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture
+def visit(browser: Any, server: tuple[str, Held, Service]) -> Iterator[Callable[..., Page]]:
+    """Opens windows; whatever they did, they asked nobody but our own server, and nothing went wrong in them."""
+    contexts, pages = [], []
+
+    def open_one(size: dict[str, int] = DESKTOP, scheme: str = "light", **settings: Any) -> Page:
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, **settings))
+        pages.append(Page(contexts[-1].new_page(), *server))
+        return pages[-1]
+
+    yield open_one
+    server[1].open.set()
+    for context in contexts:
+        context.close()
+    for page in pages:
+        foreign = [url for url in page.asked if not url.startswith((page.address, "data:", f"blob:{page.address}"))]
+        assert foreign == [], "the page must ask nobody else"
+        assert page.wrong == []
+        assert page.refused == []
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A JPEG with a position and a camera in it."""
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    y, x = np.mgrid[0:120, 0:180]
+    pixels = np.stack([x, y * 2, (x + y) % 256], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "lake.jpg", quality=92, exif=exif)
+    return tmp_path / "lake.jpg"
+
+
+def test_upload_restore_slide_and_download(visit: Callable[..., Page], lake: Path, tmp_path: Path) -> None:
+    page = visit()
+    page.show("01-empty")
+    page.give("restore", lake)
+    assert "lake.jpg" in page.window.inner_text("#drop-restore .u-chosen")
+    assert "180 × 120" in page.window.inner_text("#drop-restore .u-chosen")
+    page.show("02-photograph")
+    page.go("restore")
+    page.done("restore")
+    page.show("03-result")
+    # The slider follows keys and mouse; the upper picture is cut where it stands.
+    slider = page.window.locator("#stage-restore .u-slider")
+    slider.focus()
+    before = page.window.evaluate("document.querySelector('#stage-restore .u-layer + .u-layer').style.clipPath")
+    for _ in range(20):
+        slider.press("ArrowRight")
+    assert float(slider.input_value()) == 60
+    assert page.window.evaluate("document.querySelector('#stage-restore .u-layer + .u-layer').style.clipPath") != before
+    box = page.window.locator("#stage-restore .u-compare").bounding_box()
+    page.window.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 40)
+    assert abs(float(slider.input_value()) - 25) <= 1
+    slider.press("+")
+    slider.press("+")
+    assert "scale(2.25)" in page.window.evaluate("document.querySelector('#stage-restore .u-layer').style.transform")
+    page.show("04-zoomed")
+    slider.press("0")
+    with page.window.expect_download() as fetched:
+        page.window.click("#stage-restore a.u-main")
+    fetched.value.save_as(tmp_path / "fetched.jpg")
+    assert fetched.value.suggested_filename == "lake.jpg"
+    # The very bytes that the library writes, with the photograph's metadata.
+    result = Restorer(tiny_model(), "cpu").restore(lake, fidelity=0.0)
+    result.save(tmp_path / "expected.jpg")
+    assert (tmp_path / "fetched.jpg").read_bytes() == (tmp_path / "expected.jpg").read_bytes()
+    kept = photo.read(tmp_path / "fetched.jpg")
+    assert kept.exif == photo.read(lake).exif or b"A camera" in (kept.exif or b"")
+    page.window.click("#stage-restore summary")
+    assert "general" not in page.window.inner_text("#stage-restore table")
+    assert "tiny" in page.window.inner_text("#stage-restore table")
+
+
+def test_several_draws_show_where_the_model_is_unsure(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.give("restore")
+    page.draws(4)
+    page.go("restore")
+    page.done("restore")
+    labels = page.window.locator("#stage-restore .u-thumb").all_inner_texts()
+    assert labels == ["Mean of 4", "Draw 1", "Draw 2", "Draw 3", "Draw 4", "Doubt"]
+    page.window.click("#stage-restore .u-thumb >> nth=5")
+    assert page.window.locator("#stage-restore .u-thumb >> nth=5").get_attribute("aria-pressed") == "true"
+    assert "invented" in page.window.inner_text("#stage-restore .u-note")
+    page.show("05-draws")
+
+
+def test_progress_and_cancel(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.give("restore")
+    page.restorer.open.clear()
+    page.go("restore")
+    page.window.wait_for_selector("#stage-restore unveil-progress >> text=Step 1 of 5")
+    page.window.wait_for_function("document.querySelector('#stage-restore .u-stage-image').src.includes('preview')")
+    page.show("06-running")
+    assert page.window.locator("#go-restore").is_disabled()
+    page.window.click("#stage-restore unveil-progress .u-button")
+    page.window.wait_for_selector("#stage-restore >> text=Cancelled")
+    page.show("07-cancelled")
+    assert page.window.locator("#go-restore").is_enabled()
+    assert page.service.queue.running == 0
+    # The picture of a step may have been asked for just when everything about the job was deleted.
+    page.refused = [(status, path) for status, path in page.refused if not ("preview" in path and status == 404)]
+    page.restorer.open.set()
+    page.go("restore")
+    page.done("restore")
+
+
+def test_a_second_visitor_waits_in_line(visit: Callable[..., Page]) -> None:
+    first, second = visit(), visit()
+    first.give("restore")
+    second.give("restore")
+    first.restorer.open.clear()
+    first.go("restore")
+    first.window.wait_for_selector("unveil-progress >> text=Step 1")
+    second.go("restore")
+    second.window.wait_for_selector("unveil-progress >> text=Next in line")
+    second.show("08-waiting")
+    first.restorer.open.set()
+    first.done("restore")
+    second.done("restore")
+
+
+def test_leaving_the_page_stops_the_work(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.give("restore")
+    page.restorer.open.clear()
+    page.go("restore")
+    page.window.wait_for_selector("unveil-progress >> text=Step 1")
+    task = next(job.task for job in page.service._jobs.values() if not job.task.status.final)
+    page.window.goto("about:blank")
+    assert task.wait(PATIENCE).state == "cancelled"
+    page.wrong.clear()  # gradio's own connections, cut in the middle
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("notes.png", b"these are notes", "notes.png: is not an image"),
+        ("empty.jpg", b"", "empty.jpg: the file is empty"),
+        ("cut.png", None, "cut.png: "),
+        ("wide.png", "wide", "million pixels"),
+    ],
+)
+def test_what_cannot_be_restored_is_said_in_words(
+    visit: Callable[..., Page], tmp_path: Path, name: str, data: bytes | str | None, words: str
+) -> None:
+    if not isinstance(data, bytes):
+        size = (1000, 600) if data == "wide" else (64, 64)
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(
+            out := io.BytesIO(), "PNG"
+        )
+        data = out.getvalue() if data == "wide" else out.getvalue()[:-4000]
+    (tmp_path / name).write_bytes(data)
+    page = visit()
+    page.window.set_input_files("#drop-restore input[type=file]", str(tmp_path / name))
+    alert = page.window.wait_for_selector("#drop-restore [role=alert]:visible")
+    assert words in alert.inner_text()
+    page.show(f"09-refused-{Path(name).stem}")
+    assert page.window.locator("#go-restore").is_disabled()
+    assert [path for _, path in page.refused] == ["page/photos"]
+    page.refused.clear()
+
+
+def test_compare_two_models(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.window.get_by_role("tab", name="Compare").click()
+    page.give("compare")
+    page.go("compare")
+    page.done("compare")
+    assert page.window.inner_text("#stage-compare .u-tag-left") == "tiny, fidelity 0"
+    assert page.window.inner_text("#stage-compare .u-tag-right") == "other, fidelity 1"
+    page.show("10-compare")
+
+
+def test_damage_a_photograph_and_hand_it_on(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit()
+    page.window.get_by_role("tab", name="Degrade").click()
+    page.give("degrade", lake)
+    page.go("degrade")
+    page.done("degrade")
+    page.window.click("#stage-degrade summary")
+    assert "airlight" in page.window.inner_text("#stage-degrade table")
+    page.show("11-degrade")
+    page.window.click("#hand-on")
+    page.window.wait_for_selector("#stage-restore .u-stage-image:visible")
+    page.window.wait_for_selector("#drop-restore .u-chosen >> text=lake.jpg")
+    page.go("restore")
+    page.done("restore")
+
+
+def test_everything_can_be_reached_with_the_keyboard(visit: Callable[..., Page]) -> None:
+    page = visit()
+    seen: set[str] = set()
+    for _ in range(40):
+        page.window.keyboard.press("Tab")
+        seen.add(
+            page.window.evaluate(
+                "(() => { const e = document.activeElement; return e.getAttribute('role') === 'tab' ? 'tab' : e.type === 'file' ? 'file' : "
+                "e.classList.contains('u-example') ? 'example' : e.getAttribute('aria-label') || e.innerText || ''; })()"
+            )
+        )
+    assert {"tab", "file", "example"} <= seen
+    assert any("More" in text for text in seen)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone(visit: Callable[..., Page], scheme: str) -> None:
+    page = visit(PHONE, scheme, has_touch=True, is_mobile=True, device_scale_factor=2)
+    page.show(f"12-phone-{scheme}-empty")
+    page.give("restore")
+    page.draws(2)
+    page.go("restore")
+    page.done("restore")
+    page.show(f"13-phone-{scheme}-result")
+    # Nothing sticks out to the side.
+    assert page.window.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_dark(visit: Callable[..., Page]) -> None:
+    page = visit(scheme="dark")
+    page.give("restore")
+    page.draws(2)
+    page.go("restore")
+    page.done("restore")
+    page.window.get_by_role("button", name="More").click()
+    page.show("14-dark")
+    colours = page.window.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.u-head h1')).color]"
+    )
+    light = [sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) for colour in colours]
+    assert light[0] < 200 < 500 < light[1]

@@ -1,0 +1,178 @@
+"""The page's own addresses and its HTML, without a browser."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio", reason="the page is the extra `web`")
+
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from unveil.errors import ModelError
+from unveil.models.describer import Description
+from unveil.web.page import describing, photographs, words
+from unveil.web.page.controls import Controls, order
+from unveil.web.service import Given
+
+
+@pytest.fixture(scope="module")
+def client(started: Callable[..., TestClient]) -> TestClient:
+    """One server with its page for all tests of this file: building the page takes a second."""
+    return started(page=True)
+
+
+def test_a_photograph_is_kept_shown_and_deleted_after_its_time(
+    serve: Callable[..., TestClient], make: Callable[..., bytes]
+) -> None:
+    client = serve(page=True)
+    answer = client.post("/page/photos", files={"photo": ("../lake.tif", make(format="TIFF", size=(40, 30)))})
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["name"], said["width"], said["height"], said["format"]) == ("lake.tif", 40, 30, "TIFF")
+    view = client.get(said["view"])
+    assert view.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(view.content)).size == (40, 30)
+    assert Image.open(io.BytesIO(client.get(said["thumbnail"]).content)).format == "JPEG"
+    assert client.get(f"/page/photos/{said['id']}").json() == said
+    service = client.app.state.service  # type: ignore[attr-defined]
+    service.store._clock = lambda: 1e12
+    for address in (f"/page/photos/{said['id']}", said["view"], said["thumbnail"]):
+        assert client.get(address).status_code == 404
+    assert service._given == {}
+
+
+def test_what_the_page_shows_and_asks_for_is_ours(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No font, script or style from elsewhere in the page, no place on the server, and the server connects to nobody."""
+    called: list[object] = []
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            called.append(address)
+        real(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    page = client.get("/").text
+    assert called == []
+    loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=[\"']?([^\"'\s>]+)", page)
+    assert len(loaded) >= 2
+    assert [address for address in loaded if re.match(r"(?:https?:)?//", address)] == []
+    assert "fonts.googleapis" not in page
+    assert "fonts.googleapis" not in client.get("/theme.css").text
+    root = str(client.app.state.service.store._root)  # type: ignore[attr-defined]
+    for text in (page, client.get("/config").text):
+        for place in (root, str(Path.home()), str(photographs.ASSETS.parents[2]), "site-packages"):
+            assert place not in text
+
+
+def test_examples_are_damaged_photographs(client: TestClient) -> None:
+    offered = client.get("/page/examples").json()
+    assert [example["name"] for example in offered] == list(photographs.EXAMPLES)
+    first = offered[0]
+    assert Image.open(io.BytesIO(client.get(first["thumbnail"]).content)).format == "JPEG"
+    taken = client.post(f"/page/examples/{first['name']}")
+    assert taken.json()["format"] == "PNG"
+    assert client.post("/page/examples/nobody").status_code == 404
+    assert client.get("/page/examples/..%2f..%2fx").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["page.css", "drop.js", "common.js", "progress.js", "compare.js", "icon.svg"])
+def test_assets(client: TestClient, name: str) -> None:
+    answer = client.get(f"/page/assets/{name}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].split(";")[0] == photographs.SERVED[name]
+    assert not re.search(r"https?://(?!www\.w3\.org)", answer.text)
+
+
+@pytest.mark.parametrize("name", ["..%2f__init__.py", "__init__.py", "..", "nothing.js"])
+def test_no_other_file_is_an_asset(client: TestClient, name: str) -> None:
+    assert client.get(f"/page/assets/{name}").status_code == 404
+
+
+def test_refusals_of_photographs(serve: Callable[..., TestClient], make: Callable[..., bytes]) -> None:
+    client = serve(page=True, max_pixels=1000)
+    answers = {
+        name: client.post("/page/photos", files={"photo": (name, data)}).status_code
+        for name, data in (
+            ("text.png", b"text"),
+            ("cut.png", make()[:-300]),
+            ("wide.png", make(size=(50, 50))),
+            ("empty.png", b""),
+        )
+    }
+    assert answers == {"text.png": 415, "cut.png": 422, "wide.png": 413, "empty.png": 422}
+    assert client.post("/page/photos", files={"photo": ("a.png", make())}, data={"seed": "1"}).status_code == 422
+
+
+def test_words_are_escaped(tmp_path: Path) -> None:
+    evil = '"><script>alert(1)</script>'
+    given = Given("id", evil, 1, 1, "PNG", tmp_path)
+    for html in (
+        words.alert(evil),
+        words.told(evil),
+        words.photograph(given),
+        words.compare("/x", evil, [{"src": "/y", "label": evil, "note": evil}]),
+        words.facts(evil, {evil: evil}, [evil]),
+        words.model(evil, evil),
+    ):
+        assert "<script" not in html
+
+
+def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    service = serve().app.state.service  # type: ignore[attr-defined]
+    given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
+    names = list(Controls.__dataclass_fields__)
+    default = dict(
+        zip(
+            names,
+            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False),
+            strict=True,
+        )
+    )
+    plain = order(service, given, tuple(default.values()))
+    assert (plain.options.steps, plain.options.solver, plain.options.tile, plain.format) == (None, None, "auto", None)
+    assert (plain.engine, plain.options.seed, plain.options.samples, plain.options.fidelity) == ("tiny", 7, 2, 0.5)
+    told = order(
+        service,
+        given,
+        tuple((default | {"steps": 3, "solver": "2m", "tile": 128, "format": "png", "strip": True}).values()),
+    )
+    assert (told.options.steps, told.options.solver, told.options.tile, told.format, told.strip) == (
+        3,
+        "2m",
+        128,
+        "png",
+        True,
+    )
+    with pytest.raises(ValueError, match="Seed is empty"):
+        order(service, given, tuple((default | {"seed": None}).values()))
+
+
+def test_what_it_looks_like_is_said_by_the_classifier_that_ships_or_not_at_all(
+    tmp_path: Path, make: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fixed:
+        speaker = "a classifier"
+
+        def describe(self, pixels: np.ndarray) -> Description:
+            assert pixels.shape == (16, 24, 3)
+            return Description({"haze": 0.8, "noise": 0.31, "rain": 0.1}, self.speaker, False)
+
+    def missing() -> Fixed:
+        raise ModelError("no such entry")
+
+    (tmp_path / "upload").write_bytes(make())
+    given = Given("id", "a.png", 24, 16, "PNG", tmp_path)
+    for load, expected in ((Fixed, ["haze 80%", "noise 31%"]), (missing, [])):
+        describing._speaker.cache_clear()
+        monkeypatch.setattr(describing.describer, "load", load)
+        assert re.findall(r'u-chip">([^<]+)<', describing.described(given)) == expected
+    describing._speaker.cache_clear()

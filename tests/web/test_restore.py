@@ -1,0 +1,238 @@
+"""POST /v1/restore: photographs in, the same pixels as in-process out, and a reason for every refusal."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from unveil import photo
+from unveil.restorer import Restorer
+from unveil.testing import tiny_model
+
+MAKER = 0x010F
+
+
+def restored(data: bytes, seed: int = 0, model: int = 0, **settings: object) -> bytes:
+    """What the same call in-process writes."""
+    out = io.BytesIO()
+    result = Restorer(tiny_model(model), "cpu").restore(data, seed=seed, **settings)
+    assert result.source is not None
+    photo.write(result.source, result.image, out)
+    return out.getvalue()
+
+
+def test_a_form_gives_what_a_call_in_process_gives(client: TestClient, make: Callable[..., bytes]) -> None:
+    data = make()
+    answer = client.post(
+        "/v1/restore", files={"photo": ("lake.png", data)}, data={"model": "tiny", "seed": "7", "steps": "3"}
+    )
+    assert answer.status_code == 200
+    assert answer.content == restored(data, 7, steps=3)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-unveil-seed"] == "7"
+    assert answer.headers["x-unveil-model"] == "tiny"
+    assert float(answer.headers["x-unveil-seconds"]) > 0
+    assert 'filename="lake.png"' in answer.headers["content-disposition"]
+
+
+def test_json_gives_the_same(client: TestClient, make: Callable[..., bytes]) -> None:
+    data = make(1)
+    tree = {
+        "photo": base64.b64encode(data).decode(),
+        "name": "sea.png",
+        "model": "other",
+        "seed": 2**53 - 1,
+        "fidelity": 1,
+        "samples": 2,
+    }
+    answer = client.post("/v1/restore", json=tree)
+    assert answer.status_code == 200
+    assert answer.content == restored(data, 2**53 - 1, model=1, fidelity=1.0, samples=2)
+
+
+def test_the_photographs_own_format_and_metadata_come_back_and_nobody_elses(
+    client: TestClient, make: Callable[..., bytes]
+) -> None:
+    exif = Image.Exif()
+    exif[MAKER] = "A camera of mine"
+    mine = client.post(
+        "/v1/restore", files={"photo": ("a.jpeg", make(format="JPEG", exif=exif, quality=90))}, data={"model": "tiny"}
+    )
+    yours = client.post(
+        "/v1/restore", files={"photo": ("a.jpeg", make(format="JPEG", quality=90))}, data={"model": "tiny"}
+    )
+    stripped = client.post(
+        "/v1/restore",
+        files={"photo": ("a.jpeg", make(format="JPEG", exif=exif))},
+        data={"model": "tiny", "strip": "true"},
+    )
+    assert Image.open(io.BytesIO(mine.content)).getexif()[MAKER] == "A camera of mine"
+    assert not Image.open(io.BytesIO(yours.content)).getexif()
+    assert MAKER not in Image.open(io.BytesIO(stripped.content)).getexif()
+    assert 'filename="a.jpeg"' in mine.headers["content-disposition"]
+    assert mine.headers["content-type"] == "image/jpeg"
+
+
+def test_another_format_on_request(client: TestClient, make: Callable[..., bytes]) -> None:
+    answer = client.post("/v1/restore", files={"photo": ("a.png", make())}, data={"model": "tiny", "format": "webp"})
+    assert Image.open(io.BytesIO(answer.content)).format == "WEBP"
+    assert 'filename="a.webp"' in answer.headers["content-disposition"]
+
+
+def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
+    serve: Callable[..., TestClient], make: Callable[..., bytes]
+) -> None:
+    """Different sizes, models, seeds and settings, interleaved by the queue; bit for bit."""
+    client = serve(per_client=64, waiting=64)
+    orders = [
+        (make(k, (20 + 9 * (k % 3), 16 + 7 * (k % 4))), k, k % 2, {"samples": 1 + k % 2, "steps": 2 + k % 3})
+        for k in range(8)
+    ]
+    alone = [restored(data, seed, model, **settings) for data, seed, model, settings in orders]
+    start = threading.Barrier(8)
+
+    def ask(k: int) -> list[bytes]:
+        start.wait(20)
+        got = []
+        for data, seed, model, settings in (orders[k], orders[(k + 3) % 8]):
+            form = {"model": ("tiny", "other")[model], "seed": str(seed)} | {
+                name: str(value) for name, value in settings.items()
+            }
+            answer = client.post(
+                "/v1/restore", files={"photo": ("x.png", data)}, data=form, headers={"X-Unveil-Client": f"client {k}"}
+            )
+            assert answer.status_code == 200, answer.text
+            got.append(answer.content)
+        return got
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(ask, range(8)))
+    for k in range(8):
+        assert got[k] == [alone[k], alone[(k + 3) % 8]]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("steps", "0", "steps: Input should be greater than or equal to 1"),
+        ("steps", "6", "steps must be between 1 and 5"),
+        ("steps", "many", "steps: Input should be a valid integer"),
+        ("samples", "5", "samples may be at most 4 here"),
+        ("fidelity", "1.5", "fidelity"),
+        ("fidelity", "nan", "fidelity"),
+        ("strength", "-1", "strength"),
+        ("solver", "euler", "solver"),
+        ("grid", "square", "unknown grid"),
+        ("resolution", "up", "resolution"),
+        ("tile", "big", "tile"),
+        ("format", "gif", "format"),
+        ("seed", "-1", "seed"),
+        ("model", "nobody", "no model named 'nobody'"),
+        ("model", "../../etc/passwd", "no model named"),
+        ("model", "/etc/passwd", "no model named"),
+        ("photo_url", "http://127.0.0.1/", "photo_url: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_option_is_422_and_named(
+    client: TestClient, make: Callable[..., bytes], field: str, value: str, reason: str
+) -> None:
+    answer = client.post("/v1/restore", files={"photo": ("a.png", make())}, data={"model": "tiny"} | {field: value})
+    assert answer.status_code == 422
+    assert reason in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "reason"),
+    [
+        (b"", 422, "empty"),
+        (b"hello, this is text", 415, "is not an image"),
+        (b"%PDF-1.7 something", 415, "is a PDF"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='http://127.0.0.1/'/></svg>", 415, "an SVG"),
+        (b"\x89PNG\r\n\x1a\nbroken", 422, "damaged or cut short"),
+    ],
+)
+def test_what_is_no_photograph(client: TestClient, data: bytes, status: int, reason: str) -> None:
+    answer = client.post("/v1/restore", files={"photo": ("../../evil/name.png", data)}, data={"model": "tiny"})
+    assert answer.status_code == status
+    assert reason in answer.json()["detail"]
+    assert answer.json()["detail"].startswith("name.png: ")
+
+
+def test_a_body_that_is_damaged_behind_its_header(client: TestClient, make: Callable[..., bytes]) -> None:
+    answer = client.post(
+        "/v1/restore", files={"photo": ("cut.png", make(size=(64, 64))[:-3000])}, data={"model": "tiny"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("cut.png: ")
+
+
+def test_too_many_bytes_and_pixels_are_413_from_the_header(
+    serve: Callable[..., TestClient], make: Callable[..., bytes]
+) -> None:
+    client = serve(max_pixels=1000, max_bytes=4000)
+    wide = client.post("/v1/restore", files={"photo": ("a.png", make(size=(40, 26)))}, data={"model": "tiny"})
+    assert (wide.status_code, "40 x 26" in wide.text) == (413, True)
+    heavy = client.post(
+        "/v1/restore", files={"photo": ("a.png", make(size=(10, 10)) + bytes(5000))}, data={"model": "tiny"}
+    )
+    assert heavy.status_code == 413
+    stated = client.post(
+        "/v1/restore", content=b"x", headers={"content-length": str(10**10), "content-type": "application/json"}
+    )
+    assert stated.status_code == 413
+
+    def pieces():  # type: ignore[no-untyped-def]
+        for _ in range(40):
+            yield bytes(1 << 16)
+
+    unstated = client.post("/v1/restore", content=pieces(), headers={"content-type": "application/json"})
+    assert (unstated.status_code, "too large" in unstated.text) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "status"),
+    [
+        (b"x", "text/plain", 415),
+        (b"x", "", 415),
+        (b"{", "application/json", 422),
+        (b"[]", "application/json", 422),
+        (b"[" * 100_000, "application/json", 422),
+        (b'{"photo": 3}', "application/json", 422),
+        (b'{"photo": "***"}', "application/json", 422),
+        (b'{"photo": "", "samples": true}', "application/json", 422),
+        (b'{"photo": "", "steps": "3"}', "application/json", 422),
+        (b'{"photo": "", "name": 3}', "application/json", 422),
+        (b"\xff\xfe", "application/json", 422),
+        (b"x", "multipart/form-data", 422),
+        (b"x", "multipart/form-data; boundary=", 422),
+        (b"--a\r\nbroken\r\n--a--", "multipart/form-data; boundary=a", 422),
+    ],
+)
+def test_bodies_that_are_none(client: TestClient, body: bytes, media: str, status: int) -> None:
+    answer = client.post("/v1/restore", content=body, headers={"content-type": media})
+    assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
+
+
+def test_forms_with_too_much_in_them(client: TestClient, make: Callable[..., bytes]) -> None:
+    data = make()
+    twice = client.post("/v1/restore", files=[("photo", ("a.png", data)), ("photo", ("b.png", data))])
+    other = client.post("/v1/restore", files={"picture": ("a.png", data)})
+    field = client.post("/v1/restore", data={"photo": "text"}, files={"x": b""})
+    assert [a.status_code for a in (twice, other, field)] == [422, 422, 422]
+    assert "photo" in other.json()["detail"]
+
+
+def test_options_follow_the_pixels(client: TestClient, make: Callable[..., bytes]) -> None:
+    """strength 0 gives the photograph back: the options really reach the restorer."""
+    data = make(5)
+    answer = client.post("/v1/restore", files={"photo": ("a.png", data)}, data={"model": "tiny", "strength": "0"})
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), np.asarray(Image.open(io.BytesIO(data))))

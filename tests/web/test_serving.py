@@ -1,0 +1,60 @@
+"""`unveil web`: what it prints, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from unveil.cli import main
+from unveil.errors import InputError
+from unveil.web.serving import serve
+from unveil.web.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reason"),
+    [
+        (["--host", "0.0.0.0"], "--no-auth"),
+        (["--token", "short"], "at least 12"),
+        (["--port", "70000"], "--port"),
+        (["--max-pixels", "0"], "--max-pixels"),
+        (["--model", "mine"], "NAME=PATH"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_wrong_settings_are_one_line(tokens: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["web", "--port", "0", *tokens]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert reason in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InputError, match="choose another"):
+        serve(Settings(port=other.getsockname()[1]), page=False)
+
+
+@pytest.mark.slow
+def test_it_prints_its_address_serves_and_ends_on_ctrl_c() -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "unveil.cli", "web", "--port", "0", "--no-page", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("Unveil is at http://127.0.0.1:")
+        with urllib.request.urlopen(f"{line.split()[3]}/healthz") as answer:
+            assert json.load(answer)["status"] == "ok"
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in errors
