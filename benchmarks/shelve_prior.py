@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--recipe", help="the commands that made the run, where it was not one")
     parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
     args = parser.parse_args()
     torch.manual_seed(0)

@@ -29,7 +29,7 @@ from unveil.training.loader import ahead
 
 FOLDERS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
 HELD_OUT = 0.05
-STEPS = {"pixel": 1000, "autoencoder": 500, "latent": 900}
+STEPS = {"pixel": 680, "autoencoder": 250, "latent": 450}
 BATCH = {"pixel": (8, 48), "autoencoder": (8, 48), "latent": (8, 96)}
 RATE = {"pixel": 2e-3, "autoencoder": 1e-3, "latent": 2e-3}
 SAVE_EVERY = 100

@@ -120,14 +120,19 @@ class ZeroShotRestorer:
             return len(seen) == 3
 
         y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
+        started = time.perf_counter()
         try:
             with warnings.catch_warnings(action="ignore", category=UnveilWarning):
                 self.method.call()(self.prior, _grained(y), seeded([0]), settings, watch, **self.extras)
         except Cancelled:
             pass
-        steps = seen[-1][1] if seen else 0
+        if not seen:
+            return Estimate(0, 0.0)
+        steps = seen[-1][1]
         each = (seen[-1][0] - seen[0][0]) / max(1, len(seen) - 1)
-        return Estimate(steps, each * steps * options.samples * (height * width) / (y.shape[-2] * y.shape[-1]))
+        before = max(0.0, seen[0][0] - started - each)  # what a method does first: an adapter's rehearsal, features
+        larger = (height * width) / (y.shape[-2] * y.shape[-1])
+        return Estimate(steps, (before + each * steps) * options.samples * larger)
 
     def restore(
         self, image: Any, options: Options | None = None, *, callback: Callback | None = None, **settings: Any

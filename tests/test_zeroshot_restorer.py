@@ -1,0 +1,208 @@
+"""The door to zero-shot methods: a photograph in, a Restoration out, with any prior and any method."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unveil import loading
+from unveil.diffusion.process import variance_preserving
+from unveil.errors import Cancelled, InputError, ModelError
+from unveil.restorer import Options, Restorer
+from unveil.zeroshot import methods
+from unveil.zeroshot_restorer import Held, ZeroShotRestorer
+
+
+class Shrink:
+    """A prior of pixels around grey with variance 1: E[x0 | x_t] = a x_t, in closed form."""
+
+    name, sha256 = "shrink", "0" * 64
+    channels, factor, multiple_of, native, prompted = 3, 1, 8, 16, False
+    process = variance_preserving((1 - torch.linspace(1e-4, 0.02, 100, dtype=torch.float64)).cumprod(0))
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
+        self.sizes.append((int(z_t.shape[-2]), int(z_t.shape[-1])))
+        return float(self.process.a[t]) * z_t
+
+    def condition(self, prompt: str, negative: str = "") -> None:
+        if prompt:
+            raise InputError("shrink is not steered by text")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).random((21, 30, 3)).astype(np.float32)
+
+
+def made(method: str = "ddrm", memory: int | None = None, **settings: Any) -> ZeroShotRestorer:
+    return ZeroShotRestorer(Shrink(), method, settings or {"operator": "identity", "noise": 0.1}, memory=memory)  # type: ignore[arg-type]
+
+
+def test_a_photograph_in_and_a_restoration_out(image: np.ndarray) -> None:
+    out = made().restore(image, steps=4, samples=3, seed=7)
+    assert out.image.shape == image.shape
+    assert out.samples.shape == (3, *image.shape)
+    assert out.std is not None
+    assert out.std.max() > 0
+    assert (out.image >= 0).all()
+    assert (out.image <= 1).all()
+    assert out.protocol["method"] == "ddrm"
+    assert out.protocol["steps"] == 4
+    assert out.protocol["noise"] == 0.1
+    assert out.protocol["counts"]["denoise"] == 12
+    json.dumps(out.protocol)  # a manifest can hold it
+
+
+def test_the_posterior_mean_is_nearer_than_the_noisy_photograph() -> None:
+    """With this prior and an identity operator the posterior is known: its mean halves the error at equal variances."""
+    rng = torch.Generator().manual_seed(1)
+    clean = torch.rand(3, 32, 32, generator=rng)
+    noisy = (clean + 0.3 * torch.randn(clean.shape, generator=rng)).numpy().transpose(1, 2, 0)
+    out = made(operator="identity", noise=0.3).restore(np.clip(noisy, 0, 1), steps=20, samples=8, seed=0)
+    target = clean.numpy().transpose(1, 2, 0)
+    assert ((out.mean - target) ** 2).mean() < 0.8 * ((np.clip(noisy, 0, 1) - target) ** 2).mean()
+
+
+def test_same_seed_same_pixels_and_draws_do_not_depend_on_their_number(image: np.ndarray) -> None:
+    once, twice = made().restore(image, steps=3, seed=5), made().restore(image, steps=3, seed=5, samples=2)
+    np.testing.assert_array_equal(once.image, twice.samples[0])
+    assert not np.array_equal(once.image, made().restore(image, steps=3, seed=6).image)
+
+
+def test_an_enlarging_operator_enlarges(image: np.ndarray) -> None:
+    out = made(operator="downsample:factor=2", noise=0.05).restore(image, steps=2)
+    assert out.image.shape == (42, 60, 3)
+    with pytest.raises(InputError, match="strength"):
+        made(operator="downsample:factor=2", noise=0.05).restore(image, steps=2, strength=0.5)
+
+
+def test_strength_blends_with_the_photograph(image: np.ndarray) -> None:
+    full, half = (made().restore(image, steps=2, strength=s).image for s in (1.0, 0.5))
+    np.testing.assert_allclose(half, image + 0.5 * (full - image), atol=1e-6)
+
+
+def test_cancel(image: np.ndarray) -> None:
+    seen: list[int] = []
+    with pytest.raises(Cancelled):
+        made().restore(image, steps=4, callback=lambda p: seen.append(p.index) or len(seen) == 2)
+    assert seen == [0, 1]
+
+
+def test_tiles_bound_what_the_prior_is_given(image: np.ndarray) -> None:
+    whole, tiled = made(), made()
+    a = whole.restore(image, steps=2).image
+    b = tiled.restore(image, steps=2, tile=16).image
+    assert max(max(s) for s in tiled.prior.sizes) <= 16  # type: ignore[attr-defined]
+    np.testing.assert_allclose(a, b, atol=1e-5)  # this prior looks at one pixel
+
+
+def test_large_photographs_are_tiled_unless_told_otherwise() -> None:
+    r = made(memory=1 << 33)
+    assert r.plan(3000, 2000) == Held(3000, 2000, 512, r.method.held * 6_000_000)
+    assert r.plan(1024, 900).tile == 0
+    assert r.plan(3000, 2000, Options(tile=0)).tile == 0
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_allocated() -> None:
+    with pytest.raises(InputError, match="reduce the photograph to about 50 x 50"):
+        made(memory=50 * 50 * methods.METHODS["ddrm"].held).plan(100, 100)
+
+
+def test_an_estimate_counts_what_a_run_counts(image: np.ndarray) -> None:
+    r = made()
+    told = r.estimate(21, 30, Options(steps=6, samples=2))
+    assert told.evaluations == 6
+    assert told.seconds > 0
+
+
+def test_a_small_photograph_is_continued_by_reflection(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def restore(prior: Any, y: Tensor, noise: Any, settings: Any, callback: Any) -> Tensor:
+        seen.append(tuple(y.shape))
+        return y
+
+    monkeypatch.setattr(methods.Method, "call", lambda self: restore)
+    r = ZeroShotRestorer(Shrink(), "ldrps", {})  # type: ignore[arg-type]
+    out = r.restore(image)
+    assert seen == [(1, 3, 64, 64)]
+    np.testing.assert_allclose(out.image, image, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"task": "dehaze"}, "DDRM has no 'task'"), ({"oprator": "grey"}, "did you mean operator")],
+)
+def test_options_that_a_method_does_not_have(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        made(**settings)
+
+
+def test_options_of_trained_models_are_refused() -> None:
+    with pytest.raises(InputError, match="no fidelity"):
+        made().resolve(Options(fidelity=1.0))
+
+
+def test_a_text_is_refused_once_and_not_per_file() -> None:
+    r = ZeroShotRestorer(Shrink(), "ldrps", {"prompt": "a street"})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="not steered"):
+        r.resolve(Options())
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_every_method_of_the_table_is_there_and_takes_steps(name: str) -> None:
+    method = methods.find(name)
+    assert callable(method.call())
+    assert "steps" in method.takes()
+    assert method.prior in (methods.PIXELS, methods.LATENTS)
+
+
+def test_unknown_methods_are_named_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean diffpir"):
+        loading.load(method="difpir")
+    with pytest.raises(InputError, match="did you mean ddrm"):
+        methods.find("drm")
+
+
+def test_settings_of_zero_shot_methods_need_one() -> None:
+    with pytest.raises(InputError, match="operator belong to zero-shot methods"):
+        loading.load(operator="grey")
+
+
+def test_a_prior_that_is_nowhere() -> None:
+    with pytest.raises(ModelError, match="no prior named 'nowhere'"):
+        loading.load("nowhere", method="ddrm")
+
+
+def test_trained_models_come_through_the_same_door() -> None:
+    assert isinstance(loading.load(device="cpu"), Restorer)
+
+
+def test_upzeroir_is_given_its_judge() -> None:
+    extras = loading._extras("upzeroir")
+    assert 0 < extras["judge"](torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))) < 1
+    assert loading._extras("ddrm") == {}
+
+
+def test_protocols_are_plain_values() -> None:
+    r = ZeroShotRestorer(Shrink(), "ldrps", {"vgg": None})  # type: ignore[arg-type]
+    told = r.protocol(Options(seed=3))
+    assert told["method"] == "ldrps"
+    assert told["model"] == "shrink"
+    assert json.loads(json.dumps(told)) == told
+    assert told["seed"] == 3
