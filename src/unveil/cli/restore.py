@@ -150,9 +150,7 @@ def restore(
     return of_files(failed, sum(seen.values()) - failed)
 
 
-def _restorer(
-    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str
-) -> Restores:
+def _restorer(method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str) -> Restores:
     """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
     from unveil.loading import TRAINED, load
 
@@ -166,7 +164,9 @@ def _restorer(
     if method == TRAINED:
         alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
         if alone:
-            raise InputError(f"{', '.join(alone)} belong to zero-shot methods; say which with --method (diffpir, ldrps, ...)")
+            raise InputError(
+                f"{', '.join(alone)} belong to zero-shot methods; say which with --method (diffpir, ldrps, ...)"
+            )
         return load(name, device, dtype)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")

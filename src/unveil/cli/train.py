@@ -56,7 +56,9 @@ def train(
         from unveil.training.daclip import train as run
 
         if resume is not None:
-            raise InputError(f"a run of DA-CLIP is not resumed; start another one with --init {resume}/model.safetensors")
+            raise InputError(
+                f"a run of DA-CLIP is not resumed; start another one with --init {resume}/model.safetensors"
+            )
     else:
         from unveil.training.loop import train as run
 
