@@ -63,5 +63,6 @@ def _tables(components: int, quality: int) -> list[list[int]]:
     """The encoder's own quantisation tables at a quality, one per component."""
     out = io.BytesIO()
     Image.new({1: "L", 4: "CMYK"}.get(components, "RGB"), (8, 8)).save(out, "JPEG", quality=quality)
-    with JpegImagePlugin.JpegImageFile(io.BytesIO(out.getvalue())) as image:
-        return [list(image.quantization[layer[3]]) for layer in image.layer]
+    # Not as a context: what entering it returns is typed as any image file.
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(out.getvalue()))
+    return [list(image.quantization[layer[3]]) for layer in image.layer]

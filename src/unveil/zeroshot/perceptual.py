@@ -38,6 +38,7 @@ class Perceptual(nn.Module):
         draw = torch.Generator().manual_seed(0)
         for layer in convolution.values():
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draw)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         self.gain = _GAIN
         self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1), persistent=False)
