@@ -57,7 +57,8 @@ def test_the_file_is_what_save_writes_and_the_upload_is_gone(tmp_path: Path, res
         "previews": task.status.detail["previews"],
     }
     assert 1 <= task.status.detail["previews"] <= 10
-    assert opened(tmp_path / "preview.jpg").size == (40, 28)
+    # The last one that there was time for: of the reduced stage on a fast machine, of the whole size on a slow one.
+    assert opened(tmp_path / "preview.jpg").size in ((32, 22), (40, 28))
     assert {name: opened(path).size for name, path in done.views.items() if name != "deviation"} == dict.fromkeys(
         ("before", "after", "draw-1", "draw-2", "overlay"), (40, 28)
     )
