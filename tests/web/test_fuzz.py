@@ -94,7 +94,8 @@ def test_a_hundred_odd_requests(serve: Callable[..., TestClient]) -> None:
 def test_five_thousand_odd_requests_leave_nothing_behind(serve: Callable[..., TestClient]) -> None:
     client = serve(max_pixels=100_000, keep=5)
     service = client.app.state.service  # type: ignore[attr-defined]
-    flood(client, 1500, 1)  # libraries and allocators take what they take once, the last of it after a thousand requests
+    # Libraries and allocators take what they take once, the last of it after a thousand requests.
+    flood(client, 1500, 1)
     before = resident()
     seen = flood(client, 5000, 2)
     service.store._clock = lambda: float("inf")
