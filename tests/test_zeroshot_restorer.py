@@ -180,7 +180,7 @@ def test_unknown_methods_are_named_with_the_nearest() -> None:
 
 
 def test_settings_of_zero_shot_methods_need_one() -> None:
-    with pytest.raises(InputError, match="operator belong to zero-shot methods"):
+    with pytest.raises(InputError, match="only zero-shot methods take operator"):
         loading.load(operator="grey")
 
 

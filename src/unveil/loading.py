@@ -30,7 +30,7 @@ def load(
     if method == TRAINED:
         if settings:
             raise InputError(
-                f"{', '.join(settings)} belong to zero-shot methods; choose one of {', '.join(METHODS)} as method"
+                f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
             )
         return restorer.load(name or "general", device, dtype)
     if method not in METHODS:

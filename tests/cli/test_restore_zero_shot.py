@@ -78,7 +78,7 @@ def test_a_photograph_its_frames_and_its_row(
         (["--method", "ddrm", "--task", "dehaze"], "DDRM has no 'task'"),
         (["--method", "ddrm", "-n", "other"], "name a prior with --prior"),
         (["--method", "ddrm", "--fidelity", "1"], "no fidelity"),
-        (["--operator", "grey"], "--operator belong to zero-shot methods"),
+        (["--operator", "grey"], "only zero-shot methods take --operator"),
         (["--method", "ddrm", "--prior", "nowhere/at/all"], "no prior named"),
     ],
 )

@@ -165,7 +165,7 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
         alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
         if alone:
             raise InputError(
-                f"{', '.join(alone)} belong to zero-shot methods; say which with --method (diffpir, ldrps, ...)"
+                f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
             )
         return load(name, device, dtype)
     if name != MODEL:

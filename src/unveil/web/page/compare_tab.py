@@ -33,13 +33,6 @@ def tab(service: Service, visits: working.Visits) -> None:
             seed = gr.Number(0, label="Seed of both", precision=0, minimum=0)
             button = gr.Button(ASK, variant="primary", size="lg", interactive=False, elem_id="go-compare")
 
-    def take(event: gr.EventData) -> tuple[Any, ...]:
-        try:
-            given = working.chosen(service, str(event.id))
-        except InputError as error:
-            return None, words.alert(str(error)), gr.update(interactive=False)
-        return given.id, words.photograph(given), gr.update(interactive=True)
-
     async def run(
         request: gr.Request,
         id: str | None,
@@ -73,7 +66,7 @@ def tab(service: Service, visits: working.Visits) -> None:
             yield _result(given, done), gr.update()
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
-    drop.upload(take, None, [photo, stage, button], show_progress="hidden", api_visibility="private")
+    drop.upload(working.taking(service), None, [photo, stage, button], show_progress="hidden", api_visibility="private")
     inputs = [photo, left, left_fidelity, right, right_fidelity, seed]
     button.click(run, inputs, [stage, button], show_progress="hidden", api_visibility="private", concurrency_limit=None)
 

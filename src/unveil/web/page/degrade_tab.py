@@ -31,13 +31,6 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
             seed = gr.Number(0, label="Seed", info="Same seed, same damage.", precision=0, minimum=0)
             button = gr.Button(ASK, variant="primary", size="lg", interactive=False, elem_id="go-degrade")
 
-    def take(event: gr.EventData) -> tuple[Any, ...]:
-        try:
-            given = working.chosen(service, str(event.id))
-        except InputError as error:
-            return None, words.alert(str(error)), gr.update(interactive=False)
-        return given.id, words.photograph(given), gr.update(interactive=True)
-
     async def run(
         request: gr.Request, id: str | None, kind: str, severity: float, seed: float | None
     ) -> AsyncIterator[tuple[Any, ...]]:
@@ -55,7 +48,7 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
             yield html, gr.update(), None, gr.update()
         yield gr.update(), gr.update(interactive=True), job.id if job else None, gr.update(visible=job is not None)
 
-    drop.upload(take, None, [photo, stage, button], show_progress="hidden", api_visibility="private")
+    drop.upload(working.taking(service), None, [photo, stage, button], show_progress="hidden", api_visibility="private")
     kind.change(_about, kind, about, show_progress="hidden", api_visibility="private")
     outputs = [stage, button, made, hand_on]
     button.click(

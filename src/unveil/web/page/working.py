@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import gradio as gr
 
@@ -50,6 +51,19 @@ def chosen(service: Service, id: str | None) -> Given:
             "The photograph was deleted after its time; choose it again." if id else "Choose a photograph first."
         )
     return given
+
+
+def taking(service: Service) -> Callable[[gr.EventData], tuple[Any, ...]]:
+    """What a tab does when a photograph is chosen: (its id, its description, whether the button may be pressed)."""
+
+    def take(event: gr.EventData) -> tuple[Any, ...]:
+        try:
+            given = chosen(service, str(event.id))
+        except InputError as error:
+            return None, words.alert(str(error)), gr.update(interactive=False)
+        return given.id, words.photograph(given), gr.update(interactive=True)
+
+    return take
 
 
 class Visits:
