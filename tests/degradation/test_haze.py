@@ -34,5 +34,7 @@ def test_transmission_depth_and_airlight_lie_in_their_ranges(photographs: Tensor
 
 def test_haze_takes_contrast(photographs: Tensor, generator: torch.Generator) -> None:
     y, _ = haze(photographs, generator, 1.0)
-    # Local contrast (between neighbours) is what scattering multiplies by t.
-    assert (y.diff(dim=3).abs().mean((1, 2, 3)) < 0.75 * photographs.diff(dim=3).abs().mean((1, 2, 3))).all()
+    # Local contrast (between neighbours) is what scattering multiplies by t; the outlines of the haze add a little of their own.
+    left = y.diff(dim=3).abs().mean((1, 2, 3)) / photographs.diff(dim=3).abs().mean((1, 2, 3))
+    assert left.max() < 0.85
+    assert left.mean() < 0.6

@@ -109,11 +109,11 @@ def test_a_model_that_cannot_be_written_is_said_so(tree: Tree, tmp_path: Path) -
         export(build(config), config, tmp_path / "file" / "model.safetensors")
 
 
-@pytest.mark.parametrize("head", [False, True])
-def test_nothing_outside_the_stated_reach_is_seen(head: bool) -> None:
-    size = Network(8, [1, 1, 1], 1, 8)
+@pytest.mark.parametrize(("head", "bottom"), [(False, 0), (True, 0), (True, 1)])
+def test_nothing_outside_the_stated_reach_is_seen(head: bool, bottom: int) -> None:
+    size = Network(8, [1, 1, 1], 1, 8, bottom)
     torch.manual_seed(0)
-    predictor, correction = CompactUNet(8, (1, 1, 1), 1), CorrectionHead((8, 8, 8), 8)
+    predictor, correction = CompactUNet(8, (1, 1, 1), 1, bottom), CorrectionHead((8, 8, 8), 8)
     for module in (predictor, correction):
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
@@ -128,6 +128,17 @@ def test_nothing_outside_the_stated_reach_is_seen(head: bool) -> None:
         assert x.grad is not None
         seen = max(seen, int((x.grad.abs().sum((0, 1)).nonzero() - place).abs().max()))
     assert reach(size, head) - 12 <= seen <= reach(size, head)
+
+
+def test_a_deeper_network_starts_as_the_model_it_starts_from(run: Path, tree: Tree) -> None:
+    config, model = started_from(configuration.parse(tree(init=str(run), network={"bottom": 2})))
+    assert (config.network.base, config.network.bottom) == (8, 2)
+    mine, theirs = build(config, model=model).predictor, shelf.load(run).predictor
+    assert len(mine.state_dict()) > len(theirs.state_dict())
+    x, y = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    level = torch.full((2,), 0.5)
+    # Blocks that begin as the identity change nothing but the order of sums in memory.
+    torch.testing.assert_close(mine(x, y, level), theirs(x, y, level), rtol=1e-3, atol=1e-9)
 
 
 def test_starting_from_a_model_takes_its_network_and_weights(run: Path, tree: Tree) -> None:

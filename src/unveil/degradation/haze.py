@@ -10,16 +10,16 @@ from unveil.degradation.draws import chance, check, geometric, log_uniform, seve
 from unveil.degradation.fields import fractal, grid, smooth, smoothstep, stretch
 from unveil.degradation.filtering import guided
 
-BETA = (0.3, 2.8)
+BETA = (0.3, 2.0)
 
 
 def haze(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Haze or fog: y = x t + A (1 - t), t = exp(-beta d) (Koschmieder's law).
 
     x: (B, 3, H, W) float32 in [0, 1]. Applied to display (sRGB) values, as the synthetic sets RESIDE and HSTS do,
-    although the physics is linear in light. Strength: beta 0.3 (severity 0) to 2.8 (severity 1), geometrically; depth
+    although the physics is linear in light. Strength: beta 0.3 (severity 0) to 2.0 (severity 1), geometrically; depth
     d in [0, 1] is a mixture of a ground plane, smooth fields and a brightness prior for the sky; the mean
-    transmission runs from about 0.9 to 0.15. Returns y and `severity`, `beta` (B, 1, 1, 1), `depth` and
+    transmission runs from about 0.9 to 0.2. Returns y and `severity`, `beta` (B, 1, 1, 1), `depth` and
     `transmission` (B, 1, H, W), `airlight` (B, 3, 1, 1) in [0.55, 1]; y follows from the last two exactly. Raises
     InputError for a wrong shape, type or severity.
     """
@@ -39,14 +39,14 @@ def haze(x: Tensor, generator: torch.Generator, severity: float | None = None) -
 
 def _airlight(b: int, generator: torch.Generator) -> Tensor:
     """(b, 3, 1, 1) nearly grey: a level, a shift between blue-grey and yellowish, a little independent jitter."""
-    level = uniform(b, generator, 0.62, 0.98)
+    level = uniform(b, generator, 0.66, 1.0)
     warm = 0.035 * torch.randn(b, 1, 1, 1, generator=generator).clamp(-2.5, 2.5)
     tint = torch.cat([warm, 0.2 * warm, -warm], 1) + 0.012 * torch.randn(b, 3, 1, 1, generator=generator).clamp(-2, 2)
     return (level + tint).clamp(0.55, 1.0)
 
 
 def _depth(x: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, 1, H, W) in [0, 1], larger is farther; the nearest point lies at 0 to 0.45, the farthest at 1."""
+    """(B, 1, H, W) in [0, 1], larger is farther; the nearest point lies at 0 to 0.75, the farthest at 1."""
     b, _, h, w = x.shape
     v, u = grid(h, w)
     down = v + uniform(b, generator, -0.35, 0.35) * u
@@ -66,5 +66,6 @@ def _depth(x: Tensor, generator: torch.Generator) -> Tensor:
     weights = weights * torch.tensor([1.0, 0.6, 0.4, 0.8]).view(4, 1, 1, 1, 1)
     depth = stretch((weights[0] * plane + weights[1] * hills + weights[2] * step + weights[3] * sky) / weights.sum(0))
     depth = torch.where(chance(b, generator, 0.5), depth, depth.pow(uniform(b, generator, 0.6, 1.6)))
-    nearest = uniform(b, generator, 0.0, 0.45)
+    # From a window or a hill all that is seen is far: an even veil over everything, as real haze mostly is.
+    nearest = uniform(b, generator, 0.0, 0.75)
     return nearest + (1 - nearest) * depth

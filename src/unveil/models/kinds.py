@@ -21,14 +21,15 @@ from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
 
 @dataclass(frozen=True)
 class Kind:
-    """sizes: the entries of the description that the network is built from, by the names of its constructor."""
+    """sizes: the entries of the description that the network is built from, by the names of its constructor; also: those it may lack."""
 
     make: Callable[..., nn.Module]
     sizes: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""
-        found = {name: network[name] for name in self.sizes}
+        found = {name: network[name] for name in (*self.sizes, *(n for n in self.also if n in network))}
         return self.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
@@ -38,7 +39,7 @@ def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
 
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
-    "compact": Kind(CompactUNet, ("base", "mults", "blocks")),
+    "compact": Kind(CompactUNet, ("base", "mults", "blocks"), ("bottom",)),
     "unet": Kind(UNet, _RDDM),
     "unet_pair": Kind(UNetPair, _RDDM),
     "shared_encoder_unet": Kind(SharedEncoderUNet, _RDDM),

@@ -62,19 +62,21 @@ class CompactUNet(nn.Module):
     """Predicts the residual y - x0 from (x_t, y, level).
 
     base: width at half resolution; mults: width multiple per level (each level halves the resolution once more);
-    blocks: residual blocks per level and direction.
+    blocks: residual blocks per level and direction; bottom: further blocks on the coarsest level, which look far for little cost
+    (what the light did to a photograph is seen from afar).
     """
 
     channels = 3
 
-    def __init__(self, base: int = 48, mults: tuple[int, ...] = (1, 2, 4, 4), blocks: int = 2) -> None:
+    def __init__(self, base: int = 48, mults: tuple[int, ...] = (1, 2, 4, 4), blocks: int = 2, bottom: int = 0) -> None:
         super().__init__()
         widths = [base * m for m in mults]
         self.widths = tuple(widths)
         self.multiple_of = 2 ** len(widths)
         self.embed = LevelEmbedding()
         self.stem = nn.Conv2d(2 * 12, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(_blocks(w, blocks) for w in widths)
+        counts = [blocks] * (len(widths) - 1) + [blocks + bottom]
+        self.down = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, counts, strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(w, v, 2, stride=2) for w, v in zip(widths, widths[1:], strict=False))
         self.grow = nn.ModuleList(nn.Conv2d(v, 4 * w, 1) for w, v in zip(widths, widths[1:], strict=False))
         self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])

@@ -157,5 +157,6 @@ class Source:
         count = stage.batch // stage.accumulate
         if not rng(seed, step, 1).random() < stage.low:
             return self.draw(seed, step, count, stage.crop, False, part)
-        size = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
+        usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
+        size = stage.view or usual
         return self.draw(seed, step, max(1, count * stage.crop**2 // size**2), size, True, part)

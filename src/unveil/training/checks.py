@@ -74,6 +74,10 @@ def check_crops(config: Config) -> None:
             raise InputError(
                 f"stages.{number}.crop must be a multiple of {multiple} for this network and kind, got {stage.crop}"
             )
+        if stage.view % multiple:
+            raise InputError(
+                f"stages.{number}.view must be a multiple of {multiple} for this network and kind, or 0, got {stage.view}"
+            )
 
 
 def _stage(where: str, stage: Stage) -> None:
@@ -82,6 +86,7 @@ def _stage(where: str, stage: Stage) -> None:
     for name in ("steps", "batch", "crop", "accumulate"):
         _within(f"{where}.{name}", getattr(stage, name), 1)
     _within(f"{where}.warmup", stage.warmup, 0)
+    _within(f"{where}.view", stage.view, 0)
     _within(f"{where}.lr", stage.lr, 0)
     _within(f"{where}.low", stage.low, 0, 1)
     _within(f"{where}.switch", stage.switch, 0, 1)

@@ -48,7 +48,7 @@ def adapted(config: Config) -> bool:
 def reach(network: Any, head: bool) -> int:
     """Pixels to each side of an output pixel that its value may depend on, for a compact network of this size.
 
-    network: has `mults`, `blocks`. A block looks 2 of its level's pixels far, stem and output one; changes of scale
+    network: has `mults`, `blocks`, `bottom`. A block looks 2 of its level's pixels far, stem and output one; changes of scale
     add less than one pixel of the coarser level. With the head, its own three levels are added.
     """
     last = len(network.mults) - 1
@@ -56,6 +56,7 @@ def reach(network: Any, head: bool) -> int:
     for level in range(last + 1):
         passes = 2 if level < last else 1
         far += 2 ** (level + 1) * (2 * network.blocks * passes)
+    far += 2 ** (last + 1) * 2 * network.bottom
     far += 2 ** (last + 1)
     if head:
         depth = min(3, last + 1) - 1

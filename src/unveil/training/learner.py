@@ -42,7 +42,8 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         )
     sizes = model.spec.network
     head = sizes.get("head") or config.network.head
-    network = Network(int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]), int(head))
+    bottom = max(int(sizes.get("bottom", 0)), config.network.bottom)
+    network = Network(int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]), int(head), bottom)
     config = dataclasses.replace(config, network=network)
     check_crops(config)
     return config, model
@@ -53,10 +54,11 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     device = device or torch.device("cpu")
     torch.manual_seed(config.seed)
     net = config.network
-    predictor = CompactUNet(net.base, tuple(net.mults), net.blocks)
+    predictor = CompactUNet(net.base, tuple(net.mults), net.blocks, net.bottom)
     head = CorrectionHead(predictor.widths, net.head)
     if model is not None:
-        predictor.load_state_dict(model.predictor.state_dict())
+        # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.
+        predictor.load_state_dict({**predictor.state_dict(), **model.predictor.state_dict()})
         if model.head is not None:
             head.load_state_dict(model.head.state_dict())
     for module in (predictor, head):

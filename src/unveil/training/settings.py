@@ -57,12 +57,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Network:
-    """Size of the compact predictor and of its correction head."""
+    """Size of the compact predictor and of its correction head. bottom: residual blocks on the coarsest level beyond `blocks`."""
 
     base: int = 48
     mults: list[int] = field(default_factory=lambda: [1, 2, 4, 4])
     blocks: int = 2
     head: int = 32
+    bottom: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,14 @@ class Stage:
     low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
     balance: c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count
     as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal.
-    start: share of the states at the very start of sampling, where x0 has no weight and exposure, airlight and colour are
-    decided. horizon: length of the cosine of the learning rate, 0 for the stage's own steps (a longer one leaves the rate
-    high at its end). target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over all processes.
+    start: share of the states that sampling from coarse to fine meets first at their resolution: for reduced views the very start,
+    where x0 has no weight and exposure, airlight and colour are decided; for native ones what the change of resolution leaves.
+    horizon: length of the cosine of the learning rate, 0 for the stage's own steps (a longer one leaves the rate
+    high at its end). target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over
+    all processes.
     accumulate: number of parts a batch is drawn and computed in; processes share the parts, so their number must divide it.
+    view: side of the reduced views in pixels, 0 for twice the crop but no more than 128; a step has as many pixels either way, so
+    smaller views are more photographs.
     """
 
     kind: str = "predictor"
@@ -94,6 +99,7 @@ class Stage:
     target: str = "on_policy"
     warmup: int = 200
     accumulate: int = 1
+    view: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,8 @@ class Config:
     path: "linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": none, DA-CLIP's controller is trained
     (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
     or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
-    from; the network is then that model's. device: "auto" is CUDA where there is one. workers: threads that prepare batches; results
+    from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
+    CUDA where there is one. workers: threads that prepare batches; results
     do not depend on it. checkpointing: recompute activations in the backward pass, for memory.
     """
 

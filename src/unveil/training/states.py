@@ -12,22 +12,25 @@ from unveil.training.batches import Batch
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
 
 
-def levels(process: Process, count: int, low: bool, start: float, generator: torch.Generator) -> Tensor:
-    """(count,) sqrt(abar) values: half from the grid of the process, half anywhere between its ends.
+def levels(process: Process, count: int, low: bool, start: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(count,) sqrt(abar) values, half from the grid of the process, half anywhere between its ends; (count,) which are first states.
 
     The grid is what the paper trains; the rest lets one network serve other grids and numbers of steps. Reduced views
-    draw from the noisy end. start: share of states moved to the very start of sampling.
+    draw from the noisy end. start: share of states moved to the first one that sampling from coarse to fine meets at this
+    resolution: the very start of all for reduced views, the one after the change of resolution for native ones.
     """
-    grid = process.r[1:].float()
-    if low:
-        grid = grid[process.s[1:].float() >= _LOW_FROM]
+    full = process.r[1:].float()
+    noisy = process.s[1:].float() >= _LOW_FROM
+    grid = full[noisy] if low else full
+    entry = full[-1] if low or bool(noisy.all()) else full[~noisy][-1]
     on_grid = grid[torch.randint(len(grid), (count,), generator=generator)]
     u = torch.rand(count, generator=generator)
     anywhere = (1.0 - 0.5 * (1.0 - (u * 0.3 if low else u)) ** 3).clamp(max=0.9985)
     drawn = torch.where(torch.rand(count, generator=generator) < 0.5, on_grid, anywhere)
     if start <= 0:
-        return drawn
-    return torch.where(torch.rand(count, generator=generator) < start, process.r[-1].float(), drawn)
+        return drawn, torch.zeros(count, dtype=torch.bool)
+    first = torch.rand(count, generator=generator) < start
+    return torch.where(first, entry, drawn), first
 
 
 def normal(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -48,14 +51,16 @@ def forward_states(
     """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries what the low stage would have said.
 
     For those x0 is replaced by y - up(D(y - x0)), the estimate after an ideal change of resolution (mathematics, equation 5).
+    The first states of native views are always such ones.
     """
     x0 = batch.x0
-    signal = levels(process, len(x0), batch.low, start, generator)
-    if switch > 0 and not batch.low:
-        factor = 2.0 ** (1 + 2 * float(torch.rand((), generator=generator)))
+    signal, first = levels(process, len(x0), batch.low, start, generator)
+    if (switch > 0 or start > 0) and not batch.low:
+        factor = 2.0 ** (0.5 + 3.5 * float(torch.rand((), generator=generator)))
         small = (max(1, round(x0.shape[-2] / factor)), max(1, round(x0.shape[-1] / factor)))
         blurred = batch.y - resize(resize(batch.y - x0, small), (int(x0.shape[-2]), int(x0.shape[-1])))
         after = (torch.rand(len(x0), generator=generator) < switch) & (residual_coefficients(signal)[2] < _LOW_FROM)
+        after |= first
         x0 = torch.where(after[:, None, None, None].to(x0.device), blurred, x0)
     a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients(signal))
     eps = normal(x0, generator)
