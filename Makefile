@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $
 export OMP_WAIT_POLICY := PASSIVE
 export UNVEIL_SCREENSHOTS
 
-.PHONY: demo test test-web lint format docs venv clean
+.PHONY: demo test test-web test-cluster lint format docs venv clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
@@ -36,6 +36,10 @@ test: $(VENV)/.dev
 # Pictures of every state: make test-web UNVEIL_SCREENSHOTS=some/folder
 test-web: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web/test_browser.py -m slow -rs $(PYTEST_FLAGS)
+
+# Ray on this machine, with workers that are killed.
+test-cluster: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/jobs/test_cluster.py -m slow $(PYTEST_FLAGS)
 
 # All four speak, whichever complains first.
 lint: $(VENV)/.dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,11 @@ def restore(
     max_pixels: int = MOST_PIXELS,
     device: str = "auto",
     dtype: str = "auto",
+    shard: str = "",
+    cluster: str = "",
+    workers: int = 0,
+    worker_cpus: float = 1.0,
+    worker_gpus: float = 0.0,
     json_lines: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Restore photographs.
@@ -95,6 +101,11 @@ def restore(
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
         dtype: auto, fp32, bf16 or fp16.
+        shard: K/N: restore only the Kth of N shares of the photographs, which go by their names; for many machines side by side.
+        cluster: Restore on a Ray cluster: `local` for one on this machine, `auto`, or its address.
+        workers: With --cluster: processes, each with its own model; 0 for as many as there is room for.
+        worker_cpus: With --cluster: processors for each, fractions too.
+        worker_gpus: With --cluster: GPUs for each, fractions too.
         json_lines: Print one line of JSON per file instead of text.
 
     """
@@ -105,7 +116,7 @@ def restore(
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     from unveil.cli.frames import Frames
     from unveil.cli.progress import Bar
-    from unveil.jobs import finding, targets
+    from unveil.jobs import finding, sharding, targets
     from unveil.jobs.manifest import Manifest
     from unveil.jobs.run import Handling, run
     from unveil.restorer import Options
@@ -118,15 +129,21 @@ def restore(
     )
     zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
     given = {k: v for k, v in zero_shot.items() if v is not None}
-    restorer = _restorer(method, name, prior, given, device, dtype)
+    opening = partial(_restorer, method, name, prior, given, device, dtype)
+    restorer = opening()
     restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = Path(output), output.endswith(("/", "\\"))
     items = finding.find(inputs, recursive=recursive, leave_out=None if place == finding.STANDARD else place)
+    if shard:
+        folder = folder or len(items) > 1  # where an output lies does not depend on the share
+        items = sharding.share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
     if method == AUTO and any(is_video(job.source) for job in jobs):
         raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
+    if cluster and frames is not None:
+        raise InputError("--frames shows one photograph being restored, here; leave out --cluster")
     if not json_lines:
         _say_how_long(restorer, jobs, options)
     seen: dict[str, int] = {}
@@ -144,8 +161,22 @@ def restore(
             bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
             return bar if frames is None else Frames(frames, job.target.stem, bar)
 
-        with _quiet_warnings():
-            run(restorer, jobs, options, report, handling=Handling(skip_existing, strip, ext), watch=watch)
+        handling = Handling(skip_existing, strip, ext)
+        if cluster:
+            from unveil.jobs.cluster import Cluster
+            from unveil.jobs.cluster import restore as spread
+
+            spread(
+                opening,
+                jobs,
+                options,
+                report,
+                handling=handling,
+                cluster=Cluster(cluster, workers, worker_cpus, worker_gpus),
+            )
+        else:
+            with _quiet_warnings():
+                run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     return of_files(failed, sum(seen.values()) - failed)
 

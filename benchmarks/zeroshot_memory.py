@@ -1,0 +1,145 @@
+"""Peak memory of one step of a zero-shot method on a model of Stable Diffusion 2.1's shape, with random weights (Linux).
+
+    python benchmarks/zeroshot_memory.py --json benchmarks/results/zeroshot_memory.json
+
+A step is one evaluation of the U-Net under a text, and guidance: the latents decoded with a gradient and the way back. Each row is
+measured in a process of its own. "everything kept" rows leave out what bounds guidance: blocks whose activations are computed again on
+the way back. Weights are in half precision (bf16), as on a small card; random ones cost what trained ones cost.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from _pages import Value
+from _shared import Clock, environment, parser, table, use_threads, write_json
+from attention_memory import memory_status
+
+UNET = {
+    "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True,
+}  # fmt: skip
+SMALL_UNET = {
+    **UNET,
+    "block_out_channels": (32, 64, 64, 64),
+    "attention_head_dim": (1, 2, 2, 2),
+    "cross_attention_dim": 32,
+}
+VAE = {
+    "in_channels": 3, "out_channels": 3, "latent_channels": 4, "layers_per_block": 2, "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4, "norm_num_groups": 32,
+}  # fmt: skip
+SMALL_VAE = {**VAE, "block_out_channels": [32, 32, 32, 32]}
+PARTS = ("evaluation", "guidance", "guidance, everything kept")
+TOKENS = 77
+
+
+def single(part: str, side: int, small: bool, threads: int) -> dict[str, Any]:
+    """One part of a step on a photograph of side x side, and what it took beyond the weights."""
+    import torch
+
+    use_threads(threads)
+    torch.manual_seed(0)
+    dtype = torch.bfloat16
+    evaluation = part == PARTS[0]
+    module = (
+        _unet(SMALL_UNET if small else UNET, dtype) if evaluation else _vae(SMALL_VAE if small else VAE, dtype, part)
+    )
+    weights = sum(p.numel() * p.element_size() for p in module.parameters())
+    z = torch.randn(1, 4, side // 8, side // 8, dtype=dtype)
+    Path("/proc/self/clear_refs").write_text("5")  # so that building the network does not count
+    before = memory_status("VmRSS")
+    clock = Clock()
+    if evaluation:
+        text = torch.zeros(2, TOKENS, module.config.cross_attention_dim, dtype=dtype)
+        with torch.no_grad():
+            out = module(z.expand(2, -1, -1, -1), torch.full((2,), 500), text).sample
+    else:
+        z.requires_grad_()
+        (out,) = torch.autograd.grad(module.decode(z).float().square().mean(), z)
+    assert bool(torch.isfinite(out).all())
+    return {
+        "peak_bytes": memory_status("VmHWM") - before,
+        "weight_bytes": weights,
+        "processor_seconds": clock.processor,
+    }
+
+
+def _unet(sizes: dict[str, Any], dtype: Any) -> Any:
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # never twice the memory, not even while it is built
+    try:
+        return UNet2DConditionModel(**sizes).eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _vae(sizes: dict[str, Any], dtype: Any, part: str) -> Any:
+    from unveil.networks.autoencoder_kl import AutoencoderKL
+
+    vae = AutoencoderKL(sizes).to(dtype).eval().requires_grad_(False)
+    vae.recompute(part == "guidance")
+    return vae
+
+
+def measured(*arguments: Any) -> dict[str, Any]:
+    """`single` in a process of its own."""
+    ran = subprocess.run(
+        [sys.executable, __file__, "--single", json.dumps(arguments)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+COLUMNS = ("part of a step, photograph", "peak beyond the weights (MiB)", "weights (MiB)", "processor time (s)")
+
+
+def shown(row: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['part']}, {row['side']} x {row['side']}",
+        f"{row['peak_bytes'] / 2**20:,.0f}",
+        f"{row['weight_bytes'] / 2**20:,.0f}",
+        f"{row['processor_seconds']:.0f}",
+    ]
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """MiB by part and side, and the table."""
+    out: dict[str, Value | str] = {"table": table(COLUMNS, [shown(row) for row in result["rows"]])}
+    for row in result["rows"]:
+        key = row["part"].replace(", ", "_").replace(" ", "_")
+        for name in ("peak_bytes", "weight_bytes"):
+            out[f"{key}.{row['side']}.{name}"] = Value([row[name] / 2**20], 0)
+    return out
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--single", help="(internal) one row")
+    command.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="sides of the photographs")
+    given = command.parse_args()
+    if given.single:
+        print(json.dumps(single(*json.loads(given.single))))
+        return
+    rows = []
+    for side in [64] if given.quick else given.sizes:
+        for part in PARTS:
+            rows.append({"part": part, "side": side, **measured(part, side, given.quick, given.threads)})
+            print("; ".join(shown(rows[-1])), file=sys.stderr, flush=True)
+    print(table(COLUMNS, [shown(row) for row in rows]))
+    protocol = {
+        **environment(), "dtype": "bf16", "batch": "1; two texts in one batch for the evaluation",
+        "model": "the shape of Stable Diffusion 2.1: U-Net of diffusers, autoencoder of this package, random weights",
+        "peak": "resident, beyond weights and latents",
+    }  # fmt: skip
+    write_json(given.json, {"protocol": protocol, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

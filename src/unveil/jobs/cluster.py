@@ -1,0 +1,166 @@
+"""A run over many files on many machines: Ray Data hands the photographs out, `jobs.run` restores them wherever they land."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unveil.errors import InputError, UnveilWarning
+from unveil.jobs.finding import STANDARD
+from unveil.jobs.manifest import Row
+from unveil.jobs.queue_restorers import Restores
+from unveil.jobs.run import Handling, run
+from unveil.jobs.targets import Job
+from unveil.restorer import Options
+
+BLOCKS = 2000
+"""The photographs are handed out in at most so many portions; a worker that dies costs the one it had in hand."""
+LIVES = 2
+"""How often a portion is tried again after its worker died: one that kills every worker must not stop the rest."""
+LOST = f"its worker died {LIVES + 1} times, most likely for want of memory; give workers more (--worker-cpus) or use a smaller --tile"
+
+Opening = Callable[[], Restores]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """address: "local" starts Ray here and ends it afterwards, "auto" joins the cluster this machine belongs to, else its address.
+
+    workers: how many processes, each with a model of its own; 0: as many as there is room for. cpus, gpus: of each, fractions too.
+    """
+
+    address: str = "local"
+    workers: int = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise InputError for numbers out of range."""
+        if self.workers < 0 or not self.cpus > 0 or self.gpus < 0:
+            raise InputError(
+                f"a cluster needs workers >= 0, cpus > 0 and gpus >= 0 for each, got {self.workers}, {self.cpus:g} and {self.gpus:g}"
+            )
+
+
+class Worker:
+    """One process of the cluster: opens the model once, then restores portions of the list."""
+
+    def __init__(self, opening: Opening, options: Options, handling: Handling) -> None:
+        self.restorer, self.options, self.handling = opening(), options, handling
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """batch: {"job": n pickled pairs of number and job} -> {"number": which, "row": their rows as JSON}."""
+        numbered = [pickle.loads(pair) for pair in batch["job"]]  # noqa: S301 - made by this very run, a moment ago
+        rows: list[Row] = []
+        with warnings.catch_warnings(action="ignore", category=UnveilWarning):  # what it warns of stands in the rows
+            run(self.restorer, [job for _, job in numbered], self.options, rows.append, handling=self.handling)
+        return {"number": [number for number, _ in numbered], "row": [row.to_json() for row in rows]}
+
+
+def restore(
+    opening: Opening,
+    jobs: Sequence[Job],
+    options: Options,
+    report: Callable[[Row], None],
+    *,
+    handling: Handling | None = None,
+    cluster: Cluster | None = None,
+) -> None:
+    """Restore every job on a Ray cluster; `report` gets one row each, as they are finished, in no particular order.
+
+    opening: gives a worker its restorer; it is sent there by pickle. Files are read and written by the workers, which must all see
+    them under the same paths. Pixels are those of `jobs.run.run`: each photograph's noise depends on the seed alone.
+    A worker that dies is replaced and its portion done again; what kills every worker becomes a row "failed".
+    Raises InputError without Ray, where its cluster does not answer, or for standard input.
+    """
+    where = cluster or Cluster()
+    if any(STANDARD in (job.source, job.target) for job in jobs):
+        raise InputError("standard input and output belong to one process; leave out --cluster")
+    with _connected(where) as ray:
+        room = float(ray.cluster_resources().get("CPU", 0))
+        if room < where.cpus:
+            raise InputError(f"no machine of the cluster has {where.cpus:g} processors to give ({room:g} in all)")
+        workers = where.workers or max(1, int(room / where.cpus))
+        waiting = dict(enumerate(jobs))
+        for number, line in _done(
+            ray, opening, list(jobs), options, handling or Handling(), where, min(workers, len(jobs))
+        ):
+            del waiting[number]
+            report(_row(line))
+        for job in waiting.values():
+            report(Row(str(job.source), str(job.target), "failed", LOST))
+
+
+def _done(
+    ray: Any, opening: Opening, jobs: list[Job], options: Options, handling: Handling, where: Cluster, workers: int
+) -> Iterator[tuple[int, str]]:
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a portion that cannot be done leaves no rows, and the others go on
+    portion = -(-len(jobs) // BLOCKS)
+    blocks = -(-len(jobs) // portion)
+    found = from_items(
+        [{"job": pickle.dumps(numbered)} for numbered in enumerate(jobs)], override_num_blocks=blocks
+    ).map_batches(
+        Worker,
+        fn_constructor_args=(opening, options, handling),
+        batch_size=portion,
+        compute=ActorPoolStrategy(size=workers),
+        num_cpus=where.cpus,
+        num_gpus=where.gpus,
+        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": LIVES},
+    )
+    for row in found.iter_rows():
+        yield int(row["number"]), str(row["row"])
+
+
+def _row(line: str) -> Row:
+    tree = json.loads(line)
+    for name in ("outputs", "notes", "size"):
+        tree[name] = None if tree[name] is None else tuple(tree[name])
+    return Row(**tree)
+
+
+class _connected:
+    """Ray, joined or started, for the length of a run."""
+
+    def __init__(self, where: Cluster) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # what became of each portion is in the rows
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError(
+                "--cluster needs Ray; install it with: pip install 'unveil[cluster]' -c constraints.txt"
+            ) from error
+        self.ray, self.where, self.own = ray, where, False
+
+    def __enter__(self) -> Any:
+        if not self.ray.is_initialized():
+            address = None if self.where.address == "local" else self.where.address
+            try:
+                self.ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **({} if address else {"include_dashboard": False}),
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"no Ray cluster answers at {self.where.address!r} ({str(error).splitlines()[0]}); "
+                    "start one with `ray start --head`, or use --cluster local"
+                ) from error
+            self.own = True
+        return self.ray
+
+    def __exit__(self, *unused: object) -> None:
+        if self.own:
+            self.ray.shutdown()
