@@ -19,7 +19,7 @@ STEPS = (100, 50, 20, 10, 5)
 SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
 SIZE, MARGIN = 128, 32
 SEED = 5
-DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0))
+DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0), (3, 1.0), (2, 1.0), (1, 1.0))
 """Steps and fidelity among which the model's defaults were chosen."""
 KINDS = ("wild", "blur", "jpeg", "noise")
 BASELINES = ("nlm", "tv")
