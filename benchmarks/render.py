@@ -20,7 +20,7 @@ from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
 
 SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
-         "calibration": "calibration", "gallery": "gallery",
+         "calibration": "calibration", "gallery": "gallery", "zeroshot_quality": "zero",
          "wild_model": "wild", "wild": "pipeline", "attention_memory": "attention", "fit_classifier": "describe"}  # fmt: skip
 DOCS = HERE.parent / "docs"
 PAGES = HERE / "pages"
