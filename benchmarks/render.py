@@ -21,7 +21,6 @@ from _shared import HERE, RESULTS
 
 SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
          "quality_wild": "quality_wild", "calibration": "calibration", "gallery": "gallery", "zeroshot_quality": "zero",
-         "zeroshot_memory": "memory_sd",
          "wild_model": "wild", "wild": "pipeline", "attention_memory": "attention", "fit_classifier": "describe"}  # fmt: skip
 SCRIPTS = {"quality_wild": "quality"}
 """Results that another benchmark's script made: the same measurement of another model."""
