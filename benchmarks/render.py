@@ -45,6 +45,7 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
         found[f"model.{name}.megabytes"] = Value([entry["bytes"] / 1e6], 1)
         found[f"model.{name}.parameters"] = Value([entry["parameters"] / 1e6], 1)
         found[f"model.{name}.steps"] = Value([entry["steps"]], 0)
+        found[f"model.{name}.before"] = Value([entry.get("started_from", {}).get("steps", 0)], 0)
     return found
 
 
