@@ -2,8 +2,10 @@
 
     python benchmarks/quality.py --model general --regression runs/regression --json benchmarks/results/quality.json
 
-The JSON file is written after every photograph, and an interrupted call goes on from it; several processes can share the work by rows and
-sets. `unveil bench quality` does the same for any model and baselines, beside what papers print.
+    python benchmarks/quality.py --model wild --rows input default --draws 1 --json benchmarks/results/quality_wild.json
+
+A file holds the rows of one model. It is written after every photograph, and an interrupted call goes on from it; several processes can
+share the work by rows and sets. `unveil bench quality` does the same for any model and baselines, beside what papers print.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@ from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
 
 SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "speed": "speed", "quality": "quality",
-         "calibration": "calibration", "gallery": "gallery",
+         "quality_wild": "quality_wild", "calibration": "calibration", "gallery": "gallery", "zeroshot_quality": "zero",
          "wild_model": "wild", "wild": "pipeline", "attention_memory": "attention", "fit_classifier": "describe"}  # fmt: skip
+SCRIPTS = {"quality_wild": "quality"}
+"""Results that another benchmark's script made: the same measurement of another model."""
+
 DOCS = HERE.parent / "docs"
 PAGES = HERE / "pages"
 
@@ -33,7 +36,7 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
         path = results / f"{name}.json"
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
-            for key, value in importlib.import_module(name).facts(result).items():
+            for key, value in importlib.import_module(SCRIPTS.get(name, name)).facts(result).items():
                 found[f"{short}.{key}"] = value
             found[f"{short}.machine"] = result["protocol"]["machine"]
     for name, entry in json.loads((files("unveil.models") / "manifest.json").read_text()).items():
@@ -42,6 +45,7 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
         found[f"model.{name}.megabytes"] = Value([entry["bytes"] / 1e6], 1)
         found[f"model.{name}.parameters"] = Value([entry["parameters"] / 1e6], 1)
         found[f"model.{name}.steps"] = Value([entry["steps"]], 0)
+        found[f"model.{name}.before"] = Value([entry.get("started_from", {}).get("steps", 0)], 0)
     return found
 
 

@@ -1,6 +1,6 @@
 """Put a finished run on the shelf: its weights, with the defaults that were chosen for it, and its manifest entry.
 
-    python benchmarks/shelve.py runs/general --summary "..." --set fidelity=0.5 low=160
+    python benchmarks/shelve.py runs/general --summary "..." --set fidelity=0.5 low=160 --before SHA256 16200
     python benchmarks/shelve.py --numbers general     copy the measured numbers of results/quality.json into the entry
     python benchmarks/shelve.py --numbers wild        the same of results/wild_model.json
     python benchmarks/shelve.py --reach general       the reach of results/reach.json, by which tiles overlap
@@ -33,8 +33,8 @@ METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
-def shelve(path: Path, summary: str, settings: dict[str, Any]) -> None:
-    """Copy the model with new defaults and write its entry."""
+def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str, int] | None = None) -> None:
+    """Copy the model with new defaults and write its entry. before: sha256 and steps of the weights that its run started from."""
     model = weights_file.read(path)
     spec = dataclasses.replace(model.spec, defaults=dataclasses.replace(model.spec.defaults, **settings))
     target = SHELF / "weights" / f"{spec.name}.safetensors"
@@ -60,6 +60,8 @@ def shelve(path: Path, summary: str, settings: dict[str, Any]) -> None:
         "machine": spec.recipe["machine"],
         "parameters": sum(p.numel() for m in (model.predictor, model.head) if m is not None for p in m.parameters()),
     }
+    if before:
+        entry["started_from"] = {"sha256": before[0], "steps": before[1]}
     save({**load(), spec.name: entry})
     print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
 
@@ -167,6 +169,7 @@ def main() -> None:
     command.add_argument("model", nargs="?", type=Path, help="weight file, or folder of a run")
     command.add_argument("--summary", default="")
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
+    command.add_argument("--before", nargs=2, metavar=("SHA256", "STEPS"), help="weights that the run started from, and their steps")
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
@@ -174,7 +177,7 @@ def main() -> None:
     if args.model:
         path = args.model / "model.safetensors" if args.model.is_dir() else args.model
         settings = {k: yaml.safe_load(v) for k, v in (item.split("=", 1) for item in args.set)}
-        shelve(path, args.summary, settings)
+        shelve(path, args.summary, settings, (args.before[0], int(args.before[1])) if args.before else None)
     if args.describer:
         describer(args.describer)
     if args.numbers:

@@ -19,7 +19,7 @@ STEPS = (100, 50, 20, 10, 5)
 SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
 SIZE, MARGIN = 128, 32
 SEED = 5
-DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0))
+DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0), (3, 1.0), (2, 1.0), (1, 1.0))
 """Steps and fidelity among which the model's defaults were chosen."""
 KINDS = ("wild", "blur", "jpeg", "noise")
 BASELINES = ("nlm", "tv")
@@ -195,18 +195,19 @@ def main() -> None:
     use_threads(given.threads)
     import torch
 
+    from _sampling import PRECISION, fast
     from unveil.restorer import load
 
     few, many, each = (1, 1, 1) if given.quick else (given.few, given.many, given.each)
     data, clock = shared_folder() / "data", Clock()
-    restorers = {"wild": load(given.model, "cpu", "fp32"), "general": load("general", "cpu", "fp32")}
+    restorers = {"wild": load(given.model, "cpu", PRECISION), "general": load("general", "cpu", PRECISION)}
     sets: dict[str, dict[str, Any]] = {}
 
     def keep(of: str, row: str, values: dict[str, Any]) -> None:
         sets.setdefault(of, {})[row] = values
         print(f"{of} / {row}: {mean(values['psnr']):.2f} dB, {clock.processor:.0f} s", flush=True)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), fast():
         for name in given.sets:
             if name == HELD_OUT:
                 held_out(data / "train", restorers, each, keep)
@@ -216,7 +217,8 @@ def main() -> None:
         **environment(),
         "sha256": {title: r.model.sha256 for title, r in restorers.items()},
         "numbers": f"central crops of {SIZE} px, damaged with {MARGIN} px around them that are then cut off; one draw, seed {SEED}, "
-        "the same noise for every sampler; RGB in [0, 1], no border, mean over photographs; SSIM with an 11x11 Gaussian window; fp32",
+        "the same noise for every sampler; RGB in [0, 1], no border, mean over photographs; SSIM with an 11x11 Gaussian window; "
+        f"networks in {PRECISION}",
         "processor_seconds": clock.processor,
         "quick": given.quick,
     }

@@ -67,7 +67,7 @@ def rows(task: str, quick: bool) -> dict[str, tuple[str, Any]]:
     from unveil.zeroshot.ldrps.tasks import TASKS
 
     if quick:
-        tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=2, crop=16)
+        tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
         return {"2 steps": ("ldrps", tiny), "1 step from the photograph": ("ldrps", replace(tiny, begin="input"))}
     ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds)
     return {

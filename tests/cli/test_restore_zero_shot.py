@@ -76,6 +76,10 @@ def test_a_photograph_its_frames_and_its_row(
         (["--method", "diffpirr"], "did you mean diffpir"),
         (["--method", "ddrm", "--operator", "blurr:sigma=1"], "did you mean blur"),
         (["--method", "ddrm", "--task", "dehaze"], "DDRM has no 'task'"),
+        (["--method", "ldrps", "--task", "unknown"], "known are auto, lowlight, dehaze, denoise, colorize"),
+        (["--method", "upzeroir", "--task", "unknown"], "lowlight, dehaze, denoise"),
+        (["--method", "tao", "--task", "colorize"], "known are auto, lowlight, dehaze, denoise"),
+        (["--method", "gdp", "--task", "dehaze"], "GDP has no 'task'"),
         (["--method", "ddrm", "-n", "other"], "name a prior with --prior"),
         (["--method", "ddrm", "--fidelity", "1"], "no fidelity"),
         (["--operator", "grey"], "only zero-shot methods take --operator"),
@@ -87,5 +91,7 @@ def test_wrong_calls_are_told(
 ) -> None:
     given = [] if "--prior" in extra or "--method" not in extra else ["--prior", prior]
     assert main(["restore", photo, "-o", str(tmp_path / "out.png"), *extra, *given]) == USAGE
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1
     assert not (tmp_path / "out.png").exists()

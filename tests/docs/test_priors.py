@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,3 +33,12 @@ def test_denoising() -> None:
 
 def test_what_the_autoencoder_costs() -> None:
     assert f"{priors.manifest()['small-latent']['denoising']['autoencoder alone']:.2f} dB" in PAGE
+
+
+def test_the_memory_of_a_step_is_what_was_measured() -> None:
+    result = json.loads((Path(__file__).parents[2] / "benchmarks/results/zeroshot_memory.json").read_text(encoding="utf-8"))
+    assert len(result["rows"]) == 6
+    for row in result["rows"]:
+        assert f"{row['peak_bytes'] / 2**20:,.0f} MiB" in PAGE, row
+    peaks = {(row["part"], row["side"]): row["peak_bytes"] for row in result["rows"]}
+    assert peaks["guidance", 512] < 0.6 * peaks["guidance, everything kept", 512]

@@ -50,6 +50,19 @@ def test_every_set_was_measured_with_the_weights_that_ship(scripts: dict[str, Mo
         assert of_set["default"]["images"] == of_set["input"]["images"]
 
 
+def test_wild_was_measured_on_the_same_sets_with_the_weights_that_ship() -> None:
+    results = ROOT / "benchmarks" / "results"
+    result = json.loads((results / "quality_wild.json").read_text(encoding="utf-8"))
+    general = json.loads((results / "quality.json").read_text(encoding="utf-8"))
+    shipped = json.loads((ROOT / "src" / "unveil" / "models" / "manifest.json").read_text(encoding="utf-8"))["wild"]
+    assert result["protocol"]["quick"] is False
+    assert result["sets"].keys() == general["sets"].keys()
+    for name, of_set in result["sets"].items():
+        assert of_set["default"]["run"]["sha256"] == shipped["sha256"], name
+        assert sorted(of_set["default"]["images"]) == sorted(of_set["input"]["images"]), name
+        assert of_set["default"]["failed"] == {}, name
+
+
 def test_render_fills_numbers_and_differences(scripts: dict[str, ModuleType]) -> None:
     render, Value = scripts["_pages"].render, scripts["_pages"].Value
     facts = {"a": Value([1.0, 2.0, 3.0]), "b": Value([1.5, 2.5, 3.5]), "t": "| x |"}

@@ -19,9 +19,9 @@ from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
-from unveil.training.objectives import matching
+from unveil.training.objectives import matching, predictor
 from unveil.training.settings import schedule
-from unveil.training.states import grid_states
+from unveil.training.states import grid_states, grid_weight
 
 Tree = Callable[..., dict[str, Any]]
 MATCHING = {"kind": "matching", "steps": 3, "lr": 1e-3, "batch": 3, "crop": 32, "warmup": 1}
@@ -88,6 +88,30 @@ def test_the_published_loss_is_not_least_at_the_true_noise(tree: Tree) -> None:
         assert losses[0] < 1e-6
         assert losses[1] >= losses[0]
         assert wanted == pytest.approx(share, abs=0.002)
+
+
+def test_the_last_steps_weigh_by_how_well_they_could_know(tree: Tree) -> None:
+    """What a state and y together leave of the error, 1 / (a^2 / s^2 + 1 / 0.01), times the weight, is about the same all along."""
+    process = build(configuration.parse(wild(tree, steps=100))).processes[0]
+    like = torch.zeros(100, 1, 1, 1)
+    weights = grid_weight(process, torch.arange(1, 101), like)
+    assert float(weights[-1]) == pytest.approx(1.0, abs=1e-3)  # y alone knows as much as the state
+    assert float(weights[0]) == pytest.approx(1.05 / (0.05 + 5.5e-5 / (0.01 + 5.5e-5)), rel=0.01)
+    assert (weights.diff() < 0).all()
+    worth = weights / (process.a[1:] ** 2 / process.s[1:] ** 2 + 100)
+    assert float(worth[9] / worth[-1]) == pytest.approx(0.9, abs=0.1)  # flat until the bound holds
+    assert float(worth[0] / worth[-1]) < 0.15
+
+
+def test_a_network_that_leaves_a_share_behind_pays_more_for_it_at_the_end(tree: Tree) -> None:
+    """The predictor's loss for a residual that is 5 % short is its squared error times the mean weight of the states met."""
+    learner = build(configuration.parse(wild(tree)))
+    stage = configuration.parse(wild(tree)).stages[0]
+    x0 = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    learner.predictor.out.bias.data.fill_(0.19)
+    said = predictor(learner, Batch(x0, x0 + 0.2, False), stage, torch.Generator().manual_seed(1))
+    _, t = grid_states(learner.processes[0], Batch(x0, x0 + 0.2, False), torch.Generator().manual_seed(1))
+    assert said == pytest.approx(0.01**2 * float(grid_weight(learner.processes[0], t, x0).mean()), rel=1e-4)
 
 
 def test_states_lie_on_the_trained_grid(tree: Tree) -> None:

@@ -7,7 +7,6 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
 from unveil.zeroshot.recurrence import (
     Report,
-    _quantile,
     alone,
     below,
     descend,
@@ -15,6 +14,7 @@ from unveil.zeroshot.recurrence import (
     generator,
     limit,
     published_grid,
+    quantiles,
     renoise,
 )
 
@@ -39,7 +39,7 @@ def test_an_even_grid_ends_clean():
             even_grid(PATH, steps)
 
 
-def test_limit_clamps_to_each_samples_quantile_and_never_below_one():
+def test_limit_clamps_to_each_samplesquantile_and_never_below_one():
     z = torch.linspace(-4, 4, 2000).reshape(1, 1, 40, 50)
     both = torch.cat([z, z / 10])
     out = limit(both)
@@ -99,6 +99,6 @@ def test_report_asks_for_the_image_only_if_somebody_listens():
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
 @pytest.mark.parametrize("q", [0.0, 0.5, 0.995, 1.0])
-def test_the_quantile_is_torchs_without_its_limit_on_length(count: int, q: float) -> None:
+def test_thequantile_is_torchs_without_its_limit_on_length(count: int, q: float) -> None:
     rows = torch.randn(3, count, generator=torch.Generator().manual_seed(count))
-    torch.testing.assert_close(_quantile(rows, q), torch.quantile(rows, q, dim=1))
+    torch.testing.assert_close(quantiles(rows, q), torch.quantile(rows, q, dim=1))

@@ -110,3 +110,9 @@ def test_tasks_without_published_weights_are_refused(task: str) -> None:
     prior = GaussianPrior(torch.zeros(3, 1, 1), torch.tensor(0.2), process=ddpm())
     with pytest.raises(InputError, match=f"tao has no weights for the task '{task}'; known are auto, lowlight"):
         tao.restore(prior, 2 * picture(1) - 1, seeded([1]), tao.TaoSettings(task, 2, width=4))
+
+
+def test_a_grey_photograph_has_a_row() -> None:
+    """TAO has no weights for colouring: what grey photographs suffer from besides is guessed."""
+    grey = (0.1 + 0.05 * picture(1)[0, :1]).expand(3, -1, -1)
+    assert tao._row("auto", 2 * grey - 1) is tao.TASKS["lowlight"]

@@ -17,7 +17,7 @@ from unveil.diffusion.sampling import sample
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
-from unveil.training.states import forward_states, grid_states, normal, weight
+from unveil.training.states import forward_states, grid_states, grid_weight, normal, weight
 
 
 @dataclass
@@ -61,16 +61,21 @@ def balance(batch: Batch, stage: Stage) -> Tensor:
 
 
 def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
-    """Squared error of x0_hat on forward states, weighted by noise level: its minimiser is E[x0 | x_t, y]."""
+    """Squared error of x0_hat on forward states, weighted by noise level: its minimiser is E[x0 | x_t, y].
+
+    On IR-SDE's path too, where it is the unbiased sibling of `matching`.
+    """
     if learner.free:
         x_t, level = forward_states(learner.processes[0], batch, stage.switch, stage.start, generator)
+        by_level = weight(level)
     else:
         x_t, t = grid_states(learner.processes[0], batch, generator)
         level = _told(learner.processes[0], t, x_t)
+        by_level = grid_weight(learner.processes[0], t, x_t)
     with learner.autocast():
         residual = learner.predictor(x_t, batch.y, level)
     error = ((batch.y - residual.float() - batch.x0) ** 2).mean((1, 2, 3))
-    loss = (balance(batch, stage) * weight(level) * error).mean()
+    loss = (balance(batch, stage) * by_level * error).mean()
     loss.backward()
     return float(loss.detach())
 

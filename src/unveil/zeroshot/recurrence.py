@@ -72,12 +72,12 @@ def below(grid: Sequence[int], share: float) -> list[int]:
 
 def limit(z0_hat: Tensor, quantile: float = 0.995, most: float = 100.0) -> Tensor:
     """Clamp each sample to its own quantile of |z0_hat|, at least 1: dynamic thresholding without the division (LD-RPS)."""
-    bound = _quantile(z0_hat.detach().abs().flatten(1).float(), quantile).clamp(1.0, most)
+    bound = quantiles(z0_hat.detach().abs().flatten(1).float(), quantile).clamp(1.0, most)
     bound = bound.to(z0_hat.dtype).reshape(-1, *[1] * (z0_hat.ndim - 1))
     return z0_hat.clamp(-bound, bound)
 
 
-def _quantile(rows: Tensor, q: float) -> Tensor:
+def quantiles(rows: Tensor, q: float) -> Tensor:
     """(B,) quantiles of rows (B, n), linear between order statistics; torch.quantile refuses rows over 2^24 long."""
     place = q * (rows.shape[1] - 1)
     low = int(place)

@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
+from unveil.zeroshot.ldrps.adapter import cropped
 from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
 from unveil.zeroshot.ldrps.fpam import start
 from unveil.zeroshot.ldrps.tasks import guess
@@ -43,7 +44,7 @@ from unveil.zeroshot.quality import total_variation
 from unveil.zeroshot.recurrence import Report, alone, generator
 from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
-WARM, SMOOTH, SIZE = 0.7, 0.05, 3 * 256 * 256
+WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ TASKS = {
 class TaoSettings:
     """task: a row of `TASKS`, or "auto". steps: evaluations. guidance: the scale, None the task's. trust: see above, 0 is no bound.
 
-    inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the published pace.
+    inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the published pace, but 8 at most.
+    crop: side of the random crop that psi and D1 learn from, 0 the whole image (published, on 256 x 256).
     vgg: torchvision's VGG-16 weights, None seeded features. width: of psi and the discriminators (64 as published).
     """
 
@@ -83,8 +85,14 @@ class TaoSettings:
     guidance: float | None = None
     trust: float = 0.2
     inner: int | None = None
+    crop: int = 256
     vgg: Path | None = None
     width: int = 64
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a task without weights."""
+        if self.task not in ("auto", *TASKS):
+            raise InputError(f"tao has no weights for the task {self.task!r}; known are auto, {', '.join(TASKS)}")
 
 
 def adapter(width: int, draw: torch.Generator) -> nn.Sequential:
@@ -101,17 +109,19 @@ class Pull:
     """What one photograph y (1, 3, H, W) in [0, 1] teaches psi, and how it pulls on the estimates of two samples."""
 
     def __init__(self, y: Tensor, task: Task, settings: TaoSettings, noise: Noise, loss: Perceptual) -> None:
-        draws = [generator(noise, 2 * settings.steps + k) for k in range(3)]
+        draws = [generator(noise, 2 * settings.steps + k) for k in range(4)]
+        self.crop, self.places = settings.crop, draws[3]
         self.y, self.task, self.loss, self.trust = y, task, loss, settings.trust
         self.scale = (task.scale if settings.guidance is None else settings.guidance) * y.numel() / SIZE
         self.psi = adapter(settings.width, draws[0]).to(y)
         self.optimiser = torch.optim.Adam(self.psi.parameters(), lr=1e-3)
-        self.inside, self.outside = (Adversary(Discriminator(settings.width, d).to(y), task.rate) for d in draws[1:])
+        self.inside, self.outside = (Adversary(Discriminator(settings.width, d).to(y), task.rate) for d in draws[1:3])
 
     def learn(self, x: Tensor) -> None:
         """One Adam step of psi on estimates x (2, 3, H, W) in [0, 1], and of D1 before it."""
+        x, y = cropped(x, self.y, self.crop, self.places)
         phi = self.psi(x)
-        self.inside.learn(phi, self.y.expand_as(phi))
+        self.inside.learn(phi, y)
         w1, w2, w3 = self.task.adapter
         loss = w1 * F.mse_loss(phi, x) + w2 * self.loss(phi, x) + w3 * self.inside.doubt(phi)
         self.optimiser.zero_grad()
@@ -147,8 +157,7 @@ def _rms(x: Tensor) -> Tensor:
 def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callback: Callback | None = None) -> Tensor:
     """Restore photographs y (B, 3, H, W) in [-1, 1], one after the other; the same shape, unclipped.
 
-    callback: after every evaluation, with the estimates of the whole batch as they stand. Raises InputError for an unknown
-    task, and as `measured` does.
+    callback: after every evaluation, with the estimates of the whole batch as they stand. Raises InputError as `measured` does.
     """
     whole = measured(prior, y, "identity", 0.0)
     indices, loss = even(prior.process, settings.steps), perceptual(settings.vgg, str(y.device))
@@ -168,10 +177,7 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callba
 
 
 def _row(name: str, y: Tensor) -> Task:
-    name = guess(y) if name == "auto" else name
-    if name not in TASKS:
-        raise InputError(f"tao has no weights for the task {name!r}; known are auto, {', '.join(TASKS)}")
-    return TASKS[name]
+    return TASKS[guess(y, colour=False) if name == "auto" else name]
 
 
 def _one(
@@ -188,7 +194,7 @@ def _one(
     process = prior.process
     guard, pull = Guard(m.y), torch.zeros(())
     to_image = (m.y[:1] + 1) / 2
-    pace = {t: max(1, round(trained_steps(process, t, u))) for u, t in pairwise(indices)}
+    pace = {t: min(MOST, max(1, round(trained_steps(process, t, u)))) for u, t in pairwise(indices)}
 
     def twice(k: int, like: Tensor) -> Tensor:
         return torch.cat([noise(2 * k, like[:1]), noise(2 * k + 1, like[1:])])

@@ -22,7 +22,7 @@ def prior() -> Latents:
 
 @pytest.fixture
 def small() -> LDRPSSettings:
-    return LDRPSSettings(steps=4, rounds=0, width=2, warm=0, inner=1, crop=32, task="denoise")
+    return LDRPSSettings(steps=4, rounds=0, width=6, warm=0, inner=1, crop=32, task="denoise")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from safetensors.torch import load_file
 
 from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
 from unveil.zeroshot.ldrps.fpam import FPAM
+from unveil.zeroshot.ldrps.simplest import applied, simplest
 
 
 def count(network: torch.nn.Module) -> int:
@@ -49,3 +50,28 @@ def test_the_adversary_learns_and_passes_its_doubt_on():
     assert x.grad is not None
     assert x.grad.any()
     assert all(p.grad is None or not p.requires_grad for p in adversary.network.parameters())
+
+
+@pytest.mark.parametrize("task", ["denoise", "lowlight", "dehaze", "colorize"])
+def test_it_can_begin_as_the_simplest_damage(task):
+    g = torch.Generator().manual_seed(1)
+    clean, network = torch.rand(1, 3, 20, 24, generator=g) * 2 - 0.5, FPAM(6, g)
+    first = simplest(task, 0.1 + 0.3 * torch.rand(1, 3, 20, 24, generator=g))
+    network.begin_as(*first)
+    torch.testing.assert_close(network(clean), applied(*first, clean), rtol=0, atol=1e-5)
+    network(clean).square().mean().backward()
+    assert network.h2[-1].weight.grad.abs().max() > 0  # and learns from there
+
+
+def test_the_simplest_damage_is_read_off_the_photograph():
+    ramp = torch.linspace(0, 1, 10_000).reshape(1, 1, 100, 100).expand(1, 3, -1, -1)
+    for task, y, matrix, offset in (
+        ("lowlight", 0.09 * torch.ones_like(ramp), 0.2, 0.0),
+        ("lowlight", 0.9 * torch.ones_like(ramp), 1.0, 0.0),
+        ("dehaze", 0.4 + 0.5 * ramp, 0.49, 0.405),
+        ("dehaze", 0.4 * torch.ones_like(ramp), 1.0, 0.0),  # nothing to stretch
+        ("", 0.3 * ramp, 1.0, 0.0),
+    ):
+        found, moved = simplest(task, y)
+        torch.testing.assert_close(found, matrix * torch.eye(3), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(moved, torch.full((3,), offset), rtol=1e-3, atol=1e-4)

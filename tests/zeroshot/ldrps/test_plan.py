@@ -14,10 +14,10 @@ from unveil.zeroshot.ldrps.tasks import TASKS
 @pytest.mark.parametrize(
     "settings",
     [
-        LDRPSSettings(steps=4, rounds=1, width=2, task="lowlight", warm=2, inner=1, crop=16),
-        LDRPSSettings(steps=5, every=2, free=False, rounds=0, width=2, task="denoise", crop=32, warm=0, inner=2),
-        LDRPSSettings(steps=450, begin="input", recurrence=0.007, rounds=1, width=2, warm=1, task="denoise", crop=16),
-        published("dehaze", steps=3, rounds=0, width=2),
+        LDRPSSettings(steps=4, rounds=1, width=6, task="lowlight", warm=2, inner=1, crop=16),
+        LDRPSSettings(steps=5, every=2, free=False, rounds=0, width=6, task="denoise", crop=32, warm=0, inner=2),
+        LDRPSSettings(steps=450, begin="input", recurrence=0.007, rounds=1, width=6, warm=1, task="denoise", crop=16),
+        published("dehaze", steps=3, rounds=0, width=6),
     ],
 )
 def test_the_formula_is_what_a_run_asks_and_costs(prior, settings):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,11 +8,14 @@ from latents import Latents, latents
 
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
+from unveil.models import priors as shelf
 from unveil.zeroshot.ldrps import restore as module
-from unveil.zeroshot.ldrps.guidance import mixed_estimate
+from unveil.zeroshot.ldrps.guidance import Guidance, mixed_estimate
 from unveil.zeroshot.ldrps.restore import grids, restore
 from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
 from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.perceptual import perceptual
+from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.recurrence import Moment
 
 
@@ -198,11 +202,57 @@ def test_what_begins_at_the_photograph_needs_only_the_end_of_the_path(prior, sma
         ({"recurrence": 0.0}, "recurrence"),
         ({"begin": "middle"}, "begin"),
         ({"trust": float("nan")}, "trust"),
+        ({"width": 5}, "width"),
     ],
 )
 def test_options_out_of_range(options, said):
     with pytest.raises(InputError, match=said):
         LDRPSSettings(**options)
+
+
+def photograph_in_noise() -> tuple[torch.Tensor, torch.Tensor]:
+    """A shipped photograph (1, 3, 96, 96) in [-1, 1], and the same with white noise of 50 of 255."""
+    import numpy as np
+    from PIL import Image
+
+    import unveil
+
+    with Image.open(Path(unveil.__file__).parent / "examples" / "coffee.jpg") as image:
+        pixels = np.asarray(image.convert("RGB").resize((96, 96), Image.Resampling.LANCZOS), np.float32)
+    x = torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)[None]
+    return x, x + 0.4 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_guidance_pulls_towards_the_photograph():
+    """With the shipped prior: nearer to the noisy photograph than the same descent without guidance, and nearer to the clean
+    one than either."""
+    clean, y = photograph_in_noise()
+    prior = open_prior(shelf.folder("small-latent"), name="small-latent")
+    settings = LDRPSSettings(task="denoise", steps=6, rounds=0, width=6, crop=32)
+
+    def off(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a.clamp(-1, 1) - b).square().mean())
+
+    guided, free = (restore(prior, y, seeded([1]), replace(settings, guidance=g)) for g in (None, 0.0))
+    assert off(guided, y) < 0.7 * off(free, y)
+    assert off(guided, clean) < 0.5 * off(free, clean)
+    assert off(guided, clean) < 0.7 * off(y, clean)
+
+
+def test_a_step_is_the_best_on_its_line(prior, photograph):
+    """Along the gradient the loss is lowest where the pull ends: a little less and a little more are both worse."""
+    settings = LDRPSSettings(task="denoise", width=6, crop=32)
+    y = photograph[:1, :, :, :64]
+    guidance = Guidance(prior, y, TASKS["denoise"], settings, perceptual(), seeded([1]), lambda image: None)
+    guidance.waited = 1000
+    z = prior.encode(y) + 0.3
+    image = guidance._decode(z.requires_grad_())
+    with torch.enable_grad():
+        pull = guidance._gradient(z, image, 0.5)
+    assert pull is not None
+    with torch.no_grad():
+        losses = [float(guidance.objective(guidance._decode(z + k * pull), 0.5)) for k in (0.0, 0.8, 1.0, 1.2)]
+    assert losses[2] < min(losses[1], losses[3]) < losses[0]
 
 
 def test_the_table_of_tasks_holds_a_row_for_every_task():

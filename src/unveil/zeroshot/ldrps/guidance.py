@@ -10,8 +10,10 @@ from torch import Tensor
 
 from unveil.diffusion.noise import Noise
 from unveil.errors import UnveilWarning
+from unveil.zeroshot.ldrps.adapter import cropped
 from unveil.zeroshot.ldrps.objective import Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
+from unveil.zeroshot.ldrps.simplest import simplest
 from unveil.zeroshot.ldrps.tasks import Task
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.prior import Prior
@@ -54,12 +56,14 @@ class Guidance:
     ) -> None:
         self.prior, self.task, self.settings, self.show = prior, task, settings, show
         fpam, inside, outside = (generator(noise, DRAWS + i) for i in range(3))
-        self.objective = Objective((y + 1) / 2, task, settings, perceptual, (fpam, inside, outside))
+        seen = (y + 1) / 2
+        first = None if settings.original else simplest(task.damage, seen)
+        self.objective = Objective(seen, task, settings, perceptual, (fpam, inside, outside), first)
         self.crops = generator(noise, DRAWS + 3)
         self.image, self.loss, self.waited, self.count = y, float("nan"), 0, 0
         self.over = False
         for _ in range(settings.warm):
-            self.objective.adapter.learn(*self._cropped(self.objective.y), late=False)
+            self._learn(self.objective.y, late=False)
 
     def __call__(self, m: Moment) -> Tensor | None:
         """One step: F-PAM learns from the estimates; in the second stage sample 0 moves against the loss's gradient."""
@@ -72,7 +76,8 @@ class Guidance:
             if pulled is None:
                 self.over = True
                 return None
-            z_u, self.waited = z_u + pulled, 0
+            # Published as it is; a pull on the estimate is one on the state times a_u, as the noise in it stays.
+            z_u, self.waited = z_u + (1.0 if mixed else float(self.prior.process.a[m.u])) * pulled, 0
         self.show(lambda: self.image)
         return z_u
 
@@ -93,7 +98,7 @@ class Guidance:
             return None
         self.image = 2 * seen[:1] - 1
         for _ in range(self.settings.inner or max(1, round(self.waited / STRIDE))):
-            self.objective.adapter.learn(*self._cropped(seen), late)
+            self._learn(seen, late)
         if not late:
             return torch.zeros_like(z0)
         self.objective.learn_residuals(seen)
@@ -103,15 +108,8 @@ class Guidance:
     def _decode(self, z: Tensor) -> Tensor:
         return (self.prior.decode(z) + 1) / 2
 
-    def _cropped(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimates and the photograph beside each, at one random place of side `crop`."""
-        y = self.objective.y.expand(len(seen), -1, -1, -1)
-        side, places = self.settings.crop, []
-        for length in seen.shape[-2:]:
-            most = max(length - side, 0) if side else 0
-            start = int(torch.randint(most + 1, (), generator=self.crops)) if most else 0
-            places.append(slice(start, start + side if side else length))
-        return seen[..., places[0], places[1]], y[..., places[0], places[1]]
+    def _learn(self, seen: Tensor, late: bool) -> None:
+        self.objective.adapter.learn(*cropped(seen, self.objective.y, self.settings.crop, self.crops), late)
 
     def _scale(self) -> float:
         scale = self.task.scale if self.settings.guidance is None else self.settings.guidance
@@ -128,7 +126,7 @@ class Guidance:
             (slope,) = torch.autograd.grad(scale * loss, z)
             if bool(torch.isfinite(slope).all()):
                 self.loss = float(loss.detach())
-                return self._bounded(-slope, scale)
+                return self._bounded(z, -slope, scale, time)
             warnings.warn(
                 "the guidance was not finite; "
                 + ("half of it is tried" if factor == 1 else "the last good estimate is kept"),
@@ -138,10 +136,17 @@ class Guidance:
             x = self._decode(z)
         return None
 
-    def _bounded(self, pull: Tensor, scale: float) -> Tensor:
-        """A pull of at most `trust` times Polyak's step, loss / |slope|^2 slope: where the loss is convex and can vanish,
-        it never overshoots. The published scale does so as soon as one step stands for several.
+    def _bounded(self, z: Tensor, pull: Tensor, scale: float, time: float) -> Tensor:
+        """A pull of at most `trust` times the best one on its line, by the parabola through the loss here, its slope, and the loss
+        one Polyak step (loss / |gradient|^2 of the gradient) further. The published scale overshoots once a step stands for
+        several, and Polyak's own step does where the loss cannot vanish, as on noise.
         """
-        length = float(pull.norm())
-        most = self.settings.trust * self.loss * scale / length if length > 0 else 0.0
-        return pull * (most / length) if 0 < most < length else pull
+        length = float(pull.norm()) / scale if scale else 0.0
+        if not self.settings.trust or not 0 < length < float("inf") or not self.loss > 0:
+            return pull
+        far = self.loss / length**2
+        with torch.no_grad():
+            there = float(self.objective(self._decode(z.detach() + pull * (far / scale)), time))
+        bend = 2 * (there - self.loss + far * length**2) / far**2
+        best = length**2 / bend if bend > 0 else far
+        return pull * min(1.0, self.settings.trust * best / scale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +12,7 @@ from unveil.zeroshot.ldrps.adapter import Adapter
 from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
 from unveil.zeroshot.ldrps.fpam import FPAM
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
+from unveil.zeroshot.ldrps.simplest import applied
 from unveil.zeroshot.ldrps.tasks import Task
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.quality import colour_cast, exposure
@@ -20,14 +23,27 @@ Draws = tuple[torch.Generator | None, torch.Generator | None, torch.Generator | 
 class Objective:
     """L = MSE(phi, y) + a P(phi, y) + b BCE(D2(x - y), 1) + c Exp(x) + d Col(x), phi = F-PAM(x), and all that is learnt for it.
 
-    y: the photograph (1, 3, H, W) in [0, 1]. draws: of F-PAM's, its discriminator's and D2's first weights.
+    y: the photograph (1, 3, H, W) in [0, 1]. draws: of F-PAM's, its discriminator's and D2's first weights. first: the map of colours
+    that F-PAM begins as and whose images it is to keep (`simplest`); None begins at random and keeps estimates, as published.
     """
 
-    def __init__(self, y: Tensor, task: Task, settings: LDRPSSettings, perceptual: Perceptual, draws: Draws) -> None:
+    def __init__(
+        self,
+        y: Tensor,
+        task: Task,
+        settings: LDRPSSettings,
+        perceptual: Perceptual,
+        draws: Draws,
+        first: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         self.y, self.task, self.perceptual = y, task, perceptual
         fpam = FPAM(settings.width, draws[0]).to(y.device)
         inside, outside = (Discriminator(settings.width, draw).to(y.device) for draw in draws[1:])
-        self.adapter = Adapter(fpam, Adversary(inside, task.rates[0]), task.adapter, perceptual)
+        keep = None
+        if first is not None:
+            fpam.begin_as(*first)
+            keep = partial(applied, *first)
+        self.adapter = Adapter(fpam, Adversary(inside, task.rates[0]), task.adapter, perceptual, keep)
         self.adversary = Adversary(outside, task.rates[1])
 
     def learn_residuals(self, seen: Tensor) -> None:

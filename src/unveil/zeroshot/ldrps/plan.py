@@ -17,7 +17,8 @@ def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text
     """One photograph, `run` the grids of its descents (`restore.grids`). text: whether a prompt doubles the evaluations.
 
     Per step: samples denoised, twice with a text. Per step that is looked at: every sample decoded and F-PAM's
-    steps; below share 0.7 of the path the guided sample's decoder runs backwards too. And one encoding, one decoding.
+    steps; below share 0.7 of the path the guided sample's decoder runs backwards too, and once more to find the length of the
+    pull. And one encoding, one decoding.
     """
     samples = 2 if settings.free else 1
     lead = samples if settings.original else 1
@@ -32,7 +33,7 @@ def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text
                 continue
             late = float(process.time[t]) / process.steps < GUIDED
             total.decode_gradient += lead if late else 0
-            total.decode += samples - lead if late else samples
+            total.decode += samples - lead + bool(settings.trust) if late else samples
             total.learn += samples * (settings.inner or max(1, round(waited / STRIDE)))
             total.guide += late
             waited = 0
@@ -52,12 +53,16 @@ def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> t
     samples = 2 if settings.free else 1
     y, whole = (torch.zeros(n, 3, height, width, device="meta") for n in (1, samples))
     seen = y[..., : settings.crop or height, : settings.crop or width]
-    objective = Objective(y, task, settings, Perceptual().to("meta"), (None, None, None))
+    first = None if settings.original else (torch.eye(3, device="meta"), torch.zeros(3, device="meta"))
+    objective = Objective(y, task, settings, Perceptual().to("meta"), (None, None, None), first)
 
     def guided() -> None:
         objective.learn_residuals(whole)
         leaf = whole[: samples if settings.original else 1].clone().requires_grad_(True)
         torch.autograd.grad(objective(leaf.clone(), 1.0), leaf)  # see cost.Counted.decode
+        if settings.trust:
+            with torch.no_grad():
+                objective(leaf.detach().clone(), 1.0)  # the step's length is tried once
 
     with torch.enable_grad():
         return flops(lambda: objective.adapter.learn(seen, seen, late=False)), flops(guided)

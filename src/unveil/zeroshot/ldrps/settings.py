@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unveil.errors import InputError
+from unveil.zeroshot.ldrps.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,16 @@ class LDRPSSettings:
     captioner: writes the prompt where none is given: "" none, an http(s) URL of an OpenAI-compatible endpoint, or a folder
     or hub id of a transformers image-to-text model. caption_model: the model's name at the endpoint.
     every: look at each `every`-th step, for as many steps at once; between them only the prior runs.
-    warm: Adam steps of F-PAM on the photograph itself before the first evaluation; the published code guides after a
-    hundred steps on estimates. inner: its steps at each step that is looked at, None one per two trained steps, the
+    warm: Adam steps of F-PAM on the photograph itself before the first evaluation; none are needed where it begins as the
+    simplest damage. inner: its steps at each step that is looked at, None one per two trained steps, the
     published pace. crop: side of the random crop that it learns from, 0 the whole image.
-    trust: the most that a guided step may pull, in Polyak steps (loss / |gradient|^2 of the gradient); 0 is no bound.
+    trust: the most that a guided step may pull, as a share of the best step on the gradient's line; 0 is no bound.
     free: keep a second, unguided descent beside the first for F-PAM to learn from (published).
-    vgg: torchvision's VGG-16 weights for the perceptual losses, None seeded random features. width: of F-PAM and discriminators.
-    original: the published order, bugs included: guidance from an estimate that mixes two steps, no text for hazy and
-    noisy photographs, Stable Diffusion's spacing without a clean end, weights of guidance that depend on the size.
+    vgg: torchvision's VGG-16 weights for the perceptual losses, None seeded random features. width: of F-PAM and
+    discriminators, 64 as published; 6 or more unless original.
+    original: the published order, bugs included: F-PAM random at first, pulls on the estimate added to the state as they are,
+    guidance from an estimate that mixes two steps, no text for hazy and noisy photographs, Stable Diffusion's spacing without a
+    clean end, weights of guidance that depend on the size.
     """
 
     steps: int = 50
@@ -42,13 +45,13 @@ class LDRPSSettings:
     captioner: str = ""
     caption_model: str = ""
     every: int = 1
-    warm: int = 100
-    inner: int | None = None
+    warm: int = 0
+    inner: int | None = 1
     crop: int = 128
-    trust: float = 0.5
+    trust: float = 1.0
     free: bool = True
     vgg: Path | None = None
-    width: int = 64
+    width: int = 16
     original: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +68,10 @@ class LDRPSSettings:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
+        if self.task not in ("auto", *TASKS):
+            raise InputError(f"unknown task {self.task!r}; known are auto, {', '.join(TASKS)}")
+        if self.width < 6 and not self.original:
+            raise InputError(f"width must be at least 6, three colours as pairs, got {self.width}")
         for name in ("guidance", "trust", "cfg"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -77,4 +84,6 @@ class LDRPSSettings:
 
 def published(task: str = "auto", **changes: object) -> LDRPSSettings:
     """What the official code runs: 450 steps, every one guided, on the whole image."""
-    return replace(LDRPSSettings(steps=450, task=task, warm=0, inner=1, crop=0, trust=0.0, original=True), **changes)  # type: ignore[arg-type]
+    return replace(
+        LDRPSSettings(steps=450, task=task, warm=0, inner=1, crop=0, trust=0.0, width=64, original=True), **changes
+    )  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ class Task:
     adapter: weights of MSE, perceptual and adversarial loss in what F-PAM learns. scale: Z. perceptual, adversarial,
     exposure, colour: weights in the guidance loss beside its MSE of 1. quality: exposure and colour count below this
     share of the path. patch: side in pixels for exposure. rates: Adam's, of F-PAM's discriminator and the guidance's.
-    rounds: recurrences after the first descent, the best of the paper's ablation.
+    rounds: recurrences after the first descent, the best of the paper's ablation. damage: what F-PAM starts as (`simplest`); ours.
     """
 
     adapter: tuple[float, float, float]
@@ -32,15 +32,16 @@ class Task:
     patch: int
     rates: tuple[float, float]
     rounds: int
+    damage: str = ""
 
 
 TASKS = {
-    "lowlight": Task((0.02, 0.3, 0.8), 80000, 2e-3, 5e-5, 1e-2, 1e-2, 0.1, 32, (4e-5, 4e-5), 2),
-    "dehaze": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 1e-2, 1e-3, 0.15, 64, (1e-4, 2e-5), 3),
+    "lowlight": Task((0.02, 0.3, 0.8), 80000, 2e-3, 5e-5, 1e-2, 1e-2, 0.1, 32, (4e-5, 4e-5), 2, "lowlight"),
+    "dehaze": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 1e-2, 1e-3, 0.15, 64, (1e-4, 2e-5), 3, "dehaze"),
     "denoise": Task((3.0, 2e-3, 1e-3), 40000, 0, 0, 0, 0, 0, 64, (1e-4, 1e-3), 1),
     # Nothing was published for colour. This row is dehazing's without the quality terms: a grey photograph has the
     # right exposure, and pulling the channels' means together would take its colours away again.
-    "colorize": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 0, 0, 0, 64, (1e-4, 2e-5), 2),
+    "colorize": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 0, 0, 0, 64, (1e-4, 2e-5), 2, "colorize"),
 }
 
 
@@ -52,13 +53,15 @@ def noise_level(x: Tensor) -> float:
     return float(detail.abs().median()) / 0.6745
 
 
-def guess(y: Tensor) -> str:
+def guess(y: Tensor, colour: bool = True) -> str:
     """The row for a photograph (3, H, W) in [-1, 1]: grey, then dark, then noisy, and hazy is what is left.
+
+    colour: whether a grey photograph is one to be coloured, where the method can.
 
     A guess by four numbers, not a classifier: name the task where you know it.
     """
     x = (y.detach().float().cpu() + 1) / 2
-    if float((x - x.mean(0)).abs().mean()) < 2 / 255:
+    if colour and float((x - x.mean(0)).abs().mean()) < 2 / 255:
         return "colorize"
     if float(x.mean()) < 0.25:
         return "lowlight"
