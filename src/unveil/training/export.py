@@ -65,8 +65,8 @@ def reach(network: Any, head: bool) -> int:
     return far
 
 
-def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool) -> Spec:
-    """The specification of the model that a run of this configuration yields."""
+def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidelity: float = 0.0) -> Spec:
+    """The specification of the model that a run of this configuration yields. fidelity: its default, where it has a head."""
     network = dataclasses.asdict(config.network)
     network["kind"] = "compact"
     network["head"] = config.network.head if head else 0
@@ -76,8 +76,8 @@ def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool) -> Sp
     defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
     if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
-    if head and adapted(config):
-        defaults = dataclasses.replace(defaults, fidelity=1.0)
+    if head:
+        defaults = dataclasses.replace(defaults, fidelity=1.0 if adapted(config) else fidelity)
     return Spec(
         name=config.name,
         network=network,
@@ -94,7 +94,9 @@ def as_model(learner: Learner, config: Config, steps_done: int) -> Model:
     """The learner's networks as they are now, as a model: what `export` writes, without the file."""
     head = _head(learner, config)
     return Model(
-        spec(config, learner.predictor.multiple_of, steps_done, head=head is not None), learner.predictor, head
+        spec(config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity),
+        learner.predictor,
+        head,
     )
 
 
@@ -113,7 +115,7 @@ def export(
     """
     head = _head(learner, config)
     done = total_steps(config) if steps_done is None else steps_done
-    described = spec(config, learner.predictor.multiple_of, done, head=head is not None)
+    described = spec(config, learner.predictor.multiple_of, done, head=head is not None, fidelity=learner.fidelity)
     if scores is not None:
         described.recipe["validation"] = dataclasses.asdict(scores)
     path = Path(path)

@@ -69,7 +69,8 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     free = name_of(text) in RESIDUAL
     grids = [path(text), residual(cubic(5))] if free else [path(text)]
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    return Learner(predictor, head, grids, autocast, free)
+    fidelity = 0.0 if model is None or model.head is None else model.spec.defaults.fidelity
+    return Learner(predictor, head, grids, autocast, free, fidelity)
 
 
 def _recompute(module: nn.Module) -> None:

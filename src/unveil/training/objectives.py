@@ -24,7 +24,8 @@ from unveil.training.states import forward_states, grid_states, grid_weight, nor
 class Learner:
     """The networks being trained and the paths they are trained on (the first is the paper's grid, the rest alternatives).
 
-    free: whether states may lie between the steps of the grid, as on residual paths.
+    free: whether states may lie between the steps of the grid, as on residual paths. fidelity: the default of the model that
+    training began from, which its correction keeps.
     """
 
     predictor: CompactUNet
@@ -32,6 +33,7 @@ class Learner:
     processes: list[Process]
     autocast: Callable[[], torch.autocast]
     free: bool = True
+    fidelity: float = 0.0
 
     @property
     def modules(self) -> dict[str, nn.Module]:

@@ -1,0 +1,307 @@
+"""Fine-tuning on twenty pairs, the whole network beside the head alone: what both gain on photographs that neither saw.
+
+    python benchmarks/finetune.py --json benchmarks/results/finetune.json        trains, scores; called again, goes on where it was
+    python benchmarks/finetune.py --split train                                  what the presets' settings were chosen by
+
+Two kinds of damage, each with twenty pairs as a person would have them, and the presets `finetune` and `adapter` as they are.
+`shadow`: pairs of SRD, real cast shadows, judged on its test pairs, which share no scene with them. `faded`: photographs of BSDS500
+made into old colour prints (below), damage that no shipped model was trained on, judged on Kodak24. A fifth of the twenty is held
+out by the presets. --split train judges on photographs of the training folders instead, of other scenes than the twenty.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from _pages import Value
+from _shared import HERE, Clock, environment, parser, shared_folder, table, use_threads, write_json
+
+NAME = "finetune"
+KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
+WAYS = {"whole": "finetune", "head": "adapter"}
+LABELS = {
+    "input": "input",
+    "shelf": "`{model}`",
+    "whole": "`finetune`: whole network",
+    "head": "`adapter`: head alone",
+}
+PAIRS, LONG_SIDE, SEED = 20, 320, 0
+
+
+def faded(x: Any, seed: int) -> Any:
+    """An old colour print of x (3, H, W) in [0, 1]: dyes lost, the red-absorbing most, unevenly over the print; yellowed paper; grain.
+
+    In optical density, where dyes act: what is left of each is 0.4 to 0.85, less towards one side, and the paper adds yellow.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=generator))
+
+    left = torch.tensor([uniform(0.4, 0.65), uniform(0.6, 0.85), uniform(0.5, 0.8)])[:, None, None]
+    stain = uniform(0.3, 1.0) * torch.tensor([0.02, 0.05, 0.14])[:, None, None]
+    down = torch.linspace(0, 1, x.shape[1])[:, None]
+    across = torch.linspace(0, 1, x.shape[2])[None]
+    if uniform(0, 1) < 0.5:
+        down, across = across, down
+    if uniform(0, 1) < 0.5:
+        down = 1 - down
+    uneven = 1 - uniform(0.1, 0.4) * (0.8 * down + 0.2 * across)
+    density = -torch.log10(x.clamp_min(1 / 255)) * left * uneven + stain
+    return (10**-density + 0.012 * torch.randn(x.shape, generator=generator)).clamp(0, 1)
+
+
+def _reduced(path: Path, side: int) -> Any:
+    """(3, h, w) in [0, 1], 8-bit levels, the long side `side` pixels."""
+    import numpy as np
+    from PIL import Image
+
+    from unveil.data.crops import to_tensor
+
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    factor = min(1.0, side / max(picture.size))
+    wanted = (round(picture.width * factor), round(picture.height * factor))
+    return to_tensor(np.asarray(picture.resize(wanted, Image.Resampling.BICUBIC)))
+
+
+def _save(x: Any, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray((x * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+
+
+def _chosen(files: list[Path], split: str, count: int) -> tuple[list[Path], list[Path]]:
+    """Twenty of the sorted files, and for --split train `count` others; those come from the last quarter, so from other scenes."""
+    files = sorted(files, key=lambda p: p.stem)
+    pool, rest = (files, []) if split == "test" else (files[: len(files) * 7 // 10], files[len(files) * 3 // 4 :])
+    return pool[:: len(pool) // PAIRS][:PAIRS], rest[:: max(1, len(rest) // count)][:count]
+
+
+def prepare(kit: str, split: str, folder: Path, count: int) -> list[tuple[Any, Any]]:
+    """Write the twenty pairs into `folder`/degraded and /clean; (damaged, clean) of the photographs to judge on."""
+    data = shared_folder() / "data"
+    for side in ("degraded", "clean"):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+    if kit == "shadow":
+        shaded = data / "train" / "SRD" / "shadow"
+        mine, others = _chosen(list(shaded.iterdir()), split, count)
+        for path in mine:
+            shutil.copy(path, folder / "degraded" / f"{path.stem}.jpg")
+            shutil.copy(_shadow_free(path), folder / "clean" / f"{path.stem}.jpg")
+        judged = others or sorted((data / "test" / "SRD" / "shadow").iterdir())[:count]
+        return [(_reduced(p, LONG_SIDE), _reduced(_shadow_free(p), LONG_SIDE)) for p in judged]
+    mine, others = _chosen(list((data / "train" / "BSDS500").rglob("*.jpg")), split, count)
+    for number, path in enumerate(mine):
+        if not (folder / "degraded" / f"{path.stem}.png").is_file():
+            x = _reduced(path, 10**6)
+            _save(x, folder / "clean" / f"{path.stem}.png")
+            _save(faded(x, 1000 + number), folder / "degraded" / f"{path.stem}.png")
+    judged = others or sorted((data / "test" / "Kodak24").rglob("*.png"))[:count]
+    clean = [_reduced(p, LONG_SIDE) for p in judged]
+    return [((faded(x, 2000 + n) * 255).round() / 255, x) for n, x in enumerate(clean)]
+
+
+def _shadow_free(path: Path) -> Path:
+    """The partner of a photograph of SRD."""
+    folder = path.parent.parent / "shadow_free"
+    return next(p for p in folder.iterdir() if p.stem in (f"{path.stem}_no_shadow", f"{path.stem}_free"))
+
+
+def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick: bool) -> float:
+    """Train by the preset of `way` into `folder`, from its last checkpoint if there is one. Returns processor seconds in all."""
+    from unveil.training.config import find, load
+    from unveil.training.loop import train
+
+    spent = folder / "seconds.txt"
+    before = float(spent.read_text()) if spent.is_file() else 0.0
+    if (folder / "model.safetensors").is_file():
+        return before
+    config = load(find(WAYS[way]), {**settings, "data.root": str(data), "workers": "1"})
+    if quick:
+        config = replace(config, stages=[replace(s, steps=2, batch=2) for s in config.stages])
+    started = time.process_time()
+
+    def report(line: str) -> None:
+        spent.write_text(f"{before + time.process_time() - started:.1f}")
+        print(f"  {way}: {line}", flush=True)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    train(config, folder, report=report)
+    report("trained")
+    return float(spent.read_text())
+
+
+def psnr(restored: Any, wanted: Any) -> float:
+    """dB over all pixels and channels of 8-bit images; (3, H, W) in [0, 1]."""
+    from unveil.evaluation.metrics.psnr import decibel
+
+    rounded = (restored * 255).round() / 255
+    return decibel(float(((rounded.double() - wanted.double()) ** 2).mean()))
+
+
+def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[Any, Any]]) -> list[float]:
+    """PSNR of one draw of every photograph, by the model's defaults but for `fidelity`. model None: of the input."""
+    if model is None:
+        return [psnr(y, x) for y, x in pairs]
+    import torch
+
+    from _sampling import PRECISION
+    from unveil import load
+
+    restorer = load(model, "cpu", PRECISION)
+    return [
+        psnr(torch.from_numpy(restorer.restore(y, seed=SEED, fidelity=fidelity).image).permute(2, 0, 1), x)
+        for y, x in pairs
+    ]
+
+
+def measure(
+    model: str,
+    split: str,
+    work: Path,
+    ways: list[str],
+    kits: list[str],
+    settings: dict[str, str],
+    count: int,
+    quick: bool,
+) -> dict[str, Any]:
+    """Everything, or from files in `work` what an earlier call has done already."""
+    from unveil.models import shelf
+    from unveil.training.config import dump, find, load
+
+    kept: dict[str, Any] = {}
+    for kit in kits:
+        pairs = prepare(kit, split, work / kit / "pairs", count)
+        # Undamaged photographs must stay as they are: what fine-tuning may forget.
+        sets = {"damaged": pairs, "undamaged": [(x, x) for _, x in pairs[: max(1, count // 2)]]}
+        rows: dict[str, dict[str, list[float]]] = {}
+
+        def row(
+            name: str, source: str | Path | None, fidelity: float | None, *, kit: str = kit, sets: Any = sets
+        ) -> None:
+            path = work / kit / f"{name}.json"
+            if not path.is_file():
+                result = {k: scored(source, fidelity, found) for k, found in sets.items() if source or k == "damaged"}
+                path.write_text(json.dumps(result))
+            rows[name] = json.loads(path.read_text())
+            print(f"  {kit}, {name}: {fmean(rows[name]['damaged']):.2f} dB", flush=True)
+
+        row("input", None, None)
+        row("shelf", model, None)
+        row("shelf, fidelity 1", model, 1.0)
+        seconds = {}
+        for way in ways:
+            seconds[way] = trained(way, work / kit / "pairs", work / kit / way, {**settings, "init": model}, quick)
+            row(way, work / kit / way, None)
+            row(f"{way}, fidelity 1", work / kit / way, 1.0)
+        kept[kit] = {"rows": rows, "seconds": seconds}
+    from _sampling import PRECISION
+
+    loaded = shelf.load(model)
+    return {
+        "benchmark": NAME,
+        "protocol": {
+            **environment(),
+            "model": loaded.spec.name,
+            "sha256": loaded.sha256,
+            "split": split,
+            "pairs": f"{PAIRS} of each kind, a fifth of them held out by the preset: shadow, SRD training pairs; faded, BSDS500",
+            "photographs": f"{count} at most: shadow, SRD test pairs; faded, Kodak24; whole, reduced to {LONG_SIDE} px along the long side (bicubic)",
+            "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
+            "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
+            "presets": {way: dump(load(find(name), settings)) for way, name in WAYS.items()},
+        },
+        "kits": kept,
+    }
+
+
+def change(row: list[float], reference: list[float]) -> tuple[float, float, int]:
+    """Mean paired difference, its standard error, how many photographs are better."""
+    differences = [a - b for a, b in zip(row, reference, strict=True)]
+    return fmean(differences), stdev(differences) / len(differences) ** 0.5, sum(d > 0 for d in differences)
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """What a page may quote: `shadow.whole.gain`, `shadow.whole.sure` (the gain less two standard errors), tables, `says`."""
+    made: dict[str, Value | str] = {"sha256": result["protocol"]["sha256"][:12]}
+    model = result["protocol"]["model"]
+    for kit, found in result["kits"].items():
+        rows = found["rows"]
+        lines = []
+        for name, row in rows.items():
+            way, _, at_one = name.partition(", ")
+            label = LABELS[way].format(model=model) + (", fidelity 1" if at_one else "")
+            made[f"{kit}.{name}"] = Value([fmean(row["damaged"])])
+            cells = [label, str(made[f"{kit}.{name}"])]
+            if way in WAYS:
+                gain, error, better = change(
+                    row["damaged"], rows["shelf, fidelity 1" if at_one else "shelf"]["damaged"]
+                )
+                made[f"{kit}.{name}.gain"] = Value([gain], signed=True)
+                made[f"{kit}.{name}.sure"] = Value([gain - 2 * error], signed=True)
+                cells += [f"{gain:+.2f} ± {error:.2f}", f"{better} of {len(row['damaged'])}"]
+            else:
+                cells += ["", ""]
+            cells.append(f"{fmean(row['undamaged']):.1f}" if "undamaged" in row else "")
+            lines.append(cells)
+        made[f"{kit}.table"] = table(
+            [KITS[kit], "PSNR (dB)", f"against `{model}` (± standard error)", "better", "undamaged stay (dB)"], lines
+        )
+        for way, seconds in found["seconds"].items():
+            made[f"{kit}.{way}.minutes"] = f"{seconds / 60:.1f}"
+        made[f"{kit}.count"] = str(len(rows["input"]["damaged"]))
+    return made
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("--model", default="general", help="what to start from")
+    command.add_argument("--split", choices=("test", "train"), default="test")
+    command.add_argument("--work", type=Path, default=HERE.parent / "runs" / NAME, help="where pairs and runs are kept")
+    command.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
+    command.add_argument("--kits", nargs="+", choices=tuple(KITS), default=list(KITS))
+    command.add_argument("--count", type=int, default=32, help="photographs to judge on, of each kind")
+    command.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset to try instead"
+    )
+    arguments = command.parse_args()
+    shared_folder()
+    use_threads(arguments.threads)
+    settings = dict(s.split("=", 1) for s in arguments.set)
+    if arguments.quick:
+        settings = {"validation.every": "0"}
+    from unveil.models import shelf
+
+    clock = Clock()
+    key = f"{shelf.load(arguments.model).sha256[:12]}-{arguments.split}" + "".join(
+        f"-{k}={v}" for k, v in settings.items()
+    )
+    count = 2 if arguments.quick else arguments.count
+    result = measure(
+        arguments.model,
+        arguments.split,
+        arguments.work / key,
+        arguments.ways,
+        arguments.kits,
+        settings,
+        count,
+        arguments.quick,
+    )
+    result["protocol"]["quick"] = arguments.quick
+    result["processor_seconds"] = clock.processor
+    print("\n\n".join(str(v) for k, v in facts(result).items() if k.endswith("table")))
+    print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
+    write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()
