@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $
 export OMP_WAIT_POLICY := PASSIVE
 export UNVEIL_SCREENSHOTS
 
-.PHONY: demo test test-web test-cluster lint format docs venv clean
+.PHONY: demo test test-web test-cluster test-package lint format docs venv clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
@@ -40,6 +40,10 @@ test-web: $(VENV)/.dev
 # Ray on this machine, with workers that are killed.
 test-cluster: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/jobs/test_cluster.py -m slow $(PYTEST_FLAGS)
+
+# The wheel and the source archive, built and installed where nothing else is.
+test-package: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_wheel.py -m slow $(PYTEST_FLAGS)
 
 # All four speak, whichever complains first.
 lint: $(VENV)/.dev

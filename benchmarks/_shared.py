@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from unveil.bench import record
 from unveil.bench.record import Clock, environment, rounded, table
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "environment", "merged", "parser", "rounded", "shared_folder", "table", "use_threads", "write_json",
+    "HERE", "RESULTS", "Clock", "ablation", "environment", "merged", "parser", "rounded", "shared_folder", "table", "use_threads",
+    "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -79,3 +81,34 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return first
 
     return join(results, "")
+
+
+def ablation(
+    description: str,
+    seeds: Sequence[int],
+    measure: Callable[[int, bool], dict[str, Any]],
+    report: Callable[[dict[str, Any]], str],
+) -> None:
+    """The command of an ablation: its seeds one after the other, one alone, or results of single seeds put together.
+
+    measure(seed, quick): the result of one seed. report: what is printed of the whole.
+    """
+    command = parser(description)
+    command.add_argument("--seed", type=int, help="this seed alone")
+    command.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
+    )
+    arguments = command.parse_args()
+    if arguments.merge:
+        result = merged([json.loads(p.read_text()) for p in arguments.merge])
+    else:
+        shared_folder()
+        use_threads(arguments.threads)
+        clock, parts = Clock(), []
+        for seed in seeds if arguments.seed is None else (arguments.seed,):
+            print(f"seed {seed}", flush=True)
+            parts.append(measure(seed, arguments.quick))
+        result = merged(parts)
+        print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
+    print(report(result))
+    write_json(arguments.json, result)

@@ -10,13 +10,12 @@ states as they are after the switch. All rows but the first use the second. Crop
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from _pages import Value
-from _shared import Clock, environment, merged, parser, shared_folder, table, use_threads, write_json
+from _shared import Clock, ablation, environment, shared_folder, table
 
 NAME = "ablation_drm"
 SEEDS = (0, 1, 2)
@@ -147,28 +146,11 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
-    command.add_argument("--seed", type=int, help="this seed alone")
-    command.add_argument(
-        "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
-    )
-    arguments = command.parse_args()
-    if arguments.merge:
-        result = merged([json.loads(p.read_text()) for p in arguments.merge])
-    else:
-        shared_folder()
-        use_threads(arguments.threads)
-        clock, parts = Clock(), []
-        for seed in SEEDS if arguments.seed is None else (arguments.seed,):
-            print(f"seed {seed}", flush=True)
-            parts.append(measure(seed, arguments.quick))
-        result = merged(parts)
-        print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
+def report(result: dict[str, Any]) -> str:
+    """The tables of a whole result."""
     found = facts(result)
-    print("\n\n".join(str(found[k]) for k in ("table.rows", "table.kinds")))
-    write_json(arguments.json, result)
+    return "\n\n".join(str(found[k]) for k in ("table.rows", "table.kinds"))
 
 
 if __name__ == "__main__":
-    main()
+    ablation(__doc__ or "", SEEDS, measure, report)

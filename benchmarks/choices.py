@@ -53,10 +53,6 @@ def measure(name: str, parts: list[str], quick: bool) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None, digits: int, scale: float = 1.0) -> str:
-    return "" if value is None else f"{value * scale:.{digits}f}"
-
-
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     """What a page may quote: `fidelity.0.5.one`, `solver.cubic, 5.2m.crps`, `resolution.coarse_to_fine.160.image.one`, tables."""
     made: dict[str, Value | str] = {

@@ -186,7 +186,13 @@ def measure(
         rows: dict[str, dict[str, list[float]]] = {}
 
         def row(
-            name: str, source: str | Path | None, fidelity: float | None, *, kit: str = kit, sets: Any = sets
+            name: str,
+            source: str | Path | None,
+            fidelity: float | None,
+            *,
+            kit: str = kit,
+            sets: Any = sets,
+            rows: Any = rows,
         ) -> None:
             path = work / kit / f"{name}.json"
             if not path.is_file():
@@ -215,7 +221,8 @@ def measure(
             "sha256": loaded.sha256,
             "split": split,
             "pairs": f"{PAIRS} of each kind, a fifth of them held out by the preset: shadow, SRD training pairs; faded, BSDS500",
-            "photographs": f"{count} at most: shadow, SRD test pairs; faded, Kodak24; whole, reduced to {LONG_SIDE} px along the long side (bicubic)",
+            "photographs": f"{count} at most: shadow, SRD test pairs; faded, Kodak24; whole, reduced to {LONG_SIDE} px along the "
+            "long side (bicubic)",
             "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
             "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
             "presets": {way: dump(load(find(name), settings)) for way, name in WAYS.items()},

@@ -19,9 +19,22 @@ import api
 from _pages import PageError, Value, render
 from _shared import HERE, RESULTS
 
-SHORT = {"ablation_dpsc": "dpsc", "ablation_drm": "drm", "choices": "choices", "choices_first": "first", "speed": "speed", "quality": "quality",
-         "quality_wild": "quality_wild", "calibration": "calibration", "gallery": "gallery", "zeroshot_quality": "zero",
-         "wild_model": "wild", "wild": "pipeline", "attention_memory": "attention", "fit_classifier": "describe"}  # fmt: skip
+SHORT = {
+    "ablation_dpsc": "dpsc",
+    "ablation_drm": "drm",
+    "choices": "choices",
+    "choices_first": "first",
+    "speed": "speed",
+    "quality": "quality",
+    "quality_wild": "quality_wild",
+    "calibration": "calibration",
+    "gallery": "gallery",
+    "zeroshot_quality": "zero",
+    "wild_model": "wild",
+    "wild": "pipeline",
+    "attention_memory": "attention",
+    "fit_classifier": "describe",
+}
 SCRIPTS = {"quality_wild": "quality", "choices_first": "choices"}
 """Results that another benchmark's script made: the same measurement of other weights."""
 

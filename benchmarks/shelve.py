@@ -169,7 +169,9 @@ def main() -> None:
     command.add_argument("model", nargs="?", type=Path, help="weight file, or folder of a run")
     command.add_argument("--summary", default="")
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
-    command.add_argument("--before", nargs=2, metavar=("SHA256", "STEPS"), help="weights that the run started from, and their steps")
+    command.add_argument(
+        "--before", nargs=2, metavar=("SHA256", "STEPS"), help="weights that the run started from, and their steps"
+    )
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")

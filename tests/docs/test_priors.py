@@ -36,7 +36,9 @@ def test_what_the_autoencoder_costs() -> None:
 
 
 def test_the_memory_of_a_step_is_what_was_measured() -> None:
-    result = json.loads((Path(__file__).parents[2] / "benchmarks/results/zeroshot_memory.json").read_text(encoding="utf-8"))
+    result = json.loads(
+        (Path(__file__).parents[2] / "benchmarks/results/zeroshot_memory.json").read_text(encoding="utf-8")
+    )
     assert len(result["rows"]) == 6
     for row in result["rows"]:
         assert f"{row['peak_bytes'] / 2**20:,.0f} MiB" in PAGE, row

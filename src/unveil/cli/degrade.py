@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from unveil.cli import failing
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilError
 
@@ -59,10 +59,7 @@ def degrade(
             account = _degrade(job.source, job.target, kind, severity, seed)
         except UnveilError as error:
             failed += 1
-            if as_json:
-                print(json.dumps({"input": str(job.source), "status": "failed", "reason": str(error)}), flush=True)
-            else:
-                print(f"unveil: {error}", file=sys.stderr, flush=True)
+            failing.say(job.source, error, as_json)
             continue
         print(json.dumps(account) if as_json else job.target, flush=True)
     return of_files(failed, len(jobs) - failed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli import failing
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilError
 
@@ -53,10 +53,7 @@ def describe(
             said = speaker.describe(photo.read(item.source).pixels)
         except UnveilError as error:
             failed += 1
-            if as_json:
-                print(json.dumps({"input": str(item.source), "status": "failed", "reason": str(error)}), flush=True)
-            else:
-                print(f"unveil: {error}", file=sys.stderr, flush=True)
+            failing.say(item.source, error, as_json)
             continue
         print(_json(item.source, said) if as_json else f"{item.source}  {in_words(said)}", flush=True)
     return of_files(failed, len(items) - failed)

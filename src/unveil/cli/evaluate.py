@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from unveil.cli import failing
 from unveil.cli.statuses import of_files
 
 
@@ -96,5 +97,5 @@ def evaluate(
         write(path, report, comparisons)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
-        print(f"unveil: {failure.name}: {failure.reason}", file=sys.stderr)
+        failing.say(failure.name, failure.reason)
     return of_files(len(failures), len(report.rows))

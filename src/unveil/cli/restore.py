@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli import failing
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilWarning
 
@@ -251,8 +252,7 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
-        named = row.reason if row.input in row.reason else f"{row.input}: {row.reason}"
-        print(f"unveil: {named}", file=sys.stderr, flush=True)
+        failing.say(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)
     else:

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from unveil.cli import failing
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "said"),
+    [
+        ("a.png", "it is empty", "unveil: a.png: it is empty\n"),
+        ("a.png", "a.png is empty", "unveil: a.png is empty\n"),
+        ("1", "it is 10x10", "unveil: 1: it is 10x10\n"),
+    ],
+)
+def test_a_file_is_named_once(source: str, reason: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    failing.say(source, reason)
+    assert capsys.readouterr() == ("", said)
+
+
+def test_as_json_it_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    failing.say("a.png", "it is empty", as_json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"input": "a.png", "status": "failed", "reason": "it is empty"}
+    assert err == ""
