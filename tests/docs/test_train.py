@@ -22,6 +22,18 @@ def test_the_table_of_speed_and_memory_is_the_measured_one(monkeypatch: pytest.M
     assert result["memory"]["checkpointing"]["bytes"] < result["memory"]["plain"]["bytes"]
 
 
+def test_the_tables_of_fine_tuning_are_the_measured_ones_and_show_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    result = json.loads((ROOT / "benchmarks" / "results" / "finetune.json").read_text(encoding="utf-8"))
+    facts = importlib.import_module("finetune").facts(result)
+    for kit in result["kits"]:
+        assert str(facts[f"{kit}.table"]).strip() in PAGE, kit
+    # Beyond two standard errors on damage that the shipped model never saw, both ways.
+    assert facts["faded.whole.sure"].mean > 0
+    assert facts["faded.head.sure"].mean > 0
+    assert result["protocol"]["sha256"][:12] in PAGE
+
+
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_is_on_the_page(name: str) -> None:
     assert f"`{name}`" in PAGE
