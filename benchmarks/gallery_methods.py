@@ -1,0 +1,173 @@
+"""Every method on the photographs that ship with the package, on one sheet: a row a method, a column a kind of damage.
+
+    python benchmarks/gallery_methods.py --json benchmarks/results/gallery_methods.json
+
+Writes docs/img/methods.jpg and the PSNR of every picture on it, in about three minutes of one core. Zero-shot methods take the shipped
+priors and the few steps of `zeroshot_quality.py` (DiffPIR its own hundred: with twelve it turns a blur into grain); those that want an
+operator are left out where nobody could tell them one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _pages import Value
+from _shared import HERE, Clock, environment, parser, table, use_threads, write_json
+from gallery import SEED, SIZE, decibel, example, simulated
+from zeroshot_quality import KNOWN, NAMES, STEPS, options
+
+NAME = "gallery_methods"
+BLUR, GRAIN = 2.0, 0.02
+TILE, LABEL, LINE, GAP = 192, 118, 20, 4
+FEW = {**STEPS, "diffpir": 100}
+MODELS = ("general", "wild")
+FIRST, LAST = "damaged", "original"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A column. task: what blind methods are told. operator: what happened, where it can be said. baseline: a classical correction."""
+
+    title: str
+    photograph: str
+    apply: Callable[[np.ndarray], np.ndarray]
+    task: str | None = None
+    operator: str | None = None
+    noise: float | None = None
+    baseline: str | None = None
+
+
+DAMAGES = {
+    "lowlight": Damage(
+        "low light", "coffee.jpg", lambda x: simulated(x, "lowlight", 0.5), "lowlight", baseline="lime-like"
+    ),
+    "haze": Damage("haze", "rocket.jpg", lambda x: simulated(x, "haze", 0.5), "dehaze", baseline="dark-channel-80"),
+    "noise": Damage(
+        "noise", "chelsea.jpg", lambda x: simulated(x, "noise", 0.6), "denoise", "identity", baseline="nlm"
+    ),
+    "blur": Damage(
+        "blur, a little noise", "astronaut.jpg", lambda x: blurred(x), None, f"blur:sigma={BLUR:g}", GRAIN, None
+    ),
+}
+
+
+def blurred(x: np.ndarray) -> np.ndarray:
+    """A Gaussian blur of standard deviation BLUR pixels, noise of GRAIN, eight bits; x: (H, W, 3) in [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    soft = gaussian_filter(x.astype(np.float64), (BLUR, BLUR, 0), mode="reflect")
+    grain = np.random.default_rng(SEED).normal(0, GRAIN, x.shape)
+    return (np.rint((soft + grain).clip(0, 1) * 255) / 255).astype(np.float32)
+
+
+def restorer(row: str, damage: Damage, steps: float) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The method of a row, made ready for a column; None where it has nothing to say. steps: share of those in FEW."""
+    from unveil.evaluation.baselines import get_baseline
+    from unveil.loading import load
+    from unveil.restorer import Options
+
+    if row == "classical":
+        return get_baseline(damage.baseline) if damage.baseline else None
+    if row in MODELS:
+        model = load(row, "cpu")
+        return lambda y: model.restore(y, Options(seed=SEED)).image
+    told = (row in KNOWN or row == "gdp") and damage.operator is not None
+    if not told and (row in KNOWN or damage.task is None):
+        return None
+    chosen = options(row, damage.task or "denoise", max(2, round(FEW[row] * steps)))
+    if told:
+        chosen |= {"operator": damage.operator} | ({} if damage.noise is None else {"noise": damage.noise})
+    method = load(method=row, device="cpu", dtype="bf16", **chosen)
+    return lambda y: method.restore(y, Options(seed=SEED)).image
+
+
+ROWS = {FIRST: FIRST, "classical": "classical", **{m: m for m in MODELS}, **NAMES, LAST: LAST}
+
+
+def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[str, float]]) -> Any:
+    """The pictures (row, column) -> (H, W, 3) in [0, 1] in their places, each with its PSNR below; what is missing stays white."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    high = TILE + LINE + GAP
+    page = Image.new("RGB", (LABEL + len(DAMAGES) * (TILE + GAP), LINE + 2 * GAP + len(ROWS) * high), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=15)
+    for j, damage in enumerate(DAMAGES.values()):
+        draw.text((LABEL + j * (TILE + GAP), GAP), damage.title, fill="black", font=font)
+    for i, (row, title) in enumerate(ROWS.items()):
+        top = LINE + 2 * GAP + i * high
+        draw.text((GAP, top + TILE // 2 - 10), title, fill="black", font=font)
+        for j, column in enumerate(DAMAGES):
+            if (row, column) not in pictures:
+                continue
+            values = np.rint(pictures[row, column].clip(0, 1) * 255).astype(np.uint8)
+            left = LABEL + j * (TILE + GAP)
+            page.paste(Image.fromarray(values).resize((TILE, TILE), Image.Resampling.LANCZOS), (left, top))
+            if column in numbers.get(row, {}):
+                draw.text((left, top + TILE), f"{numbers[row][column]:.1f} dB", fill="black", font=font)
+    return page
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
+    arguments = command.parse_args()
+    use_threads(arguments.threads)
+    from unveil.evaluation.metrics.psnr import psnr
+    from unveil.models import shelf
+
+    pictures: dict[tuple[str, str], np.ndarray] = {}
+    numbers: dict[str, dict[str, float]] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    for column, damage in DAMAGES.items():
+        x = example(damage.photograph, 1.0)
+        y = damage.apply(x)
+        pictures[FIRST, column], pictures[LAST, column] = y, x
+        for row in list(ROWS)[1:-1]:
+            restore = restorer(row, damage, 0.1 if arguments.quick else 1.0)
+            if restore is not None:
+                clock = Clock()
+                pictures[row, column] = np.asarray(restore(y), np.float64)
+                seconds.setdefault(row, {})[column] = clock.processor
+        for row in list(ROWS)[:-1]:
+            if (row, column) in pictures:
+                eight = np.rint(pictures[row, column].clip(0, 1).astype(np.float64) * 255) / 255
+                numbers.setdefault(row, {})[column] = decibel(psnr(eight, x.astype(np.float64)))
+                print(f"{damage.title}, {ROWS[row]}: {numbers[row][column]:.2f} dB", flush=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    target = arguments.output / "methods.jpg"
+    sheet(pictures, numbers).save(target, quality=88, subsampling=0)
+    print(f"wrote {target}")
+    rows = {row: {"psnr": numbers[row], "seconds": seconds.get(row, {})} for row in ROWS if row in numbers}
+    about = {
+        "size": SIZE,
+        "seed": SEED,
+        "quick": arguments.quick,
+        "numbers": "PSNR in dB, RGB, 8 bit; processor seconds",
+    }
+    weights = {name: shelf.load(name).sha256 for name in MODELS}
+    write_json(
+        arguments.json, {"benchmark": NAME, "protocol": {**environment(), **about, "weights": weights}, "rows": rows}
+    )
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """`table` (PSNR of the sheet's pictures and processor seconds of a photograph), and ROW.COLUMN (dB)."""
+    made: dict[str, Value | str] = {}
+    lines = []
+    for row, of_row in result["rows"].items():
+        found = of_row["psnr"]
+        spent = list(of_row["seconds"].values())
+        numbers = [f"{found[c]:.1f}" if c in found else "" for c in DAMAGES]
+        lines.append([ROWS[row], *numbers, f"{sum(spent) / len(spent):.1f}" if spent else ""])
+        made |= {f"{row}.{c}": Value([value], 1) for c, value in found.items()}
+    made["table"] = table(["", *[d.title for d in DAMAGES.values()], "processor seconds"], lines)
+    return made
+
+
+if __name__ == "__main__":
+    main()
