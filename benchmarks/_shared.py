@@ -86,15 +86,18 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def ablation(
     description: str,
     seeds: Sequence[int],
-    measure: Callable[[int, bool], dict[str, Any]],
+    measure: Callable[[int, bool, float], dict[str, Any]],
     report: Callable[[dict[str, Any]], str],
 ) -> None:
     """The command of an ablation: its seeds one after the other, one alone, or results of single seeds put together.
 
-    measure(seed, quick): the result of one seed. report: what is printed of the whole.
+    measure(seed, quick, length): the result of one seed, trained for that share of the steps. report: what is printed of the whole.
     """
     command = parser(description)
     command.add_argument("--seed", type=int, help="this seed alone")
+    command.add_argument(
+        "--length", type=float, default=1.0, metavar="SHARE", help="of the steps of training (default: all)"
+    )
     command.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
     )
@@ -107,7 +110,7 @@ def ablation(
         clock, parts = Clock(), []
         for seed in seeds if arguments.seed is None else (arguments.seed,):
             print(f"seed {seed}", flush=True)
-            parts.append(measure(seed, arguments.quick))
+            parts.append(measure(seed, arguments.quick, arguments.length))
         result = merged(parts)
         print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
     print(report(result))

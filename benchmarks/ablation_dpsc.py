@@ -41,7 +41,7 @@ LABELS = {
 }
 
 
-def measure(seed: int, quick: bool) -> dict[str, Any]:
+def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
     from _ablation import KINDS, Branches, base_config, described, model, multiply_adds, narrowed, parameters
     from _sampling import PRECISION, draws, fast, pooled, quality, simulated
@@ -52,7 +52,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
     from unveil.training.config import Stage
 
     widths = {name: narrowed if name == "on_policy" else nullcontext for name in HEADS}
-    base_steps, extra_steps, each = (6, 4, 2) if quick else (BASE, EXTRA, EACH)
+    base_steps, extra_steps, each = (6, 4, 2) if quick else (round(BASE * length), round(EXTRA * length), EACH)
     data = shared_folder() / "data" / "train"
     config = base_config(data, seed)
     process = residual(linear_pro(config.steps))

@@ -30,7 +30,7 @@ LABELS = {
 }
 
 
-def measure(seed: int, quick: bool) -> dict[str, Any]:
+def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
     from _ablation import KINDS, Branches, base_config, described, model, parameters
     from _sampling import PRECISION, draws, fast, psnrs, quality, simulated
@@ -40,7 +40,7 @@ def measure(seed: int, quick: bool) -> dict[str, Any]:
     from unveil.training.batches import Source
     from unveil.training.config import Stage
 
-    steps, each = (6, 1) if quick else (STEPS, EACH)
+    steps, each = (6, 1) if quick else (round(STEPS * length), EACH)
     data = shared_folder() / "data" / "train"
     config = base_config(data, seed)
     process = residual(linear_pro(config.steps))
