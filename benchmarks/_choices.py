@@ -26,7 +26,7 @@ from unveil.training.batches import Source
 SEED = 23
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SOLVERS = ("ancestral", "ddim", "2m")
-LOWS = (96, 160, 224)
+LOWS = (96, 128, 160, 224)
 _EACH = {"haze": 4, "shadow": 3, "lowlight": 4, "noise": 4, "blur": 2, "jpeg": 2, "rain": 1}
 
 

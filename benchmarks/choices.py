@@ -54,7 +54,7 @@ def measure(name: str, parts: list[str], quick: bool) -> dict[str, Any]:
 
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """What a page may quote: `fidelity.0.5.one`, `solver.cubic, 5.2m.crps`, `resolution.coarse_to_fine.160.image.one`, tables."""
+    """What a page may quote: `fidelity.0.5.one`, `solver.cubic_5.2m.crps`, `resolution.coarse_to_fine.160.image.one`, tables."""
     made: dict[str, Value | str] = {
         "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})"
     }
@@ -87,12 +87,12 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     if "solver" in result:
         rows = result["solver"]["rows"]
         for row in rows:
-            put(f"solver.{row['grid']}.{row['solver']}", row)
+            put(f"solver.{row['grid'].replace(', ', '_')}.{row['solver']}", row)
         keys = ("one", "mean", "mean19", "spread", "crps", "coverage90", "sharpness", "seconds_per_draw")
         made["table.solver"] = table(
             ["grid and steps, solver", "one draw (dB)", "mean of 4", "mean of 19", "spread (of 255)", "CRPS (of 255)",
              "coverage of 90 % (%)", "sharpness", "s a draw"],
-            [[", ".join((r["grid"], r["solver"])), *cells(f"solver.{r['grid']}.{r['solver']}", *keys)] for r in rows],
+            [[", ".join((r["grid"], r["solver"])), *cells(f"solver.{r['grid'].replace(', ', '_')}.{r['solver']}", *keys)] for r in rows],
         )  # fmt: skip
     if "resolution" in result:
         rows = result["resolution"]["rows"]

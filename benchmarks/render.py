@@ -24,7 +24,6 @@ SHORT = {
     "ablation_dpsc": "dpsc",
     "ablation_drm": "drm",
     "choices": "choices",
-    "choices_first": "first",
     "speed": "speed",
     "quality": "quality",
     "quality_wild": "quality_wild",
@@ -37,8 +36,8 @@ SHORT = {
     "attention_memory": "attention",
     "fit_classifier": "describe",
 }
-SCRIPTS = {"quality_wild": "quality", "choices_first": "choices"}
-"""Results that another benchmark's script made: the same measurement of other weights."""
+SCRIPTS = {"quality_wild": "quality"}
+"""Results that another benchmark's script made: the same measurement of another model."""
 
 DOCS = HERE.parent / "docs"
 README = HERE.parent / "README.md"

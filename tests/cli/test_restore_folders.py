@@ -153,3 +153,31 @@ def test_ctrl_c_ends_with_130_and_the_same_call_goes_on(
     assert [r["status"] for r in rows(tmp_path / "m.jsonl")[3:]] == ["skipped", "restored", "restored"]
     assert files(tmp_path / "out") == {"a.png", "b.jpg", "deep/c.png"}
     assert os.path.getsize(tmp_path / "out" / "deep" / "c.png") > 0
+
+
+def test_the_shards_of_a_folder_are_the_folder(call, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out, seen = tmp_path / "out", []
+    for k in (1, 2, 3):
+        manifest = tmp_path / f"{k}.jsonl"
+        assert call(folder, "-o", out, "--recursive", "--shard", f"{k}/3", "--manifest", manifest) == 0
+        seen += [r["output"] for r in rows(manifest)]
+    assert files(out) == {"a.png", "b.jpg", "deep/c.png"}
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--workers", "2"), "name one with --cluster"),
+        (("--worker-cpus", "0.5"), "name one with --cluster"),
+        (("--cluster", "local", "--worker-cpus", "0"), "cpus > 0"),
+        (("--cluster", "local", "--frames", "frames"), "leave out --cluster"),
+        (("--shard", "4/3"), "K/N with K from 1 to N"),
+    ],
+)
+def test_what_says_nothing_about_a_cluster_is_refused(  # type: ignore[no-untyped-def]
+    call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    assert call(folder, "-o", tmp_path / "out", *options) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

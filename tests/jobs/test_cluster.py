@@ -148,6 +148,16 @@ def test_a_killed_worker_costs_nothing_but_time(ray: Any, model: str, tmp_path: 
 
 
 @pytest.mark.slow
+def test_a_model_that_workers_do_not_find_is_an_error_and_no_endless_wait(ray: Any, tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 3)
+    with pytest.raises(InputError, match="do all machines see the model"):
+        cluster.restore(
+            partial(load, str(tmp_path / "gone.safetensors"), "cpu"), jobs(folder, tmp_path / "out"), OPTIONS,
+            lambda row: None, cluster=HALF,
+        )  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_photograph_that_kills_every_worker_becomes_a_row(ray: Any, model: str, tmp_path: Path) -> None:
     folder = photographs(tmp_path / "in", 5)
     photographs(folder / "deadly", 1, width=13)
@@ -168,8 +178,13 @@ def test_standard_input_and_odd_numbers_are_refused() -> None:
             Cluster(**odd)  # type: ignore[arg-type]
 
 
+def test_an_empty_share_asks_for_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    cluster.restore(lambda: pytest.fail("opened"), [], OPTIONS, lambda row: pytest.fail("a row of nothing"))
+
+
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     job = Job(tmp_path / "a.png", tmp_path / "b.png", {})
     with pytest.raises(InputError, match=r"unveil\[cluster\]"):
         cluster.restore(lambda: pytest.fail("opened"), [job], OPTIONS, lambda row: None)

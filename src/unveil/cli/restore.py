@@ -16,6 +16,7 @@ from unveil.errors import InputError, UnveilWarning
 
 if TYPE_CHECKING:
     from unveil.jobs import targets
+    from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.jobs.queue_restorers import Restores
     from unveil.restorer import Options
@@ -115,6 +116,7 @@ def restore(
         raise InputError("nothing to restore: name at least one photograph")
     if output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
+    spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
     from unveil.cli.frames import Frames
     from unveil.cli.progress import Bar
     from unveil.jobs import finding, sharding, targets
@@ -143,8 +145,6 @@ def restore(
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
     if method == AUTO and any(is_video(job.source) for job in jobs):
         raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
-    if cluster and frames is not None:
-        raise InputError("--frames shows one photograph being restored, here; leave out --cluster")
     if not json_lines:
         _say_how_long(restorer, jobs, options)
     seen: dict[str, int] = {}
@@ -163,18 +163,10 @@ def restore(
             return bar if frames is None else Frames(frames, job.target.stem, bar)
 
         handling = Handling(skip_existing, strip, ext)
-        if cluster:
-            from unveil.jobs.cluster import Cluster
-            from unveil.jobs.cluster import restore as spread
+        if spread is not None:
+            from unveil.jobs.cluster import restore as on_cluster
 
-            spread(
-                opening,
-                jobs,
-                options,
-                report,
-                handling=handling,
-                cluster=Cluster(cluster, workers, worker_cpus, worker_gpus),
-            )
+            on_cluster(opening, jobs, options, report, handling=handling, cluster=spread)
         else:
             with _quiet_warnings():
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
@@ -203,6 +195,19 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
     return load(prior, device, dtype, method=method, **given)
+
+
+def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path | None) -> Cluster | None:
+    """What was said of a cluster, None for this process alone. Raises InputError for what says nothing without one, or with one."""
+    if not address:
+        if (workers, cpus, gpus) != (0, 1.0, 0.0):
+            raise InputError("--workers, --worker-cpus and --worker-gpus are about a cluster; name one with --cluster")
+        return None
+    if frames is not None:
+        raise InputError("--frames shows one photograph being restored, here; leave out --cluster")
+    from unveil.jobs.cluster import Cluster
+
+    return Cluster(address, workers, cpus, gpus)
 
 
 def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> None:

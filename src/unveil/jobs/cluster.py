@@ -21,9 +21,9 @@ from unveil.restorer import Options
 
 BLOCKS = 2000
 """The photographs are handed out in at most so many portions; a worker that dies costs the one it had in hand."""
-LIVES = 2
-"""How often a portion is tried again after its worker died: one that kills every worker must not stop the rest."""
-LOST = f"its worker died {LIVES + 1} times, most likely for want of memory; give workers more (--worker-cpus) or use a smaller --tile"
+LIVES = 3
+"""How many workers may die over one photograph: one that kills every worker must not stop the rest."""
+LOST = f"its worker died {LIVES} times, most likely for want of memory; use fewer --workers or a smaller --tile"
 
 Opening = Callable[[], Restores]
 
@@ -48,19 +48,39 @@ class Cluster:
             )
 
 
+class Attempts:
+    """How often each photograph was begun, kept in a process of its own that outlives the workers."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+
+    def begin(self, number: int) -> int:
+        """Count one more attempt at a photograph; returns how many that makes."""
+        self.counts[number] = self.counts.get(number, 0) + 1
+        return self.counts[number]
+
+
 class Worker:
     """One process of the cluster: opens the model once, then restores portions of the list."""
 
-    def __init__(self, opening: Opening, options: Options, handling: Handling) -> None:
-        self.restorer, self.options, self.handling = opening(), options, handling
+    def __init__(self, opening: Opening, options: Options, handling: Handling, attempts: Any) -> None:
+        self.restorer, self.options, self.handling, self.attempts = opening(), options, handling, attempts
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """batch: {"job": n pickled pairs of number and job} -> {"number": which, "row": their rows as JSON}."""
-        numbered = [pickle.loads(pair) for pair in batch["job"]]  # noqa: S301 - made by this very run, a moment ago
-        rows: list[Row] = []
-        with warnings.catch_warnings(action="ignore", category=UnveilWarning):  # what it warns of stands in the rows
-            run(self.restorer, [job for _, job in numbered], self.options, rows.append, handling=self.handling)
-        return {"number": [number for number, _ in numbered], "row": [row.to_json() for row in rows]}
+        """batch: {"job": n pickled pairs of number and job} -> {"row": their rows as JSON}."""
+        import ray
+
+        lines: list[str] = []
+        for pair in batch["job"]:
+            number, job = pickle.loads(pair)  # noqa: S301 - made by this very run, a moment ago
+            rows: list[Row] = []
+            if int(ray.get(self.attempts.begin.remote(number))) > LIVES:  # type: ignore[arg-type]
+                rows.append(Row(str(job.source), str(job.target), "failed", LOST))
+            else:
+                with warnings.catch_warnings(action="ignore", category=UnveilWarning):  # they stand in the rows
+                    run(self.restorer, [job], self.options, rows.append, handling=self.handling)
+            lines.append(rows[0].to_json())
+        return {"row": lines}
 
 
 def restore(
@@ -82,44 +102,49 @@ def restore(
     where = cluster or Cluster()
     if any(STANDARD in (job.source, job.target) for job in jobs):
         raise InputError("standard input and output belong to one process; leave out --cluster")
-    with _connected(where) as ray:
+    if not jobs:
+        return
+    with _Connected(where) as ray:
         room = float(ray.cluster_resources().get("CPU", 0))
         if room < where.cpus:
             raise InputError(f"no machine of the cluster has {where.cpus:g} processors to give ({room:g} in all)")
         workers = where.workers or max(1, int(room / where.cpus))
-        waiting = dict(enumerate(jobs))
-        for number, line in _done(
-            ray, opening, list(jobs), options, handling or Handling(), where, min(workers, len(jobs))
-        ):
-            del waiting[number]
+        for line in _done(ray, opening, jobs, options, handling or Handling(), where, min(workers, len(jobs))):
             report(_row(line))
-        for job in waiting.values():
-            report(Row(str(job.source), str(job.target), "failed", LOST))
 
 
 def _done(
-    ray: Any, opening: Opening, jobs: list[Job], options: Options, handling: Handling, where: Cluster, workers: int
-) -> Iterator[tuple[int, str]]:
+    ray: Any,
+    opening: Opening,
+    jobs: Sequence[Job],
+    options: Options,
+    handling: Handling,
+    where: Cluster,
+    workers: int,
+) -> Iterator[str]:
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a portion that cannot be done leaves no rows, and the others go on
+    DataContext.get_current().enable_progress_bars = False
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     portion = -(-len(jobs) // BLOCKS)
     blocks = -(-len(jobs) // portion)
-    found = from_items(
-        [{"job": pickle.dumps(numbered)} for numbered in enumerate(jobs)], override_num_blocks=blocks
-    ).map_batches(
-        Worker,
-        fn_constructor_args=(opening, options, handling),
+    listed = from_items([{"job": pickle.dumps(pair)} for pair in enumerate(jobs)], override_num_blocks=blocks)
+    found = listed.map_batches(
+        Worker,  # by Ray's own rule replaced when it dies, and its portion done again
+        fn_constructor_args=(opening, options, handling, attempts),
         batch_size=portion,
         compute=ActorPoolStrategy(size=workers),
         num_cpus=where.cpus,
         num_gpus=where.gpus,
-        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": LIVES},
     )
-    for row in found.iter_rows():
-        yield int(row["number"]), str(row["row"])
+    try:
+        for row in found.iter_rows():
+            yield str(row["row"])
+    except ray.exceptions.RayError as error:
+        reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+        raise InputError(
+            f"the workers could not go on ({reason}); do all machines see the model and the photographs under these paths?"
+        ) from error
 
 
 def _row(line: str) -> Row:
@@ -129,11 +154,12 @@ def _row(line: str) -> Row:
     return Row(**tree)
 
 
-class _connected:
+class _Connected:
     """Ray, joined or started, for the length of a run."""
 
     def __init__(self, where: Cluster) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # what became of each portion is in the rows
         try:
             import ray
