@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 TABLES = ("table.pooled", "table.averaged", "table.kinds", "table.paper", "table.cost")
 HEADS = ("on_policy", "on_policy_all", "posterior", "forward", "eq51")
 FIDELITIES = (0.0, 0.5, 1.0)
-BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH = 1200, 600, 32, 32, 0.25, 16
+BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH, BALANCE = 2400, 1200, 32, 32, 0.25, 16, 0.1
 EACH, SIZE, DRAWS, EVALUATION_SEED = 24, 48, 4, 7
 LABELS = {
     "input": "input",
@@ -59,14 +59,18 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     held_out = Source(config.data, held_out=True)
     test = simulated(held_out.photos, KINDS, each, SIZE, EVALUATION_SEED)
 
-    base = Stage("predictor", base_steps, 8e-4, BATCH, CROP, low=LOW_SHARE, warmup=min(100, base_steps))
-    further = Stage("predictor", extra_steps, 4e-4, BATCH, CROP, low=LOW_SHARE, warmup=min(50, extra_steps))
+    base = Stage(
+        "predictor", base_steps, 8e-4, BATCH, CROP, low=LOW_SHARE, balance=BALANCE, warmup=min(100, base_steps)
+    )
+    further = Stage(
+        "predictor", extra_steps, 4e-4, BATCH, CROP, low=LOW_SHARE, balance=BALANCE, warmup=min(50, extra_steps)
+    )
     cost = {"base": multiply_adds(config, base, held_out)}
     heads = {}
     for name in HEADS:
         rolled = name.startswith("on_policy")
         target, batch = ("on_policy", ROLLOUT_BATCH) if rolled else (name, BATCH)
-        stage = Stage("correction", 1, 6e-4, batch, CROP, target=target, warmup=1)
+        stage = Stage("correction", 1, 6e-4, batch, CROP, target=target, balance=BALANCE, warmup=1)
         with widths[name]():
             cost[name] = multiply_adds(config, stage, held_out)
         steps = max(1, round(extra_steps * cost["base"] / cost[name]))
@@ -151,7 +155,8 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
             "configuration": described(config),
             "parameters": sizes,
             "base": f"{base_steps} steps of {BATCH} crops of {CROP} px, a share {LOW_SHARE:g} of them half-size views of twice the side "
-            f"with as many pixels in all, AdamW, peak rate {base.lr:g}, cosine",
+            f"with as many pixels in all, AdamW, peak rate {base.lr:g}, cosine; everywhere samples weighted by "
+            f"c / (c + squared error of the input), c = {BALANCE:g}",
             "further": f"the multiply-adds (forward and backward) of {extra_steps} more such steps, peak rate {further.lr:g}; heads 6e-4",
             "heads": "the predictor frozen. posterior, forward, eq51: forward states of linear_pro(12), native. on_policy: rollouts at "
             f"random fidelity on linear_pro(12), ancestral, native, {ROLLOUT_BATCH} crops a step. on_policy_all: rollouts at random "

@@ -19,7 +19,7 @@ from _shared import Clock, ablation, environment, shared_folder, table
 
 NAME = "ablation_drm"
 SEEDS = (0, 1, 2)
-STEPS, BATCH, CROP, LOW_SHARE, SWITCH_SHARE = 1200, 16, 48, 0.4, 0.3
+STEPS, BATCH, CROP, LOW_SHARE, SWITCH_SHARE, BALANCE = 2400, 16, 48, 0.4, 0.3, 0.1
 EACH, SIZE, LOW, DRAWS, EVALUATION_SEED = 8, 192, 64, 4, 11
 SWITCHES = ("residual", "image", "state")
 LABELS = {
@@ -49,8 +49,18 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     large = [p for p in held_out.photos if min(p.clean.shape[:2]) >= SIZE]
     test = simulated(large, KINDS, each, SIZE, EVALUATION_SEED)
 
-    native = Stage("predictor", steps, 8e-4, BATCH, CROP, warmup=min(100, steps))
-    views = Stage("predictor", steps, 8e-4, BATCH, CROP, low=LOW_SHARE, switch=SWITCH_SHARE, warmup=min(100, steps))
+    native = Stage("predictor", steps, 8e-4, BATCH, CROP, balance=BALANCE, warmup=min(100, steps))
+    views = Stage(
+        "predictor",
+        steps,
+        8e-4,
+        BATCH,
+        CROP,
+        low=LOW_SHARE,
+        switch=SWITCH_SHARE,
+        balance=BALANCE,
+        warmup=min(100, steps),
+    )
 
     def evaluate(made: Any, resolution: Any) -> dict[str, Any]:
         clock = Clock()
@@ -92,7 +102,8 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
             "quick": quick,
             "configuration": described(config),
             "parameters": {"predictor": sizes["predictor"]},
-            "training": f"{steps} steps of {BATCH} crops of {CROP} px, AdamW, peak rate {views.lr:g}, cosine; with reduced views: a share "
+            "training": f"{steps} steps of {BATCH} crops of {CROP} px, AdamW, peak rate {views.lr:g}, cosine; samples weighted by "
+            f"c / (c + squared error of the input), c = {BALANCE:g}; with reduced views: a share "
             f"{LOW_SHARE} of the batches are half-size views of {4 * CROP} px cuts with as many pixels in all, a share {SWITCH_SHARE} "
             "of native states below noise level 0.6 built as after the switch by residual",
             "sampler": f"linear_pro(12), 5 ancestral steps, fidelity 0, no head, {PRECISION}; coarse to fine: low stage {LOW} px",

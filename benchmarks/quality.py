@@ -35,11 +35,11 @@ def rows(args: argparse.Namespace) -> list[Method]:
     """The rows that were asked for."""
     made = [methods.baseline("identity")]
     if args.regression:
-        made.append(methods.model(load(args.regression, "cpu", args.dtype), "one-shot regression"))
+        made.append(methods.model(load(args.regression, args.device, args.dtype), "one-shot regression"))
     if args.model != "none":
-        restorer = load(args.model, "cpu", args.dtype)
+        restorer = load(args.model, args.device, args.dtype)
         fidelity = restorer.model.spec.defaults.fidelity
-        without = Restorer(dataclasses.replace(restorer.model, head=None), "cpu", args.dtype)
+        without = Restorer(dataclasses.replace(restorer.model, head=None), args.device, args.dtype)
         made += [
             methods.model(restorer, "default", args.draws),
             methods.model(restorer, "fidelity 0", args.draws, fidelity=0.0),
@@ -105,6 +105,7 @@ def main() -> None:
     command.add_argument(
         "--few", type=int, default=1, help="draws of the rows that cost most or are for comparison only"
     )
+    command.add_argument("--device", default="cpu")
     command.add_argument("--dtype", default="auto")
     args = command.parse_args()
     use_threads(args.threads)

@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--recipe", help="the commands that made the run, where it was not one")
+    parser.add_argument("--steps", type=int, help="optimiser steps, where the run's checkpoints are not at hand")
+    parser.add_argument("--machine", help="what it was trained on, where it was not this machine")
     parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -132,7 +134,7 @@ def main() -> None:
     files = {p.relative_to(target).as_posix(): sha256_of(p) for p in sorted(target.rglob("*")) if p.is_file()}
     kind = args.name.removeprefix("small-")
     done = latest(args.run / "checkpoints")
-    recipe = (
+    recipe = args.recipe or (
         f"benchmarks/train_prior.py {kind}" if kind == "pixel" else "benchmarks/train_prior.py autoencoder, then latent"
     )
     unet = "unet/diffusion_pytorch_model.safetensors"
@@ -146,8 +148,8 @@ def main() -> None:
         "training_data": {"photographs": list(FOLDERS), "held_out": HELD_OUT},
         "recipe": recipe,
         "seed": 1,
-        "steps": done.step if done else None,
-        "machine": machine(),
+        "steps": args.steps or (done.step if done else None),
+        "machine": args.machine or machine(),
         "parameters": sum(p.numel() for p in _weights(target)),
         "files": files,
         "denoising": numbers,

@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -26,13 +27,14 @@ from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
 from unveil.training import checkpoint
 from unveil.training.loader import ahead
+from unveil.training.states import normal
 
 FOLDERS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
 HELD_OUT = 0.05
 STEPS = {"pixel": 680, "autoencoder": 250, "latent": 450}
 BATCH = {"pixel": (8, 48), "autoencoder": (8, 48), "latent": (8, 96)}
 RATE = {"pixel": 2e-3, "autoencoder": 1e-3, "latent": 2e-3}
-SAVE_EVERY = 100
+SAVE_EVERY = 250
 
 PIXEL = {
     "_class_name": "UNet2DModel", "sample_size": 48, "in_channels": 3, "out_channels": 3, "block_out_channels": [16, 32, 64, 96],
@@ -74,9 +76,9 @@ def diffusion_loss(scheduler: dict, lean: float) -> Loss:
     def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
         u = (torch.arange(len(x0)) + torch.rand(len(x0), generator=generator)) / len(x0)  # stratified
         t = (len(table) * u**lean).long().clamp(max=len(table) - 1)
-        a, s = table[t].sqrt().float()[:, None, None, None], (1 - table[t]).sqrt().float()[:, None, None, None]
-        eps = torch.randn(x0.shape, generator=generator)
-        return ((network(a * x0 + s * eps, t) - (a * eps - s * x0)) ** 2).mean()
+        a, s = (c.sqrt().float()[:, None, None, None].to(x0.device) for c in (table[t], 1 - table[t]))
+        eps = normal(x0, generator)
+        return ((network(a * x0 + s * eps, t.to(x0.device)) - (a * eps - s * x0)) ** 2).mean()
 
     return loss
 
@@ -159,9 +161,9 @@ def quiet_start(network: nn.Module) -> nn.Module:
     return network
 
 
-def rate(step: int, steps: int) -> float:
-    """Share of the peak rate: a short rise, level, and over the last quarter down to a hundredth."""
-    return min(1.0, (step + 1) / 20, max(0.01, 4 * (1 - step / steps)))
+def rate(step: int, share: float) -> float:
+    """Share of the peak rate, after this share of the training: a short rise, level, and over the last quarter down to a hundredth."""
+    return min(1.0, (step + 1) / 20, max(0.01, 4 * (1 - share)))
 
 
 def train(
@@ -170,21 +172,29 @@ def train(
     """Train, checkpoint and leave the averaged weights in `network`."""
     folder, steps = args.output, args.steps
     found, _ = photographs(args.data)
-    batch, size = BATCH[kind]
+    with (
+        ThreadPoolExecutor() as pool
+    ):  # decoded before the clock runs, else a device waits for it through the first steps
+        list(pool.map(lambda photo: photo.clean.pixels(), found))
+    batch, size = args.batch or BATCH[kind][0], BATCH[kind][1]
+    network.to(args.device)
     named = {k: p for k, p in network.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in named.items()}
     optimiser = torch.optim.AdamW(named.values(), lr=RATE[kind], betas=(0.9, 0.99), weight_decay=1e-4)
     done = resume(folder, named, average, optimiser)
-    started, running = time.process_time(), 0.0
+    started, running, ended = time.monotonic(), 0.0, False
 
     def make(step: int) -> Tensor:
         return crops(found, batch, size, rng(args.seed, step))[0] * 2 - 1
 
-    for step, x in zip(range(done, steps), ahead(make, range(done, steps), 1), strict=True):
+    batches = ahead(make, range(done, steps), args.workers)
+    for step, x in zip(range(done, steps), batches, strict=True):
+        spent = (time.monotonic() - started) / 60 / args.minutes
+        ended = step + 1 == steps or spent >= 1
         for group in optimiser.param_groups:
-            group["lr"] = RATE[kind] * rate(step, steps)
+            group["lr"] = RATE[kind] * rate(step, max(step / steps, spent))
         optimiser.zero_grad(set_to_none=True)
-        value = loss(network, prepare(x), torch.Generator().manual_seed(args.seed * 1_000_003 + step))
+        value = loss(network, prepare(x.to(args.device)), torch.Generator().manual_seed(args.seed * 1_000_003 + step))
         value.backward()
         nn.utils.clip_grad_norm_(named.values(), 1.0)
         optimiser.step()
@@ -193,18 +203,22 @@ def train(
             for k, p in named.items():
                 average[k].lerp_(p, 1 - decay)
         running = float(value.detach()) if running == 0 else 0.97 * running + 0.03 * float(value.detach())
-        if (step + 1) % 25 == 0:
+        if (step + 1) % 25 == 0 or ended:
             print(
-                f"{kind} step {step + 1}/{steps} loss {running:.5f} {time.process_time() - started:.0f} cpu s",
+                f"{kind} step {step + 1}/{steps} loss {running:.5f} {time.monotonic() - started:.0f} s",
                 flush=True,
             )
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+        if (step + 1) % SAVE_EVERY == 0 or ended:
             tensors = {k: p.data for k, p in named.items()} | {f"average.{k}": v for k, v in average.items()}
             for k, p in named.items():
                 tensors |= {f"optimiser.{k}.{m}": v for m, v in optimiser.state[p].items()}
             checkpoint.save(folder / "checkpoints", step + 1, tensors, {})
+        if ended:
+            break
+    batches.close()
     for k, p in named.items():
         p.data.copy_(average[k])
+    network.cpu()
 
 
 def resume(folder: Path, named: dict, average: dict, optimiser: torch.optim.AdamW) -> int:
@@ -241,12 +255,13 @@ def latent(args: argparse.Namespace) -> None:
     vae.load_state_dict({k: v.float() for k, v in load_file(args.autoencoder / "vae" / WEIGHTS).items()})
 
     def encoded(x: Tensor) -> Tensor:
+        vae.to(x.device)
         with torch.no_grad():
             return config["scaling_factor"] * vae.encode(x)[0]
 
     network = quiet_start(DiffusersUNet(LATENT))
     train("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), encoded, args)
-    write_part(args.output, "vae", config, vae)
+    write_part(args.output, "vae", config, vae.cpu())
     write_part(args.output, "unet", LATENT, network)
     write_part(args.output, "scheduler", SCHEDULERS["latent"])
     write_index(
@@ -261,6 +276,14 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="run of the autoencoder, for latent")
     parser.add_argument("--steps", type=int)
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="end sooner, the rate falling to its end by then"
+    )
+    parser.add_argument(
+        "--batch", type=int, help=f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="threads that cut crops")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.steps = args.steps or STEPS[args.kind]

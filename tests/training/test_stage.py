@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import torch
 from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training import objectives, stage
-from unveil.training.batches import Source
+from unveil.training.batches import Batch, Source
 from unveil.training.config import Stage
 from unveil.training.learner import build
 from unveil.training.loop import train
@@ -166,3 +167,24 @@ def checkpointed(folder: Path) -> dict[str, torch.Tensor]:
 def test_a_run_without_stages_is_refused(tree: Tree, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="stages is empty"):
         train(configuration.parse(tree(stages=[])), tmp_path / "run")
+
+
+def test_several_states_of_each_sample_are_several_samples(tree: Tree) -> None:
+    config = configuration.parse(tree())
+    batch = Source(config.data).stage_batch(config.stages[0], 3, 0)
+    few, many = (dataclasses.replace(config.stages[0], states=n, start=0.5) for n in (1, 3))
+    losses = []
+    for stage_, given in ((many, batch), (few, batch.repeated(3))):
+        learner = build(config)
+        losses.append(objective(stage_)(learner, given, stage_, torch.Generator().manual_seed(1)))
+    assert losses[0] == losses[1]
+    assert len(batch.repeated(3).x0) == 3 * len(batch.x0)
+
+
+def test_reduced_views_may_be_balanced_on_their_own() -> None:
+    x0 = torch.zeros(2, 3, 8, 8)
+    y = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
+    stage_ = Stage(balance=0.25, low_balance=1.0)
+    assert objectives.balance(Batch(x0, y, low=False), stage_).tolist() == [1.0, pytest.approx(0.2)]
+    assert objectives.balance(Batch(x0, y, low=True), stage_).tolist() == [1.0, 0.5]
+    assert objectives.balance(Batch(x0, y, low=True), Stage(balance=0.25)).tolist() == [1.0, pytest.approx(0.2)]

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,13 @@ class Store:
         self.unreadable: dict[Path, str] = {}
         self._kept: OrderedDict[Picture, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: everything but the pixels, which it decodes for itself."""
+        return {k: v for k, v in vars(self).items() if k not in ("_kept", "_lock")} | {"used": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _kept=OrderedDict(), _lock=threading.Lock())
 
     def pixels(self, picture: Picture) -> np.ndarray:
         """(H, W, 3) uint8 of `picture.size`. Raises Unreadable, after which the file is on the list."""

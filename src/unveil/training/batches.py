@@ -35,6 +35,16 @@ class Batch:
         """The same batch on a device, without waiting for the copy."""
         return replace(self, x0=self.x0.to(device, non_blocking=True), y=self.y.to(device, non_blocking=True))
 
+    def pin_memory(self) -> Batch:
+        """The same batch where a device can copy it from by itself."""
+        return replace(self, x0=self.x0.pin_memory(), y=self.y.pin_memory())
+
+    def repeated(self, times: int) -> Batch:
+        """Every sample `times` times."""
+        if times == 1:
+            return self
+        return replace(self, x0=self.x0.repeat(times, 1, 1, 1), y=self.y.repeat(times, 1, 1, 1))
+
 
 @dataclass(frozen=True)
 class Material:

@@ -20,6 +20,7 @@ PATHS = {
 }
 """The paths that can be trained on, and the kinds of stages on each."""
 PRECISIONS = ("fp32", "bf16")
+LOADERS = ("threads", "processes")
 
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
@@ -39,6 +40,7 @@ def check(config: Config) -> None:
     """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
     _one_of("precision", config.precision, PRECISIONS)
     _one_of("path", config.path, PATHS)
+    _one_of("loader", config.loader, LOADERS)
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)
     _within("workers", config.workers, 1, 256)
@@ -83,7 +85,7 @@ def check_crops(config: Config) -> None:
 def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.kind", stage.kind, STAGE_KINDS)
     _one_of(f"{where}.target", stage.target, TARGETS)
-    for name in ("steps", "batch", "crop", "accumulate"):
+    for name in ("steps", "batch", "crop", "accumulate", "states"):
         _within(f"{where}.{name}", getattr(stage, name), 1)
     _within(f"{where}.warmup", stage.warmup, 0)
     _within(f"{where}.view", stage.view, 0)
@@ -92,6 +94,9 @@ def _stage(where: str, stage: Stage) -> None:
     _within(f"{where}.switch", stage.switch, 0, 1)
     _within(f"{where}.start", stage.start, 0, 1)
     _within(f"{where}.balance", stage.balance, 0)
+    _within(f"{where}.low_balance", stage.low_balance, 0)
+    if stage.states > 1 and stage.kind != "predictor":
+        raise InputError(f"{where}.states belongs to predictor stages; a {stage.kind} draws its own")
     if stage.horizon and stage.horizon < stage.steps:
         raise InputError(f"{where}.horizon ({stage.horizon}) must be 0 or at least its steps ({stage.steps})")
     if stage.batch % stage.accumulate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 
-def ahead(make: Callable[[Key], Item], keys: Iterable[Key], workers: int) -> Iterator[Item]:
+def ahead(make: Callable[[Key], Item], keys: Iterable[Key], workers: int) -> Generator[Item]:
     """make(key) for every key in order, up to 2 * workers of them in preparation at a time.
 
     `make` must be a function of its key alone: then the number of workers changes when an item is ready, never what it is.

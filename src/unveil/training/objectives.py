@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from unveil.diffusion.correction import shift_target
 from unveil.diffusion.matching import matching_loss
-from unveil.diffusion.noise import seeded
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import sample
@@ -55,9 +54,10 @@ Objective = Callable[[Learner, Batch, Stage, torch.Generator], float]
 
 def balance(batch: Batch, stage: Stage) -> Tensor:
     """(B,) weights of the samples: c / (c + squared error of the input), 1 for a clean one; all ones where c = 0."""
-    if stage.balance <= 0:
+    c = stage.low_balance or stage.balance if batch.low else stage.balance
+    if c <= 0:
         return torch.ones(len(batch.y), device=batch.y.device)
-    return stage.balance / (stage.balance + ((batch.y - batch.x0) ** 2).mean((1, 2, 3)))
+    return c / (c + ((batch.y - batch.x0) ** 2).mean((1, 2, 3)))
 
 
 def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -65,6 +65,7 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
 
     On IR-SDE's path too, where it is the unbiased sibling of `matching`.
     """
+    batch = batch.repeated(stage.states)
     if learner.free:
         x_t, level = forward_states(learner.processes[0], batch, stage.switch, stage.start, generator)
         by_level = weight(level)
@@ -146,10 +147,11 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
         total += float(loss.detach())
         return corrected.detach().clamp(-1, 1)
 
-    seeds = torch.randint(2**31, (len(batch.y),), generator=generator).tolist()
-    sample(
-        denoise, batch.y, process, seeded(seeds), solver=("ancestral", "2m")[pick(2)], fidelity=fidelity, resolution=low
-    )
+    def noise(_: int, like: Tensor) -> Tensor:
+        return normal(like, generator)
+
+    solver = ("ancestral", "2m")[pick(2)]
+    sample(denoise, batch.y, process, noise, solver=solver, fidelity=fidelity, resolution=low)
     return total
 
 
@@ -167,7 +169,7 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
             residual = learner.predictor.read(features).float()
         offset = learner.head(features, residual, batch.y, f).float()
     target = shift_target(stage.target, process, t, x_t, batch.y, batch.y - residual, batch.x0, eps)
-    loss = weight(level)[0] * ((offset - target) ** 2).mean()
+    loss = weight(level)[0] * (balance(batch, stage) * ((offset - target) ** 2).mean((1, 2, 3))).mean()
     loss.backward()
     return float(loss.detach())
 

@@ -75,12 +75,14 @@ class Stage:
     on its own path, where "correction" and "adapter", reduced views, switch and start have no place) or "contrastive" (DA-CLIP's).
     low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
     balance: c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count
-    as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal.
+    as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal. low_balance: c of
+    reduced views, where the light is decided (0: as `balance`); native ones, where fine errors are, may so have a smaller one.
     start: share of the states that sampling from coarse to fine meets first at their resolution: for reduced views the very start,
     where x0 has no weight and exposure, airlight and colour are decided; for native ones what the change of resolution leaves.
     horizon: length of the cosine of the learning rate, 0 for the stage's own steps (a longer one leaves the rate
     high at its end). target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over
-    all processes.
+    all processes. states: of a predictor, how many states with noise levels and noises of their own are drawn of each sample, where
+    the device computes faster than photographs are damaged.
     accumulate: number of parts a batch is drawn and computed in; processes share the parts, so their number must divide it.
     view: side of the reduced views in pixels, 0 for twice the crop but no more than 128; a step has as many pixels either way, so
     smaller views are more photographs.
@@ -100,6 +102,8 @@ class Stage:
     warmup: int = 200
     accumulate: int = 1
     view: int = 0
+    low_balance: float = 0.0
+    states: int = 1
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,9 @@ class Config:
     (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
     or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
     from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
-    CUDA where there is one. workers: threads that prepare batches; results
-    do not depend on it. checkpointing: recompute activations in the backward pass, for memory.
+    CUDA where there is one. workers: how many threads or processes (loader) prepare batches; results do not depend on either. Threads
+    share one cache of decoded photographs but also the interpreter, which a GPU outruns; processes have a cache each.
+    checkpointing: recompute activations in the backward pass, for memory.
     """
 
     name: str = "run"
@@ -133,6 +138,7 @@ class Config:
     init: str = ""
     device: str = "auto"
     workers: int = 2
+    loader: str = "threads"
     checkpointing: bool = False
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
@@ -140,7 +146,7 @@ class Config:
     validation: Validation = field(default_factory=Validation)
 
 
-HARMLESS = ("device", "workers", "checkpointing", "save_every", "data.root", "data.cache", "validation")
+HARMLESS = ("device", "workers", "loader", "checkpointing", "save_every", "data.root", "data.cache", "validation")
 """Settings that may differ when a run is resumed: they change where and how fast it runs, not what comes out."""
 
 

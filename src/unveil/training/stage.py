@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from unveil.training.distributed import World
 from unveil.training.export import as_model
 from unveil.training.interrupt import Stop
 from unveil.training.loader import ahead
+from unveil.training.loader_processes import elsewhere
 from unveil.training.objectives import Objective, objective
 from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.state import State
@@ -114,8 +115,7 @@ class StageRunner:
         """Run the stage to its end. False when the run was asked to stop before it; a checkpoint has been written then."""
         run, counters = self.run, self.run.state.counters
         steps = range(counters.done, self.last)
-        make = partial(_batch, run.source, self.stage, run.state.config.seed)
-        batches = ahead(make, ((step, part) for step in steps for part in self.parts), run.state.config.workers)
+        batches = self._batches(steps)
         try:
             for step in steps:
                 self._step(step, batches)
@@ -134,8 +134,17 @@ class StageRunner:
                 if stopping:
                     return False
         finally:
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
         return True
+
+    def _batches(self, steps: range) -> Generator[Batch]:
+        """The parts of all these steps in order, prepared ahead by threads or processes."""
+        run, config = self.run, self.run.state.config
+        keys = ((step, part) for step in steps for part in self.parts)
+        pinned = run.world.device.type == "cuda"
+        if config.loader == "threads":
+            return ahead(partial(_batch, run.source, self.stage, config.seed, pinned), keys, config.workers)
+        return elsewhere(run.source, self.stage, config.seed, list(keys), config.workers, pinned=pinned)
 
     def _step(self, step: int, batches: Iterator[Batch]) -> None:
         run, state, counters = self.run, self.run.state, self.run.state.counters
@@ -204,9 +213,6 @@ class StageRunner:
         )
 
 
-def _batch(source: Source, stage: Stage, seed: int, key: tuple[int, int]) -> Batch:
-    step, part = key
-    batch = source.stage_batch(stage, seed, step, part)
-    if torch.cuda.is_available():
-        return Batch(batch.x0.pin_memory(), batch.y.pin_memory(), batch.low)
-    return batch
+def _batch(source: Source, stage: Stage, seed: int, pinned: bool, key: tuple[int, int]) -> Batch:
+    batch = source.stage_batch(stage, seed, *key)
+    return batch.pin_memory() if pinned else batch
