@@ -46,7 +46,7 @@ def options(method: str, task: str, steps: int) -> dict[str, Any]:
     more: dict[str, dict[str, Any]] = {
         "ldrps": {"rounds": 0, "crop": 64},
         "upzeroir": {"rounds": 0, "width": 16},
-        "tao": {"width": 16, "inner": 1, "crop": 64},
+        "tao": {"width": 16, "crop": 64},
     }
     return {"task": task, "steps": steps, **more[method]}
 

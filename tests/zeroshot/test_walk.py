@@ -24,7 +24,7 @@ METHODS: dict[str, tuple[Any, Callable[[str], Any]]] = {
     "dps": (dps.restore, lambda operator: dps.DpsSettings(operator, None, STEPS)),
     "gdp": (gdp.restore, lambda operator: gdp.GdpSettings(operator, None, STEPS)),
     "gdp light": (gdp.restore, lambda operator: gdp.GdpSettings("light", None, STEPS)),
-    "tao": (tao.restore, lambda operator: tao.TaoSettings("denoise", STEPS, inner=1, width=4)),
+    "tao": (tao.restore, lambda operator: tao.TaoSettings("denoise", STEPS, inner=1, width=6)),
 }
 GUIDED = ("pigdm", "dps", "gdp", "gdp light", "tao")
 

@@ -14,14 +14,17 @@ counts in the last twentieth. P is VGG-16's perceptual distance. D2 learns to te
 Constants (`TASKS`) as published, one row per degradation, chosen by its authors on representative images.
 
 Ours differs: the scales multiply means over a 256 x 256 image, so here they grow with the number of pixels, and a step that
-stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` of the estimate's root mean
-square. Without VGG weights P uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1
-and D2 start anew for every photograph, optimisers included. The weight of the MSE below 0.7 is 1, as in LD-RPS, whose code
-grew out of this one.
+stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` times the best step on the
+gradient's line (`line`), nor further than to where the photograph's own noise is left. The pull is on the estimate, so the state
+moves by a_u times it. psi begins as the simplest damage that the task means and is to keep that map of the estimate
+(`ldrps.simplest`): at random it names another photograph than the one at hand for hundreds of steps. Without VGG weights P
+uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1 and D2 start anew for every
+photograph, optimisers included. The weight of the MSE below 0.7 is 1, as in LD-RPS, whose code grew out of this one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -35,8 +38,10 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.zeroshot.ldrps.adapter import cropped
 from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
-from unveil.zeroshot.ldrps.fpam import start
-from unveil.zeroshot.ldrps.tasks import guess
+from unveil.zeroshot.ldrps.fpam import SLOPE, start
+from unveil.zeroshot.ldrps.simplest import applied, simplest
+from unveil.zeroshot.ldrps.tasks import guess, noise_level
+from unveil.zeroshot.line import best_step
 from unveil.zeroshot.measurement import Measurement, measured
 from unveil.zeroshot.perceptual import Perceptual, perceptual
 from unveil.zeroshot.prior import Prior
@@ -45,6 +50,7 @@ from unveil.zeroshot.recurrence import Report, alone, generator
 from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
 WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8
+PAIRS = 6
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ TASKS = {
 class TaoSettings:
     """task: a row of `TASKS`, or "auto". steps: evaluations. guidance: the scale, None the task's. trust: see above, 0 is no bound.
 
+    first: what psi begins as, "simplest" or (published) "random".
+
     inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the published pace, but 8 at most.
     crop: side of the random crop that psi and D1 learn from, 0 the whole image (published, on 256 x 256).
     vgg: torchvision's VGG-16 weights, None seeded features. width: of psi and the discriminators (64 as published).
@@ -83,7 +91,8 @@ class TaoSettings:
     task: str = "auto"
     steps: int = 1000
     guidance: float | None = None
-    trust: float = 0.2
+    trust: float = 1.0
+    first: str = "simplest"
     inner: int | None = None
     crop: int = 256
     vgg: Path | None = None
@@ -93,27 +102,60 @@ class TaoSettings:
         """Raise InputError for a task without weights."""
         if self.task not in ("auto", *TASKS):
             raise InputError(f"tao has no weights for the task {self.task!r}; known are auto, {', '.join(TASKS)}")
+        if self.first not in ("simplest", "random"):
+            raise InputError(f"unknown first {self.first!r}; known are simplest, random")
+        if self.first == "simplest" and self.width < PAIRS:
+            raise InputError(f"width must be at least {PAIRS}, three colours as pairs, got {self.width}")
 
 
 def adapter(width: int, draw: torch.Generator) -> nn.Sequential:
     """psi: images (B, 3, H, W) in [0, 1] to about [0, 1]; 371,587 parameters at width 64."""
     layers: list[nn.Module] = []
     for before, after in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(0.01)]
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(SLOPE)]
     network = nn.Sequential(*layers, nn.Conv2d(4 * width, 3, 1))
     start(network, draw)
     return network
 
 
+@torch.no_grad()
+def begin_as(network: nn.Sequential, matrix: Tensor, offset: Tensor) -> None:
+    """Make psi x -> matrix @ x + offset on colours, (3, 3) and (3,), exactly; its other channels stay, and count once they are read.
+
+    Each colour passes the rectifiers as a pair of opposite signs, in the first six channels of every layer.
+    """
+    layers = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    signs = torch.tensor([1.0, -1.0])
+    for number, layer in enumerate(layers[:-1]):
+        layer.weight[:PAIRS] = 0
+        for c in range(3):
+            if number == 0:
+                layer.weight[2 * c : 2 * c + 2, c, 1, 1] = signs
+            else:  # the colour is the difference of its pair, over 1 plus the rectifier's slope
+                layer.weight[2 * c : 2 * c + 2, 2 * c : 2 * c + 2, 1, 1] = torch.outer(signs, signs) / (1 + SLOPE)
+    last = layers[-1]
+    assert last.bias is not None
+    last.weight.zero_()
+    for c in range(3):
+        last.weight[:, 2 * c : 2 * c + 2, 0, 0] = matrix[:, c : c + 1] * signs / (1 + SLOPE)
+    last.bias.copy_(offset)
+
+
 class Pull:
     """What one photograph y (1, 3, H, W) in [0, 1] teaches psi, and how it pulls on the estimates of two samples."""
 
-    def __init__(self, y: Tensor, task: Task, settings: TaoSettings, noise: Noise, loss: Perceptual) -> None:
+    def __init__(self, y: Tensor, name: str, settings: TaoSettings, noise: Noise, loss: Perceptual) -> None:
+        task = TASKS[name]
         draws = [generator(noise, 2 * settings.steps + k) for k in range(4)]
         self.crop, self.places = settings.crop, draws[3]
         self.y, self.task, self.loss, self.trust = y, task, loss, settings.trust
+        self.least = noise_level(y[0]) ** 2  # what is left where psi of the estimate is y without its noise
         self.scale = (task.scale if settings.guidance is None else settings.guidance) * y.numel() / SIZE
-        self.psi = adapter(settings.width, draws[0]).to(y)
+        self.psi = adapter(settings.width, draws[0])
+        self.first = simplest(name, y) if settings.first == "simplest" else None
+        if self.first is not None:
+            begin_as(self.psi, *(part.cpu() for part in self.first))
+        self.psi.to(y)
         self.optimiser = torch.optim.Adam(self.psi.parameters(), lr=1e-3)
         self.inside, self.outside = (Adversary(Discriminator(settings.width, d).to(y), task.rate) for d in draws[1:3])
 
@@ -123,33 +165,52 @@ class Pull:
         phi = self.psi(x)
         self.inside.learn(phi, y)
         w1, w2, w3 = self.task.adapter
-        loss = w1 * F.mse_loss(phi, x) + w2 * self.loss(phi, x) + w3 * self.inside.doubt(phi)
+        goal = x if self.first is None else applied(*self.first, x)
+        loss = w1 * F.mse_loss(phi, goal) + w2 * self.loss(phi, goal) + w3 * self.inside.doubt(phi)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
 
+    def learn_residuals(self, x: Tensor, time: float) -> None:
+        """D2 learns to tell what was taken from the photograph (fake) from what psi adds to the estimate x (2, 3, H, W) in [0, 1]."""
+        if self.task.adversarial and time < WARM:
+            self.outside.learn(x[:1] - self.y, x[:1] - self.psi(x[:1]))
+
+    def share(self, time: float) -> float:
+        """The weight of the MSE: 1, above WARM a part of the task's `warm` that falls to 0 at the start."""
+        return self.task.warm * (1 - time) / (1 - WARM) if time >= WARM else 1.0
+
     def objective(self, x: Tensor, time: float) -> Tensor:
         """The guidance loss at the share `time` of the path, a scalar; x: (2, 3, H, W) in [0, 1]."""
         if time >= WARM:
-            return self.task.warm * (1 - time) / (1 - WARM) * F.mse_loss(self.psi(x), self.y.expand_as(x))
+            return self.share(time) * F.mse_loss(self.psi(x), self.y.expand_as(x))
         x, task = x[:1], self.task
         phi = self.psi(x)
         total = F.mse_loss(phi, self.y)
         if task.perceptual:
             total = total + task.perceptual * self.loss(phi, self.y)
         if task.adversarial:
-            self.outside.learn(x - self.y, x - phi)
             total = total + task.adversarial * self.outside.doubt(x - self.y)
         return total + (task.smooth * total_variation(x) if time < SMOOTH else 0.0)
 
-    def bounded(self, pull: Tensor, x0_hat: Tensor) -> Tensor:
-        """Each sample's pull, no longer than its share of trust."""
-        most, size = (self.trust * _rms(x0_hat), _rms(pull)) if self.trust else (_rms(pull), _rms(pull))
-        return pull * (most / size.clamp(min=1e-30)).clamp(max=1)
+    def pull(self, decode: Callable[[Tensor], Tensor], z: Tensor, time: float, strides: float) -> Tensor:
+        """How far estimates z (2, C, h, w) are to move, for a step that stands for so many trained ones; of their shape.
 
-
-def _rms(x: Tensor) -> Tensor:
-    return x.square().mean((1, 2, 3), keepdim=True).sqrt()
+        decode: z -> images (2, 3, H, W) in [0, 1]. Not bounded where the gradient is not finite.
+        """
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            loss = self.objective(decode(z), time)
+            if not loss.requires_grad:
+                return torch.zeros_like(z)
+            (slope,) = torch.autograd.grad(self.scale * loss, z)
+        slope = slope / self.scale if self.scale else slope
+        far = self.scale * strides
+        if self.trust and bool(torch.isfinite(slope).all()):
+            least = self.share(time) * self.least
+            best = best_step(lambda at: self.objective(decode(at), time), z, slope, float(loss.detach()), least)
+            far = min(far, self.trust * best)
+        return -far * slope if far < float("inf") else torch.zeros_like(z)
 
 
 @torch.inference_mode(False)
@@ -176,8 +237,8 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callba
     return shown
 
 
-def _row(name: str, y: Tensor) -> Task:
-    return TASKS[guess(y, colour=False) if name == "auto" else name]
+def _row(name: str, y: Tensor) -> str:
+    return guess(y, colour=False) if name == "auto" else name
 
 
 def _one(
@@ -185,7 +246,7 @@ def _one(
     m: Measurement,
     indices: list[int],
     noise: Noise,
-    task: Task,
+    task: str,
     settings: TaoSettings,
     loss: Perceptual,
     show: Callback,
@@ -194,7 +255,7 @@ def _one(
     process = prior.process
     guard, pull = Guard(m.y), torch.zeros(())
     to_image = (m.y[:1] + 1) / 2
-    pace = {t: min(MOST, max(1, round(trained_steps(process, t, u)))) for u, t in pairwise(indices)}
+    strides = {t: trained_steps(process, t, u) for u, t in pairwise(indices)}
 
     def twice(k: int, like: Tensor) -> Tensor:
         return torch.cat([noise(2 * k, like[:1]), noise(2 * k + 1, like[1:])])
@@ -202,21 +263,22 @@ def _one(
     def once() -> Tensor:
         teacher = Pull(to_image, task, settings, noise, loss)
 
+        def decode(z: Tensor) -> Tensor:
+            return (prior.decode(z) + 1) / 2
+
         def denoise(x: Tensor, t: int) -> Tensor:
             nonlocal pull
             x0_hat = prior.denoise(x, t)
-            time = float(process.time[t] / process.steps)
+            time, image = float(process.time[t] / process.steps), decode(x0_hat).detach()
             with torch.enable_grad():
-                z = x0_hat.detach().requires_grad_()
-                image = (prior.decode(z) + 1) / 2
-                for _ in range(settings.inner or pace[t]):
-                    teacher.learn(image.detach())
-                (g,) = torch.autograd.grad(teacher.scale * teacher.objective(image, time), z)
-            x0_hat, pull = guard(x0_hat, g)
+                for _ in range(settings.inner or min(MOST, max(1, round(strides[t])))):
+                    teacher.learn(image)
+                teacher.learn_residuals(image, time)
+            x0_hat, pull = guard(x0_hat, teacher.pull(decode, x0_hat, time, strides[t]))
             return x0_hat
 
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
-            return x_u - teacher.bounded(guard.share * trained_steps(process, t, u) * pull, x0_hat)
+            return x_u + guard.share * float(process.a[u]) * pull
 
         return Walk(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
 

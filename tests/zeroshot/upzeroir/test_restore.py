@@ -24,7 +24,7 @@ from unveil.zeroshot.upzeroir.run import Run
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
 
 PLAIN = replace(TASKS["denoise"], perceptual=0.0)
-FAST = UPZeroIRSettings(steps=10, rounds=0, width=4, weights=PLAIN)
+FAST = UPZeroIRSettings(steps=10, rounds=0, width=4, weights=PLAIN, align_below=0.7)
 
 
 def degraded(*size: int, seed: int = 0, count: int = 1) -> Tensor:
@@ -161,7 +161,7 @@ def test_grey_and_flat_images_stay_finite_under_every_task(task: str, level: flo
     [
         {"grouping": "pooled"}, {"grouping": "patch"}, {"location": "zero"}, {"location": "ignore"}, {"direction": "reverse"},
         {"direction": "symmetric"}, {"bound": "none"}, {"embed": "input"}, {"align_below": 1.0}, {"deg": 0.0}, {"begin": "input"},
-        {"gradient": "xt"}, {"adapter_rate": 1e-3}, {"recurrence": 0.8, "begin": "input"}, {"weights": TASKS["lowlight"]},
+        {"gradient": "xt"}, {"adapter_rate": 1e-3}, {"trust": 0.5}, {"recurrence": 0.8, "begin": "input"}, {"weights": TASKS["lowlight"]},
     ],
     ids=str,
 )  # fmt: skip

@@ -15,6 +15,7 @@ from unveil.zeroshot.ldrps.objective import Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.simplest import simplest
 from unveil.zeroshot.ldrps.tasks import Task
+from unveil.zeroshot.line import best_step
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import Moment, generator, limit
@@ -137,16 +138,8 @@ class Guidance:
         return None
 
     def _bounded(self, z: Tensor, pull: Tensor, scale: float, time: float) -> Tensor:
-        """A pull of at most `trust` times the best one on its line, by the parabola through the loss here, its slope, and the loss
-        one Polyak step (loss / |gradient|^2 of the gradient) further. The published scale overshoots once a step stands for
-        several, and Polyak's own step does where the loss cannot vanish, as on noise.
-        """
-        length = float(pull.norm()) / scale if scale else 0.0
-        if not self.settings.trust or not 0 < length < float("inf") or not self.loss > 0:
+        """A pull of at most `trust` times the best one on its line."""
+        if not self.settings.trust or not scale:
             return pull
-        far = self.loss / length**2
-        with torch.no_grad():
-            there = float(self.objective(self._decode(z.detach() + pull * (far / scale)), time))
-        bend = 2 * (there - self.loss + far * length**2) / far**2
-        best = length**2 / bend if bend > 0 else far
+        best = best_step(lambda at: self.objective(self._decode(at), time), z, -pull / scale, self.loss)
         return pull * min(1.0, self.settings.trust * best / scale)

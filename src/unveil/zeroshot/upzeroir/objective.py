@@ -7,7 +7,9 @@ from torch import Tensor
 
 from unveil.diffusion.noise import Noise
 from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
+from unveil.zeroshot.ldrps.simplest import simplest
 from unveil.zeroshot.ldrps.tasks import Task
+from unveil.zeroshot.line import best_step
 from unveil.zeroshot.perceptual import perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.quality import colour_cast, exposure
@@ -35,7 +37,10 @@ class Objective:
         with torch.no_grad():
             self.latents = prior.encode(y)
             self.target = laws(self.latents, settings.grouping, settings.location)
-        self.pcdm = PCDM(self.target.alpha.shape[1], generator(noise, DRAWS), settings.width).to(y.device)
+        self.pcdm = PCDM(self.target.alpha.shape[1], generator(noise, DRAWS), settings.width)
+        if settings.first == "simplest":
+            self.pcdm.begin_as(*simplest(task.damage, self.y.cpu()))
+        self.pcdm.to(y.device)
         self.optimiser = torch.optim.Adam(self.pcdm.parameters(), lr=rate)
         self.distance = perceptual(settings.vgg, str(y.device)) if task.perceptual else None
         self.adversary = None
@@ -67,14 +72,22 @@ class Objective:
 
     def adversarial(self, x: Tensor, phi: Tensor) -> Tensor:
         """J_adv, weighted: what restoration took away, x - y, should pass for what PCDM adds, x - phi(x); a scalar."""
-        if self.adversary is None:
-            return x.new_zeros(())
-        removed = x - self.y
-        self.adversary.learn(removed, x - phi)
-        return self.task.adversarial * self.adversary.doubt(removed)
+        return x.new_zeros(()) if self.adversary is None else self.task.adversarial * self.adversary.doubt(x - self.y)
+
+    def total(self, x: Tensor, phi: Tensor, share: float) -> Tensor:
+        """J_total of the estimate x and what PCDM makes of it, both (1, 3, H, W) in [0, 1]; a scalar."""
+        value = self.fidelity(phi, share <= self.settings.align_below) + self.adversarial(x, phi)
+        return value + self.quality(x) if share <= self.task.quality else value
+
+    def at(self, z0_hat: Tensor, share: float) -> Tensor:
+        """J_total of an estimate (1, C, h, w), from which nothing is learnt."""
+        x = (self.prior.decode(z0_hat) + 1) / 2
+        return self.total(x, self.pcdm(x, self.told(z0_hat)), share)
 
     def pull(self, z0_hat: Tensor, wrt: Tensor | None, scale: float, share: float) -> tuple[Tensor, Tensor | None]:
         """The estimate's image (1, 3, H, W) in [-1, 1], detached, and the gradient of scale * J_total with respect to `wrt`.
+
+        Where that is the estimate itself, the gradient's length is at most `trust` times the step that makes J_total least on its line.
 
         wrt: z0_hat itself, or the state that it was computed from; None asks for no gradient, and the decoder is not
         differentiated. share: of the path that is still ahead. The scale stands before the backward pass, where in half
@@ -85,15 +98,17 @@ class Objective:
             x = (self.prior.decode(z0_hat) + 1) / 2
         with torch.enable_grad():
             phi = self.pcdm(x, self.told(z0_hat))
-            value = self.fidelity(phi, share <= self.settings.align_below)
-            if wrt is not None:
-                value = value + self.adversarial(x, phi)
-                value = value + self.quality(x) if share <= self.task.quality else value
+            if self.adversary is not None and wrt is not None:
+                self.adversary.learn(x - self.y, x - phi)
+            value = self.fidelity(phi, share <= self.settings.align_below) if wrt is None else self.total(x, phi, share)
             own = list(self.pcdm.parameters())
             asked = own if wrt is None else [*own, wrt]
             grads = list(torch.autograd.grad(value if wrt is None else scale * value, asked))
         self.value = float(value.detach())
         pulled = grads.pop() if wrt is not None else None
+        if pulled is not None and wrt is z0_hat and self.settings.trust and bool(torch.isfinite(pulled).all()):
+            best = best_step(lambda z: self.at(z, share), z0_hat, pulled / scale, self.value)
+            pulled = pulled * min(1.0, self.settings.trust * best / scale)
         if all(bool(torch.isfinite(g).all()) for g in grads):
             for parameter, grad in zip(own, grads, strict=True):
                 parameter.grad = grad

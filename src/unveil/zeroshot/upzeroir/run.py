@@ -47,7 +47,7 @@ class Run:
         stride = self.total / settings.steps
         self.push = settings.guidance * stride * padded[0, 0].numel() / PIXELS
         self.task = settings.weights or row(settings.task, y[0])[1]
-        self.objective = Objective(prior, padded, self.task, settings, settings.adapter_rate * stride, noise)
+        self.objective = Objective(prior, padded, self.task, settings, settings.adapter_rate, noise)
         self.refinement = Refinement(judge, settings.threshold, settings.rule, settings.patience) if judge else None
         self.latest, self.ended, self.halved = y, False, 0
         self.whole: Tensor | None = None
@@ -96,7 +96,10 @@ class Run:
         if self.refinement is not None and moment.t in self.marks and self.refinement.converged(self.latest):
             self.ended = True
             return None
-        return moment.z_u if pulled is None else self._pushed(moment.z_u, pulled)
+        if pulled is None:
+            return moment.z_u
+        # A pull on the estimate is one on the state times a_u, as the noise in it stays.
+        return self._pushed(moment.z_u, pulled if wrt is self.leaf else float(self.prior.process.a[moment.u]) * pulled)
 
     def _pushed(self, z_u: Tensor, pulled: Tensor) -> Tensor | None:
         """z_u moved against `pulled`; where that is not finite, left as it is, and pushed half as much from then on."""

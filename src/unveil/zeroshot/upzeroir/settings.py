@@ -19,10 +19,12 @@ class UPZeroIRSettings:
     rounds: descents after the first, at most (exactly, where there is no judge); each begins at share `recurrence` of the path.
     begin: "noise" (the paper), or "input": the first descent too begins at `recurrence`, from the photograph's own latents.
     guidance: Z, the factor of the loss's gradient for 512 x 512 pixels; other sizes are scaled to push each pixel as much.
+    trust: the most that a guided step may pull (gradient "x0"), as a share of the best step on the gradient's line; 0 is no bound.
     gradient: "x0", with respect to the clean estimate, or "xt", through the prior to the noisy state.
     task: a row of LD-RPS's `TASKS`, whose weights of the terms beside J_deg and J_mse are used, or "auto"; weights: another row
     instead. deg: the weight of J_deg, which counts below share `align_below` of the path: above, the estimate is nearly flat, and the
     divergence's slope, which goes with the inverse of its variance, overshoots.
+    first: what PCDM begins as: the "simplest" damage that the task means (`ldrps.simplest`), or the "identity".
     adapter_rate: Adam's rate for PCDM. embed: whose law PCDM is told, the clean "estimate"'s or the "input"'s.
     grouping, location, direction, bound: of J_deg, see `alignment`.
     judge_every: share of the path between two scores; judge_below: no score, and so no exit, above this share.
@@ -37,12 +39,14 @@ class UPZeroIRSettings:
     rounds: int = 2
     recurrence: float = 0.5
     begin: str = "noise"
-    guidance: float = 4000.0
+    guidance: float = 40000.0
+    trust: float = 1.0
     gradient: str = "x0"
     task: str = "auto"
     weights: Task | None = None
-    deg: float = 0.1
-    align_below: float = 0.7
+    deg: float = 0.01
+    align_below: float = 0.4
+    first: str = "simplest"
     adapter_rate: float = 1e-5
     embed: str = "estimate"
     grouping: str = "channel"
@@ -69,6 +73,7 @@ class UPZeroIRSettings:
             ("begin", ("noise", "input")),
             ("gradient", ("x0", "xt")),
             ("task", ("auto", *TASKS)),
+            ("first", ("simplest", "identity")),
             ("embed", ("estimate", "input")),
             ("grouping", GROUPINGS),
             ("location", LOCATIONS),
@@ -87,6 +92,7 @@ class UPZeroIRSettings:
             ("patience", 1),
             ("width", 1),
             ("guidance", 0),
+            ("trust", 0),
             ("deg", 0),
             ("adapter_rate", 0),
         ):
@@ -94,5 +100,5 @@ class UPZeroIRSettings:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
-PAPER = UPZeroIRSettings(steps=1000)
-"""With the number of steps that the paper prints; every other printed number is a default."""
+PAPER = UPZeroIRSettings(steps=1000, guidance=4000.0, trust=0.0, first="identity")
+"""With the number of steps that the paper prints, and nothing that it does not; every other printed number is a default."""
