@@ -12,32 +12,46 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "zeroshot"))
-from gaussian import GaussianPrior, ddpm
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "zeroshot" / "upzeroir"))
+from fakes import smooth
+from gaussian import GaussianPrior
 
-from unveil.diffusion.noise import seeded
+from unveil.diffusion.noise import Noise, seeded
+from unveil.diffusion.process import Process
 from unveil.zeroshot import ddrm, diffpir, dps, pigdm
-from unveil.zeroshot.operators import Blur
 from unveil.zeroshot.walk import even
 
 SIDE, COUNT, NOISE, KEEP = 64, 8, 0.05, 0.5
 
 
 def photographs() -> GaussianPrior:
-    """Images whose spectrum falls as that of photographs, 1 / f^2 in power; standard deviation near 0.45 in [-1, 1]."""
-    k = torch.arange(SIDE, dtype=torch.float32)
-    power = 1 / (1 + k[:, None] ** 2 + k**2)
-    basis = Blur(torch.zeros(1, 3, SIDE, SIDE), 1.0)
-    power = power * 0.2 * SIDE * SIDE / power.sum()
-    return GaussianPrior(torch.zeros(3, 1, 1), power.expand(3, -1, -1), basis.analyse, basis.synthesise, ddpm())
+    """Images whose spectrum falls as that of photographs, every pixel with deviation 0.3 in [-1, 1]: deepinv clamps what lies outside."""
+    return smooth(SIDE, steps=1000, sd=0.3)
 
 
 def psnr(out: Tensor, x0: Tensor) -> float:
     return float((10 * torch.log10(4 / (out - x0).square().mean((1, 2, 3)))).mean())
+
+
+def scored(prior: GaussianPrior, y: Tensor, text: str, seeds: Noise) -> Tensor:
+    """DPS with the gradient of the distance between images in [0, 1] put into the score, as deepinv does, and not beside the step.
+
+    There a step's pull is multiplied by what a step makes of the score, a_t a_u sigma_t^2 (1 - sigma_u^2 / sigma_t^2), some beta_t.
+    """
+
+    def strides(process: Process, t: int, u: int) -> float:
+        a, sigma = process.a, process.s / process.a
+        undone = (dps.SIZE / y[0].numel()) ** 0.5  # our scaling of zeta with the size
+        return undone / 2 * float(a[t] * a[u] * (sigma[t] ** 2 - sigma[u] ** 2))
+
+    with mock.patch.object(dps, "trained_steps", strides):
+        return dps.restore(prior, y, seeds, dps.DpsSettings(text, NOISE, zeta=1.0))
 
 
 def timed(run: Callable[[], Tensor], x0: Tensor, steps: int) -> dict[str, float]:
@@ -72,11 +86,12 @@ def main() -> None:
             lambda: diffpir.restore(prior, y, seeds, diffpir.DiffpirSettings(text, NOISE, weight=1.0)), x0, 100
         ),
         "ours PiGDM 100, variance 0.2": timed(
-            lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE, variance=0.2)), x0, 100
+            lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE, variance=0.09)), x0, 100
         ),
         "ours PiGDM 100": timed(lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE)), x0, 100),
         "ours DPS 100": timed(lambda: dps.restore(prior, y, seeds, dps.DpsSettings(text, NOISE, 100)), x0, 100),
         "ours DPS 1000": timed(lambda: dps.restore(prior, y, seeds, dps.DpsSettings(text, NOISE)), x0, 1000),
+        "ours DPS 1000, pulled through the score": timed(lambda: scored(prior, y, text, seeds), x0, 1000),
         "zeros": {"psnr": round(psnr(0 * y, x0), 2)},
     }
     try:

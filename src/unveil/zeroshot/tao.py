@@ -79,24 +79,23 @@ TASKS = {
 
 @dataclass(frozen=True)
 class TaoSettings:
-    """task: a row of `TASKS`, or "auto". steps: evaluations. guidance: the scale, None the task's. trust: see above, 0 is no bound.
+    """task: a row of `TASKS`, or "auto". steps: evaluations of two samples (1000 published). guidance: the scale, None the task's.
 
-    first: what psi begins as, "simplest" or (published) "random".
-
-    inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the published pace, but 8 at most.
-    crop: side of the random crop that psi and D1 learn from, 0 the whole image (published, on 256 x 256).
+    trust: the most that a step may pull, as a share of the best one on the gradient's line; 0 is no bound. first: what psi begins as,
+    "simplest" or (published) "random". inner: Adam steps of psi at each evaluation, None one for each step of a path of a thousand, the
+    published pace, but 8 at most. crop: side of the random crop that psi and D1 learn from, 0 the whole image (published, on 256 x 256).
     vgg: torchvision's VGG-16 weights, None seeded features. width: of psi and the discriminators (64 as published).
     """
 
     task: str = "auto"
-    steps: int = 1000
+    steps: int = 50
     guidance: float | None = None
     trust: float = 1.0
     first: str = "simplest"
     inner: int | None = None
-    crop: int = 256
+    crop: int = 128
     vgg: Path | None = None
-    width: int = 64
+    width: int = 16
 
     def __post_init__(self) -> None:
         """Raise InputError for a task without weights."""

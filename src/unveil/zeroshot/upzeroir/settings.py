@@ -32,7 +32,7 @@ class UPZeroIRSettings:
     value). patience: scores in a row that must say so. keep: "best" estimate scored, or the "last".
     arniqa: folder of ARNIQA's weights, which then judges, by its regressor of this name; None the judge that was given.
     prompt, negative, cfg: text and its weight, for priors that take one; without a text there is nothing to weigh.
-    vgg: torchvision's VGG-16 weights for J_pse, None seeded random features. width: of PCDM and the discriminator.
+    vgg: torchvision's VGG-16 weights for J_pse, None seeded random features. width: of PCDM and the discriminator, 64 as LD-RPS has it.
     """
 
     steps: int = 100
@@ -65,7 +65,7 @@ class UPZeroIRSettings:
     negative: str = ""
     cfg: float = 8.0
     vgg: Path | None = None
-    width: int = 64
+    width: int = 16
 
     def __post_init__(self) -> None:
         """Raise InputError for an unknown name or a number out of range."""
@@ -100,5 +100,5 @@ class UPZeroIRSettings:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
-PAPER = UPZeroIRSettings(steps=1000, guidance=4000.0, trust=0.0, first="identity")
+PAPER = UPZeroIRSettings(steps=1000, guidance=4000.0, trust=0.0, first="identity", width=64)
 """With the number of steps that the paper prints, and nothing that it does not; every other printed number is a default."""
