@@ -61,15 +61,15 @@ class Spectrum:
         return z
 
 
-def rows(task: str, quick: bool) -> dict[str, tuple[str, Any]]:
-    """Name of a row: (method, options)."""
+def rows(task: str, quick: bool, rounds: int | None) -> dict[str, tuple[str, Any]]:
+    """Name of a row: (method, options). rounds: recurrences, None the task's."""
     from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
     from unveil.zeroshot.ldrps.tasks import TASKS
 
     if quick:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
         return {"2 steps": ("ldrps", tiny), "1 step from the photograph": ("ldrps", replace(tiny, begin="input"))}
-    ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds)
+    ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds if rounds is None else rounds)
     return {
         "as published": ("ldrps", published(task, original=False, rounds=ours.rounds)),
         "100 steps": ("ldrps", replace(ours, steps=100)),
@@ -78,6 +78,8 @@ def rows(task: str, quick: bool) -> dict[str, tuple[str, Any]]:
         "default, every 2nd": ("ldrps", replace(ours, every=2)),
         "default, no free run": ("ldrps", replace(ours, free=False)),
         "default, from the photograph": ("ldrps", replace(ours, begin="input")),
+        "25 steps, no free run": ("ldrps", replace(ours, steps=25, free=False)),
+        "12 steps, no free run": ("ldrps", replace(ours, steps=12, free=False)),
         "25 steps, from the photograph, no free run": ("ldrps", replace(ours, steps=25, begin="input", free=False)),
     }
 
@@ -152,7 +154,7 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
     return image, guidance.loss
 
 
-def measured(prior: Any, task: str, x: Any, quick: bool) -> list[dict[str, Any]]:
+def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = None) -> list[dict[str, Any]]:
     import torch
 
     from unveil.degradation.registry import apply
@@ -165,7 +167,7 @@ def measured(prior: Any, task: str, x: Any, quick: bool) -> list[dict[str, Any]]
         return float((-10 * ((image.clamp(0, 1) - x) ** 2).mean((1, 2, 3)).log10()).mean())
 
     out = [{"task": task, "run": "input", "PSNR": psnr(y)}]
-    for name, (method, settings) in rows(task, quick).items():
+    for name, (method, settings) in rows(task, quick, rounds).items():
         counted, clock, found = Counted(prior), Clock(), []
         total = 0.0
         for i, image in enumerate(2 * y - 1):
@@ -190,6 +192,7 @@ def main() -> None:
     made.add_argument("--side", type=int, default=128, help="side of the photographs in pixels (default 128)")
     made.add_argument("--count", type=int, default=2, help="photographs (default 2)")
     made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
+    made.add_argument("--rounds", type=int, help="recurrences of every row (default: the task's)")
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
     args = made.parse_args()
     use_threads(args.threads)
@@ -206,11 +209,12 @@ def main() -> None:
         else:
             prior = Spectrum(side)
         x = photographs(count, side)
-        found = [r for task in args.task or FAULTS for r in measured(prior, task, x, args.quick)]
+        found = [r for task in args.task or FAULTS for r in measured(prior, task, x, args.quick, args.rounds)]
         print(show(found, ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR")))
         result |= {"measured": found, "prior": {"name": prior.name, "sha256": prior.sha256}}
     result["protocol"] = {
         "photographs": f"{count} of the package's examples, squared to {side} pixels by LANCZOS",
+        "rounds": "the task's" if args.rounds is None else args.rounds,
         "faults": FAULTS, "seeds": "0 for the damage, the photograph's number for sampling", "PSNR": "RGB, mean over photographs",
         "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data", **environment(),
     }  # fmt: skip
