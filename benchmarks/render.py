@@ -25,6 +25,7 @@ SHORT = {
     "ablation_drm": "drm",
     "choices": "choices",
     "speed": "speed",
+    "gpu": "gpu",
     "quality": "quality",
     "quality_wild": "quality_wild",
     "calibration": "calibration",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import ModelError, UnveilWarning
+from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
 from unveil.photo.memory import host_memory
 from unveil.photo.plan import Cost, Plan
@@ -132,7 +133,7 @@ class Tiled:
     def _finite(self, x_t: Tensor, y: Tensor, t: int) -> Tensor:
         """The estimate, with the members of the batch that are not finite computed again in full precision."""
         x0_hat = self.denoise(x_t, y, t)
-        bad = [i for i in range(len(y)) if not x0_hat[i].isfinite().all()]
+        bad = [i for i in range(len(y)) if not finite(x0_hat[i])]
         if not bad:
             return x0_hat
         if torch.is_autocast_enabled(y.device.type):
@@ -141,7 +142,7 @@ class Tiled:
                 again = self.denoise(x_t[bad], y[bad], t)
             x0_hat = x0_hat.to(again.dtype)
             x0_hat[bad] = again
-            if again.isfinite().all():
+            if finite(again):
                 return x0_hat
         raise ModelError(
             "the network's output is not finite, in fp32 neither; its weights are damaged: nothing was written"

@@ -17,6 +17,7 @@ from unveil.models.spec import Spec
 from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.daclip import DACLIP, Seen
+from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
 
 
@@ -108,4 +109,4 @@ class Model:
 
 def _visible(said: Tensor) -> Tensor:
     """A network's output with infinities as NaN: clamping would turn them into plain black or white, NaN is what the caller can see."""
-    return said if said.isfinite().all() else said.where(said.isfinite(), torch.nan)
+    return said if finite(said) else said.where(said.isfinite(), torch.nan)
