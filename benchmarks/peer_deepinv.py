@@ -82,9 +82,6 @@ def main() -> None:
         "ours DDRM 20, noise / sqrt 2": timed(
             lambda: ddrm.restore(prior, y, lambda k, x: seeds(k, x) / 2**0.5, ddrm.DdrmSettings(text, NOISE)), x0, 20
         ),
-        "ours DiffPIR 100, lambda 1": timed(
-            lambda: diffpir.restore(prior, y, seeds, diffpir.DiffpirSettings(text, NOISE, weight=1.0)), x0, 100
-        ),
         "ours PiGDM 100, variance 0.2": timed(
             lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE, variance=0.09)), x0, 100
         ),

@@ -12,7 +12,7 @@ from gaussian import Problem
 from torch import Tensor
 
 from unveil.zeroshot import dps, gdp
-from unveil.zeroshot.diffpir import ZETA, crowded
+from unveil.zeroshot.diffpir import crowded
 from unveil.zeroshot.walk import even
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "known_operators.md"
@@ -44,9 +44,10 @@ ROWS: dict[str, Callable[[Problem], Row]] = {
     "PiGDM, 20, variance 0.25": lambda p: affine(p, laws.pigdm(p, even(p.process, 20), 0.25)),
     "DDRM, 20": lambda p: affine(p, laws.ddrm(p, even(p.process, 20))),
     "DDRM, 100": lambda p: affine(p, laws.ddrm(p, even(p.process, 100))),
-    "DiffPIR, 100": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 0.25, ZETA["grey"])),
-    "DiffPIR, 100, lambda 1": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 1.0, ZETA["grey"])),
-    "DiffPIR, 20": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 20), 0.25, ZETA["grey"])),
+    "DiffPIR, 100, lambda 1/4, zeta 0.3": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 0.25, 0.3)),
+    "DiffPIR, 100, zeta 0.3": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 1.0, 0.3)),
+    "DiffPIR, 100": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 1.0, 1.0)),
+    "DiffPIR, 20": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 20), 1.0, 1.0)),
     "DPS, 1000": lambda p: of_dps(p, 1000, dps.ZETA["grey"]),
     "DPS, 1000, zeta 3": lambda p: of_dps(p, 1000, 3.0),
     "DPS, 100": lambda p: of_dps(p, 100, dps.ZETA["grey"]),

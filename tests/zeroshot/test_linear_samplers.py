@@ -63,7 +63,7 @@ METHODS: dict[str, tuple[Any, Callable[[str], Any], Law]] = {
     ),
     "diffpir": (
         diffpir.restore,
-        lambda operator: diffpir.DiffpirSettings(operator, SIGMA / 2, STEPS, zeta=0.3),
+        lambda operator: diffpir.DiffpirSettings(operator, SIGMA / 2, STEPS, weight=0.25, zeta=0.3),
         lambda p, steps: laws.diffpir(p, diffpir.crowded(p.process, steps), 0.25, 0.3),
     ),
     "pigdm": (

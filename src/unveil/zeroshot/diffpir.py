@@ -9,8 +9,9 @@ which is the package's one step with the fitted x0 and eta = sqrt(zeta) s_u. Ste
 N (1 - sqrt(1 - i / K)).
 
 Constants: published zeta 0.1 for blur, 0.25 for super-resolution, 1 for missing pixels, and 0.3 (the older scripts') elsewhere. lambda:
-the code's 1 mixes units (noise of images in [0, 1] against sigma_t of states in [-1, 1]); in the same units it is 1/4, which is the
-default here. With lambda = 1 and a prior of unit variance per sigma_t the fit would be the Gaussian posterior mean. Ours
+the code's 1 mixes units (noise of images in [0, 1] against sigma_t of states in [-1, 1]); in the same units it is 1/4. Here both are 1
+by default: with lambda = 1 in equal units the fit is the mean of the posterior of x0 where the prior's estimate errs by sigma_t, and with
+fresh noise alone nothing that a fit has amplified is carried on (docs/known_operators.md has what the published ones did). Ours also
 differs in knowing the singular values of every operator, so the fit is exact for all of them, with mirrored borders; the
 original's is circular.
 """
@@ -30,18 +31,16 @@ from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.walk import Callback, Walk, in_pixels
 
-ZETA = {"blur": 0.1, "downsample": 0.25, "mask": 1.0, "grey": 0.3, "identity": 0.3}
-
 
 @dataclass(frozen=True)
 class DiffpirSettings:
-    """operator, noise: see `measured`. steps: evaluations. weight: lambda. zeta: share of fresh noise, None for the operator's own."""
+    """operator, noise: see `measured`. steps: evaluations. weight: lambda. zeta: share of fresh noise, 0 to 1."""
 
     operator: str = "identity"
     noise: float | None = None
     steps: int = 100
-    weight: float = 0.25
-    zeta: float | None = None
+    weight: float = 1.0
+    zeta: float = 1.0
 
 
 def crowded(process: Process, steps: int) -> list[int]:
@@ -66,7 +65,6 @@ def restore(
     m = measured(prior, y, settings.operator, settings.noise)
     process = prior.process
     walk = Walk(prior, m, crowded(process, settings.steps), noise, callback)
-    zeta = ZETA[m.kind] if settings.zeta is None else settings.zeta
 
     def denoise(x: Tensor, t: int) -> Tensor:
         rho = settings.weight * (m.sigma * float(process.a[t] / process.s[t])) ** 2
@@ -74,6 +72,6 @@ def restore(
 
     def guide(x_u: Tensor, x0: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
         fresh = walk.fresh(u, x_t) if u > 0 else None
-        return step(process, t, u, x_t, x0, x0, zeta**0.5 * float(process.s[u]), fresh)
+        return step(process, t, u, x_t, x0, x0, settings.zeta**0.5 * float(process.s[u]), fresh)
 
     return walk.run(denoise, "ddim", guide)
