@@ -161,3 +161,14 @@ def test_a_reader_that_goes_away_is_not_an_error() -> None:
     os.close(writer)
     assert ran.stderr == ""
     assert ran.returncode == cli.NOTHING_DONE
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_do_not_spin_unless_told_to(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")  # so that it is put back
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert cli.main(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == after

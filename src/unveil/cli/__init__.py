@@ -60,6 +60,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
     Messages go to standard error, one line each. Errors that are ours alone (bugs) pass through with their traceback.
     """
+    # Read when torch is loaded, which is later: threads that spin while they wait slow two busy processes down six-fold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if tokens is None else tokens)
     called = arguments[0] if arguments else None
     try:
