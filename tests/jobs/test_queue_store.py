@@ -37,6 +37,7 @@ def test_what_is_held_stays_until_it_is_released() -> None:
     clock = Clock()
     store = Store(10, clock)
     folder = store.make(hold=True)
+    assert store.left(folder.name) == store.keep  # a number that JSON has
     clock.now = 1e9
     assert store.sweep() == []
     store.release(folder.name)

@@ -55,9 +55,9 @@ class Store:
         return self._root / name
 
     def left(self, name: str) -> float:
-        """Seconds until a folder is deleted if nobody asks for it."""
+        """Seconds until a folder is deleted if nobody asks for it; the full time for one that is held, which is released in a moment."""
         with self._lock:
-            return max(0.0, self._until.get(name, 0.0) - self._clock())
+            return min(max(0.0, self._until.get(name, 0.0) - self._clock()), self.keep)
 
     def remove(self, name: str) -> bool:
         """Delete a folder; False where there was none."""

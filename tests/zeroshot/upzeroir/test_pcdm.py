@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unveil.zeroshot.ldrps.fpam import FPAM
+from unveil.zeroshot.ldrps.simplest import applied
 from unveil.zeroshot.upzeroir.fitting import Fit
 from unveil.zeroshot.upzeroir.pcdm import PCDM
 
@@ -29,6 +30,17 @@ def test_returns_its_input_at_first_whatever_it_is_told() -> None:
         x = photograph(*size)
         for told in (law(0.2, 1e-4), law(2, 1), law(8, 30)):
             assert torch.equal(pcdm(x, told), x)
+
+
+def test_can_begin_as_any_map_of_colours_and_learns_from_there() -> None:
+    pcdm, x = PCDM(4, draw(), 8), photograph()
+    matrix, offset = torch.randn(3, 3, generator=draw(4)), torch.randn(3, generator=draw(5))
+    pcdm.begin_as(matrix, offset)
+    goal = applied(matrix, offset, x)
+    torch.testing.assert_close(pcdm(x, law(2, 1)), goal, rtol=0, atol=1e-6)
+    (pcdm(x, law(2, 1)) - 0.9 * goal).square().mean().backward()
+    assert float(pcdm.h1[-1].weight.grad.abs().max()) > 0
+    assert not {"matrix", "offset"} & dict(pcdm.named_parameters()).keys()
 
 
 def test_every_part_learns_from_the_first_or_second_step() -> None:
