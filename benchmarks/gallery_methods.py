@@ -3,7 +3,7 @@
     python benchmarks/gallery_methods.py --json benchmarks/results/gallery_methods.json
 
 Writes docs/img/methods.jpg and the PSNR of every picture on it, in about three minutes of one core. Zero-shot methods take the shipped
-priors and the few steps of `zeroshot_quality.py` (DiffPIR its own hundred: with twelve it turns a blur into grain); those that want an
+priors and the few steps of `zeroshot_quality.py` (DiffPIR its own hundred); those that want an
 operator are left out where nobody could tell them one.
 """
 

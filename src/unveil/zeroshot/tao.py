@@ -192,14 +192,13 @@ class Pull:
             total = total + task.adversarial * self.outside.doubt(x - self.y)
         return total + (task.smooth * total_variation(x) if time < SMOOTH else 0.0)
 
-    def pull(self, decode: Callable[[Tensor], Tensor], z: Tensor, time: float, strides: float) -> Tensor:
+    def pull(self, decode: Callable[[Tensor], Tensor], z: Tensor, image: Tensor, time: float, strides: float) -> Tensor:
         """How far estimates z (2, C, h, w) are to move, for a step that stands for so many trained ones; of their shape.
 
-        decode: z -> images (2, 3, H, W) in [0, 1]. Not bounded where the gradient is not finite.
+        decode: z -> images (2, 3, H, W) in [0, 1]; image: decode(z), with the graph. Not bounded where the gradient is not finite.
         """
         with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            loss = self.objective(decode(z), time)
+            loss = self.objective(image, time)
             if not loss.requires_grad:
                 return torch.zeros_like(z)
             (slope,) = torch.autograd.grad(self.scale * loss, z)
@@ -268,12 +267,14 @@ def _one(
         def denoise(x: Tensor, t: int) -> Tensor:
             nonlocal pull
             x0_hat = prior.denoise(x, t)
-            time, image = float(process.time[t] / process.steps), decode(x0_hat).detach()
+            time = float(process.time[t] / process.steps)
             with torch.enable_grad():
+                z = x0_hat.detach().requires_grad_()
+                image = decode(z)
                 for _ in range(settings.inner or min(MOST, max(1, round(strides[t])))):
-                    teacher.learn(image)
-                teacher.learn_residuals(image, time)
-            x0_hat, pull = guard(x0_hat, teacher.pull(decode, x0_hat, time, strides[t]))
+                    teacher.learn(image.detach())
+                teacher.learn_residuals(image.detach(), time)
+            x0_hat, pull = guard(x0_hat, teacher.pull(decode, z, image, time, strides[t]))
             return x0_hat
 
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
