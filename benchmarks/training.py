@@ -60,7 +60,7 @@ def random_batch(batch: int, crop: int) -> Any:
 
     generator = torch.Generator().manual_seed(0)
     x0, y = (torch.rand(batch, 3, crop, crop, generator=generator) * 2 - 1 for _ in range(2))
-    return Batch(x0, y, False)
+    return Batch(x0, y, False, torch.zeros(len(x0), 7))
 
 
 def official(settings: Any) -> Any:

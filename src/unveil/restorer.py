@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +20,17 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
-from unveil.models import shelf
+from unveil.models import describer, shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
+from unveil.models.treatment import Treatment, repeated, treatment
+from unveil.networks.experts import BORDER
+from unveil.photo import content
 from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 
-if TYPE_CHECKING:
-    pass
-
-Source = "str | Path | Image.Image | np.ndarray | Tensor | photo.Photo"
 Callback = Callable[[Progress], "bool | None"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -44,6 +45,9 @@ class Options:
     solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
     "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
     2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
+    fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
+    finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
+    that can be told (`general`).
     """
 
     steps: int | None = None
@@ -56,18 +60,37 @@ class Options:
     resolution: str | None = None
     tile: int | str = "auto"
     max_pixels: int = photo.MAX_PIXELS
+    fix: str | Sequence[str] | None = None
+    keep: str | Sequence[str] = ()
+    told: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("samples", "seed", "max_pixels", "steps"):
+            value = getattr(self, name)
+            if not (_whole(value) or (name == "steps" and value is None)):
+                raise InputError(f"{name} must be a whole number, got {value!r}")
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
-        if self.tile != "auto" and not (isinstance(self.tile, int) and self.tile >= 0):
+        if self.tile != "auto" and not (_whole(self.tile) and int(self.tile) >= 0):
             raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
         if self.max_pixels < 1:
             raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= 1.0:
-                raise InputError(f"{name} must lie between 0 and 1, got {value}")
+            if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
+                raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
+        if self.told is not None and (self.fix is not None or self.keep):
+            raise InputError("told says it all; leave out fix and keep")
+        if self.fix is not None or self.keep:
+            treatment({}, self.fix, self.keep)  # a wrong name is said before anything is read
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -216,13 +239,15 @@ class Restorer:
         (1, 3, H, W) in [0, 1]. settings: the fields of `Options`. callback: sees every evaluation of every draw; returning
         True cancels (raises Cancelled). Raises InputError for what cannot be restored as given.
         """
-        options = options or Options(**settings)
+        options = _options(options, settings)
         started = time.perf_counter()
         source = as_photo(image, options.max_pixels)
+        box = content.within_bars(source.pixels) if self.model.spec.told else _whole_of(source.pixels)
+        treat = self._treatment(box.of(source.pixels), options)
         plan = self.plan(source.height, source.width, options)
         clock = _Clock()
-        notes: list[str] = []
-        draws = (self._draw(source, options, k, callback, clock, notes) for k in range(options.samples))
+        notes: list[str] = [] if treat is None else [treat.sentence()]
+        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
         moments = None
         if options.samples > 1 and plan.bytes + 4 * source.pixels.size * options.samples > self.memory:
             moments = Moments.of(next(draws))
@@ -232,6 +257,8 @@ class Restorer:
         else:
             samples = np.stack(list(draws)) if options.samples > 1 else next(draws)[None]
         protocol = self.protocol(options) | {"tile": plan.tile}
+        if treat is not None:
+            protocol["told"] = dict(treat.probabilities)
         return Restoration(
             samples,
             time.perf_counter() - started,
@@ -258,9 +285,25 @@ class Restorer:
             resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
         )
 
+    def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
+        """What to fix in a photograph (H, W, 3), None for a model that cannot be told. Raises InputError where it is told all the same."""
+        if not self.model.spec.told:
+            if options.fix is not None or options.keep or options.told is not None:
+                raise InputError(
+                    f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
+                )
+            return None
+        if options.told is not None:
+            return repeated(options.told)
+        if options.fix is not None:
+            return treatment(None, options.fix, options.keep)
+        return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
+
     def _draw(
         self,
         source: photo.Photo,
+        box: content.Box,
+        treat: Treatment | None,
         options: Options,
         index: int,
         callback: Callback | None,
@@ -270,8 +313,11 @@ class Restorer:
         """One draw, (H, W, 3) float32 in [0, 1]."""
         run = self.resolve(options)
         low, high = self.model.spec.value_range
+        pixels = box.of(source.pixels)
+        if treat is not None and treat.nothing:
+            return source.pixels.copy()
         # In place and not kept twice: every array of the photograph's size counts.
-        state_y = torch.from_numpy(source.pixels.transpose(2, 0, 1).copy())[None].to(self.device)
+        state_y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(self.device)
         state_y.mul_(high - low).add_(low)
 
         def noise(step: int, like: Tensor) -> Tensor:
@@ -279,7 +325,7 @@ class Restorer:
             return noise_field(draw_seed(options.seed, index), step, 0, 0, h, w, 3)[None].to(like)
 
         denoise = tiling.Tiled(
-            clock.timed(self.model.looking_at(state_y).denoiser(run.process, run.fidelity)),
+            clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -295,13 +341,20 @@ class Restorer:
                     fidelity=run.fidelity,
                     resolution=run.resolution,
                     callback=callback,
+                    begin=_begin(run.process) if treat is not None and not treat.light else 0,
                 )
         notes += denoise.notes
         del state_y
         restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
-        if options.strength == 1.0:
+        if treat is not None:
+            restored = _harmless(pixels, restored, treat)
+        if options.strength != 1.0:
+            restored = pixels + np.float32(options.strength) * (restored - pixels)
+        if pixels.shape == source.pixels.shape:
             return np.ascontiguousarray(restored)
-        return source.pixels + np.float32(options.strength) * (restored - source.pixels)
+        out = source.pixels.copy()
+        box.of(out)[...] = restored
+        return out
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
@@ -332,6 +385,41 @@ class Run:
     solver: str
     fidelity: float
     resolution: Resolution
+
+
+def _options(options: Options | None, settings: dict[str, Any]) -> Options:
+    """The options of a call. Raises InputError for a setting that does not exist, or one given beside an Options that has it."""
+    known = [f.name for f in fields(Options)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"no option is called {name!r}; {hint}")
+    return Options(**settings) if options is None else replace(options, **settings)
+
+
+def _whole_of(pixels: np.ndarray) -> content.Box:
+    return content.Box(0, pixels.shape[0], 0, pixels.shape[1])
+
+
+def _begin(process: Process) -> int:
+    """Evaluations of the low stage, which a photograph whose light stays as it is passes by; 0 where there are no others."""
+    early = sum(float(s) >= BORDER for s in process.s[1:])
+    return early if early < process.steps else 0
+
+
+def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
+    """What a restoration (H, W, 3) may not do, whatever the network says.
+
+    Where the light is not to be fixed, the mean of each channel stays; grey stays grey; black in which nothing is hidden stays.
+    """
+    if not treat.light:
+        shift = (after - before).mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        after = np.clip(after - shift, 0, 1)
+    if content.is_grey(before):
+        after = content.as_grey(after)
+    share = content.void(before)
+    return before + (1 - share) * (after - before) if share.any() else after
 
 
 class _Clock:
@@ -388,16 +476,34 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
         return photo.read(image, max_pixels)
     if isinstance(image, Tensor):
         tensor = image.detach().cpu()
+        if tensor.dtype in (torch.bfloat16, torch.float16):
+            tensor = tensor.float()
         if tensor.ndim == 4 and len(tensor) == 1:
             tensor = tensor[0]
         if tensor.ndim != 3 or tensor.shape[0] != 3:
             raise InputError(f"a tensor must be (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
         image = tensor.permute(1, 2, 0).numpy()
     elif hasattr(image, "convert") and hasattr(image, "size"):
-        image = np.asarray(image.convert("RGB"))
+        return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
         return plain(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+
+
+def _lossless(image: Any) -> bytes:
+    """A PIL image as a file that keeps its samples, profile, EXIF and transparency, so that it is read as a path would be."""
+    out = io.BytesIO()
+    about = {"icc_profile": image.info.get("icc_profile"), "exif": image.getexif().tobytes()}
+    kept = {k: v for k, v in about.items() if v}
+    try:
+        if image.mode in ("CMYK", "F", "I", "YCbCr", "LAB", "HSV"):
+            wide = image if image.mode in ("CMYK", "F") else image.convert("RGB")
+            wide.save(out, "TIFF", **kept)
+        else:
+            image.save(out, "PNG", compress_level=1, **kept)
+    except (OSError, ValueError) as error:
+        raise InputError(f"a PIL image of mode {image.mode} cannot be restored ({error}); convert it to RGB") from error
+    return out.getvalue()
 
 
 def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto") -> Restorer:

@@ -7,6 +7,7 @@ import torch
 from unveil.models.model import Model
 from unveil.models.spec import Defaults, Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.experts import TimestepExperts
 
 
 def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
@@ -25,3 +26,23 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
     network = {"kind": "compact", "base": 4, "mults": [1, 2], "blocks": 1, "head": 4 if head else 0}
     spec = Spec("tiny", network, multiple_of=predictor.multiple_of, receptive_field=44, defaults=Defaults(low=low))
     return Model(spec, predictor, correction)
+
+
+def tiny_experts(seed: int = 0, *, low: int = 32) -> Model:
+    """As `tiny_model`, of two experts that are told what to fix."""
+    sizes = {"base": 4, "mults": [1, 2], "blocks": 1, "bottom": 0, "up_blocks": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        predictor = TimestepExperts(sizes, sizes)
+        for parameter in predictor.parameters():
+            if not parameter.any():
+                parameter.data.normal_(std=0.05)
+    predictor.eval().requires_grad_(False)
+    spec = Spec(
+        "tiny",
+        {"kind": "experts", "low": sizes, "native": sizes},
+        multiple_of=predictor.multiple_of,
+        receptive_field=44,
+        defaults=Defaults(low=low, fidelity=1.0),
+    )
+    return Model(spec, predictor, None)

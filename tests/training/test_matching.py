@@ -53,7 +53,7 @@ def test_the_loss_is_the_distance_of_the_predicted_step_to_the_best_one(tree: Tr
     learner = build(configuration.parse(wild(tree)))
     stage = configuration.parse(wild(tree)).stages[1]
     x0 = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    batch = Batch(x0, x0 + 0.2, False)
+    batch = Batch(x0, x0 + 0.2, False, torch.zeros(len(x0), 7))
     process = learner.processes[0]
     x_t, t = grid_states(process, batch, torch.Generator().manual_seed(1))
     a, b, s, r = (process.at(c, t, x_t) for c in (process.a, process.b, process.s, process.r / process.r.roll(1)))
@@ -109,15 +109,19 @@ def test_a_network_that_leaves_a_share_behind_pays_more_for_it_at_the_end(tree: 
     stage = configuration.parse(wild(tree)).stages[0]
     x0 = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     learner.predictor.out.bias.data.fill_(0.19)
-    said = predictor(learner, Batch(x0, x0 + 0.2, False), stage, torch.Generator().manual_seed(1))
-    _, t = grid_states(learner.processes[0], Batch(x0, x0 + 0.2, False), torch.Generator().manual_seed(1))
+    said = predictor(
+        learner, Batch(x0, x0 + 0.2, False, torch.zeros(len(x0), 7)), stage, torch.Generator().manual_seed(1)
+    )
+    _, t = grid_states(
+        learner.processes[0], Batch(x0, x0 + 0.2, False, torch.zeros(len(x0), 7)), torch.Generator().manual_seed(1)
+    )
     assert said == pytest.approx(0.01**2 * float(grid_weight(learner.processes[0], t, x0).mean()), rel=1e-4)
 
 
 def test_states_lie_on_the_trained_grid(tree: Tree) -> None:
     process = build(configuration.parse(wild(tree))).processes[0]
     x0 = torch.zeros(4000, 1, 1, 1)
-    x_t, t = grid_states(process, Batch(x0, x0 + 1, False), torch.Generator().manual_seed(0))
+    x_t, t = grid_states(process, Batch(x0, x0 + 1, False, torch.zeros(len(x0), 7)), torch.Generator().manual_seed(0))
     assert set(t.tolist()) == set(range(1, 21))
     late = x_t[t == 20]
     assert float(late.mean()) == pytest.approx(float(process.b[20]), abs=4 * float(process.s[20]) / len(late) ** 0.5)

@@ -185,6 +185,12 @@ def test_reduced_views_may_be_balanced_on_their_own() -> None:
     x0 = torch.zeros(2, 3, 8, 8)
     y = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
     stage_ = Stage(balance=0.25, low_balance=1.0)
-    assert objectives.balance(Batch(x0, y, low=False), stage_).tolist() == [1.0, pytest.approx(0.2)]
-    assert objectives.balance(Batch(x0, y, low=True), stage_).tolist() == [1.0, 0.5]
-    assert objectives.balance(Batch(x0, y, low=True), Stage(balance=0.25)).tolist() == [1.0, pytest.approx(0.2)]
+    assert objectives.balance(Batch(x0, y, False, torch.zeros(len(x0), 7)), stage_).tolist() == [
+        1.0,
+        pytest.approx(0.2),
+    ]
+    assert objectives.balance(Batch(x0, y, True, torch.zeros(len(x0), 7)), stage_).tolist() == [1.0, 0.5]
+    assert objectives.balance(Batch(x0, y, True, torch.zeros(len(x0), 7)), Stage(balance=0.25)).tolist() == [
+        1.0,
+        pytest.approx(0.2),
+    ]

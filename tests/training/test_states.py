@@ -33,7 +33,9 @@ def test_reduced_views_only_meet_the_noisy_half() -> None:
 def test_first_native_states_carry_the_low_stage_s_residual_and_not_its_detail() -> None:
     generator = torch.Generator().manual_seed(3)
     x0, y = torch.rand(64, 3, 32, 32, generator=generator) * 2 - 1, torch.rand(64, 3, 32, 32, generator=generator) - 0.5
-    x_t, noise = forward_states(PROCESS, Batch(x0, y, low=False), 0.0, 1.0, torch.Generator().manual_seed(4))
+    x_t, noise = forward_states(
+        PROCESS, Batch(x0, y, False, torch.zeros(len(x0), 7)), 0.0, 1.0, torch.Generator().manual_seed(4)
+    )
     a, b, s = (float(c[2]) for c in (PROCESS.a, PROCESS.b, PROCESS.s))
     assert torch.allclose(noise, torch.tensor(s).float())
     # Some reduction of 2^0.5 to 2^4 explains every state but for unit noise; the true x0 does not.

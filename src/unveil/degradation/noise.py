@@ -11,8 +11,8 @@ from unveil.degradation.draws import check, geometric, log_uniform, severities, 
 from unveil.degradation.filtering import separable
 
 SIGMA = (1 / 255, 60 / 255)
-TYPES = ("colour", "grey", "camera", "correlated", "blotched")
-_ODDS = (0.35, 0.1, 0.25, 0.2, 0.1)
+TYPES = ("colour", "grey", "camera", "correlated", "blotched", "demosaiced")
+_ODDS = (0.3, 0.08, 0.12, 0.17, 0.08, 0.25)
 
 
 def noise(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -22,7 +22,8 @@ def noise(x: Tensor, generator: torch.Generator, severity: float | None = None) 
     so that a free draw is log-uniform and mild noise is common; it is the root mean square over the image before
     clipping, for every type: colour (white Gaussian), grey (the same in all channels), camera (shot and read noise
     seen through the sRGB curve), correlated (white noise blurred, as by demosaicing, reduction or a weak denoiser),
-    blotched (fine noise plus coarse chroma noise). Returns y and `severity`, `sigma`, `type` (index into TYPES) (B,
+    blotched (fine noise plus coarse chroma noise), demosaiced (shot and read noise of a Bayer sensor, interpolated, mixed by the
+    camera's colour matrix and seen through the tone curve). Returns y and `severity`, `sigma`, `type` (index into TYPES) (B,
     1, 1, 1). Raises InputError for a wrong shape, type or severity.
     """
     check(x, severity)
@@ -31,7 +32,7 @@ def noise(x: Tensor, generator: torch.Generator, severity: float | None = None) 
     sigma = geometric(s, *SIGMA)
     kind = torch.multinomial(torch.tensor(_ODDS), b, replacement=True, generator=generator)
     n = torch.randn(b, 3, h, w, generator=generator)
-    for k, shape in enumerate((None, _grey, _camera, _correlated, _blotched)):
+    for k, shape in enumerate((None, _grey, _camera, _correlated, _blotched, _demosaiced)):
         chosen = (kind == k).nonzero().flatten()
         if shape is not None and len(chosen):
             n[chosen] = shape(n[chosen], x[chosen.to(x.device)].cpu(), generator)
@@ -73,6 +74,30 @@ def _blotched(n: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
     share = uniform(b, generator, 0.2, 0.8)
     fine = _blur(n, uniform(b, generator, 0.0, 0.7))
     return (1 - share).sqrt() * fine + share.sqrt() * coarse
+
+
+_BAYER = torch.tensor([[[[1.0, 0], [0, 0]], [[0, 1.0], [1.0, 0]], [[0, 0], [0, 1.0]]]]).view(1, 3, 2, 2)
+_CROSS = torch.tensor([[0.0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+_SQUARE = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+
+
+def _demosaiced(n: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise of each photosite, bilinearly interpolated: correlated between neighbours, and in green otherwise than in red and blue."""
+    b, _, h, w = n.shape
+    light = srgb_to_linear(x)
+    mosaic = _BAYER.repeat(1, 1, h // 2 + 1, w // 2 + 1)[:, :, :h, :w]
+    gain = torch.cat([uniform(b, generator, lo, hi) for lo, hi in ((1.2, 2.4), (1.0, 1.0001), (1.2, 2.2))], 1)
+    site = n[:, :1] * mosaic * gain * (light / gain + log_uniform(b, generator, 0.002, 0.08)).sqrt()
+    kernel = torch.stack([_SQUARE, _CROSS, _SQUARE])[:, None]
+    full = F.conv2d(
+        F.pad(site, (1, 1, 1, 1), mode="reflect") if min(h, w) > 1 else F.pad(site, (1, 1, 1, 1)), kernel, groups=3
+    )
+    # A camera's colour matrix takes from each channel what the others have in common with it, and adds their noise.
+    cross = uniform(b, generator, 0.0, 0.35)
+    full = full * (1 + 2 * cross) - cross * (full.sum(1, keepdim=True) - full)
+    slope = (light + uniform(b, generator, 0.01, 0.08)).pow(1 / 2.4 - 1)
+    seen = _blur(full, uniform(b, generator, 0.0, 0.5)) * slope
+    return seen / seen.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-8)
 
 
 def _blur(n: Tensor, sigma: Tensor) -> Tensor:

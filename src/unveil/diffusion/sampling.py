@@ -81,6 +81,7 @@ def sample(
     resolution: Resolution = OFF,
     guide: Guide | None = None,
     callback: Callable[[Progress], bool | None] | None = None,
+    begin: int = 0,
 ) -> Tensor:
     """Run the reverse process from its start to the clean end; returns x0 (B, C, H, W) in the process's state range.
 
@@ -91,6 +92,8 @@ def sample(
     guide: moves every state that a step arrives at, the result too; at a change of resolution x_u has the new size, x0_hat
     and x_t still have the old one.
     callback: called after each evaluation; returning True cancels (raises Cancelled).
+    begin: evaluations that are left out at the start, as though they had all estimated that y is clean: for damage that they
+    have no say about. The state after them is drawn around y itself.
     solver: "ancestral" (exact posterior), "ddim", "renoise", "2m" (second order), or the baselines "sde" and "ode".
     Raises InputError for an unknown solver, one that the path does not allow, or a fidelity out of range.
     """
@@ -102,10 +105,15 @@ def sample(
         check(process)
     n = process.steps
     sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
-    y_now = resize(y, sizes[0])
-    x = process.start(y_now, (1 - fidelity) * noise(0, y_now))
+    if not 0 <= begin < n:
+        raise InputError(f"begin must leave at least one of {n} evaluations, got {begin}")
+    y_now = resize(y, sizes[begin])
+    z = (1 - fidelity) * noise(begin, y_now)
+    x = process.start(y_now, z) if begin == 0 else process.forward(y_now, y_now, n - begin, z)
     previous: tuple[int, Tensor] | None = None
     for index, t in enumerate(range(n, 0, -1)):
+        if index < begin:
+            continue
         u = t - 1
         x0_hat = denoise(x, y_now, t)
         if callback is not None and callback(Progress(index, n, x0_hat)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,12 @@ class Describer:
         assert isinstance(seen, Seen)
         texts = network.clip.encode_text(rows(list(words(network.clip).values()), network.clip.context))
         return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0]
+
+
+@cache
+def shipped() -> Describer:
+    """The classifier that ships, read once."""
+    return load()
 
 
 def load(name: str | Path = SMALL) -> Describer:

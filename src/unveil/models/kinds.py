@@ -14,6 +14,7 @@ from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.compact import CompactUNet
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.daclip import DACLIP
+from unveil.networks.experts import TimestepExperts
 from unveil.networks.nafnet import ConditionalNAFNet
 from unveil.networks.unet import UNet
 from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
@@ -40,13 +41,14 @@ def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
     "compact": Kind(CompactUNet, ("base", "mults", "blocks"), ("bottom",)),
+    "experts": Kind(TimestepExperts, ("low", "native")),
     "unet": Kind(UNet, _RDDM),
     "unet_pair": Kind(UNetPair, _RDDM),
     "shared_encoder_unet": Kind(SharedEncoderUNet, _RDDM),
     "conditional_unet": Kind(ConditionalUNet, ("nf", "mults", "channels", "context_dim", "degradation", "half_size")),
     "conditional_nafnet": Kind(ConditionalNAFNet, ("width", "encoder", "middle", "decoder", "channels")),
     "daclip": Kind(_daclip, ("vision", "text")),
-    "classifier": Kind(DegradationClassifier, ("kinds", "width")),
+    "classifier": Kind(DegradationClassifier, ("kinds", "width"), ("statistics",)),
 }
 
 

@@ -14,9 +14,12 @@ from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
 from unveil.models.calibration import Calibration
 from unveil.models.spec import Spec
+from unveil.models.treatment import Treatment
 from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.condition import KINDS, condition
 from unveil.networks.daclip import DACLIP, Seen
+from unveil.networks.experts import TimestepExperts
 from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
 
@@ -25,8 +28,9 @@ from unveil.networks.padding import pad_to_multiple
 class Model:
     """sha256: of the weight file, "" for a model built in memory.
 
-    guide: tells the network what the photograph shows. seen: what it said, once it was asked. calibrations: what was measured about the
-    spread of its draws, one for each setting of the sampler.
+    guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
+    damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
+    measured about the spread of its draws, one for each setting of the sampler.
     """
 
     spec: Spec
@@ -35,6 +39,7 @@ class Model:
     sha256: str = ""
     guide: DACLIP | None = None
     seen: tuple[Tensor, ...] | None = None
+    told: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
 
     def to(self, device: torch.device) -> Model:
@@ -53,14 +58,22 @@ class Model:
         h, w = int(y.shape[-2]), int(y.shape[-1])
         states = pad_to_multiple(torch.cat([x_t, y], dim=1), self.predictor.multiple_of)
         padded_y = states[:, 3:]
-        told = torch.full((len(y),), level, device=y.device)
-        features = self.predictor.features(states[:, :3], padded_y, told)
-        residual = self.predictor.read(features).float()
-        if self.head is not None and fidelity > 0:
-            f = torch.full((len(y),), fidelity, device=y.device)
-            residual = residual + self.head(features, residual, padded_y, f).float()
+        levels = torch.full((len(y),), level, device=y.device)
+        f = torch.full((len(y),), fidelity, device=y.device)
+        if isinstance(self.predictor, TimestepExperts):
+            residual = self.predictor(states[:, :3], padded_y, levels, self._condition(f)).float()
+        else:
+            features = self.predictor.features(states[:, :3], padded_y, levels)
+            residual = self.predictor.read(features).float()
+            if self.head is not None and fidelity > 0:
+                residual = residual + self.head(features, residual, padded_y, f).float()
         low, high = self.spec.value_range
         return (y - _visible(residual[..., :h, :w])).clamp(low, high)
+
+    def _condition(self, fidelity: Tensor) -> Tensor:
+        known = torch.full_like(fidelity, self.told is not None, dtype=torch.bool)
+        told = torch.zeros(len(KINDS)) if self.told is None else self.told
+        return condition(told.to(fidelity).expand(len(fidelity), -1), known, fidelity)
 
     @torch.inference_mode()
     def estimate(self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = ()) -> Tensor:
@@ -88,6 +101,10 @@ class Model:
         assert isinstance(seen, Seen)
         return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
 
+    def told_of(self, treat: Treatment | None) -> Model:
+        """This model, told what to fix; itself where it cannot be told."""
+        return self if treat is None else replace(self, told=treat.vector())
+
     def looking_at(self, photograph: Tensor) -> Model:
         """This model with its guide's word on the whole photograph (B, 3, H, W), in the network's range, spoken once.
 
@@ -97,7 +114,7 @@ class Model:
 
     def denoiser(self, process: Process, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        if isinstance(self.predictor, CompactUNet):
+        if isinstance(self.predictor, (CompactUNet, TimestepExperts)):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:

@@ -57,6 +57,11 @@ class Spec:
     time: str = "level"
     reach: int = 0
 
+    @property
+    def told(self) -> bool:
+        """Whether the network is told the kinds of damage, so that one can say what to fix."""
+        return self.network.get("kind") == "experts"
+
     def process(self, grid: str | None = None, steps: int | None = None) -> Process:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
         grid = grid or self.defaults.grid

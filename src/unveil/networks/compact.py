@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.networks.condition import SIZE
+
 _EMBEDDING = 128
 
 
@@ -54,6 +56,19 @@ class Block(nn.Module):
         return x + self.conv2(F.silu(self.conv1(F.silu(x)) * (1 + scale) + shift))
 
 
+class ConditionEmbedding(nn.Module):
+    """(B, SIZE) conditions (see `networks.condition`) -> (B, 128), zero at first, so that a network is what it was without it."""
+
+    def __init__(self, out: int = _EMBEDDING) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(SIZE, out), nn.SiLU(), nn.Linear(out, out))
+        for parameter in self.mlp[2].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        return self.mlp(condition)
+
+
 def _blocks(width: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(Block(width) for _ in range(count))
 
@@ -63,30 +78,51 @@ class CompactUNet(nn.Module):
 
     base: width at half resolution; mults: width multiple per level (each level halves the resolution once more);
     blocks: residual blocks per level and direction; bottom: further blocks on the coarsest level, which look far for little cost
-    (what the light did to a photograph is seen from afar).
+    (what the light did to a photograph is seen from afar); up_blocks: residual blocks per level of the decoder, as many as `blocks`
+    by default; conditioned: whether it is told the kinds of damage and the fidelity (`networks.condition`).
     """
 
     channels = 3
 
-    def __init__(self, base: int = 48, mults: tuple[int, ...] = (1, 2, 4, 4), blocks: int = 2, bottom: int = 0) -> None:
+    def __init__(
+        self,
+        base: int = 48,
+        mults: tuple[int, ...] = (1, 2, 4, 4),
+        blocks: int = 2,
+        bottom: int = 0,
+        up_blocks: int | None = None,
+        conditioned: bool = False,
+    ) -> None:
         super().__init__()
         widths = [base * m for m in mults]
         self.widths = tuple(widths)
         self.multiple_of = 2 ** len(widths)
         self.embed = LevelEmbedding()
+        self.condition = ConditionEmbedding() if conditioned else None
         self.stem = nn.Conv2d(2 * 12, widths[0], 3, padding=1)
         counts = [blocks] * (len(widths) - 1) + [blocks + bottom]
         self.down = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, counts, strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(w, v, 2, stride=2) for w, v in zip(widths, widths[1:], strict=False))
         self.grow = nn.ModuleList(nn.Conv2d(v, 4 * w, 1) for w, v in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(_blocks(w, blocks) for w in widths[:-1])
+        self.up = nn.ModuleList(_blocks(w, blocks if up_blocks is None else up_blocks) for w in widths[:-1])
         self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def features(self, x_t: Tensor, y: Tensor, level: Tensor) -> Features:
-        """Decoder features of every level. x_t, y: (B, 3, H, W) in [-1, 1], H and W multiples of `multiple_of`; level: (B,) s_t."""
+    def features(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Features:
+        """Decoder features of every level.
+
+        Args:
+            x_t: (B, 3, H, W) state, H and W multiples of `multiple_of`.
+            y: (B, 3, H, W) damaged image in [-1, 1].
+            level: (B,) noise level s_t.
+            condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
+
+        """
         embedding = self.embed(level)
+        if self.condition is not None:
+            told = y.new_zeros(len(y), SIZE) if condition is None else condition
+            embedding = embedding + self.condition(told.float())
         h = self.stem(F.pixel_unshuffle(torch.cat([x_t, y], dim=1), 2))
         skips: list[Tensor] = []
         for i, level_blocks in enumerate(self.down):
@@ -107,8 +143,8 @@ class CompactUNet(nn.Module):
         """The residual (B, 3, H, W) from the finest features."""
         return F.pixel_shuffle(self.out(features.levels[0]), 2)
 
-    def forward(self, x_t: Tensor, y: Tensor, level: Tensor) -> Tensor:
-        return self.read(self.features(x_t, y, level))
+    def forward(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.read(self.features(x_t, y, level, condition))
 
 
 class CorrectionHead(nn.Module):

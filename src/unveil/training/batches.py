@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from unveil.data.photographs import Photograph, hold_out, load_clean
 from unveil.data.store import Store
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
+from unveil.networks.condition import KINDS
 from unveil.training.config import Data, Pairs, Stage
 
 _REDUCTION = 2  # a reduced view halves a crop of twice the size; large photographs are also held at half size
@@ -25,25 +27,32 @@ _SMALL = 128  # reduced views of crops up to this size are as large as this, of 
 
 @dataclass(frozen=True)
 class Batch:
-    """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view."""
+    """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view. kinds: (B, len(condition.KINDS)), 1 where a sample has
+
+    that kind of damage.
+    """
 
     x0: Tensor
     y: Tensor
     low: bool
+    kinds: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, without waiting for the copy."""
-        return replace(self, x0=self.x0.to(device, non_blocking=True), y=self.y.to(device, non_blocking=True))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch where a device can copy it from by itself."""
-        return replace(self, x0=self.x0.pin_memory(), y=self.y.pin_memory())
+        return self._each(Tensor.pin_memory)
 
     def repeated(self, times: int) -> Batch:
         """Every sample `times` times."""
         if times == 1:
             return self
-        return replace(self, x0=self.x0.repeat(times, 1, 1, 1), y=self.y.repeat(times, 1, 1, 1))
+        return self._each(lambda tensor: tensor.repeat(times, *[1] * (tensor.ndim - 1)))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return replace(self, x0=change(self.x0), y=change(self.y), kinds=change(self.kinds))
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,15 @@ def scan(data: Data) -> Material:
     return Material(photos, pairs, store)
 
 
+_WILD = ("noise", "blur", "jpeg")  # what the pipeline for images in the wild consists of
+
+
+def named(kinds: Iterable[Iterable[str]]) -> Tensor:
+    """(n, len(KINDS)) float32, 1 for every kind that is named for a sample."""
+    found = [{k for kind in one for k in (_WILD if kind == "wild" else (kind,))} for one in kinds]
+    return torch.tensor([[float(kind in one) for kind in KINDS] for one in found])
+
+
 class Source:
     """The mixture of all training material of a configuration, or (held_out) of what was kept back for validation."""
 
@@ -124,40 +142,46 @@ class Source:
         counts = generator.multinomial(count, (share / share.sum()).numpy())
         clean: list[Tensor] = []
         degraded: list[Tensor] = []
-        for n, (_, found) in zip(counts, self.pairs, strict=False):
+        kinds: list[Tensor] = []
+        for n, (_, found), entry in zip(counts, self.pairs, self.data.pairs, strict=False):
             if n:
                 x, y = crops(found, int(n), cut, generator, reach)
                 clean.append(x)
                 degraded.append(y if y is not None else x)
+                kinds.append(named([entry.kinds] * int(n)))
         if counts[-1] and self.photos:
             m = self.data.margin
             x, _ = crops(self.photos, int(counts[-1]), cut + 2 * m, generator, reach)
-            x, y = self._damaged(x, generator, torch_generator)
+            x, y, said = self._damaged(x, generator, torch_generator)
+            kinds.append(said)
             clean.append(x[:, :, m : m + cut, m : m + cut])
             degraded.append(y[:, :, m : m + cut, m : m + cut])
         x0, y = torch.cat(clean), torch.cat(degraded)
         if low:
             x0, y = resize(x0, (size, size)), resize(y, (size, size))
-        return Batch(x0 * 2 - 1, y * 2 - 1, low)
+        return Batch(x0 * 2 - 1, y * 2 - 1, low, torch.cat(kinds))
 
     def _damaged(
         self, x: Tensor, generator: np.random.Generator, torch_generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """(clean, degraded) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(clean, degraded, kinds) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
         data = self.data
         dim = int(generator.binomial(len(x), data.exposure)) if data.exposure > 0 else 0
         # What changes the light itself (haze, shadow, low light) would make the right exposure a matter of guessing.
         every = data.kinds or dict.fromkeys(degradation.ORDER, 1.0)
         unlit = {k: w for k, w in every.items() if k not in degradation.LIGHT}
-        parts: list[tuple[Tensor, Tensor]] = []
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for piece, kinds in ((x[:dim], unlit), (x[dim:], every)):
             if len(piece) == 0:
                 continue
             if kinds is unlit:
                 piece = degradation.exposed(piece, torch_generator)
-            y, _, _ = degradation.mixture(piece, torch_generator, weights=kinds, second=data.second, clean=data.clean)
-            parts.append((piece, y))
-        return torch.cat([p for p, _ in parts]), torch.cat([y for _, y in parts])
+            y, said, _ = degradation.mixture(
+                piece, torch_generator, weights=kinds, second=data.second, clean=data.clean
+            )
+            parts.append((piece, y, named(said)))
+        clean, degraded, labels = zip(*parts, strict=True)
+        return torch.cat(clean), torch.cat(degraded), torch.cat(labels)
 
     def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Batch:
         """One part of the batch of a step: every so often a reduced view, with as many pixels in all.
@@ -165,7 +189,7 @@ class Source:
         All parts of a step are of one kind and size, so that processes that share them have equal work.
         """
         count = stage.batch // stage.accumulate
-        if not rng(seed, step, 1).random() < stage.low:
+        if stage.expert == "native" or (not stage.expert and not rng(seed, step, 1).random() < stage.low):
             return self.draw(seed, step, count, stage.crop, False, part)
         usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
         size = stage.view or usual

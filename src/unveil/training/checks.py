@@ -10,16 +10,19 @@ from unveil.data.matching import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError
+from unveil.networks import condition
+from unveil.training.losses import LOSSES
 from unveil.training.settings import Config, Data, Stage
 
-STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "matching", "contrastive")
+STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "matching", "contrastive")
 PATHS = {
-    "linear_pro": STAGE_KINDS[:4],
+    "linear_pro": STAGE_KINDS[:5],
     "mean_reverting": ("predictor", "regression", "matching"),
     "daclip": ("contrastive",),
 }
 """The paths that can be trained on, and the kinds of stages on each."""
 PRECISIONS = ("fp32", "bf16")
+OPTIMISERS = ("adamw", "muon")
 LOADERS = ("threads", "processes")
 
 
@@ -44,12 +47,18 @@ def check(config: Config) -> None:
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)
     _within("workers", config.workers, 1, 256)
+    _within("minutes", config.minutes, 0)
+    _within("weights_every", config.weights_every, 0.1)
     _within("validation.every", config.validation.every, 0)
     _within("validation.count", config.validation.count, 1)
     _within("validation.size", config.validation.size, 16)
     net = config.network
     for name, value in (("base", net.base), ("blocks", net.blocks), ("head", net.head)):
         _within(f"network.{name}", value, 1)
+    if len(net.experts) not in (0, 2):
+        raise InputError(
+            f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
+        )
     if len(net.mults) < 3:
         raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
     for number, stage in enumerate(config.stages):
@@ -69,7 +78,10 @@ def check(config: Config) -> None:
 def check_crops(config: Config) -> None:
     """Raise InputError where the network cannot take the crops of a stage; to be called once the network is known."""
     for number, stage in enumerate(config.stages):
-        multiple = 2 ** len(config.network.mults)
+        if bool(config.network.experts) != bool(stage.expert):
+            raise InputError(f"stages.{number}: networks of two experts are trained by rollout stages, others are not")
+        sizes = config.network.experts[stage.expert == "native"] if stage.expert else config.network
+        multiple = 2 ** len(sizes.mults)
         if stage.kind in ("correction", "adapter") and stage.target == "on_policy":
             multiple *= 4  # its rollouts begin at a half or a quarter of the crop
         if stage.crop % multiple:
@@ -85,6 +97,14 @@ def check_crops(config: Config) -> None:
 def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.kind", stage.kind, STAGE_KINDS)
     _one_of(f"{where}.target", stage.target, TARGETS)
+    _one_of(f"{where}.optimiser", stage.optimiser, OPTIMISERS)
+    _one_of(f"{where}.loss", stage.loss, LOSSES)
+    _one_of(f"{where}.expert", stage.expert, ("", "low", "native"))
+    _within(f"{where}.forward", stage.forward, 0, 1)
+    _within(f"{where}.told", stage.told, 0, 1)
+    _within(f"{where}.floor", stage.floor, 0)
+    if (stage.kind == "rollout") != bool(stage.expert):
+        raise InputError(f"{where}: expert and kind rollout go together; a rollout trains expert low or native")
     for name in ("steps", "batch", "crop", "accumulate", "states"):
         _within(f"{where}.{name}", getattr(stage, name), 1)
     _within(f"{where}.warmup", stage.warmup, 0)
@@ -127,6 +147,8 @@ def _data(data: Data) -> None:
         raise InputError("data names neither photos nor pairs: there is nothing to train on")
     for number, pair in enumerate(data.pairs):
         where = f"data.pairs.{number}"
+        for kind in pair.kinds:
+            _one_of(f"{where}.kinds", kind, condition.KINDS)
         _within(f"{where}.weight", pair.weight, 0)
         _one_of(f"{where}.match", pair.match, RULES)
         _one_of(f"{where}.unpaired", pair.unpaired, ("error", "skip"))

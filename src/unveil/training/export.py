@@ -40,6 +40,11 @@ def corrected(config: Config) -> bool:
     return any(stage.kind in ("correction", "adapter") for stage in config.stages)
 
 
+def rolled_out(config: Config) -> bool:
+    """Whether the predictor was taught on the sampler's own states at every fidelity, so that the end of that dial is its best."""
+    return any(stage.kind == "rollout" for stage in config.stages)
+
+
 def adapted(config: Config) -> bool:
     """Whether the head is an adapter: the predictor never saw this damage, so the head's full correction is the default."""
     return any(stage.kind == "adapter" for stage in config.stages)
@@ -54,8 +59,8 @@ def reach(network: Any, head: bool) -> int:
     last = len(network.mults) - 1
     far = 2 * 2  # stem and output, at half resolution
     for level in range(last + 1):
-        passes = 2 if level < last else 1
-        far += 2 ** (level + 1) * (2 * network.blocks * passes)
+        up = getattr(network, "up_blocks", network.blocks) if level < last else 0
+        far += 2 ** (level + 1) * 2 * (network.blocks + up)
     far += 2 ** (last + 1) * 2 * network.bottom
     far += 2 ** (last + 1)
     if head:
@@ -65,17 +70,27 @@ def reach(network: Any, head: bool) -> int:
     return far
 
 
+def _described(config: Config, head: bool) -> tuple[dict[str, Any], int]:
+    """(the network as a description writes it, how far it looks)."""
+    net = config.network
+    if net.experts:
+        sizes = {name: dataclasses.asdict(s) for name, s in zip(("low", "native"), net.experts, strict=True)}
+        return {"kind": "experts", **sizes}, max(reach(s, False) for s in net.experts)
+    plain = {k: v for k, v in dataclasses.asdict(net).items() if k != "experts"}
+    return {**plain, "kind": "compact", "head": net.head if head else 0}, reach(net, head)
+
+
 def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidelity: float = 0.0) -> Spec:
     """The specification of the model that a run of this configuration yields. fidelity: its default, where it has a head."""
-    network = dataclasses.asdict(config.network)
-    network["kind"] = "compact"
-    network["head"] = config.network.head if head else 0
+    network, far = _described(config, head)
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
     text = schedule(config)
     defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
     if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
+    if rolled_out(config):
+        defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
         defaults = dataclasses.replace(defaults, fidelity=1.0 if adapted(config) else fidelity)
     return Spec(
@@ -84,7 +99,7 @@ def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidel
         schedule=text,
         sampler="one_shot" if one_shot(config) else "diffusion",
         multiple_of=multiple_of,
-        receptive_field=reach(config.network, head),
+        receptive_field=far,
         defaults=defaults,
         recipe={"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()},
     )
@@ -101,7 +116,7 @@ def as_model(learner: Learner, config: Config, steps_done: int) -> Model:
 
 
 def _head(learner: Learner, config: Config) -> CorrectionHead | None:
-    return None if one_shot(config) or not corrected(config) else learner.head
+    return None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
 
 
 def export(

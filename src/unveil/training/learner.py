@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import asdict
 from functools import partial
 
 import torch
@@ -15,6 +16,7 @@ from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.networks.compact import Block, CompactUNet, CorrectionHead
+from unveil.networks.experts import TimestepExperts
 from unveil.training.checks import check_crops
 from unveil.training.config import Config, Network, schedule
 from unveil.training.objectives import Learner
@@ -29,6 +31,9 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     if not config.init:
         return config, None
     model = shelf.load(config.init)
+    if config.network.experts and isinstance(model.predictor, (CompactUNet, TimestepExperts)):
+        check_crops(config)
+        return config, model
     if not isinstance(model.predictor, CompactUNet):
         raise InputError(
             f"{config.init} is a {type(model.predictor).__name__}; only compact networks can be trained further"
@@ -54,14 +59,20 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     device = device or torch.device("cpu")
     torch.manual_seed(config.seed)
     net = config.network
-    predictor = CompactUNet(net.base, tuple(net.mults), net.blocks, net.bottom)
-    head = CorrectionHead(predictor.widths, net.head)
-    if model is not None:
+    if net.experts:
+        predictor = TimestepExperts(*(asdict(sizes) for sizes in net.experts))
+        head = None
+        if model is not None:
+            _inherit(predictor, model.predictor)
+    else:
+        predictor = CompactUNet(net.base, tuple(net.mults), net.blocks, net.bottom)
+        head = CorrectionHead(predictor.widths, net.head)
+    if model is not None and head is not None:
         # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.
         predictor.load_state_dict({**predictor.state_dict(), **model.predictor.state_dict()})
         if model.head is not None:
             head.load_state_dict(model.head.state_dict())
-    for module in (predictor, head):
+    for module in (m for m in (predictor, head) if m is not None):
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.checkpointing:
             _recompute(module)
@@ -71,6 +82,16 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     fidelity = 0.0 if model is None or model.head is None else model.spec.defaults.fidelity
     return Learner(predictor, head, grids, autocast, free, fidelity)
+
+
+def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
+    """Fill what two experts have in common with a trained network: with another pair, or each with the one network."""
+    for own in (predictor.low, predictor.native):
+        source = trained
+        if isinstance(trained, TimestepExperts):
+            source = trained.low if own is predictor.low else trained.native
+        there, here = source.state_dict(), own.state_dict()
+        own.load_state_dict(here | {k: v for k, v in there.items() if k in here and v.shape == here[k].shape})
 
 
 def _recompute(module: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from torch.utils.data import DataLoader, Dataset
@@ -41,7 +41,7 @@ def _as_it_comes(number: int) -> None:
 
 
 def elsewhere(
-    source: Source, stage: Stage, seed: int, keys: list[tuple[int, int]], workers: int, *, pinned: bool
+    source: Source, stage: Stage, seed: int, keys: Iterable[tuple[int, int]], workers: int, *, pinned: bool
 ) -> Generator[Batch]:
     """The batch of every key (step, part) in order, by `workers` processes, one thread and one cache of photographs each.
 

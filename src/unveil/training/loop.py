@@ -117,11 +117,15 @@ def inventory(source: Source, kept_back: Source) -> str:
 
 def _stages(run: Run) -> bool:
     """All stages that are not over yet. False when one was stopped."""
-    first = 0
+    counters = run.state.counters
     for number, stage in enumerate(run.state.config.stages):
-        if run.state.counters.done < first + stage.steps and not StageRunner(run, number, stage, first).go():
+        if number < counters.number:
+            continue
+        if number > counters.number:
+            counters.number, counters.first = number, counters.done
+        over = not run.state.config.minutes and counters.done >= counters.first + stage.steps
+        if not over and not StageRunner(run, number, stage, counters.first).go():
             return False
-        first += stage.steps
     return True
 
 

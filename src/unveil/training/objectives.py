@@ -10,13 +10,23 @@ from torch import Tensor, nn
 
 from unveil.diffusion.correction import shift_target
 from unveil.diffusion.matching import matching_loss
-from unveil.diffusion.process import Process
+from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
-from unveil.diffusion.sampling import sample
+from unveil.diffusion.sampling import eta, sample, step
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.experts import BORDER, TimestepExperts
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
-from unveil.training.states import forward_states, grid_states, grid_weight, normal, weight
+from unveil.training.losses import loss
+from unveil.training.states import (
+    after_switch,
+    forward_states,
+    grid_states,
+    grid_weight,
+    normal,
+    told_kinds,
+    weight,
+)
 
 
 @dataclass
@@ -27,8 +37,8 @@ class Learner:
     training began from, which its correction keeps.
     """
 
-    predictor: CompactUNet
-    head: CorrectionHead
+    predictor: CompactUNet | TimestepExperts
+    head: CorrectionHead | None
     processes: list[Process]
     autocast: Callable[[], torch.autocast]
     free: bool = True
@@ -36,8 +46,18 @@ class Learner:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The two networks by the names they have in checkpoints."""
+        """The networks by the names they have in checkpoints."""
+        if isinstance(self.predictor, TimestepExperts):
+            return {"low": self.predictor.low, "native": self.predictor.native}
+        assert self.head is not None
         return {"predictor": self.predictor, "head": self.head}
+
+    @property
+    def corrected(self) -> tuple[CompactUNet, CorrectionHead]:
+        """The predictor and the head that corrects it."""
+        assert isinstance(self.predictor, CompactUNet)
+        assert self.head is not None
+        return self.predictor, self.head
 
     @property
     def device(self) -> torch.device:
@@ -45,7 +65,9 @@ class Learner:
         return next(self.predictor.parameters()).device
 
     def trained(self, stage: Stage) -> str:
-        """Which of the two a stage trains; the other is frozen."""
+        """Which of them a stage trains; the others are frozen."""
+        if stage.expert:
+            return stage.expert
         return "head" if stage.kind in ("correction", "adapter") else "predictor"
 
 
@@ -75,10 +97,66 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
         by_level = grid_weight(learner.processes[0], t, x_t)
     with learner.autocast():
         residual = learner.predictor(x_t, batch.y, level)
-    error = ((batch.y - residual.float() - batch.x0) ** 2).mean((1, 2, 3))
-    loss = (balance(batch, stage) * by_level * error).mean()
-    loss.backward()
-    return float(loss.detach())
+    error = loss(stage.loss, batch.y - residual.float() - batch.x0, stage.floor)
+    total = (balance(batch, stage) * by_level * error).mean()
+    total.backward()
+    return float(total.detach())
+
+
+def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
+    """An expert on the states that the sampler itself meets, at a fidelity that it is told: DPSC without a network of its own.
+
+    A share `forward` of the steps is spent on the forward path at fidelity 0, where the expert is the posterior's predictor. The others
+    run the sampler through the expert's own noise levels with all noise scaled by 1 - f, and teach x0 at every state: what the
+    correction of LearnIR subtracts is then the difference between the expert told f and the expert told 0.
+    The low stage's word on the light comes to the native expert as that stage would give it, wrong by some of its own size, and its
+    target keeps the light it was given: it decides detail.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    process = learner.processes[0 if float(uniform()) < 0.75 else -1]
+    on_path = float(uniform()) < stage.forward
+    fidelity = 0.0 if on_path else min(1.0, 2 * float(uniform()))
+    indices = [t for t in range(process.steps, 0, -1) if (float(process.s[t]) >= BORDER) == (stage.expert == "low")]
+    expert = learner.modules[stage.expert]
+    told = told_kinds(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
+    x0 = batch.x0
+    given = batch.y
+    if stage.expert == "native":
+        x0, given = after_switch(batch, generator)
+
+    def evaluate(x_t: Tensor, level: Tensor) -> tuple[Tensor, float]:
+        with learner.autocast():
+            residual = expert(x_t, batch.y, level, told)
+        x0_hat = batch.y - residual.float()
+        error = loss(stage.loss, x0_hat - x0, stage.floor)
+        total = (balance(batch, stage) * error).mean() / (1 if on_path else len(indices))
+        total.backward()
+        return x0_hat.detach().clamp(-1, 1), float(total.detach())
+
+    def same(value: float) -> Tensor:
+        return torch.full((len(batch.y),), value, device=batch.y.device)
+
+    if on_path:
+        low, high = float(process.s[indices[-1]]), float(process.s[indices[0]])
+        s = torch.where(uniform(len(x0)) < 0.5, low + (high - low) * uniform(len(x0)), torch.tensor(high))
+        a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients((1 - s**2).sqrt()))
+        first = (s >= high - 1e-4) if stage.expert == "native" else torch.zeros_like(s, dtype=torch.bool)
+        x_t = a * torch.where(first, given, x0) + b * batch.y + s * normal(x0, generator)
+        return evaluate(x_t, s.flatten())[1]
+    t = indices[0]
+    a, b, s = (float(c[t]) for c in (process.a, process.b, process.s))
+    x = a * given + b * batch.y + (1 - fidelity) * s * normal(x0, generator)
+    total = 0.0
+    for t, u in zip(indices, [*indices[1:], 0], strict=True):
+        x0_hat, value = evaluate(x, same(float(process.s[t])))
+        total += value
+        if u:
+            amount = eta(process, "ancestral", t, u)
+            x = step(process, t, u, x, x0_hat, batch.y, amount, (1 - fidelity) * normal(x0, generator))
+    return total
 
 
 def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -92,9 +170,9 @@ def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gene
         residual = learner.predictor(x_t, batch.y, _told(process, t, x_t))
     a, b, s = (process.at(c, t, x_t) for c in (process.a, process.b, process.s))
     eps_hat = (x_t - a * (batch.y - residual.float()) - b * batch.y) / s
-    loss = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
-    loss.backward()
-    return float(loss.detach())
+    total = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
+    total.backward()
+    return float(total.detach())
 
 
 def _told(process: Process, t: Tensor, like: Tensor) -> Tensor:
@@ -108,9 +186,10 @@ def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     level = torch.full((len(batch.y),), float(process.s[-1]), device=batch.y.device)
     with learner.autocast():
         residual = learner.predictor(process.start(batch.y, torch.zeros_like(batch.y)), batch.y, level)
-    loss = (balance(batch, stage) * ((batch.y - residual.float() - batch.x0) ** 2).mean((1, 2, 3))).mean()
-    loss.backward()
-    return float(loss.detach())
+    error = loss(stage.loss, batch.y - residual.float() - batch.x0, stage.floor)
+    total = (balance(batch, stage) * error).mean()
+    total.backward()
+    return float(total.detach())
 
 
 def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -120,6 +199,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     resolution are drawn at random, so that one head serves every option of the sampler; a fifth of the rollouts is at
     fidelity 1, the end of the dial where nothing is drawn and the head has most to do.
     """
+    network, head = learner.corrected
 
     def pick(n: int) -> int:
         return int(torch.randint(n, (), generator=generator))
@@ -137,14 +217,14 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
         x0 = resize(batch.x0, (int(y.shape[-2]), int(y.shape[-1])))
         with learner.autocast():
             with torch.no_grad():
-                features = learner.predictor.features(x_t, y, level)
-                residual = learner.predictor.read(features).float()
-            offset = learner.head(features, residual, y, f).float()
+                features = network.features(x_t, y, level)
+                residual = network.read(features).float()
+            offset = head(features, residual, y, f).float()
         corrected = y - residual - offset
         error = ((corrected - x0) ** 2).mean((1, 2, 3))
-        loss = (balance(batch, stage) * weight(level) * error).mean() / process.steps
-        loss.backward()
-        total += float(loss.detach())
+        share = (balance(batch, stage) * weight(level) * error).mean() / process.steps
+        share.backward()
+        total += float(share.detach())
         return corrected.detach().clamp(-1, 1)
 
     def noise(_: int, like: Tensor) -> Tensor:
@@ -157,6 +237,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
 
 def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """DPSC's other targets (ablation): regress mu on states drawn from the forward path, at fidelity 1."""
+    network, head = learner.corrected
     process = learner.processes[0]
     t = 1 + int(torch.randint(process.steps, (), generator=generator))
     eps = normal(batch.x0, generator)
@@ -165,17 +246,17 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
     f = torch.ones(len(batch.y), device=batch.y.device)
     with learner.autocast():
         with torch.no_grad():
-            features = learner.predictor.features(x_t, batch.y, level)
-            residual = learner.predictor.read(features).float()
-        offset = learner.head(features, residual, batch.y, f).float()
+            features = network.features(x_t, batch.y, level)
+            residual = network.read(features).float()
+        offset = head(features, residual, batch.y, f).float()
     target = shift_target(stage.target, process, t, x_t, batch.y, batch.y - residual, batch.x0, eps)
-    loss = weight(level)[0] * (balance(batch, stage) * ((offset - target) ** 2).mean((1, 2, 3))).mean()
-    loss.backward()
-    return float(loss.detach())
+    total = weight(level)[0] * (balance(batch, stage) * ((offset - target) ** 2).mean((1, 2, 3))).mean()
+    total.backward()
+    return float(total.detach())
 
 
 def objective(stage: Stage) -> Objective:
     """The function for a stage's kind and target."""
     if stage.kind in ("correction", "adapter"):
         return correction if stage.target == "on_policy" else correction_forward
-    return {"predictor": predictor, "regression": regression, "matching": matching}[stage.kind]
+    return {"predictor": predictor, "regression": regression, "matching": matching, "rollout": rollout}[stage.kind]

@@ -13,7 +13,8 @@ class Pairs:
     and clean_name standing for the common part) or "order" (by position, only on request). suffix: short for clean_name
     "*SUFFIX". folder, layout: instead of the two, the folder of a benchmark and its name, or "auto" to recognise it; split:
     the authors' split. scene: regular expression whose match in a name is kept on one side of the validation split. unpaired:
-    "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch.
+    "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch. kinds: the damage that
+    these pairs have, for networks that are told it.
     """
 
     degraded: str = ""
@@ -28,6 +29,7 @@ class Pairs:
     split: str = "train"
     scene: str = ""
     unpaired: str = "error"
+    kinds: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,54 +58,108 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Of one compact network; up_blocks: blocks per level of the decoder."""
+
+    base: int = 48
+    mults: list[int] = field(default_factory=lambda: [1, 2, 4])
+    blocks: int = 2
+    bottom: int = 0
+    up_blocks: int = 2
+
+
+@dataclass(frozen=True)
 class Network:
-    """Size of the compact predictor and of its correction head. bottom: residual blocks on the coarsest level beyond `blocks`."""
+    """Size of the compact predictor and of its correction head. bottom: residual blocks on the coarsest level beyond `blocks`.
+
+    experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
+    its own size (`networks.experts`). They are told the kinds of damage and the fidelity, and need no head.
+    """
 
     base: int = 48
     mults: list[int] = field(default_factory=lambda: [1, 2, 4, 4])
     blocks: int = 2
     head: int = 32
     bottom: int = 0
+    experts: list[Sizes] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training.
-
-    kind: "predictor" (forward states), "correction" (the head alone, on the sampler's own states), "regression" (one-shot
-    baseline), "adapter" (the head alone, as "correction", meant for pairs the predictor never saw) or "matching" (IR-SDE's loss
-    on its own path, where "correction" and "adapter", reduced views, switch and start have no place) or "contrastive" (DA-CLIP's).
-    low: share of batches seen at reduced resolution (DRM). switch: share of native states rebuilt as after the switch (5).
-    balance: c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count
-    as much as ruined ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal. low_balance: c of
-    reduced views, where the light is decided (0: as `balance`); native ones, where fine errors are, may so have a smaller one.
-    start: share of the states that sampling from coarse to fine meets first at their resolution: for reduced views the very start,
-    where x0 has no weight and exposure, airlight and colour are decided; for native ones what the change of resolution leaves.
-    horizon: length of the cosine of the learning rate, 0 for the stage's own steps (a longer one leaves the rate
-    high at its end). target: of the correction: "on_policy", "posterior", "forward" or "eq51". batch: samples per step, over
-    all processes. states: of a predictor, how many states with noise levels and noises of their own are drawn of each sample, where
-    the device computes faster than photographs are damaged.
-    accumulate: number of parts a batch is drawn and computed in; processes share the parts, so their number must divide it.
-    view: side of the reduced views in pixels, 0 for twice the crop but no more than 128; a step has as many pixels either way, so
-    smaller views are more photographs.
-    """
+    """One stage of training. What each field means stands below it."""
 
     kind: str = "predictor"
+    """"predictor": forward states. "rollout": an expert, on the states that the sampler meets. "correction": the head alone, on the
+    sampler's own states. "adapter": likewise, for pairs the predictor never saw. "regression": the one-shot baseline. "matching": IR-SDE's
+    loss on its own path, where correction, reduced views, switch and start have no place. "contrastive": DA-CLIP's."""
+
     steps: int = 1000
+    """Optimiser steps; where the run has `minutes`, the stage's share of them."""
+
     lr: float = 5e-4
+    """Peak learning rate."""
+
     batch: int = 32
+    """Samples per step, over all processes."""
+
     crop: int = 64
+    """Side of the crops in pixels."""
+
     low: float = 0.0
+    """Share of batches seen at reduced resolution (DRM)."""
+
     switch: float = 0.0
+    """Share of native states rebuilt as after the change of resolution (mathematics, equation 5)."""
+
     balance: float = 0.0
+    """c > 0 weights each sample by c / (c + its input's own squared error), so that photographs with little wrong count as much as ruined
+    ones: the prior over pairs, not the estimator, is what changes. 0 leaves all samples equal."""
+
     start: float = 0.0
+    """Share of the states that sampling from coarse to fine meets first at their resolution: for reduced views the very start, where x0 has
+    no weight and exposure, airlight and colour are decided; for native ones what the change of resolution leaves."""
+
     horizon: int = 0
+    """Length of the cosine of the learning rate, 0 for the stage's own steps; a longer one leaves the rate high at its end."""
+
     target: str = "on_policy"
+    """Of a correction: "on_policy", "posterior", "forward" or "eq51"."""
+
     warmup: int = 200
+    """Steps over which the rate rises from nothing."""
+
     accumulate: int = 1
+    """Parts a batch is drawn and computed in; processes share the parts, so their number must divide it."""
+
     view: int = 0
+    """Side of the reduced views in pixels, 0 for twice the crop but no more than 128; a step has as many pixels either way, so smaller
+    views are more photographs."""
+
     low_balance: float = 0.0
+    """As `balance`, of reduced views, where the light is decided (0: as `balance`); native ones may so have a smaller one."""
+
     states: int = 1
+    """Of a predictor stage: states with noise levels and noises of their own drawn of each sample, where the device computes faster than
+    photographs are damaged."""
+
+    expert: str = ""
+    """Of a network of two, which one a rollout stage trains: "low", on reduced views alone, or "native"."""
+
+    forward: float = 0.35
+    """Share of a rollout stage's steps spent on states of the forward path at fidelity 0, as the posterior has them."""
+
+    told: float = 0.5
+    """Share of a rollout stage's samples for which the network is told the true kinds of damage; of the others one half is told an
+    uncertain guess, as a describer makes it, and one half nothing."""
+
+    optimiser: str = "adamw"
+    """"adamw" or "muon" (`training.optimiser`)."""
+
+    loss: str = "squared"
+    """"squared", "l1", "charbonnier" or "psnr" (`training.losses`)."""
+
+    floor: float = 2e-4
+    """Squared error, on [-1, 1], below which the loss "psnr" no longer counts a gain."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +181,9 @@ class Config:
     from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
     CUDA where there is one. workers: how many threads or processes (loader) prepare batches; results do not depend on either. Threads
     share one cache of decoded photographs but also the interpreter, which a GPU outruns; processes have a cache each.
-    checkpointing: recompute activations in the backward pass, for memory.
+    checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
+    the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
+    not bit for bit). weights_every: minutes between two files of the averaged weights.
     """
 
     name: str = "run"
@@ -140,13 +198,26 @@ class Config:
     workers: int = 2
     loader: str = "threads"
     checkpointing: bool = False
+    minutes: float = 0.0
+    weights_every: float = 10.0
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     stages: list[Stage] = field(default_factory=list)
     validation: Validation = field(default_factory=Validation)
 
 
-HARMLESS = ("device", "workers", "loader", "checkpointing", "save_every", "data.root", "data.cache", "validation")
+HARMLESS = (
+    "device",
+    "workers",
+    "loader",
+    "checkpointing",
+    "save_every",
+    "weights_every",
+    "minutes",
+    "data.root",
+    "data.cache",
+    "validation",
+)
 """Settings that may differ when a run is resumed: they change where and how fast it runs, not what comes out."""
 
 

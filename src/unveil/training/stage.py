@@ -15,25 +15,33 @@ from unveil.errors import InputError
 from unveil.training.batches import Batch, Source
 from unveil.training.config import Stage
 from unveil.training.distributed import World
-from unveil.training.export import as_model
+from unveil.training.export import as_model, export
 from unveil.training.interrupt import Stop
 from unveil.training.loader import ahead
 from unveil.training.loader_processes import elsewhere
 from unveil.training.objectives import Objective, objective
-from unveil.training.reporting import EVERY, Pace, Reporter
+from unveil.training.reporting import EVERY, Pace, Reporter, duration
 from unveil.training.state import State
 from unveil.training.validation import HeldOut, Scores, validate
 
+WEIGHTS = "weights.safetensors"
+"""In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""
+_MOST_STEPS = 10**8
 BAD_STEPS = 50
 """Non-finite steps in a row after which a run is given up."""
 
 _PART_SEED = 0x9E3779B97F4A7C15  # keeps the noise of the parts of one step apart
 
 
-def rate(stage: Stage, step: int) -> float:
-    """Learning rate at a step of the stage: linear warm-up, then a cosine to a fiftieth."""
+def rate(stage: Stage, step: int, gone: float | None = None) -> float:
+    """Learning rate at a step of the stage: linear warm-up, then a cosine to a fiftieth.
+
+    gone: share of the stage's time that is over, for runs that end with the clock; else the step tells it.
+    """
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
-    return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / (stage.horizon or stage.steps))))
+    whole = stage.horizon or stage.steps
+    far = step / whole if gone is None else min(1.0, gone) * stage.steps / whole
+    return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * far)))
 
 
 @dataclass
@@ -50,6 +58,16 @@ class Run:
     stop_at: int | None = None
     scores: Scores | None = None
     scored_at: int = -1
+
+    def write_weights(self) -> None:
+        """Write the averaged weights as they are now, as a model that can be used while the run goes on."""
+        if not self.world.first:
+            return
+        self.state.exchange()
+        try:
+            export(self.state.learner, self.state.config, self.folder / WEIGHTS, steps_done=self.state.counters.done)
+        finally:
+            self.state.exchange()
 
     def validated(self) -> Scores | None:
         """Scores of the averaged weights on the held-out crops, reported and remembered; computed by the first process alone.
@@ -101,6 +119,10 @@ class StageRunner:
             state.put_averages("predictor")  # the head is taught on the averaged predictor, the one that ships
         if not resumed:
             state.counters.running, state.counters.bad = 0.0, 0
+            state.counters.stage = state.counters.seconds
+        self.clock = time.monotonic() - state.counters.seconds
+        self.ends = self._ends()
+        self.written = time.monotonic()
         self.optimiser = state.optimiser(self.stage, resumed=resumed)
         self.parameters = list(state.learner.modules[self.key].parameters())
         self.goal: Objective = objective(self.stage)
@@ -114,28 +136,66 @@ class StageRunner:
     def go(self) -> bool:
         """Run the stage to its end. False when the run was asked to stop before it; a checkpoint has been written then."""
         run, counters = self.run, self.run.state.counters
-        steps = range(counters.done, self.last)
+        if self.ends is not None and counters.seconds >= self.ends:
+            return True
+        # A stage that ends with the clock has as many steps as fit.
+        steps = range(counters.done, self.last if self.ends is None else counters.done + _MOST_STEPS)
         batches = self._batches(steps)
         try:
             for step in steps:
                 self._step(step, batches)
-                ended = step + 1 == self.last
+                counters.seconds = time.monotonic() - self.clock
+                ended = step + 1 == self.last if self.ends is None else counters.seconds >= self.ends
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
                 stopping = self._stopping()
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
                     self._save()
+                if ended or time.monotonic() - self.written >= 60 * run.state.config.weights_every:
+                    self.written = time.monotonic()
+                    run.write_weights()
                 every = run.state.config.validation.every
-                if every and (step + 1) % every == 0 and not stopping:
+                if every and (step + 1) % every == 0 and not stopping and not ended:
                     started = time.perf_counter()
                     run.validated()
                     run.world.wait()
                     self.pace.away(time.perf_counter() - started)
                 if stopping:
                     return False
+                if ended:
+                    break
         finally:
             batches.close()
         return True
+
+    def _ends(self) -> float | None:
+        """Seconds of the run after which the stage is over; None where steps are counted.
+
+        What is left of the run's time is shared among this stage and those after it as their steps say.
+        """
+        config, counters = self.run.state.config, self.run.state.counters
+        if config.minutes <= 0:
+            return None
+        left = 60 * config.minutes - counters.stage
+        after = sum(stage.steps for stage in config.stages[self.number :])
+        return counters.stage + left * self.stage.steps / after
+
+    def _rate(self, step: int) -> float:
+        counters = self.run.state.counters
+        if self.ends is None:
+            return rate(self.stage, step - self.first)
+        gone = (counters.seconds - counters.stage) / max(1e-9, self.ends - counters.stage)
+        return rate(self.stage, step - self.first, gone)
+
+    def _progress(self) -> str:
+        done = self.run.state.counters.done - self.first
+        return f"{done}/{self.stage.steps}" if self.ends is None else str(done)
+
+    def _left(self) -> str:
+        counters = self.run.state.counters
+        if self.ends is None:
+            return self.pace.left(self.last - counters.done)
+        return duration(max(0.0, self.ends - counters.seconds))
 
     def _batches(self, steps: range) -> Generator[Batch]:
         """The parts of all these steps in order, prepared ahead by threads or processes."""
@@ -144,13 +204,13 @@ class StageRunner:
         pinned = run.world.device.type == "cuda"
         if config.loader == "threads":
             return ahead(partial(_batch, run.source, self.stage, config.seed, pinned), keys, config.workers)
-        return elsewhere(run.source, self.stage, config.seed, list(keys), config.workers, pinned=pinned)
+        return elsewhere(run.source, self.stage, config.seed, keys, config.workers, pinned=pinned)
 
     def _step(self, step: int, batches: Iterator[Batch]) -> None:
         run, state, counters = self.run, self.run.state, self.run.state.counters
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate(self.stage, step - self.first)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.rate(self._rate(step))
+        for parameter in self.parameters:
+            parameter.grad = None
         losses: list[float] = []
         images = 0
         for part in self.parts:
@@ -190,7 +250,7 @@ class StageRunner:
 
     def _save(self) -> None:
         if self.run.world.first:
-            self.run.state.save(self.run.folder, self.stage, self.optimiser)
+            self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
 
     def _report(self) -> None:
@@ -200,14 +260,14 @@ class StageRunner:
             "stage": self.number,
             "loss": counters.running,
             "norm": self.norm,
-            "lr": rate(self.stage, counters.done - 1 - self.first),
+            "lr": self._rate(counters.done - 1),
         }
         values |= {"steps_per_second": speed, "images_per_second": images, "skipped": counters.skipped}
         run.report.record(counters.done, values)
         unreadable = len(run.source.store.unreadable)
         run.report.say(
-            f"stage {self.number + 1} ({self.stage.kind}) step {counters.done - self.first}/{self.stage.steps} "
-            f"loss {counters.running:.5f} {speed:.2f} steps/s {images:.0f} images/s, {pace.left(self.last - counters.done)} left"
+            f"stage {self.number + 1} ({self.stage.kind}) step {self._progress()} "
+            f"loss {counters.running:.5f} {speed:.2f} steps/s {images:.0f} images/s, {self._left()} left"
             + (f", {counters.skipped} steps skipped" if counters.skipped else "")
             + (f", {unreadable} files unreadable" if unreadable else "")
         )

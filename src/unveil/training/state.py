@@ -13,21 +13,25 @@ from unveil.errors import InputError
 from unveil.training import checkpoint
 from unveil.training.config import Config, Stage
 from unveil.training.objectives import Learner
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+from unveil.training.optimiser import Optimiser
 
 
 @dataclass
 class Counters:
     """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
 
-    in a row. skipped: non-finite steps in all.
+    in a row. skipped: non-finite steps in all. seconds: spent so far, of all stages, for runs that end with the clock.
+    number: the present stage. first, stage: steps done and seconds spent when it began.
     """
 
     done: int = 0
     running: float = 0.0
     bad: int = 0
     skipped: int = 0
+    seconds: float = 0.0
+    stage: float = 0.0
+    number: int = 0
+    first: int = 0
 
 
 @dataclass
@@ -49,15 +53,15 @@ class State:
         }
         return cls(config, learner, averages)
 
-    def optimiser(self, stage: Stage, *, resumed: bool) -> torch.optim.AdamW:
-        """AdamW for the network that a stage trains, the other one frozen; with its saved moments in the middle of a stage."""
+    def optimiser(self, stage: Stage, *, resumed: bool) -> Optimiser:
+        """That of the network that a stage trains, the others frozen; with its saved moments in the middle of a stage."""
         trained = self.learner.trained(stage)
         for key, module in self.learner.modules.items():
             module.requires_grad_(key == trained)
-        named = dict(self.learner.modules[trained].named_parameters())
-        optimiser = torch.optim.AdamW(list(named.values()), lr=stage.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        optimiser = Optimiser(stage.optimiser, self.learner.modules[trained], stage.lr)
         if resumed:
-            _restore(optimiser, named, self.saved)
+            moments = {k.removeprefix("optimiser."): v for k, v in self.saved.items() if k.startswith("optimiser.")}
+            optimiser.restore(moments)
         self.saved = {}
         return optimiser
 
@@ -82,16 +86,14 @@ class State:
             for name, parameter in module.named_parameters():
                 parameter.data, self.averages[key][name] = self.averages[key][name], parameter.data
 
-    def save(self, folder: Path, stage: Stage, optimiser: torch.optim.Optimizer) -> Path:
+    def save(self, folder: Path, optimiser: Optimiser) -> Path:
         """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
         tensors: dict[str, Tensor] = {}
         for key, module in self.learner.modules.items():
             for name, parameter in module.named_parameters():
                 tensors[f"{key}.{name}"] = parameter.data
                 tensors[f"average.{key}.{name}"] = self.averages[key][name]
-        names = [n for n, _ in self.learner.modules[self.learner.trained(stage)].named_parameters()]
-        for index, entry in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{names[index]}.{k}": entry[k] for k in MOMENTS}
+        tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
         meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
         return checkpoint.save(folder, self.counters.done, tensors, meta)
 
@@ -113,17 +115,3 @@ class State:
             ) from error
         self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
         return True
-
-
-def _restore(optimiser: torch.optim.Optimizer, named: dict[str, torch.nn.Parameter], saved: dict[str, Tensor]) -> None:
-    """Give the optimiser its saved moments, laid out in memory as it would have made them itself (bit-equal results)."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, parameter) in enumerate(named.items()):
-        if f"optimiser.{name}.step" in saved:
-            state[index] = {
-                k: saved[f"optimiser.{name}.{k}"]
-                if k == "step"
-                else torch.empty_like(parameter).copy_(saved[f"optimiser.{name}.{k}"])
-                for k in MOMENTS
-            }
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import resize
+from unveil.networks.condition import KINDS, LIGHT, condition
 from unveil.training.batches import Batch
 
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
@@ -65,6 +66,44 @@ def forward_states(
     a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients(signal))
     eps = normal(x0, generator)
     return a * x0 + b * batch.y + s * eps, s.flatten()
+
+
+_LIGHT_ERROR = (
+    0.12  # of the low stage's word on the light, relative to its size: what it is off by on held-out photographs
+)
+
+
+def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(x0, given) of a native view: what its expert should reach, and the estimate that the low stage hands over.
+
+    given = y - k up(D(y - x0)), k near 1 as the low stage errs (mathematics, equation 5), and y itself where no kind of damage to the
+    light is present: such photographs pass the low stage unchanged. x0 has the light that was given: it is the clean image moved
+    by given - (y - up(D(y - x0))), clamped.
+    """
+    b, size = len(batch.x0), (int(batch.x0.shape[-2]), int(batch.x0.shape[-1]))
+    factor = 2.0 ** (0.5 + 3.5 * float(torch.rand((), generator=generator)))
+    small = (max(1, round(size[0] / factor)), max(1, round(size[1] / factor)))
+    error = 1 + _LIGHT_ERROR * torch.randn(b, generator=generator)
+    lit = batch.kinds[:, [KINDS.index(k) for k in LIGHT]].amax(1) > 0
+    light = resize(resize(batch.y - batch.x0, small), size) * lit.to(batch.y)[:, None, None, None]
+    off = light * (error.to(batch.y)[:, None, None, None] - 1)
+    return (batch.x0 - off).clamp(-1, 1), (batch.y - light - off).clamp(-1, 1)
+
+
+def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
+    """(B, SIZE) conditions of samples with these kinds of damage (B, K) of 0 and 1.
+
+    A share is told the truth. Of the rest one half is told an uncertain guess and one half nothing. A guess p has the density 2p
+    where the kind is present and 2(1 - p) where it is not, so that where both are equally frequent it is calibrated by construction.
+    """
+    b = len(kinds)
+    truth = kinds.cpu()
+    u = torch.rand(truth.shape, generator=generator).sqrt()
+    guess = torch.where(truth > 0.5, u, 1 - u)
+    drawn = torch.rand(b, generator=generator)
+    said = torch.where((drawn < share)[:, None], truth, guess)
+    known = drawn < share + (1 - share) / 2
+    return condition(said, known, torch.full((b,), fidelity))
 
 
 def grid_states(process: Process, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:

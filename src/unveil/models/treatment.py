@@ -1,0 +1,117 @@
+"""What is to be fixed in a photograph: told by a person, or as the describer sees it; and what follows for the sampler."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from unveil.errors import InputError
+from unveil.networks.condition import KINDS, LIGHT, vector
+
+GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
+"""Names that stand for several kinds."""
+
+NOTICED = 0.5
+"""Probability from which a kind of damage that nobody named is treated."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """probabilities: kind -> probability that it is there and to be fixed; kinds that are left alone have 0.
+
+    told: whether a person said so. Exactly what `restore(told=...)` takes, so that a restoration can be repeated without the describer.
+    """
+
+    probabilities: Mapping[str, float]
+    told: bool
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to fix: the photograph stays as it is."""
+        return not any(p > 0 for p in self.probabilities.values())
+
+    @property
+    def light(self) -> bool:
+        """Whether the light of the whole may change, which the first steps decide on the reduced photograph."""
+        return any(self.probabilities.get(kind, 0.0) > 0 for kind in LIGHT)
+
+    def vector(self) -> Tensor:
+        """(len(KINDS),) as networks take it."""
+        return vector(self.probabilities)
+
+    def sentence(self) -> str:
+        """For the person: what will be fixed and who said so."""
+        found = {k: p for k, p in self.probabilities.items() if p > 0}
+        if not found:
+            return "nothing to fix was found; it is left as it is (say what to fix with --fix)"
+        named = ", ".join(k if self.told else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
+        return f"fixing {named}" if self.told else f"found {named}"
+
+
+def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]:
+    """Kinds of damage by name, "light" and "all" spelled out, in the order of KINDS.
+
+    Args:
+        names: Names, or one text with commas.
+        option: Which option they were given to, for the message.
+
+    Raises:
+        InputError: A name that is no kind, with the nearest one.
+
+    """
+    given = names.split(",") if isinstance(names, str) else list(names)
+    found: set[str] = set()
+    for name in (str(n).strip() for n in given):
+        if name in GROUPS:
+            found.update(GROUPS[name])
+        elif name in KINDS:
+            found.add(name)
+        else:
+            near = difflib.get_close_matches(name, [*KINDS, *GROUPS], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join([*KINDS, *GROUPS])}"
+            raise InputError(f"{option}: {name!r} is no kind of damage; {hint}")
+    return tuple(k for k in KINDS if k in found)
+
+
+def treatment(
+    described: Mapping[str, float] | None, fix: str | Iterable[str] | None = None, keep: str | Iterable[str] = ()
+) -> Treatment:
+    """What to fix.
+
+    Args:
+        described: The describer's probabilities by kind; needed where `fix` is None. A photograph that it takes for a drawing or a page of
+            text ("graphic") has nothing to fix.
+        fix: Kinds to fix and no others, or None for what the describer notices.
+        keep: Kinds to leave alone; alone, everything else that the describer notices is fixed.
+
+    Raises:
+        InputError: Names that are no kinds, or the same kind in both.
+
+    """
+    kept = kinds_of(keep, "keep") if keep else ()
+    if fix is not None:
+        wanted = kinds_of(fix)
+        both = [k for k in wanted if k in kept]
+        if both:
+            raise InputError(f"{', '.join(both)}: asked to fix and to keep at once; leave out one of the two")
+        return Treatment({k: float(k in wanted) for k in KINDS}, True)
+    assert described is not None
+    drawn = described.get("graphic", 0.0) >= NOTICED
+    seen = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
+    return Treatment({k: round(p, 4) if p >= NOTICED else 0.0 for k, p in seen.items()}, False)
+
+
+def repeated(told: Mapping[str, Any]) -> Treatment:
+    """The treatment that a protocol tells. Raises InputError for what is no mapping from kinds to probabilities."""
+    try:
+        probabilities = {str(k): float(v) for k, v in told.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"told must map kinds of damage to probabilities, got {told!r}") from error
+    kinds_of(probabilities, "told")
+    if not all(0 <= p <= 1 for p in probabilities.values()):
+        raise InputError(f"told must hold probabilities between 0 and 1, got {told!r}")
+    return Treatment({k: probabilities.get(k, 0.0) for k in KINDS}, True)

@@ -1,0 +1,96 @@
+"""What a photograph shows beside its subject: bars, grey in three channels, black that is meant to be black."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_BLACK = 12 / 255
+"""Bars are near-black: this is where video's and scanners' black ends, with the compression's ripple."""
+_FLAT = 5 / 255
+_LEAST = 16
+"""Rows and columns that must be left between bars."""
+_VOID = 3 / 255
+"""A neighbourhood that never exceeds this holds nothing that could be brought back."""
+_AROUND = 9
+"""Side of that neighbourhood in pixels."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Rows top to bottom and columns left to right, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """That part of (H, W, ...)."""
+        return pixels[self.top : self.bottom, self.left : self.right]
+
+
+def within_bars(pixels: np.ndarray) -> Box:
+    """The picture inside letterbox and pillarbox bars: rows and columns at the edges that are evenly near-black.
+
+    Args:
+        pixels: (H, W, 3) float in [0, 1].
+
+    Returns:
+        The whole where there are no bars, or where hardly anything would be left (a black frame is no pair of bars).
+
+    """
+    height, width = pixels.shape[:2]
+    peak = pixels.max(axis=2)
+    top, bottom = _between_bars(peak)
+    left, right = _between_bars(peak[top:bottom].T)
+    top, bottom = _between_bars(peak[:, left:right])  # pillars may be of another black than the letterbox
+    if bottom - top < min(_LEAST, height) or right - left < min(_LEAST, width):
+        return Box(0, height, 0, width)
+    return Box(top, bottom, left, right)
+
+
+def _between_bars(peak: np.ndarray) -> tuple[int, int]:
+    """First row of (H, W) that is not evenly near-black, and the one after the last; (0, 0) where all are."""
+    if peak.size == 0:
+        return 0, 0
+    high, low = peak.max(axis=1), peak.min(axis=1)
+    full = np.flatnonzero((high > _BLACK) | (high - low > _FLAT))
+    return (0, 0) if full.size == 0 else (int(full[0]), int(full[-1]) + 1)
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether (H, W, 3) holds R = G = B everywhere."""
+    return bool((pixels[..., :1] == pixels[..., 1:]).all())
+
+
+def as_grey(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) with the mean of its channels in each of them, exactly equal."""
+    return np.repeat(pixels.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2)
+
+
+def void(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 1) in [0, 1]: 1 where a neighbourhood is so black that nothing is hidden in it, 0 where something is, soft between.
+
+    Args:
+        pixels: (H, W, 3) float in [0, 1].
+
+    """
+    peak = _window(pixels.max(axis=2), _AROUND)
+    share = np.clip((2 * _VOID - peak) / _VOID, 0, 1).astype(np.float32)
+    return share[..., None]
+
+
+def _window(values: np.ndarray, side: int) -> np.ndarray:
+    """Maximum over windows of `side` pixels around each one, edges repeated; (H, W) -> (H, W)."""
+    for axis in (0, 1):
+        half = side // 2
+        padded = np.pad(values, [(half, half) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        length = values.shape[axis]
+        out = values
+        for shift in range(side):
+            part = padded[shift : shift + length] if axis == 0 else padded[:, shift : shift + length]
+            out = np.maximum(out, part)
+        values = out
+    return values

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from unveil.errors import InputError
+from unveil.models.treatment import kinds_of, repeated, treatment
+from unveil.networks.condition import KINDS, LIGHT
+
+SEEN = {"haze": 0.9, "noise": 0.6, "jpeg": 0.3, "clean": 0.1}
+
+
+def fixed(told: object) -> dict[str, float]:
+    return {k: p for k, p in told.probabilities.items() if p > 0}  # type: ignore[attr-defined]
+
+
+def test_what_is_told_is_fixed_and_nothing_else() -> None:
+    told = treatment(SEEN, "noise,jpeg")
+    assert fixed(told) == {"noise": 1.0, "jpeg": 1.0}
+    assert told.told
+    assert not told.light
+
+
+def test_untold_the_describer_decides_and_what_it_doubts_stays() -> None:
+    told = treatment(SEEN)
+    assert fixed(told) == {"haze": 0.9, "noise": 0.6}
+    assert told.light
+    assert told.sentence() == "found haze 90%, noise 60%"
+
+
+def test_keeping_takes_out_of_what_was_found() -> None:
+    assert fixed(treatment(SEEN, keep="light")) == {"noise": 0.6}
+    assert fixed(treatment(SEEN, keep=["noise"])) == {"haze": 0.9}
+
+
+def test_a_drawing_has_nothing_to_fix_unless_someone_says_so() -> None:
+    assert treatment(SEEN | {"graphic": 0.8}).nothing
+    assert fixed(treatment(SEEN | {"graphic": 0.8}, "jpeg")) == {"jpeg": 1.0}
+
+
+def test_groups_and_order() -> None:
+    assert kinds_of("light") == LIGHT
+    assert kinds_of(["rain", "haze"]) == ("haze", "rain")
+    assert kinds_of("all") == KINDS
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"fix": "nois"}, "fix: 'nois' is no kind of damage; did you mean noise"),
+        ({"keep": "sharpness"}, "keep: 'sharpness'.*known are haze"),
+        ({"fix": "noise,haze", "keep": "light"}, "haze: asked to fix and to keep"),
+    ],
+)
+def test_wrong_names_are_said(given: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        treatment({}, **given)
+
+
+def test_a_protocol_is_repeated() -> None:
+    first = treatment(SEEN)
+    assert repeated(first.probabilities).probabilities == first.probabilities
+    with pytest.raises(InputError, match="between 0 and 1"):
+        repeated({"noise": 2})
+    with pytest.raises(InputError, match="told must map"):
+        repeated({"noise": "much"})

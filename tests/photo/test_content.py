@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unveil.photo.content import Box, as_grey, is_grey, void, within_bars
+
+
+def picture(height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.2, 0.9, (height, width, 3)).astype(np.float32)
+
+
+def test_bars_are_found_on_any_side() -> None:
+    framed = np.zeros((100, 120, 3), np.float32)
+    framed[20:80, 15:95] = picture()
+    assert within_bars(framed) == Box(20, 80, 15, 95)
+    framed[:20] = 6 / 255  # video black
+    assert within_bars(framed) == Box(20, 80, 15, 95)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.03, 0.5, 1.0])
+def test_an_even_frame_has_no_bars(value: float) -> None:
+    assert within_bars(np.full((40, 50, 3), value, np.float32)) == Box(0, 40, 0, 50)
+
+
+def test_a_dark_edge_with_something_in_it_is_no_bar() -> None:
+    dark = picture() * 0.02
+    dark[30:] = picture()[30:]
+    dark[3, 40] = 0.1
+    assert within_bars(dark).top == 3
+    assert within_bars(picture()) == Box(0, 60, 0, 80)
+
+
+def test_grey_is_exact() -> None:
+    grey = np.repeat(picture()[..., :1], 3, axis=2)
+    assert is_grey(grey)
+    grey[5, 5, 2] += 1 / 255
+    assert not is_grey(grey)
+    back = as_grey(grey)
+    assert is_grey(back)
+    assert back[0, 0, 0] == pytest.approx(grey[0, 0].mean())
+
+
+def test_only_black_that_hides_nothing_is_void() -> None:
+    y = np.zeros((40, 60, 3), np.float32)
+    y[:, 30:] = 0.2
+    share = void(y)[..., 0]
+    assert share.shape == (40, 60)
+    assert (share[:, :25] == 1).all()
+    assert (share[:, 26:] == 0).all()
+    faint = np.zeros((40, 60, 3), np.float32)
+    faint[::4, ::4] = 8 / 255  # a dark scene with structure
+    assert (void(faint) == 0).all()
+
+
+def test_one_pixel() -> None:
+    assert void(np.zeros((1, 1, 3), np.float32)).shape == (1, 1, 1)
+    assert within_bars(np.zeros((1, 1, 3), np.float32)) == Box(0, 1, 0, 1)

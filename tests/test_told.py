@@ -1,0 +1,139 @@
+"""Restoring with a model that is told what to fix, or asks the describer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unveil.errors import InputError
+from unveil.models import describer
+from unveil.models.describer import Description
+from unveil.restorer import Options, Restorer
+from unveil.testing import tiny_experts, tiny_model
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(tiny_experts(), device="cpu")
+
+
+def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.1, 0.8, (height, width, 3)).astype(np.float32)
+
+
+class Says:
+    def __init__(self, **probabilities: float) -> None:
+        self.said, self.shapes = probabilities, []
+
+    def describe(self, pixels: np.ndarray) -> Description:
+        self.shapes.append(pixels.shape)
+        return Description(self.said, "a test", False)
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    speaker = Says()
+    monkeypatch.setattr(describer, "shipped", lambda: speaker)
+    return speaker
+
+
+def test_nothing_found_nothing_changed(restorer: Restorer, says: Says) -> None:
+    says.said = {"noise": 0.2, "clean": 0.9}
+    y = picture()
+    out = restorer.restore(y, samples=2)
+    assert np.array_equal(out.image, y)
+    assert out.network_seconds == 0
+    assert out.std is not None
+    assert not out.std.any()
+    assert "left as it is" in out.notes[0]
+
+
+def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None:
+    says.said = {"noise": 0.8, "haze": 0.6}
+    y = picture()
+    out = restorer.restore(y)
+    assert not np.array_equal(out.image, y)
+    assert out.notes[0] == "found noise 80%, haze 60%"
+    assert out.protocol["told"]["noise"] == 0.8
+    assert np.array_equal(restorer.restore(y, told=out.protocol["told"]).image, out.image)
+    assert not np.array_equal(restorer.restore(y, fix=("noise", "haze")).image, out.image)  # certain, not likely
+
+
+def test_told_the_describer_is_not_asked(restorer: Restorer, says: Says) -> None:
+    restorer.restore(picture(), fix="noise")
+    assert says.shapes == []
+
+
+@pytest.mark.parametrize("fix", ["noise", "jpeg,blur", "rain"])
+def test_light_that_is_not_to_be_fixed_stays(restorer: Restorer, fix: str) -> None:
+    for seed in range(3):
+        y = picture(seed=seed)
+        out = restorer.restore(y, fix=fix).image
+        assert not np.array_equal(out, y)
+        assert np.abs((out - y).mean((0, 1))).max() < 0.2 / 255
+
+
+def test_light_is_decided_by_the_first_steps_alone(restorer: Restorer) -> None:
+    y = picture()
+    steps = []
+    for fix in ("noise", "haze"):
+        count = 0
+
+        def count_one(_: object) -> None:
+            nonlocal count
+            count += 1
+
+        restorer.restore(y, fix=fix, callback=count_one)
+        steps.append(count)
+    assert steps == [2, 5]
+
+
+def test_grey_stays_grey_whatever_is_fixed(restorer: Restorer) -> None:
+    y = np.repeat(picture()[..., :1], 3, axis=2)
+    for fix in ("noise", "light"):
+        out = restorer.restore(y, fix=fix).image
+        assert (out == out[..., :1]).all()
+        assert not np.array_equal(out, y)
+
+
+def test_bars_stay_and_are_not_looked_at(restorer: Restorer, says: Says) -> None:
+    says.said = {"lowlight": 0.9}
+    inside = picture()
+    framed = np.zeros((80, 64, 3), np.float32)
+    framed[16:64] = inside
+    out = restorer.restore(framed).image
+    assert says.shapes == [(48, 64, 3)]
+    assert not out[:16].any()
+    assert not out[64:].any()
+    assert np.array_equal(out[16:64], restorer.restore(inside).image)
+
+
+def test_black_in_which_nothing_is_hidden_stays(restorer: Restorer) -> None:
+    cap = np.full((40, 40, 3), 1 / 255, np.float32)
+    assert np.array_equal(restorer.restore(cap, fix="light").image, cap)
+    night = picture()
+    night[:24] = 0
+    out = restorer.restore(night, fix="light").image
+    assert not out[:18].any()
+
+
+def test_tiles_and_draws_see_the_same_decisions(restorer: Restorer) -> None:
+    y = picture(96, 96)
+    whole = restorer.restore(y, fix="noise,haze", fidelity=0.0, samples=2, seed=4)
+    assert np.array_equal(whole.samples[0], restorer.restore(y, fix="noise,haze", fidelity=0.0, seed=4).image)
+
+
+def test_options_are_checked_before_anything_is_read(restorer: Restorer) -> None:
+    with pytest.raises(InputError, match="did you mean noise"):
+        Options(fix="nois")
+    with pytest.raises(InputError, match="leave out fix and keep"):
+        Options(told={"noise": 1.0}, keep="light")
+    with pytest.raises(InputError, match="cannot be told what to fix"):
+        Restorer(tiny_model(), device="cpu").restore(picture(), fix="noise")
+
+
+def test_strength_blends_inside_the_bars_alone(restorer: Restorer) -> None:
+    y = np.zeros((60, 64, 3), np.float32)
+    y[6:54] = picture()
+    full, half = (restorer.restore(y, fix="noise", strength=s).image for s in (1.0, 0.5))
+    assert np.allclose(half, (y + full) / 2, atol=1e-6)

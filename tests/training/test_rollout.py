@@ -1,0 +1,167 @@
+"""Stages of kind "rollout", runs of two experts, and runs that end with the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import unveil
+from unveil.errors import InputError
+from unveil.models import weights_file
+from unveil.networks.condition import KINDS
+from unveil.training import config as configuration
+from unveil.training.batches import Batch, Source
+from unveil.training.loop import train
+from unveil.training.states import after_switch, told_kinds
+
+Tree = Callable[..., dict[str, Any]]
+SIZES = {"base": 8, "mults": [1, 1, 2], "blocks": 1, "up_blocks": 1}
+STAGE = {
+    "kind": "rollout",
+    "steps": 5,
+    "lr": 2e-3,
+    "batch": 4,
+    "crop": 32,
+    "warmup": 1,
+    "loss": "psnr",
+    "optimiser": "muon",
+}
+LOW, NATIVE = STAGE | {"expert": "low", "view": 32}, STAGE | {"expert": "native"}
+
+
+def two(tree: Tree, **changes: Any) -> dict[str, Any]:
+    data = tree()["data"]
+    data["pairs"][0]["kinds"] = ["lowlight"]
+    return tree(**{"network": {"experts": [SIZES, SIZES]}, "data": data, "stages": [LOW, NATIVE], **changes})
+
+
+def test_each_stage_trains_its_expert_and_the_run_is_a_model_that_can_be_told(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(two(tree))
+    learner = train(config, tmp_path / "run", report=lambda line: None)
+    fresh = train(configuration.parse(two(tree, stages=[NATIVE])), tmp_path / "other", report=lambda line: None)
+    assert list(learner.modules) == ["low", "native"]
+    moved = [
+        not torch.equal(a, b)
+        for a, b in zip(learner.modules["low"].parameters(), fresh.modules["low"].parameters(), strict=True)
+    ]
+    assert any(moved)
+    model = unveil.load(tmp_path / "run")
+    y = np.random.default_rng(0).random((32, 40, 3), dtype=np.float32)
+    dark, noisy = (model.restore(y, fix=kind) for kind in ("lowlight", "noise"))
+    assert not np.array_equal(dark.image, noisy.image)
+    assert dark.protocol["fidelity"] == 1.0
+
+
+def test_a_killed_run_with_muon_goes_on_bit_for_bit(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(two(tree))
+    train(config, tmp_path / "whole", report=lambda line: None)
+    for stop in (3, 5, 8):
+        train(config, tmp_path / "parts", report=lambda line: None, stop_at=stop)
+    train(config, tmp_path / "parts", report=lambda line: None)
+    assert weights_file.sha256_of(tmp_path / "whole/model.safetensors") == weights_file.sha256_of(
+        tmp_path / "parts/model.safetensors"
+    )
+
+
+def test_a_run_ends_when_its_time_is_over_with_weights_that_can_be_used(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(two(tree, minutes=0.06, validation={"count": 1, "size": 16}))
+    lines: list[str] = []
+    started = time.monotonic()
+    train(config, tmp_path / "run", report=lines.append)
+    spent = time.monotonic() - started
+    assert 2.5 < spent < 15  # 3.6 s of training, then the last validation and the files
+    assert unveil.load(tmp_path / "run/weights.safetensors").restore(np.zeros((16, 16, 3), np.float32), fix="noise")
+    stages = [line for line in lines if line.startswith("stage")]
+    assert any(line.startswith("stage 1") for line in stages)
+    assert any(line.startswith("stage 2") for line in stages)  # both had their share
+
+
+def test_a_run_that_was_stopped_has_only_what_is_left_of_its_time(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(two(tree, minutes=0.05, validation={"count": 1, "size": 16}))
+    train(config, tmp_path / "run", report=lambda line: None, stop_at=2)
+    from unveil.training.learner import build
+    from unveil.training.state import State
+
+    state = State.fresh(config, build(config))
+    assert state.load(tmp_path / "run")
+    assert 0 < state.counters.seconds < 3
+    train(config, tmp_path / "run", report=lambda line: None)
+    state.load(tmp_path / "run")
+    assert state.counters.seconds == pytest.approx(3.0, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stages": [STAGE]}, "expert and kind rollout go together"),
+        ({"stages": [STAGE | {"kind": "predictor", "optimiser": "adamw"}]}, "trained by rollout stages"),
+        ({"stages": [LOW | {"optimiser": "lion"}]}, "'lion'"),
+        ({"stages": [LOW | {"loss": "huber"}]}, "'huber'"),
+        ({"network": {"experts": [SIZES]}}, "none or two"),
+        ({"minutes": -1}, "minutes"),
+    ],
+)
+def test_what_does_not_fit_is_named(tree: Tree, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        configuration.parse(two(tree, **changes))
+
+
+def test_pairs_say_which_damage_they_have(tree: Tree) -> None:
+    config = configuration.parse(two(tree))
+    batch = Source(config.data).draw(1, 0, 3, 32, False)
+    assert batch.kinds.tolist() == [[float(kind == "lowlight") for kind in KINDS]] * 3
+    wrong = two(tree)
+    wrong["data"]["pairs"][0]["kinds"] = ["darkness"]
+    with pytest.raises(InputError, match="'darkness'"):
+        configuration.parse(wrong)
+
+
+def test_simulated_damage_is_labelled_with_what_was_done(tree: Tree) -> None:
+    data = {**tree()["data"], "photos": ["clean"], "pairs": [], "kinds": {"haze": 1.0}, "second": 0.0, "clean": 0.5}
+    batch = Source(configuration.parse(tree(data=data)).data).draw(1, 0, 16, 32, False)
+    hazy = (batch.x0 != batch.y).flatten(1).any(1)
+    assert 0 < hazy.sum() < 16
+    assert torch.equal(batch.kinds[:, KINDS.index("haze")] > 0, hazy)
+    assert batch.kinds.sum() == hazy.sum()
+
+
+def test_a_guess_is_as_often_right_as_it_says() -> None:
+    """Kinds that are there half of the time: of guesses near p a share p is right, within four standard errors."""
+    generator = torch.Generator().manual_seed(3)
+    kinds = (torch.rand(20_000, len(KINDS), generator=generator) < 0.5).float()
+    told = told_kinds(kinds, 0.0, 0.25, generator)
+    known = told[:, -2] > 0
+    assert 0.48 < known.float().mean() < 0.52
+    assert bool((told[~known, : len(KINDS)] == 0).all())
+    assert bool((told[:, -1] == 0.25).all())
+    guess, truth = told[known, : len(KINDS)].flatten(), kinds[known].flatten()
+    for low in (0.0, 0.2, 0.5, 0.8):
+        inside = (guess >= low) & (guess < low + 0.2)
+        share, count = truth[inside].mean().item(), int(inside.sum())
+        assert share == pytest.approx(guess[inside].mean().item(), abs=4 * 0.5 / count**0.5)
+
+
+def test_the_truth_is_told_to_its_share() -> None:
+    kinds = torch.eye(len(KINDS)).repeat(400, 1)
+    told = told_kinds(kinds, 0.5, 1.0, torch.Generator().manual_seed(0))[:, : len(KINDS)]
+    assert (told == kinds).all(1).float().mean().item() == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_native_expert_keeps_the_light_it_is_given() -> None:
+    """y - given is smooth, and what is to be added to it, given - x0, holds no constant part; no light, no shift."""
+    generator = torch.Generator().manual_seed(5)
+    x0 = torch.rand(2, 3, 32, 32, generator=generator) * 0.2 + 0.2
+    y = x0 - 0.4
+    kinds = torch.zeros(2, len(KINDS))
+    kinds[0, KINDS.index("lowlight")] = 1
+    target, given = after_switch(Batch(x0, y, False, kinds), generator)
+    assert torch.equal(given[1], y[1])
+    assert torch.equal(target[1], x0[1])
+    assert torch.allclose(given[0] - target[0], (y - x0)[0] + 0.4, atol=1e-5)  # a constant residual is all light
+    assert 0.2 < float((given[0] - y[0]).mean()) < 0.6
