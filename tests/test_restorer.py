@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unveil.errors import Cancelled, InputError
-from unveil.restorer import Restorer
+from unveil.errors import Cancelled, InputError, ModelError
+from unveil.restorer import Options, Restorer, as_photo
 from unveil.testing import tiny_model
 
 
@@ -128,3 +128,99 @@ def test_low_stage_decides_the_colour_of_a_large_photograph() -> None:
     sizes: list[tuple[int, ...]] = []
     restorer.restore(picture(64, 48), callback=lambda p: sizes.append(tuple(p.x0_hat.shape[-2:])))
     assert sizes == [(16, 12)] * 3 + [(64, 48)] * 2
+
+
+def test_settings_beside_options_are_not_dropped(restorer: Restorer) -> None:
+    y = picture()
+    both = restorer.restore(y, Options(steps=2), samples=2, seed=9)
+    assert both.protocol["steps"] == 2
+    assert len(both.samples) == 2
+    assert np.array_equal(both.samples, restorer.restore(y, steps=2, samples=2, seed=9).samples)
+    with pytest.raises(InputError, match="'sample'; did you mean samples"):
+        restorer.restore(y, sample=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"samples": "2"}, "samples must be a whole number"), ({"tile": True}, "tile must be"), ({"seed": 1.5}, "seed must be"),
+     ({"fidelity": "1"}, "fidelity must be a number"), ({"steps": 2.0}, "steps must be")],
+)  # fmt: skip
+def test_values_of_another_type_are_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Options(**given)  # type: ignore[arg-type]
+
+
+def test_low_precision_tensors_and_batches_are_taken(restorer: Restorer) -> None:
+    x = torch.from_numpy(picture().transpose(2, 0, 1))[None]
+    low = restorer.restore(x.bfloat16()).image
+    assert np.array_equal(low, restorer.restore(x.bfloat16().float()).image)
+    two = torch.cat([x, 1 - x])
+    out = restorer.restore_batch(two, seed=3)
+    assert [np.array_equal(o.image, restorer.restore(one, seed=3).image) for o, one in zip(out, two, strict=True)] == [
+        True,
+        True,
+    ]
+    with pytest.raises(InputError, match="restore_batch"):
+        restorer.restore(two)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "CMYK"])
+def test_a_pil_image_is_read_as_its_file_would_be(restorer: Restorer, tmp_path: Path, mode: str) -> None:
+    from PIL import ImageCms
+
+    pixels = (picture(24, 32) * 255).astype(np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray((picture(24, 32)[..., 0] * 65535).astype(np.uint16))
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    image.getexif()[0x0112] = 6
+    kept = {"exif": image.getexif()}
+    if mode in ("RGB", "RGBA"):
+        kept["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image.save(path, **kept)
+    with Image.open(path) as opened:
+        opened.load()
+        given, named = as_photo(opened), as_photo(path)
+    assert np.array_equal(given.pixels, named.pixels)
+    assert (given.depth, given.grey, given.icc, given.orientation) == (
+        named.depth,
+        named.grey,
+        named.icc,
+        named.orientation,
+    )
+    assert (given.alpha is None) == (named.alpha is None)
+    if given.alpha is not None:
+        assert np.array_equal(given.alpha, named.alpha)
+    assert given.pixels.shape[:2] == (32, 24)  # turned
+
+
+def test_a_protocol_is_run_again_exactly(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unveil import loading
+
+    y = picture()
+    out = restorer.restore(y, steps=3, samples=2, seed=11, fidelity=0.5, solver="ddim", strength=0.7, tile=32)
+    monkeypatch.setattr(loading.restorer, "load", lambda name, device, dtype: Restorer(tiny_model(), device, dtype))
+    again = loading.restore(y, **out.protocol)
+    assert np.array_equal(again.samples, out.samples)
+    assert again.protocol == out.protocol
+    other = out.protocol | {"sha256": "0123456789abcdef"}
+    with pytest.raises(ModelError, match="other pixels"):
+        loading.restore(y, **other)
+
+
+def test_the_spread_is_computed_without_copies_in_double(restorer: Restorer) -> None:
+    import tracemalloc
+
+    from unveil.restorer import Restoration
+
+    samples = np.random.default_rng(0).random((8, 256, 256, 3), dtype=np.float32)
+    out = Restoration(samples, 0, 0, 0, {})
+    tracemalloc.start()
+    std, mean = out.std, out.mean
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * samples.nbytes
+    assert std is not None
+    assert np.allclose(std, samples.std(0, ddof=1, dtype=np.float64), atol=1e-7)
+    assert np.allclose(mean, samples.mean(0, dtype=np.float64), atol=1e-7)

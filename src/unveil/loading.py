@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil import restorer, zeroshot_restorer
-from unveil.errors import InputError
+from unveil.errors import InputError, ModelError
 from unveil.restorer import Options, Restoration, Restorer
 from unveil.zeroshot.methods import METHODS
 from unveil.zeroshot_restorer import ZeroShotRestorer
@@ -42,9 +42,34 @@ def load(
 
 
 def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **settings: Any) -> Restoration:
-    """`load(model).restore(image, **settings)` for a single image. settings: of a call, and of the method where it is zero-shot."""
+    """`load(model).restore(image, **settings)` for a single image.
+
+    Args:
+        image: As `Restorer.restore` takes it.
+        model: As `load` takes it.
+        method: As `load` takes it.
+        settings: The fields of `Options`, of the method where it is zero-shot, `device` and `dtype`. The protocol of a restoration is
+            such a set: restore(image, **out.protocol) gives the same pixels again, on the same hardware.
+
+    Raises:
+        ModelError: The model is not there, or a protocol was made with other weights.
+        InputError: A setting that does not exist, or an image that cannot be restored.
+
+    """
+    recorded = {k: settings.pop(k) for k in _RECORDED if k in settings}
     called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
-    return load(model, method=method, **settings).restore(image, **called)
+    restorer = load(model, method=method, **settings)
+    wanted = recorded.get("sha256", "")
+    found = restorer.model.sha256
+    if wanted and wanted != found:
+        raise ModelError(
+            f"the protocol was made with weights {wanted[:12]}..., {model or 'the default model'} now has {found[:12]}...: other pixels"
+        )
+    return restorer.restore(image, **called)
+
+
+_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen")
+"""What a protocol says beside the settings that repeat it."""
 
 
 def _extras(method: str) -> dict[str, Any]:

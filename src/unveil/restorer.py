@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -119,9 +120,12 @@ class Restoration:
         """(H, W, 3), mean over the draws."""
         if self.moments is not None:
             return self.moments.mean
-        return (
-            self.samples.mean(axis=0, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else self.samples[0]
-        )
+        if len(self.samples) == 1:
+            return self.samples[0]
+        out = np.empty(self.samples.shape[1:], np.float32)
+        for row, of in enumerate(out):
+            of[...] = self.samples[:, row].mean(axis=0, dtype=np.float64)
+        return out
 
     @property
     def image(self) -> np.ndarray:
@@ -133,7 +137,12 @@ class Restoration:
         """(H, W, 3), standard deviation over the draws (unbiased), None for a single draw."""
         if self.moments is not None:
             return self.moments.std
-        return self.samples.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32) if len(self.samples) > 1 else None
+        if len(self.samples) < 2:
+            return None
+        out = np.empty(self.samples.shape[1:], np.float32)
+        for row, of in enumerate(out):  # row by row: the sums in double would take twice the draws' memory
+            of[...] = self.samples[:, row].std(axis=0, ddof=1, dtype=np.float64)
+        return out
 
     @property
     def uncertainty(self) -> np.ndarray | None:
@@ -240,6 +249,10 @@ class Restorer:
         True cancels (raises Cancelled). Raises InputError for what cannot be restored as given.
         """
         options = _options(options, settings)
+        if isinstance(image, Tensor) and image.ndim == 4 and len(image) > 1:
+            raise InputError(
+                f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
+            )
         started = time.perf_counter()
         source = as_photo(image, options.max_pixels)
         box = content.within_bars(source.pixels) if self.model.spec.told else _whole_of(source.pixels)
@@ -249,7 +262,9 @@ class Restorer:
         notes: list[str] = [] if treat is None else [treat.sentence()]
         draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
         moments = None
-        if options.samples > 1 and plan.bytes + 4 * source.pixels.size * options.samples > self.memory:
+        # The draws lie on the host; on a processor, beside what the network takes.
+        host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
+        if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
             moments = Moments.of(next(draws))
             for draw in draws:
                 moments.add(draw)
@@ -270,6 +285,25 @@ class Restorer:
             moments,
             fitting(self.model.calibrations, protocol),
         )
+
+    def restore_batch(
+        self, images: Tensor | Sequence[Any], options: Options | None = None, **settings: Any
+    ) -> list[Restoration]:
+        """Restore several images, each as `restore` would alone (the same seed for each).
+
+        Args:
+            images: A tensor (B, 3, H, W) in [0, 1], or a sequence of anything that `restore` takes.
+            options: As for `restore`.
+            settings: As for `restore`.
+
+        Returns:
+            One restoration per image, in order.
+
+        Raises:
+            InputError: What cannot be restored as given.
+
+        """
+        return [self.restore(image, options, **settings) for image in images]
 
     def resolve(self, options: Options) -> Run:
         """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""
@@ -373,6 +407,7 @@ class Restorer:
             "seed": options.seed,
             "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
             "device": self.device.type,
+            "hardware": hardware(self.device),
         }
 
 
@@ -459,6 +494,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def hardware(device: torch.device) -> str:
+    """What computes, as its maker calls it: digits of a result may depend on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
 def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> torch.dtype:
     """Choose a precision: auto is fp32 on the CPU (bit-for-bit reproducible) and bf16 on CUDA where the model allows it."""
     if name == "auto":
@@ -492,13 +534,20 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
 
 def _lossless(image: Any) -> bytes:
     """A PIL image as a file that keeps its samples, profile, EXIF and transparency, so that it is read as a path would be."""
+    from PIL import Image
+
     out = io.BytesIO()
-    about = {"icc_profile": image.info.get("icc_profile"), "exif": image.getexif().tobytes()}
+    image.load()
+    exif = image.getexif()
+    if image.format == "TIFF":
+        exif.pop(0x0112, None)  # Pillow has turned it on loading, and leaves the tag where it was
+    about = {"icc_profile": image.info.get("icc_profile"), "exif": exif.tobytes()}
     kept = {k: v for k, v in about.items() if v}
     try:
         if image.mode in ("CMYK", "F", "I", "YCbCr", "LAB", "HSV"):
             wide = image if image.mode in ("CMYK", "F") else image.convert("RGB")
-            wide.save(out, "TIFF", **kept)
+            bare = Image.frombytes(wide.mode, wide.size, wide.tobytes())  # without the tags of the file it came from
+            bare.save(out, "TIFF", **kept)
         else:
             image.save(out, "PNG", compress_level=1, **kept)
     except (OSError, ValueError) as error:

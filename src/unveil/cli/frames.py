@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class Frames:
-    """A context around one restoration like the one inside, whose callback also writes FOLDER/NAME_0001.png, NAME_0002.png, ..."""
+    """A context around one restoration like the one inside, whose callback also writes FOLDER/NAME_0001.png, NAME_0002.png, ...
 
-    def __init__(self, folder: Path, name: str, inside: Any) -> None:
+    value_range: of the sampler's images, which is the network's.
+    """
+
+    def __init__(self, folder: Path, name: str, inside: Any, value_range: tuple[float, float] = (-1.0, 1.0)) -> None:
         self.folder, self.name, self.inside, self.count = folder, name, inside, 0
+        self.low, self.high = value_range
 
     def __enter__(self) -> Callable[[Progress], Any]:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -37,5 +41,6 @@ class Frames:
         from unveil.photo.arrays import plain
 
         self.count += 1
-        image = ((step.x0_hat[0].detach().float().cpu() + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+        unit = (step.x0_hat[0].detach().float().cpu() - self.low) / (self.high - self.low)
+        image = unit.clamp(0, 1).permute(1, 2, 0).numpy()
         write(plain(image), image, self.folder / f"{self.name}_{self.count:04d}.png")

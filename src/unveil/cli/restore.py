@@ -42,6 +42,8 @@ def restore(
     samples: int = 1,
     uncertainty: bool = False,
     seed: int = 0,
+    fix: str | None = None,
+    keep: str = "",
     fidelity: float | None = None,
     strength: float = 1.0,
     solver: str | None = None,
@@ -86,6 +88,9 @@ def restore(
             NAME_overlay.png, the result in grey with what the model invented tinted (at least 8 draws, at fidelity 0 unless
             one is given).
         seed: Same seed, same pixels.
+        fix: What to fix, and nothing else: haze, shadow, lowlight, noise, blur, jpeg, rain, with commas; light for the first three, all for
+            everything. Default: what `unveil describe` finds; where that is nothing, the photograph stays as it is.
+        keep: What to leave as it is, likewise: --keep light fixes whatever else is found.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
         solver: ancestral, ddim, renoise or 2m.
@@ -128,7 +133,18 @@ def restore(
     if uncertainty:  # draws are told apart, and their spread is calibrated, where nothing pulls them together
         samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
     options = Options(
-        steps, samples, seed, fidelity, strength, solver, grid, resolution, _tile(tile), max_pixels=max_pixels
+        steps,
+        samples,
+        seed,
+        fidelity,
+        strength,
+        solver,
+        grid,
+        resolution,
+        _tile(tile),
+        max_pixels=max_pixels,
+        fix=fix,
+        keep=keep,
     )
     zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
     given = {k: v for k, v in zero_shot.items() if v is not None}
@@ -160,7 +176,7 @@ def restore(
         def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
             place = f"{number + 1}/{len(jobs)} " if len(jobs) > 1 else ""
             bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
-            return bar if frames is None else Frames(frames, job.target.stem, bar)
+            return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
         handling = Handling(skip_existing, strip, ext)
         if spread is not None:
@@ -195,6 +211,12 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
     return load(prior, device, dtype, method=method, **given)
+
+
+def _value_range(restorer: Restores) -> tuple[float, float]:
+    """Of the images that a restorer's callbacks see; zero-shot priors are wrapped to [-1, 1]."""
+    spec = getattr(getattr(restorer, "model", None), "spec", None)
+    return (-1.0, 1.0) if spec is None else spec.value_range
 
 
 def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path | None) -> Cluster | None:
