@@ -67,3 +67,21 @@ def test_images_in_finds_all_below_in_order_and_refuses_an_empty_folder(tmp_path
 def test_halved_rounds_the_mean_of_four() -> None:
     pixels = np.array([[[0, 1, 255], [0, 1, 255], [9, 9, 9]], [[0, 1, 255], [2, 2, 254], [9, 9, 9]]], np.uint8)
     assert halved(pixels).tolist() == [[[1, 1, 255]]]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_deflate"])
+def test_a_grey_tiff_is_upright_however_it_is_stored(tmp_path: Path, turn: int, compression: str) -> None:
+    """Pillow 12.3 maps an uncompressed grey TIFF from its path with the width of the turned picture."""
+    stored = np.arange(6 * 10, dtype=np.uint8).reshape(6, 10) * 4
+    image = Image.fromarray(stored)
+    tags = image.getexif()
+    tags[0x0112] = turn
+    image.save(tmp_path / "a.tif", exif=tags, compression=compression)
+    upright = {
+        1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 5: stored.T,
+        6: np.rot90(stored, -1), 7: np.rot90(stored, 2).T, 8: np.rot90(stored),
+    }[turn]  # fmt: skip
+    found = decode(tmp_path / "a.tif")
+    assert np.array_equal(found, np.repeat(upright[..., None], 3, axis=2))
+    assert size(tmp_path / "a.tif") == upright.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -55,7 +56,8 @@ def decode(path: Path) -> np.ndarray:
     Colour profiles are not converted: what a photograph's numbers say is what a network is trained on.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        # From memory: an uncompressed TIFF that Pillow (12.3) maps from its path is read with the turned width, scrambled.
+        with warnings.catch_warnings(), Image.open(io.BytesIO(path.read_bytes())) as image:
             warnings.simplefilter("ignore")
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
                 grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
