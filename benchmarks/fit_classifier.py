@@ -42,6 +42,9 @@ PAIRS = (
     ("blur_city100_train/degraded", "blur_city100_train/clean", "*", ("blur",)),
 )
 """Real pairs: both sides are shown, the clean one as undamaged. How they were compressed is not known and not asked."""
+OFTEN = (3, 2, 1, 1, 1)
+"""How often each of them is drawn."""
+KIND_WEIGHTS = {"haze": 1.5, "shadow": 2.0, "lowlight": 1.0, "noise": 1.5, "blur": 1.0, "jpeg": 1.0, "rain": 0.7}
 SEEN = {"noise": ("sigma", 2 / 255), "blur": ("sigma", 0.7), "haze": ("severity", 0.1), "shadow": ("severity", 0.1)}
 """Parameter of a simulator, and from where on the damage counts as one: below, nobody would want anything done about it."""
 COLUMNS = ("share", "accuracy", "recall", "precision", "auc")
@@ -107,10 +110,10 @@ def damaged(
     x, _ = crops(photographs, batch - real, CROP, generator, reach)
     dim = generator.random(len(x)) < EXPOSED
     unlit = {k: 1.0 for k in degradation.ORDER if k not in degradation.LIGHT}
-    for piece, weights in ((x[~dim], None), (x[dim], unlit)):
+    for piece, weights in ((x[~dim], KIND_WEIGHTS), (x[dim], unlit)):
         if len(piece) == 0:
             continue
-        piece = piece if weights is None else degradation.exposed(piece, torch_generator)
+        piece = degradation.exposed(piece, torch_generator) if weights is unlit else piece
         y, found, drawn = degradation.mixture(piece, torch_generator, weights, second=SECOND, clean=CLEAN)
         hidden = {
             (int(i), kind)
@@ -128,7 +131,7 @@ def damaged(
         kinds += [tuple(k for k in told if (i, k) not in hidden) for i, told in enumerate(found)]
         unknown += [() for _ in found]
     for _ in range(real):
-        found, told = pairs[int(generator.integers(len(pairs)))]
+        found, told = pairs[int(generator.choice(len(pairs), p=np.array(OFTEN) / sum(OFTEN)))]
         clean, worse = crops(found, 1, CROP, generator, reach)
         spoilt = worse is not None and generator.random() < 0.5
         images.append(worse[0] if spoilt and worse is not None else clean[0])
@@ -163,7 +166,7 @@ def error(said: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     return (F.binary_cross_entropy_with_logits(said, labels, reduction="none") * known).sum() / known.sum()
 
 
-def trained(data: Examples, epochs: int, seed: int, batch: int = 16) -> DegradationClassifier:
+def trained(data: Examples, epochs: int, seed: int, batch: int = 32) -> DegradationClassifier:
     whole, patches, counted, labels, known = data
     torch.manual_seed(seed)
     net = DegradationClassifier(KINDS, statistics=True)
@@ -282,8 +285,8 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=9000, help="damaged crops to train on")
-    command.add_argument("--epochs", type=int, default=8)
+    command.add_argument("--count", type=int, default=14000, help="damaged crops to train on")
+    command.add_argument("--epochs", type=int, default=6)
     given = command.parse_args()
     use_threads(given.threads)
     data, clock, seed = shared_folder() / "data", Clock(), 11

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 SIDE = 64
 """Of the patches, in pixels; of the reduced photograph too in networks without statistics."""
 
-WHOLE = 96
+WHOLE = 128
 """Side of the reduced photograph for networks with statistics."""
 
 DETAIL = 8.0
@@ -42,6 +42,29 @@ class Eye(nn.Module):
         return self.layers(torch.cat([x - 0.5, DETAIL * (x - smooth)], dim=1)).mean((2, 3))
 
 
+class Survey(nn.Module):
+    """(B, 3, s, s) in [0, 1] -> (B, 3 * width): mean and maximum of what each place of a sixteenth of the resolution holds.
+
+    For what lies somewhere in the picture (a shadow), which a mean alone dilutes.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        last = width * 3 // 2
+        self.layers = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            *_layer(12, width // 2),
+            *_layer(width // 2, width * 3 // 4, 2),
+            *_layer(width * 3 // 4, width, 2),
+            *_layer(width, last, 2),
+            *_layer(last, last),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.layers(x - 0.5)
+        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
+
+
 def _layer(taken: int, given: int, stride: int = 1) -> tuple[nn.Module, ...]:
     return (nn.Conv2d(taken, given, 3, stride, 1, bias=False), nn.BatchNorm2d(given), nn.ReLU())
 
@@ -61,11 +84,10 @@ class DegradationClassifier(nn.Module):
         super().__init__()
         self.kinds = tuple(kinds)
         self.counts = STATISTICS if statistics else 0
-        self.far, self.near = Eye(width), Eye(width)
-        hidden = 2 * width
-        self.say = nn.Sequential(
-            nn.Linear(2 * width + self.counts, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds))
-        )
+        self.far = Survey(width) if statistics else Eye(width)
+        self.near = Eye(width)
+        seen, hidden = (4 if statistics else 2) * width + self.counts, 2 * width
+        self.say = nn.Sequential(nn.Linear(seen, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds)))
         self.register_buffer("temperature", torch.ones(len(self.kinds)))
         if self.counts:
             self.register_buffer("centre", torch.zeros(self.counts))
