@@ -226,3 +226,20 @@ def test_the_spread_is_computed_without_copies_in_double(restorer: Restorer) -> 
     assert std is not None
     assert np.allclose(std, samples.std(0, ddof=1, dtype=np.float64), atol=1e-7)
     assert np.allclose(mean, samples.mean(0, dtype=np.float64), atol=1e-7)
+
+
+@pytest.mark.parametrize(("avx512", "amx", "kind"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")])
+def test_a_processor_that_computes_in_bf16_does(
+    monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool, kind: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    made = Restorer(tiny_model(), device="cpu")
+    assert made.protocol(Options())["dtype"] == kind
+    assert Restorer(tiny_model(), device="cpu", dtype="fp32").protocol(Options())["dtype"] == "fp32"
+
+
+def test_bf16_stays_near_fp32(restorer: Restorer) -> None:
+    y = picture()
+    low, full = (Restorer(tiny_model(), device="cpu", dtype=kind).restore(y).image for kind in ("bf16", "fp32"))
+    assert 0 < np.abs(low - full).max() < 4 / 255

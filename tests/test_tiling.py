@@ -65,7 +65,7 @@ def test_tiled_equals_untiled_to_a_level_with_the_shipped_model() -> None:
     with Image.open(str(files("unveil") / "examples" / "coffee.jpg")) as image:
         pixels = np.asarray(image.convert("RGB").resize((1080, 720)).crop((0, 160, 1080, 480))) / np.float32(255)
     dark = (pixels**2.2 * np.float32(0.1)) ** np.float32(1 / 2.2)
-    restorer = unveil.load("general", device="cpu")
+    restorer = unveil.load("general", device="cpu", dtype="fp32")
     if not restorer.model.spec.reach:
         pytest.skip("the reach of these weights was not measured; their overlap covers the receptive field")
     whole, tiled = (restorer.restore(dark, tile=tile) for tile in (0, 704))
@@ -190,7 +190,7 @@ def test_damaged_weights_are_an_error_and_never_black() -> None:
     model = tiny_model()
     model.predictor.out.bias.data[0] = torch.inf  # type: ignore[index]
     with pytest.raises(ModelError, match="not finite"):
-        Restorer(model, device="cpu").restore(picture(20, 20))
+        Restorer(model, device="cpu", dtype="fp32").restore(picture(20, 20))
 
 
 def test_the_plan_keeps_within_the_memory_it_is_given() -> None:

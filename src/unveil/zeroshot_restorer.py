@@ -235,7 +235,8 @@ def load(
     """
     name = str(prior) or methods.find(method).prior
     where = pick_device(device)
-    kind = pick_dtype(dtype, where, tuple(DTYPES))
+    # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
+    kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
     known = name in shelf.manifest()
     opened = open_prior(shelf.folder(name) if known else name, where, kind, name=name if known else "", tiny=tiny)
     return ZeroShotRestorer(cast(Prior, opened), method, settings, extras=extras)
