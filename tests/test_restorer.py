@@ -228,7 +228,9 @@ def test_the_spread_is_computed_without_copies_in_double(restorer: Restorer) -> 
     assert np.allclose(mean, samples.mean(0, dtype=np.float64), atol=1e-7)
 
 
-@pytest.mark.parametrize(("avx512", "amx", "kind"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")])
+@pytest.mark.parametrize(
+    ("avx512", "amx", "kind"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+)
 def test_a_processor_that_computes_in_bf16_does(
     monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool, kind: str
 ) -> None:

@@ -82,3 +82,30 @@ def test_one_of_an_earlier_version_without_a_checksum_is_read(tmp_path: Path) ->
     found = checkpoint.latest(tmp_path)
     assert found is not None
     assert found.step == 4
+
+
+def test_damaged_ones_are_set_aside_and_named(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, tensors(1.0), {})
+    checkpoint.save(tmp_path, 2, tensors(2.0), {}).write_bytes(b"")
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert [p.name for p in found.damaged] == ["step_0000002.safetensors.damaged"]
+    checkpoint.save(tmp_path, 3, tensors(3.0), {})
+    checkpoint.save(tmp_path, 4, tensors(4.0), {})
+    assert files(tmp_path) == [
+        "step_0000002.safetensors.damaged",
+        "step_0000003.safetensors",
+        "step_0000004.safetensors",
+    ]
+
+
+def test_a_folder_of_damaged_ones_is_no_new_run(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 2, tensors(2.0), {}).write_bytes(b"text")
+    with pytest.raises(InputError, match=r"no checkpoint can be read \(step_0000002.safetensors.damaged set aside\)"):
+        checkpoint.latest(tmp_path)
+
+
+def test_the_best_is_kept_beside_the_newest_two(tmp_path: Path) -> None:
+    for step in (5, 10, 15, 20):
+        checkpoint.save(tmp_path, step, tensors(step), {}, best=5)
+    assert files(tmp_path) == [checkpoint.name(step) for step in (5, 15, 20)]

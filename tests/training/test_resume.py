@@ -91,7 +91,10 @@ def test_a_corrupt_last_checkpoint_costs_time_and_nothing_else(tree: Tree, tmp_p
     newest.write_bytes(newest.read_bytes()[:-100])
     said: list[str] = []
     train(config, tmp_path / "run", report=said.append)
-    assert said[0] == "resumed at step 8 of 20"
+    assert said[0].endswith(
+        "step_0000009.safetensors.damaged: a damaged checkpoint, set aside; going on from the one before"
+    )
+    assert said[1] == "resumed at step 8 of 20"
     assert result(tmp_path / "run") == result(whole)
 
 
@@ -132,7 +135,7 @@ def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_from_it(tree: Tree, tmp_
 def test_a_checkpoint_of_another_network_is_refused(tree: Tree, tmp_path: Path) -> None:
     train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None, stop_at=1)
     other = configuration.parse(tree(network={"base": 12, "mults": [1, 1, 2], "blocks": 1, "head": 8}))
-    with pytest.raises(InputError, match="another network"):
+    with pytest.raises(InputError, match=r"other settings \(network\.base\)"):
         train(other, tmp_path / "run", report=lambda line: None)
 
 
@@ -156,3 +159,61 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
     assert found is not None
     assert found.step == 2
     assert load_file(found.path)
+
+
+def test_an_edited_configuration_is_noticed_and_a_remedy_is_not(tree: Tree, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(configuration.parse(tree(stages=STAGES)), folder, report=lambda line: None, stop_at=4)
+    edited = [dict(STAGES[0], batch=4), STAGES[1]]
+    with pytest.raises(InputError, match=r"made with other settings \(stages\.0\.batch\)"):
+        train(configuration.parse(tree(stages=edited)), folder, report=lambda line: None)
+    higher = [dict(STAGES[0], lr=2e-3), STAGES[1]]
+    with pytest.raises(InputError, match=r"stages\.0\.lr"):
+        train(configuration.parse(tree(stages=higher)), folder, report=lambda line: None)
+    lower = [dict(STAGES[0], lr=5e-4), STAGES[1]]
+    train(configuration.parse(tree(stages=lower)), folder, report=lambda line: None, stop_at=6)
+
+
+def test_a_run_goes_on_from_before_a_damaged_checkpoint_and_says_so(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    folder = tmp_path / "run"
+    config = configuration.parse(tree(stages=STAGES, save_every=3))
+    train(config, folder, report=lambda line: None, stop_at=7)
+    newest = sorted(folder.glob("step_*.safetensors"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-9])
+    lines: list[str] = []
+    train(config, folder, report=lines.append)
+    assert any("a damaged checkpoint, set aside" in line for line in lines)
+    assert result(folder)[1] == result(whole)[1]
+
+
+def test_what_is_advised_after_a_blow_up_can_be_done(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unveil.training import stage
+
+    folder, calls = tmp_path / "run", []
+    genuine = stage.objective
+
+    def astray(of: object):  # type: ignore[no-untyped-def]
+        goal = genuine(of)  # type: ignore[arg-type]
+
+        def loss(*given: object) -> float:
+            calls.append(1)
+            return goal(*given) * (1 if len(calls) < 6 else 100) if len(calls) < 9 else float("nan")  # type: ignore[arg-type]
+
+        return loss
+
+    monkeypatch.setattr(stage, "objective", astray)
+    monkeypatch.setattr(stage, "BAD_STEPS", 3)
+    with pytest.raises(InputError, match=r"resume with a lower --stages.0.lr .*remove the checkpoints after step 4"):
+        train(configuration.parse(tree(stages=STAGES, save_every=1)), folder, report=lambda line: None)
+    kept = [int(p.stem[5:]) for p in sorted(folder.glob("step_*.safetensors"))]
+    assert kept == [4, 9, 10]  # the one from before the loss rose, and the newest two
+    monkeypatch.undo()
+    for step in kept[1:]:
+        (folder / checkpoint.name(step)).unlink()
+    calm = [dict(STAGES[0], lr=1e-4), STAGES[1]]
+    lines: list[str] = []
+    learner = train(configuration.parse(tree(stages=calm, save_every=1)), folder, report=lines.append)
+    assert lines[0] == "resumed at step 4 of 20"
+    assert all(p.isfinite().all() for p in learner.predictor.parameters())

@@ -69,7 +69,9 @@ def test_losses_that_stay_non_finite_end_the_run_with_advice(
 ) -> None:
     monkeypatch.setattr(stage, "BAD_STEPS", 4)
     calls = poisoned(monkeypatch, lambda call: call >= 1, value)
-    with pytest.raises(InputError, match=r"not finite for 4 steps in a row; lower --stages\.0\.lr \(now 0\.001\)"):
+    with pytest.raises(
+        InputError, match=r"not finite for 4 steps in a row; resume with a lower --stages\.0\.lr \(now 0\.001\)"
+    ):
         train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None)
     assert len(calls) == 5
 

@@ -1,10 +1,10 @@
-"""Checkpoints: one safetensors file each, its checksum inside, written aside and renamed, the newest two kept."""
+"""Checkpoints: one safetensors file each, its checksum inside, written aside and renamed; the newest two and the best are kept."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,12 +19,13 @@ KEEP = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: the step it was written after, named tensors, and text."""
+    """What a file holds: the step it was written after, named tensors, and text. damaged: newer files that were set aside."""
 
     path: Path
     step: int
     tensors: dict[str, Tensor]
     meta: dict[str, str]
+    damaged: tuple[Path, ...] = ()
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -37,12 +38,26 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return out.hexdigest()
 
 
-def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, str]) -> Path:
+def name(step: int) -> str:
+    """Of the file written after a step."""
+    return f"step_{step:07d}.safetensors"
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, str], best: int | None = None) -> Path:
     """Write `folder`/step_NNNNNNN.safetensors and keep the newest two. A kill at any moment leaves only whole files.
 
-    Raises InputError when it cannot be written (a full disk, say); the files before it are untouched.
+    Args:
+        folder: Of the run.
+        step: Steps done.
+        tensors: By name.
+        meta: Text by name.
+        best: The step of an older checkpoint that is kept too: of a run that goes astray it is from before.
+
+    Raises:
+        InputError: It cannot be written (a full disk, say); the files before it are untouched.
+
     """
-    target = folder / f"step_{step:07d}.safetensors"
+    target = folder / name(step)
     temporary = target.with_suffix(".tmp")
     kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     try:
@@ -57,7 +72,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, st
             "Make room and resume the run"
         ) from error
     for old in sorted(folder.glob("step_*.safetensors"))[:-KEEP]:
-        old.unlink(missing_ok=True)
+        if best is None or old.name != name(best):
+            old.unlink(missing_ok=True)
     return target
 
 
@@ -82,9 +98,25 @@ def read(path: Path) -> Checkpoint | None:
 
 
 def latest(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint of a folder, or None. A damaged newest one falls back to the one before."""
+    """The newest intact checkpoint of a folder, None where there is none at all.
+
+    A damaged newer one is renamed to NAME.damaged, so that it is never counted as the newest again, and named in the result.
+
+    Raises:
+        InputError: All checkpoints are damaged. A run never begins anew because of that without being told to.
+
+    """
+    damaged: list[Path] = []
     for path in sorted(folder.glob("step_*.safetensors"), reverse=True):
         found = read(path)
         if found is not None:
-            return found
+            return replace(found, damaged=tuple(damaged))
+        aside = path.with_name(path.name + ".damaged")
+        os.replace(path, aside)
+        damaged.append(aside)
+    if damaged:
+        raise InputError(
+            f"{folder}: no checkpoint can be read ({', '.join(p.name for p in damaged)} set aside); to begin again from step 0, "
+            "start a new run in another folder"
+        )
     return None

@@ -54,6 +54,8 @@ def train(
         done = state.counters.done
         reporter = Reporter(folder, report, done=done, quiet=not here.first)
         try:
+            for path in () if resumed is None else resumed.damaged:
+                reporter.say(f"{path}: a damaged checkpoint, set aside; going on from the one before")
             if resumed:
                 reporter.say(f"resumed at step {done} of {total_steps(config)}")
             if config.precision == "bf16" and here.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():

@@ -144,12 +144,25 @@ def dump(config: Config) -> str:
 
 
 def same_run(one: Config, other: Config) -> list[str]:
-    """The settings in which two configurations differ and whose change would change the result; empty when one resumes the other."""
+    """The settings in which two configurations differ and whose change would change the result; empty when one resumes the other.
+
+    A learning rate may be lowered and the precision raised: what is advised when a run goes astray.
+    """
     left, right = (_flat(dataclasses.asdict(c)) for c in (one, other))
     return sorted(
         k
         for k in left.keys() | right.keys()
-        if left.get(k) != right.get(k) and not any(k == h or k.startswith(f"{h}.") for h in HARMLESS)
+        if left.get(k) != right.get(k)
+        and not any(k == h or k.startswith(f"{h}.") for h in HARMLESS)
+        and not _remedy(k, left.get(k), right.get(k))
+    )
+
+
+def _remedy(name: str, before: Any, now: Any) -> bool:
+    if name == "precision":
+        return now == "fp32"
+    return (
+        name.startswith("stages.") and name.endswith(".lr") and before is not None and now is not None and now < before
     )
 
 

@@ -118,7 +118,7 @@ class StageRunner:
         if not resumed and self.key == "head":
             state.put_averages("predictor")  # the head is taught on the averaged predictor, the one that ships
         if not resumed:
-            state.counters.running, state.counters.bad = 0.0, 0
+            state.counters.running, state.counters.bad, state.counters.lowest = 0.0, 0, math.inf
             state.counters.stage = state.counters.seconds
         self.clock = time.monotonic() - state.counters.seconds
         self.ends = self._ends()
@@ -240,8 +240,13 @@ class StageRunner:
         counters.skipped += 1
         if counters.bad >= BAD_STEPS:
             raise InputError(
-                f"the loss was not finite for {BAD_STEPS} steps in a row; lower --stages.{self.number}.lr (now {self.stage.lr:g}) "
-                "or use --precision fp32, and resume: the last checkpoint is from before"
+                f"the loss was not finite for {BAD_STEPS} steps in a row; resume with a lower --stages.{self.number}.lr (now "
+                f"{self.stage.lr:g}) or with --precision fp32"
+                + (
+                    f"; if that does not help, remove the checkpoints after step {counters.best}"
+                    if counters.best
+                    else ""
+                )
             )
 
     def _stopping(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from unveil.errors import InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, Stage
+from unveil.training.config import Config, Stage, parse, same_run
 from unveil.training.objectives import Learner
 from unveil.training.optimiser import Optimiser
 
@@ -21,7 +22,8 @@ class Counters:
     """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
 
     in a row. skipped: non-finite steps in all. seconds: spent so far, of all stages, for runs that end with the clock.
-    number: the present stage. first, stage: steps done and seconds spent when it began.
+    number: the present stage. first, stage: steps done and seconds spent when it began. saved: the step of the last checkpoint. best: of
+    the one from which the stage's lowest smoothed loss was reached, and that loss.
     """
 
     done: int = 0
@@ -32,6 +34,9 @@ class Counters:
     stage: float = 0.0
     number: int = 0
     first: int = 0
+    saved: int = 0
+    best: int = 0
+    lowest: float = math.inf
 
 
 @dataclass
@@ -94,14 +99,25 @@ class State:
                 tensors[f"{key}.{name}"] = parameter.data
                 tensors[f"average.{key}.{name}"] = self.averages[key][name]
         tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
-        meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
-        return checkpoint.save(folder, self.counters.done, tensors, meta)
+        counters = self.counters
+        # What a checkpoint's weights are worth is only seen in the steps after it.
+        if counters.saved and counters.running <= counters.lowest and not counters.bad:
+            counters.best, counters.lowest = counters.saved, counters.running
+        counters.saved = counters.done
+        meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(counters))}
+        return checkpoint.save(folder, counters.done, tensors, meta, counters.best or None)
 
-    def load(self, folder: Path) -> bool:
-        """Continue from the newest intact checkpoint in `folder`, if there is one. Raises InputError for one of other networks."""
+    def load(self, folder: Path) -> checkpoint.Checkpoint | None:
+        """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
+
+        Raises:
+            InputError: It is of other networks, was made with other settings, or none can be read.
+
+        """
         found = checkpoint.latest(folder)
         if found is None:
-            return False
+            return None
+        self._same(found)
         self.saved = found.tensors
         try:
             for key, module in self.learner.modules.items():
@@ -114,4 +130,14 @@ class State:
                 f"{found.path}: a checkpoint of another network ({reason}); choose another folder"
             ) from error
         self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
-        return True
+        return found
+
+    def _same(self, found: checkpoint.Checkpoint) -> None:
+        """Raise InputError where the configuration is not the one that the checkpoint was made with."""
+        if "config" not in found.meta:
+            return
+        changed = same_run(parse(json.loads(found.meta["config"])), self.config)
+        if changed:
+            raise InputError(
+                f"{found.path}: made with other settings ({', '.join(changed)}); put them back in config.yaml, or start a new run"
+            )
