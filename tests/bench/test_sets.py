@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from unveil.bench.sets import KNOWN, PUBLISHED, find
+from unveil.bench.sets import KNOWN, PUBLISHED, damaged, find
 from unveil.data.benchmarks import names
 from unveil.errors import InputError
 from unveil.evaluation.protocols import get_protocol
@@ -41,3 +42,14 @@ def test_every_protocol_exists() -> None:
     for protocol in [known.protocol for known in KNOWN.values()] + list(PUBLISHED.values()):
         assert get_protocol(protocol).name == protocol
     assert set(PUBLISHED) <= set(names())
+
+
+def test_damage_of_a_set_is_a_function_of_the_file_alone() -> None:
+    x = np.full((64, 64, 3), 0.5)
+    noisy = damaged(x, "noise:25", "kodim01.png")
+    assert np.array_equal(noisy, damaged(x, "noise:25", "kodim01.png"))
+    assert not np.array_equal(noisy, damaged(x, "noise:25", "kodim02.png"))
+    assert 255 * noisy.std() == pytest.approx(25, rel=0.02)
+    assert np.array_equal(np.rint(noisy * 255), noisy * 255)
+    ramp = np.linspace(0, 1, 64)[None, :, None].repeat(64, 0).repeat(3, 2)
+    assert 0 < np.abs(damaged(ramp, "jpeg:10", "a") - ramp).max() < 0.2

@@ -11,7 +11,7 @@ import numpy as np
 
 from unveil.bench.methods import Method
 from unveil.bench.record import Clock, environment, write_json
-from unveil.bench.sets import TestSet
+from unveil.bench.sets import TestSet, damaged
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair
@@ -36,10 +36,10 @@ def score(pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[st
     return {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
 
 
-def _empty(protocol: Protocol, method: Method) -> dict[str, Any]:
+def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
     several = {"mean of draws": [], "spread_levels": [], "draws": method.draws} if method.draws > 1 else {}
     return {
-        "protocol": protocol.describe(),
+        "protocol": protocol.describe() + (f"; damaged by {damage}" if damage else ""),
         "run": method.run,
         "images": [],
         "failed": {},
@@ -50,10 +50,14 @@ def _empty(protocol: Protocol, method: Method) -> dict[str, Any]:
     }
 
 
-def _add(row: dict[str, Any], name: str, degraded: Path, clean: Path, protocol: Protocol, method: Method) -> None:
+def _add(
+    row: dict[str, Any], test: TestSet, name: str, degraded: Path, clean: Path, protocol: Protocol, method: Method
+) -> None:
     """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
     try:
         y, x = (as_image(read_image(path).pixels, name=path.name) for path in (degraded, clean))
+        if test.damage:
+            y = damaged(x, test.damage, name)
         if protocol.size is not None:  # the papers that score at a size restore at that size
             y, x = (resize(image, protocol.resize, protocol.size) for image in (y, x))
         clock = Clock()
@@ -110,12 +114,12 @@ def measure(
     for test in sets:
         protocol = get_protocol(test.protocol)
         for method in methods:
-            row = _known(result, test.name, _empty(protocol, method), method.title)
+            row = _known(result, test.name, _empty(protocol, method, test.damage), method.title)
             result["sets"][test.name][method.title] = row
             pairs = test.pairs[::every]
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
-                    _add(row, name, degraded, clean, protocol, method)
+                    _add(row, test, name, degraded, clean, protocol, method)
                     if output is not None:
                         _keep(output, result, test.name, method.title)
                 if progress is not None:

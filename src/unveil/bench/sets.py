@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from unveil.data.benchmarks import present
 from unveil.errors import InputError
@@ -14,13 +19,15 @@ from unveil.evaluation.pairs import match_folders
 class Known:
     """A test set in two folders. degraded, clean: below the data folder; ends: what to leave out at the end of their stems.
 
-    protocol: name of the protocol its numbers are taken under.
+    protocol: name of the protocol its numbers are taken under. damage: "noise:25" (white Gaussian, its standard deviation in levels of 255,
+    clipped and rounded) or "jpeg:10" (quality, 4:2:0), done to the degraded side, which then is the clean one.
     """
 
     degraded: str
     clean: str
     protocol: str = "native"
     ends: tuple[str, str] = ("", "")
+    damage: str = ""
 
 
 KNOWN = {
@@ -30,6 +37,10 @@ KNOWN = {
     "tao256/Kodak24": Known("tao256/Kodak24_256x256/degraded", "tao256/Kodak24_256x256/clean", "tao256-kodak24"),
     "SRD": Known("SRD/shadow", "SRD/shadow_free", ends=("", "_free")),
     "PolyU_100": Known("PolyU_100/noisy", "PolyU_100/clean", ends=("_real", "_mean")),
+    "Kodak24 sigma 25": Known("Kodak24", "Kodak24", damage="noise:25"),
+    "Kodak24 sigma 50": Known("Kodak24", "Kodak24", damage="noise:50"),
+    "Kodak24 JPEG 10": Known("Kodak24", "Kodak24", damage="jpeg:10"),
+    "Kodak24 JPEG 30": Known("Kodak24", "Kodak24", damage="jpeg:30"),
     "Kodak24 clean": Known("Kodak24", "Kodak24"),
 }
 PUBLISHED = {
@@ -46,11 +57,28 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class TestSet:
-    """pairs: (name, degraded, clean), sorted by name. protocol: see `Known`."""
+    """pairs: (name, degraded, clean), sorted by name. protocol, damage: see `Known`."""
 
     name: str
     protocol: str
     pairs: tuple[tuple[str, Path, Path], ...]
+    damage: str = ""
+
+
+def damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
+    """A photograph (H, W, 3) in [0, 1] with a set's damage (see `Known`), rounded to 8 bit; a function of its arguments alone.
+
+    The noise of a photograph is seeded by its file's name.
+    """
+    kind, _, strength = damage.partition(":")
+    if kind == "noise":
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        return np.rint((pixels + rng.normal(0, float(strength) / 255, pixels.shape)).clip(0, 1) * 255) / 255
+    memory = io.BytesIO()
+    whole = Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
+    whole.save(memory, "JPEG", quality=int(strength), subsampling=2)
+    with Image.open(memory) as image:
+        return np.asarray(image.convert("RGB")) / 255
 
 
 def find(folder: Path) -> dict[str, TestSet]:
@@ -90,4 +118,4 @@ def _in_folders(name: str, known: Known, place: Path) -> TestSet:
     if left:
         raise InputError(f"{name}: {left[0]} has no partner ({len(left)} files in all); is the download complete?")
     pairs = tuple((p.prediction.name, p.prediction, p.target) for p in pairing.pairs)
-    return TestSet(name, known.protocol, pairs)
+    return TestSet(name, known.protocol, pairs, known.damage)
