@@ -165,3 +165,26 @@ def test_the_native_expert_keeps_the_light_it_is_given() -> None:
     assert torch.equal(target[1], x0[1])
     assert torch.allclose(given[0] - target[0], (y - x0)[0] + 0.4, atol=1e-5)  # a constant residual is all light
     assert 0.2 < float((given[0] - y[0]).mean()) < 0.6
+
+
+def test_a_run_that_starts_from_two_experts_takes_their_sizes_and_weights(tree: Tree, tmp_path: Path) -> None:
+    first = train(configuration.parse(two(tree)), tmp_path / "first", report=lambda line: None)
+    again = two(tree, init=str(tmp_path / "first"), stages=[NATIVE | {"lr": 0.0}])
+    del again["network"]
+    second = train(configuration.parse(again), tmp_path / "second", report=lambda line: None)
+    assert weights_file.sha256_of(tmp_path / "first/model.safetensors") != ""
+    for key in ("low", "native"):
+        for a, b in zip(first.modules[key].parameters(), second.modules[key].parameters(), strict=True):
+            assert torch.allclose(a, b, atol=1e-3)  # files are in half precision
+
+
+def test_two_experts_inherit_what_one_network_has(tree: Tree, tmp_path: Path) -> None:
+    one = train(configuration.parse(tree()), tmp_path / "one", report=lambda line: None)
+    stages = [NATIVE | {"lr": 0.0}]
+    pair = train(
+        configuration.parse(two(tree, init=str(tmp_path / "one"), stages=stages)),
+        tmp_path / "two",
+        report=lambda line: None,
+    )
+    for key in ("low", "native"):
+        assert torch.allclose(pair.modules[key].stem.weight, one.predictor.stem.weight, atol=1e-3)  # type: ignore[union-attr,operator]

@@ -18,7 +18,7 @@ from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.networks.compact import Block, CompactUNet, CorrectionHead
 from unveil.networks.experts import TimestepExperts
 from unveil.training.checks import check_crops
-from unveil.training.config import Config, Network, schedule
+from unveil.training.config import Config, Network, Sizes, schedule
 from unveil.training.objectives import Learner
 
 
@@ -31,6 +31,9 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     if not config.init:
         return config, None
     model = shelf.load(config.init)
+    if isinstance(model.predictor, TimestepExperts) and not config.network.experts:
+        sizes = [Sizes(**model.spec.network[name]) for name in ("low", "native")]
+        config = dataclasses.replace(config, network=dataclasses.replace(config.network, experts=sizes))
     if config.network.experts and isinstance(model.predictor, (CompactUNet, TimestepExperts)):
         check_crops(config)
         return config, model
