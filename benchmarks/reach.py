@@ -25,6 +25,7 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     import torch
 
     from unveil.photo.noise import field
+    from unveil.restorer import first_native
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
@@ -32,7 +33,9 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     denoise = restorer.model.denoiser(process, fidelity)
     found = torch.zeros(CUT)
     with torch.inference_mode():
-        for t in range(1, process.steps + 1):
+        # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
+        early = first_native(process) if restorer.model.spec.told else 0
+        for t in range(1, process.steps + 1 - early):
             eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
             x_t = (process.a[t] + process.b[t]).float() * y + process.s[t].float() * eps
             whole = denoise(x_t, y, t)[..., :CUT]

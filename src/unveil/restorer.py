@@ -375,7 +375,7 @@ class Restorer:
                     fidelity=run.fidelity,
                     resolution=run.resolution,
                     callback=callback,
-                    begin=_begin(run.process) if treat is not None and not treat.light else 0,
+                    begin=first_native(run.process) if treat is not None and not treat.light else 0,
                 )
         notes += denoise.notes
         del state_y
@@ -437,8 +437,8 @@ def _whole_of(pixels: np.ndarray) -> content.Box:
     return content.Box(0, pixels.shape[0], 0, pixels.shape[1])
 
 
-def _begin(process: Process) -> int:
-    """Evaluations of the low stage, which a photograph whose light stays as it is passes by; 0 where there are no others."""
+def first_native(process: Process) -> int:
+    """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
     early = sum(float(s) >= BORDER for s in process.s[1:])
     return early if early < process.steps else 0
 
