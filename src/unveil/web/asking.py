@@ -136,7 +136,7 @@ async def _form(request: Request, kind: type[BaseModel]) -> Sent:
     except HTTPException as error:
         # Starlette's own words about a broken form; sizes are told by the guard.
         raise (
-            error if error.status_code == 413 else HTTPException(422, f"the form cannot be read: {error.detail}")
+            error if error.status_code in (413, 429, 503) else HTTPException(422, f"the form cannot be read: {error.detail}")
         ) from None
     except (MultiPartException, UnicodeDecodeError, KeyError, ValueError) as error:
         raise HTTPException(422, f"the form cannot be read: {error}") from None
@@ -166,10 +166,14 @@ class _closing:
 
 
 async def _json(request: Request, kind: type[BaseModel]) -> Sent:
+    body = bytearray()  # not request.body(), which the request would keep for as long as its client waits
+    async for chunk in request.stream():
+        body += chunk
     try:
-        tree = json.loads(await request.body())
+        tree = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPException(422, f"the body is no JSON: {error}") from None
+    del body
     if not isinstance(tree, dict):
         raise HTTPException(422, "the body must be an object with photo (base64) and options")
     photo, name = tree.pop("photo", None), tree.pop("name", None)
@@ -181,6 +185,7 @@ async def _json(request: Request, kind: type[BaseModel]) -> Sent:
         data = base64.b64decode(photo, validate=True)
     except (binascii.Error, ValueError) as error:
         raise HTTPException(422, f"photo: is no base64 ({error})") from None
+    del photo
     return Sent(data, clean(name), _checked(kind, tree, strict=True))
 
 

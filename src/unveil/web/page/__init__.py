@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import shutil
 
-# Before gradio is imported: it reports to its makers on import otherwise.
+from unveil.jobs.queue_store import private_folder
+
+# Before gradio is imported, which reads these once: it reports to its makers on import otherwise, and puts files into a folder of a
+# fixed name that all users of the machine share. Nothing of ours goes there; whatever Gradio itself may put into its own goes with us.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+_CACHE, _alive = private_folder()
+os.environ["GRADIO_TEMP_DIR"] = str(_CACHE / "gradio")
+
+
+@atexit.register
+def _clear() -> None:
+    shutil.rmtree(_CACHE, ignore_errors=True)
+
 
 import gradio
 from fastapi import FastAPI
@@ -33,9 +46,13 @@ def mount(app: FastAPI, service: Service) -> None:
 
 
 def _mount(app: FastAPI, service: Service) -> None:
+    shutil.rmtree(_CACHE / "gradio", ignore_errors=True)
+    (_CACHE / "gradio").mkdir(mode=0o700)
+    page = blocks(service)
+    page.has_launched = True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
     gradio.mount_gradio_app(
         app,
-        blocks(service),
+        page,
         path="/",
         footer_links=[],
         theme=theme(),
