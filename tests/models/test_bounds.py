@@ -60,7 +60,7 @@ def test_shapes_are_told_without_making_any(kind: str) -> None:
         ({"network.base": HUGE}, "network.base"),
         ({"network.blocks": HUGE}, "network.blocks"),
         ({"network.blocks": 10_000}, "network.blocks"),
-        ({"network.bottom": 65}, "network.bottom"),
+        ({"network.bottom": 33}, "network.bottom"),
         ({"network.blocks": -1}, "network.blocks"),
         ({"network.blocks": 1.5}, "network.blocks"),
         ({"network.base": 4096}, "do not fit"),
