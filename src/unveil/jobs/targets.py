@@ -106,9 +106,11 @@ def _check(jobs: Sequence[Job]) -> None:
     taken: dict[str, Path] = {}
     for job in jobs:
         for path in (job.target, *job.extras.values()):
-            key = same(path)
             if len(os.fsencode(path.name)) > 255:
-                raise InputError(f"{path}: the name is longer than file systems take; use a shorter --suffix or rename {job.source}")
+                raise InputError(
+                    f"{path}: the name is longer than file systems take; use a shorter --suffix or rename {job.source}"
+                )
+            key = same(path)
             if key in taken:
                 raise InputError(
                     f"{job.source} and {taken[key]} would both be written to {path}; rename one, use --ext auto, or write them to "
