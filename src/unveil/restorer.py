@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 
 Source = "str | Path | Image.Image | np.ndarray | Tensor | photo.Photo"
 Callback = Callable[[Progress], "bool | None"]
+MOST_SEED = 2**53 - 1
+"""The largest seed: the largest whole number that JSON carries safely."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed out of range: it would be folded onto another one, and two seeds would give the same pixels."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed must be a whole number from 0 to {MOST_SEED}, got {str(seed)[:40]}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class Options:
     max_pixels: int = photo.MAX_PIXELS
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
         if self.tile != "auto" and not (isinstance(self.tile, int) and self.tile >= 0):

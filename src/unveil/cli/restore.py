@@ -87,7 +87,7 @@ def restore(
         uncertainty: Also write NAME_std.png, the calibrated standard deviation of the draws, with a colour bar, and
             NAME_overlay.png, the result in grey with what the model invented tinted (at least 8 draws, at fidelity 0 unless
             one is given).
-        seed: Same seed, same pixels.
+        seed: Same seed, same pixels (with zero-shot methods: for the same number of threads). 0 to 2^53 - 1.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
         solver: ancestral, ddim, renoise or 2m.

@@ -19,7 +19,7 @@ from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
 from unveil.jobs.queue_work import Order
 from unveil.photo.writing import NAMES
-from unveil.restorer import Options
+from unveil.restorer import MOST_SEED, Options
 from unveil.web.service import clean
 
 
@@ -38,8 +38,6 @@ def one_of(names: Iterable[str]) -> Any:
 Solver = Annotated[str, *one_of(SOLVERS)]
 Reading = Annotated[str, *one_of(READINGS)]
 Format = Annotated[str, *one_of(sorted({name.lower() for name in NAMES}))]
-MOST = 2**53 - 1
-"""The largest whole number that JSON carries safely."""
 
 
 class Ask(BaseModel):
@@ -54,7 +52,7 @@ class Ask(BaseModel):
     samples: Annotated[
         int, Field(ge=1, le=64, description="Draws from the posterior; with several, their mean is the result.")
     ] = 1
-    seed: Annotated[int, Field(ge=0, le=MOST, description="Same seed, same pixels.")] = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED, description="Same seed, same pixels.")] = 0
     fidelity: Annotated[
         float | None,
         Field(ge=0, le=1, description="0 samples the posterior, 1 aims at the smallest error. Default: the model's."),

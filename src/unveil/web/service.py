@@ -20,7 +20,7 @@ from unveil.jobs.queue_store import Store
 from unveil.jobs.queue_task import Task
 from unveil.jobs.queue_work import UPLOAD, Delivery, Order, check_format, image_of, read, restoring, save_view
 from unveil.photo.header import probe, sniff
-from unveil.restorer import pick_device
+from unveil.restorer import check_seed, pick_device
 from unveil.web.bounds import Pixels
 from unveil.web.engines import engines
 from unveil.web.metrics import Metrics
@@ -136,6 +136,7 @@ class Service:
     def degrade(self, given: Given, kind: str, severity: float | None, seed: int, client: Caller) -> Job:
         """Queue a simulated damage. Raises InputError for an unknown kind, and Full."""
         simulator(kind)
+        check_seed(seed)
         start = lambda folder: degrading(given.name, kind, severity, seed, folder, self.settings.max_pixels)  # noqa: E731
         return self._start(given.file, client, start, given.name, kind, seed)
 
