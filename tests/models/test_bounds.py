@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -158,3 +161,11 @@ def test_sound_files_are_read_as_before(tmp_path: Path) -> None:
     model = tiny_model()
     write(tmp_path / "m.safetensors", model.spec, model.predictor, model.head)
     assert read(tmp_path / "m.safetensors").spec == model.spec == Spec.from_json(model.spec.to_json())
+
+
+def test_looking_at_shapes_does_not_load_torchs_compiler() -> None:
+    """Which takes a second and leaves a folder in the temporary folder."""
+    code = "import sys; from unveil.models.shelf import load; load('general'); print('torch._dynamo' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert ran.stdout == "False\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from unveil.errors import ModelError, UnveilError
 from unveil.models import bounds
@@ -71,7 +72,21 @@ def build(network: Mapping[str, Any]) -> nn.Module:
         ) from error
 
 
+class Weightless(TorchFunctionMode):
+    """Inside, networks are built with parameters that have a shape and no memory.
+
+    Not torch.device("meta"), under which every little computation of a constructor goes through torch's compiler, whose import alone
+    takes a second and leaves a folder behind.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
 def shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of the network that a description names, told without making any. Raises what `build` raises."""
-    with torch.device("meta"):
+    with Weightless():
         return {name: tuple(tensor.shape) for name, tensor in build(network).state_dict().items()}

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import build, shapes
+from unveil.models.kinds import Weightless, build, shapes
 from unveil.models.model import Model
 from unveil.models.spec import Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
@@ -139,7 +139,7 @@ def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     wanted = {f"predictor.{name}": shape for name, shape in shapes(spec.network).items()}
     wide = spec.network.get("head")
     if spec.network.get("kind", "compact") == "compact" and wide:
-        with torch.device("meta"):
+        with Weightless():
             predictor = build(spec.network)
             head = CorrectionHead(predictor.widths, wide)  # type: ignore[arg-type]
         wanted |= {f"head.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
