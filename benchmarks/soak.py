@@ -1,7 +1,7 @@
 """`python benchmarks/soak.py --minutes 30`: a server under mixed clients, watched for what leaks, breaks or changes.
 
-Clients send photographs, restore, queue and cancel, leave in the middle, and send garbage, so many that the worker is never idle. At the end:
-no answer was a 500, every finished restoration of one photograph and seed had the same bytes, the server's memory was as at the
+Clients send photographs, restore, queue and cancel, leave in the middle, and send garbage, so many that the worker is never idle. At the
+end: no answer was a 500, every finished restoration of one photograph and seed had the same bytes, the server's memory was as at the
 beginning within 5 % (after a warm-up of a fifth of the time), it stopped within ten seconds, and nothing was left in its temporary
 folder. Prints one line of JSON; exit status 1 where any of this is not so. Linux.
 """
@@ -96,7 +96,11 @@ class Soak:
 
     def upload(self, draw: random.Random) -> None:
         """A photograph for the page, and a look at it."""
-        form = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n' + self.photographs[0] + b"\r\n--b--\r\n"
+        form = (
+            b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+            + self.photographs[0]
+            + b"\r\n--b--\r\n"
+        )
         status, data = self.ask("POST", "/page/photos", form, "multipart/form-data; boundary=b")
         if status == 200:
             self.ask("GET", json.loads(data)["view"])
@@ -141,7 +145,20 @@ def soak(minutes: float, clients: int) -> dict[str, object]:
     """Run everything; returns what came of it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         environment = os.environ | {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "unveil.cli", "web", "--port", "0", "--device", "cpu", "--keep", "20", "--per-client", "16"]
+        command = [
+            sys.executable,
+            "-m",
+            "unveil.cli",
+            "web",
+            "--port",
+            "0",
+            "--device",
+            "cpu",
+            "--keep",
+            "20",
+            "--per-client",
+            "16",
+        ]
         with tempfile.TemporaryFile() as log:
             server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
             assert server.stdout is not None

@@ -27,7 +27,9 @@ def pins() -> dict[str, str]:
 
 def asked() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [text for name, texts in project["optional-dependencies"].items() if name not in UNTESTED for text in texts]
+    extras = [
+        text for name, texts in project["optional-dependencies"].items() if name not in UNTESTED for text in texts
+    ]
     return [Requirement(text) for text in (*project["dependencies"], *extras) if not text.startswith("unveil[")]
 
 
@@ -38,7 +40,9 @@ def test_everything_that_is_asked_for_is_pinned_to_a_version_that_it_allows() ->
 
 
 def test_everything_has_a_floor() -> None:
-    assert [str(wanted) for wanted in asked() if not any(s.operator in (">=", "==", "~=") for s in wanted.specifier)] == []
+    assert [
+        str(wanted) for wanted in asked() if not any(s.operator in (">=", "==", "~=") for s in wanted.specifier)
+    ] == []
 
 
 def test_the_bill_of_materials_lists_what_was_tested() -> None:

@@ -89,7 +89,10 @@ def test_a_claim_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
 def test_live_temporary_files_of_another_run_are_left(tmp_path: Path) -> None:
     jobs = [Job(save(tmp_path / "in" / f"{n}.png", n), tmp_path / "out" / f"{n}.png", {}) for n in range(2)]
     (tmp_path / "out").mkdir()
-    live, dead = tmp_path / "out" / ".0.png.0123456789ab.unveil-tmp", tmp_path / "out" / ".1.png.0123456789ab.unveil-tmp"
+    live, dead = (
+        tmp_path / "out" / ".0.png.0123456789ab.unveil-tmp",
+        tmp_path / "out" / ".1.png.0123456789ab.unveil-tmp",
+    )
     live.touch()
     dead.touch()
     theirs = claim(jobs[0].target)
@@ -187,7 +190,7 @@ def test_a_full_disk_stops_the_run_before_more_is_computed(
         told.set()
 
     monkeypatch.setattr(running, "write", full)
-    with pytest.raises(OSError, match="takes no more files .*No space left.*--skip-existing"):
+    with pytest.raises(OSError, match=r"takes no more files .*No space left.*--skip-existing"):
         run(RESTORER, jobs, QUICK, report, watch=waits)
     assert [r.status for r in rows] == ["failed", "stopped", "stopped", "stopped"]
     assert hidden(tmp_path / "out") == []
@@ -202,7 +205,7 @@ def test_what_cannot_be_an_output_is_known_before_the_work(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("unveil.jobs.targets.tried", full)
-    with pytest.raises(InputError, match="cannot be written to .No space left"):
+    with pytest.raises(InputError, match=r"cannot be written to .No space left"):
         plan(item, tmp_path / "out2", folder=True)
 
 
@@ -225,14 +228,16 @@ def test_a_name_with_a_dot_may_be_a_folder(tmp_path: Path, name: str, folder: bo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 @pytest.mark.parametrize("lines", [[], ["--json"]])
-def test_names_that_are_not_text_are_restored_and_told(
-    tmp_path: Path, model_file: Path, lines: list[str]
-) -> None:
+def test_names_that_are_not_text_are_restored_and_told(tmp_path: Path, model_file: Path, lines: list[str]) -> None:
     source = save(tmp_path / "in" / "a.png")
     source.rename(source.with_name(os.fsdecode(b"caf\xe9.png")))
     command = [sys.executable, "-m", "unveil.cli", "restore", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "-n", str(model_file),
                "--manifest", str(tmp_path / "m.jsonl"), "--steps", "2", "--device", "cpu", *lines]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONIOENCODING": "ascii",
+        "OMP_NUM_THREADS": "1",
+    }
     ran = subprocess.run(command, capture_output=True, env=environment)
     assert ran.returncode == 0, ran.stderr
     assert [os.fsencode(p.name) for p in (tmp_path / "out").iterdir()] == [b"caf\xe9.png"]
@@ -292,7 +297,11 @@ def test_two_stops_end_cleanly(tmp_path: Path, name: str) -> None:
     save(tmp_path / "a.png")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(
-        [sys.executable, "-c", STOPPED, name, str(tmp_path)], capture_output=True, text=True, env=environment, timeout=100
+        [sys.executable, "-c", STOPPED, name, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=100,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     told = ran.stdout.split()
@@ -314,7 +323,17 @@ def test_from_the_command_line(tmp_path: Path, model_file: Path, capsys: pytest.
     os.utime(tmp_path / "a.png", ns=(10**18, 10**18))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path)
-    fixed = ["-n", str(model_file), "--device", "cpu", "--steps", "1", "--recursive", "-o", str(tmp_path / "in" / "out.v2")]
+    fixed = [
+        "-n",
+        str(model_file),
+        "--device",
+        "cpu",
+        "--steps",
+        "1",
+        "--recursive",
+        "-o",
+        str(tmp_path / "in" / "out.v2"),
+    ]
     assert main(["restore", str(tmp_path / "in"), *fixed]) == 2
     assert "--follow-links" in capsys.readouterr().err
     assert main(["restore", str(tmp_path / "in"), *fixed, "--follow-links", "--keep-times"]) == 0

@@ -54,9 +54,10 @@ def test_a_full_disk_names_the_manifest(tmp_path: Path) -> None:
         def close(self) -> None:
             self.write(b"")
 
-    with pytest.raises(OSError, match=r"m\.jsonl: the manifest cannot be written any more"), Manifest(tmp_path / "m.jsonl") as kept:
-        kept._file.close()  # type: ignore[union-attr]
-        kept._file = Full()  # type: ignore[assignment]
+    kept = Manifest(tmp_path / "m.jsonl")
+    kept._file.close()  # type: ignore[union-attr]
+    kept._file = Full()  # type: ignore[assignment]
+    with pytest.raises(OSError, match=r"m\.jsonl: the manifest cannot be written any more"), kept:
         kept.add(ROW)
 
 

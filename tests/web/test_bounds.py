@@ -90,7 +90,9 @@ def test_who_waits_for_an_answer_is_not_dropped(serve: Callable[..., TestClient]
             assert b" 200 " in b"".join(iter(lambda: caller.recv(65536), b"")).split(b"\r\n")[0]
 
 
-def test_an_aborted_upload_is_one_line_and_499(serve: Callable[..., TestClient], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_aborted_upload_is_one_line_and_499(
+    serve: Callable[..., TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
     client = serve()
     with caplog.at_level(logging.WARNING), listening(client) as address:
         begun(address).close()

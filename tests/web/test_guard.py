@@ -23,7 +23,9 @@ def test_other_names_than_this_machines_are_refused(client: TestClient, host: st
     assert client.get("/v1/models", headers={"host": host}).status_code == 403
 
 
-@pytest.mark.parametrize("settings", [{"token": TOKEN}, {"token": TOKEN, "host": "0.0.0.0"}, {"host": "0.0.0.0", "open": True}])
+@pytest.mark.parametrize(
+    "settings", [{"token": TOKEN}, {"token": TOKEN, "host": "0.0.0.0"}, {"host": "0.0.0.0", "open": True}]
+)
 def test_foreign_names_are_refused_with_and_without_a_token(serve: Callable[..., TestClient], settings: dict) -> None:
     client = serve(**settings, names=("photos.example.org",))
     right = {"authorization": f"Bearer {TOKEN}"}

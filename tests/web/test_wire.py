@@ -37,7 +37,9 @@ def client(started: Callable[..., TestClient]) -> TestClient:
     ],
 )
 @pytest.mark.parametrize("place", ["data", "event_data", "session_hash", "event_id"])
-def test_a_description_of_a_file_is_refused_before_gradio_sees_it(client: TestClient, value: object, place: str) -> None:
+def test_a_description_of_a_file_is_refused_before_gradio_sees_it(
+    client: TestClient, value: object, place: str
+) -> None:
     body = {"data": [], "fn_index": 0, "session_hash": "abc"} | {place: [value] if place == "data" else value}
     answer = client.post(JOIN, json=body)
     assert answer.status_code == 422
@@ -65,7 +67,13 @@ def test_an_event_of_the_page_passes(client: TestClient) -> None:
 
 
 def test_only_what_was_understood_is_handed_on() -> None:
-    given = {"data": ["general", 0.5, None, True], "event_data": {"id": "a-b_C1"}, "fn_index": 3, "oauth_token": "x", "batched": True}
+    given = {
+        "data": ["general", 0.5, None, True],
+        "event_data": {"id": "a-b_C1"},
+        "fn_index": 3,
+        "oauth_token": "x",
+        "batched": True,
+    }
     seen = json.loads(wire.checked("queue/join", json.dumps(given).encode()))
     assert seen == {"data": given["data"], "event_data": given["event_data"], "fn_index": 3}
 
@@ -74,7 +82,8 @@ def test_only_what_was_understood_is_handed_on() -> None:
     ("method", "path", "known"),
     [
         ("POST", "queue/join", True), ("GET", "queue/join", False), ("POST", "queue/joined", False), ("POST", "queue/join/x", False),
-        ("GET", "heartbeat/abc123", True), ("GET", "heartbeat/../upload", False), ("POST", "heartbeat/abc", False), ("GET", "file=x", False),
+        ("GET", "heartbeat/abc123", True), ("GET", "heartbeat/../upload", False), ("POST", "heartbeat/abc", False),
+        ("GET", "file=x", False),
         ("POST", "upload", False), ("GET", "deep_link", False),
     ],
 )  # fmt: skip

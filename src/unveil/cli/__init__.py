@@ -64,7 +64,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     # Read when torch is loaded, which is later: threads that spin while they wait slow two busy processes down six-fold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files need not be text in any encoding, and must stop nothing
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # names of files need not be text in any encoding, and must stop nothing
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if tokens is None else tokens)
     called = arguments[0] if arguments else None

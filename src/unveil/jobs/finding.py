@@ -103,7 +103,6 @@ def _inside(
         folders[:] = kept
         yield from (path for name in sorted(names) if is_photograph(path := Path(here, name)))
 
-
     if linked:
         more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
         tell(f"{linked[0]}{more}: a link to a folder, passed over; --follow-links searches it")

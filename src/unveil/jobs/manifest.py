@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +40,9 @@ class Row:
         text = json.dumps(asdict(self), ensure_ascii=False)
         try:
             text.encode()
-        except UnicodeEncodeError:  # parts of names that are no text stand as lone surrogates, which only JSON's own escapes can say
+        except (
+            UnicodeEncodeError
+        ):  # parts of names that are no text stand as lone surrogates, which only JSON's own escapes can say
             return json.dumps(asdict(self))
         return text
 
@@ -86,8 +87,11 @@ class Manifest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            with suppress(OSError if error is not None else ()):  # what could not be written was said already
+            try:
                 self._file.close()
+            except OSError:
+                if error is None:  # else it was said already
+                    raise
 
 
 def _mend(path: Path) -> None:

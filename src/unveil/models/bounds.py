@@ -41,7 +41,7 @@ def check(spec: Spec) -> None:
         if value not in choices:
             _refuse(name, value, f"one of {', '.join(choices)}")
     for name, (low, high) in RANGES.items():
-        value = _entry(spec, name)
+        value: Any = _entry(spec, name)
         if not _is_number(value, isinstance(low, int)) or not low <= value <= high:
             _refuse(name, value, f"a {'whole ' if isinstance(low, int) else ''}number from {low} to {high}")
     for name in ("name", "schedule", "defaults.grid"):
@@ -64,7 +64,7 @@ def network(sizes: Any, place: str = "network") -> None:
         if isinstance(value, Mapping):
             network(value, here)
             continue
-        entries = value if isinstance(value, (list, tuple)) else [value]
+        entries: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
         if len(entries) > (MOST["kinds"] if name == "kinds" else LEVELS):
             _refuse(here, value, f"a list of at most {LEVELS} entries")
         for entry in entries:

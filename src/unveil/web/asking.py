@@ -134,7 +134,9 @@ async def _form(request: Request, kind: type[BaseModel]) -> Sent:
     except HTTPException as error:
         # Starlette's own words about a broken form; sizes are told by the guard.
         raise (
-            error if error.status_code in (413, 429, 503) else HTTPException(422, f"the form cannot be read: {error.detail}")
+            error
+            if error.status_code in (413, 429, 503)
+            else HTTPException(422, f"the form cannot be read: {error.detail}")
         ) from None
     except (MultiPartException, UnicodeDecodeError, KeyError, ValueError) as error:
         raise HTTPException(422, f"the form cannot be read: {error}") from None

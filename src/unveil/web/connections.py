@@ -20,8 +20,8 @@ class Bounded(H11Protocol):
     """uvicorn's connection with a stopwatch for its client. most: connections at a time; stall: seconds of one look at the watch.
 
     A client that should send (a request that has begun, or a connection that never asked anything) and sends less than `LEAST_RATE`
-    over `stall` seconds is dropped; so is one that takes nothing of its answer for as long. Where `most` are open, a new one takes the place of
-    the one that has kept us waiting longest; only where all are being answered is it refused.
+    over `stall` seconds is dropped; so is one that takes nothing of its answer for as long. Where `most` are open, a new one takes the
+    place of the one that has kept us waiting longest; only where all are being answered is it refused.
     """
 
     most = 256

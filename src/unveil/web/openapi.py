@@ -73,7 +73,9 @@ class Deleted(BaseModel):
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route, for its `responses`."""
-    return {code: {"model": Problem, "description": REASONS[code]} for code in sorted({400, 401, 403, 405, 429, *codes})}
+    return {
+        code: {"model": Problem, "description": REASONS[code]} for code in sorted({400, 401, 403, 405, 429, *codes})
+    }
 
 
 def body(kind: type[Ask]) -> dict[str, Any]:

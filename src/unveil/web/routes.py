@@ -13,7 +13,7 @@ from unveil import __version__
 from unveil.errors import UnveilError
 from unveil.jobs.queue import Caller
 from unveil.web.answering import LEFT, ended, events, failure, headers, problem, state
-from unveil.web.asking import Ask, JobAsk, Sent, sent
+from unveil.web.asking import Ask, JobAsk, sent
 from unveil.web.guard import CHARGE, client_of
 from unveil.web.openapi import Deleted, JobState, ModelEntry, Problem, body, problems
 from unveil.web.service import Job, Service
@@ -74,7 +74,10 @@ async def _submit(request: Request, here: Service, client: Caller, kind: type[As
 @router.post(
     "/v1/restore",
     response_class=Response,
-    responses={200: IMAGE | {"description": "The restored photograph."}, **problems(409, 413, 415, 422, 429, 503, 504, 507)},
+    responses={
+        200: IMAGE | {"description": "The restored photograph."},
+        **problems(409, 413, 415, 422, 429, 503, 504, 507),
+    },
     openapi_extra=body(Ask),
     summary="Restore a photograph and wait for it",
 )

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import shutil
 
-from unveil.jobs.queue_store import private_folder
+from unveil.web.page import cache
 
-# Before gradio is imported, which reads these once: it reports to its makers on import otherwise, and puts files into a folder of a
-# fixed name that all users of the machine share. Nothing of ours goes there; whatever Gradio itself may put into its own goes with us.
+# Before gradio is imported, which reads these once: it reports to its makers on import otherwise.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-_CACHE, _alive = private_folder()
-os.environ["GRADIO_TEMP_DIR"] = str(_CACHE / "gradio")
-
-
-@atexit.register
-def _clear() -> None:
-    shutil.rmtree(_CACHE, ignore_errors=True)
-
+os.environ["GRADIO_TEMP_DIR"] = str(cache.FOLDER)
 
 import gradio
 from fastapi import FastAPI
@@ -46,10 +36,11 @@ def mount(app: FastAPI, service: Service) -> None:
 
 
 def _mount(app: FastAPI, service: Service) -> None:
-    shutil.rmtree(_CACHE / "gradio", ignore_errors=True)
-    (_CACHE / "gradio").mkdir(mode=0o700)
+    cache.empty()
     page = blocks(service)
-    page.has_launched = True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
+    page.has_launched = (
+        True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
+    )
     gradio.mount_gradio_app(
         app,
         page,

@@ -94,9 +94,13 @@ class Visits:
             if status.state == DONE:
                 yield show(job), job
             elif status.state == CANCELLED:
-                yield words.photograph(given) + words.told(
-                    "Cancelled. Nothing was kept of it." if status.reason != CLOSING else status.reason.capitalize()
-                ), None
+                yield (
+                    words.photograph(given)
+                    + words.told(
+                        "Cancelled. Nothing was kept of it." if status.reason != CLOSING else status.reason.capitalize()
+                    ),
+                    None,
+                )
             else:
                 yield words.photograph(given) + words.alert(f"It could not be done: {status.reason}"), None
         except UnveilError as error:
