@@ -8,7 +8,7 @@ ARG INDEX=cpu
 
 RUN useradd --create-home --uid 1000 unveil
 WORKDIR /opt/unveil
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt sbom.cdx.json README.md LICENSE ./
 COPY src ./src
 RUN pip install --no-cache-dir --extra-index-url "https://download.pytorch.org/whl/${INDEX}" -c constraints.txt '.[web]'
 

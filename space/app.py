@@ -1,5 +1,7 @@
 """The page as a Hugging Face Space. Everybody may use it, so photographs and waiting times are kept small."""
 
+import os
+
 from unveil.web.serving import serve
 from unveil.web.settings import Settings
 
@@ -14,6 +16,8 @@ SETTINGS = Settings(
     samples=8,
     waiting=16,
     per_client=2,
+    names=tuple(filter(None, [os.environ.get("SPACE_HOST")])),
+    trusted_proxies=("10.0.0.0/8",),  # the Space's own; it says who the visitor is
 )
 
 if __name__ == "__main__":

@@ -33,7 +33,15 @@ from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 
 Callback = Callable[[Progress], "bool | None"]
+MOST_SEED = 2**53 - 1
+"""The largest seed: the largest whole number that JSON carries safely."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed out of range: it would be folded onto another one, and two seeds would give the same pixels."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed must be a whole number from 0 to {MOST_SEED}, got {str(seed)[:40]}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Options:
             value = getattr(self, name)
             if not (_whole(value) or (name == "steps" and value is None)):
                 raise InputError(f"{name} must be a whole number, got {value!r}")
+        check_seed(self.seed)
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
         if self.tile != "auto" and not (_whole(self.tile) and int(self.tile) >= 0):

@@ -175,7 +175,10 @@ class ZeroShotRestorer:
         )
 
     def protocol(self, options: Options) -> dict[str, Any]:
-        """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
+        """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest.
+
+        threads: attention and gradients add up in an order that depends on how many threads share the work, and iterations make more of it.
+        """
         used = dataclasses.asdict(self.resolve(options))
         return {
             "method": self.name,
@@ -188,6 +191,7 @@ class ZeroShotRestorer:
             "seed": options.seed,
             "dtype": next(k for k, v in DTYPES.items() if v == getattr(self.prior, "dtype", torch.float32)),
             "device": self.device.type,
+            **({"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}),
         }
 
 

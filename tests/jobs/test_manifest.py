@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,23 @@ def test_a_line_cut_short_by_a_kill_is_removed(tmp_path: Path, before: bytes, af
 def test_names_that_are_not_unicode_do_not_stop_a_run(tmp_path: Path) -> None:
     with Manifest(tmp_path / "m.jsonl") as manifest:
         manifest.add(Row("\udcff.png", "x", "failed"))
-    assert b"\xff.png" in (tmp_path / "m.jsonl").read_bytes()
+    (row,) = rows(tmp_path / "m.jsonl")
+    assert os.fsencode(row["input"]) == b"\xff.png"
+
+
+def test_a_full_disk_names_the_manifest(tmp_path: Path) -> None:
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            self.write(b"")
+
+    kept = Manifest(tmp_path / "m.jsonl")
+    kept._file.close()  # type: ignore[union-attr]
+    kept._file = Full()  # type: ignore[assignment]
+    with pytest.raises(OSError, match=r"m\.jsonl: the manifest cannot be written any more"), kept:
+        kept.add(ROW)
 
 
 def test_no_path_keeps_nothing_and_a_folder_in_the_way_is_said(tmp_path: Path) -> None:

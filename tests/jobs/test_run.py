@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from unveil.jobs.targets import Job, plan
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 
+save = run_path(str(Path(__file__).with_name("conftest.py")))["save"]
 RESTORER = Restorer(tiny_model(), device="cpu")
 QUICK = Options(steps=2)
 
@@ -95,10 +97,11 @@ def test_a_folder_that_refuses_at_the_end(tree: Path, tmp_path: Path) -> None:
 def test_existing_outputs_are_left_alone(tree: Path, tmp_path: Path) -> None:
     jobs = plan(find([tree], recursive=True), tmp_path / "out")
     for kept in (jobs[0], jobs[3]):
-        kept.target.write_bytes(b"precious")
+        save(kept.target, 9, size=(5, 5))
+    precious = jobs[0].target.read_bytes()
     rows = restored(jobs, handling=Handling(skip_existing=True))
     assert [r.status for r in rows] == ["skipped", "restored", "restored", "skipped"]
-    assert jobs[0].target.read_bytes() == jobs[3].target.read_bytes() == b"precious"
+    assert jobs[0].target.read_bytes() == jobs[3].target.read_bytes() == precious
     assert [r.status for r in restored(jobs)] == ["restored"] * 4
 
 

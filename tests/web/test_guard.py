@@ -23,6 +23,20 @@ def test_other_names_than_this_machines_are_refused(client: TestClient, host: st
     assert client.get("/v1/models", headers={"host": host}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "settings", [{"token": TOKEN}, {"token": TOKEN, "host": "0.0.0.0"}, {"host": "0.0.0.0", "open": True}]
+)
+def test_foreign_names_are_refused_with_and_without_a_token(serve: Callable[..., TestClient], settings: dict) -> None:
+    client = serve(**settings, names=("photos.example.org",))
+    right = {"authorization": f"Bearer {TOKEN}"}
+    for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example", ""):
+        assert client.get("/v1/models", headers=right | {"host": host}).status_code == 403
+    for host in ("127.0.0.1:7860", "photos.example.org", "Photos.Example.org.:443"):
+        assert client.get("/v1/models", headers=right | {"host": host}).status_code == 200
+    by_address = client.get("/v1/models", headers=right | {"host": "192.0.2.7:7860"}).status_code
+    assert by_address == (200 if "host" in settings else 403)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:7860", "[::1]:7860", "localhost"])
 def test_its_own_names_are_answered(client: TestClient, host: str) -> None:
     assert client.get("/v1/models", headers={"host": host}).status_code == 200

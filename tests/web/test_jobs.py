@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled
+from unveil.jobs.queue import Caller
 from unveil.jobs.queue_task import Task
 from unveil.web.asking import Ask
 from unveil.web.service import Service, clean
@@ -192,7 +193,7 @@ def test_a_job_may_be_forgotten_just_when_it_ends(serve: Callable[..., TestClien
 
     service.metrics.job = forgetting  # type: ignore[method-assign]
     for _ in range(2):
-        job = service.restore(Ask(model="tiny").order("a.png", 10_000), make(), "me")
+        job = service.restore(Ask(model="tiny").order("a.png", 10_000), make(), Caller("me"))
         assert job.task.wait(PATIENCE).state == "done"
     service.queue.close()
     assert service._jobs == {}

@@ -6,6 +6,7 @@ for what the user can mend. Its module is imported only when the command is call
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,11 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """
     # Read when torch is loaded, which is later: threads that spin while they wait slow two busy processes down six-fold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # names of files need not be text in any encoding, and must stop nothing
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if tokens is None else tokens)
     called = arguments[0] if arguments else None
     try:

@@ -51,7 +51,9 @@ def restore(
     resolution: str | None = None,
     compare: bool = False,
     recursive: bool = False,
+    follow_links: Annotated[bool, Parameter(negative="")] = False,
     skip_existing: bool = False,
+    keep_times: Annotated[bool, Parameter(negative="")] = False,
     suffix: str = "",
     ext: str = "auto",
     strip: bool = False,
@@ -87,7 +89,7 @@ def restore(
         uncertainty: Also write NAME_std.png, the calibrated standard deviation of the draws, with a colour bar, and
             NAME_overlay.png, the result in grey with what the model invented tinted (at least 8 draws, at fidelity 0 unless
             one is given).
-        seed: Same seed, same pixels.
+        seed: Same seed, same pixels (with zero-shot methods: for the same number of threads). 0 to 2^53 - 1.
         fix: What to fix, and nothing else: haze, shadow, lowlight, noise, blur, jpeg, rain, with commas; light for the first three, all for
             everything. Default: what `unveil describe` finds; where that is nothing, the photograph stays as it is.
         keep: What to leave as it is, likewise: --keep light fixes whatever else is found.
@@ -98,7 +100,10 @@ def restore(
         resolution: coarse_to_fine, hourglass or off.
         compare: Also write NAME_compare.png, before and after side by side.
         recursive: Search folders within folders too; the tree is mirrored in the output folder.
-        skip_existing: Leave alone what has its output already; after an interruption, go on with the same call.
+        follow_links: With --recursive: folders that are links too, each real folder once.
+        skip_existing: Leave alone what has its output already, whole and not older than its photograph; after an interruption, go on with
+            the same call.
+        keep_times: Give outputs the times of their photographs.
         suffix: Put this behind the name of every output: photo.jpg becomes photoSUFFIX.jpg.
         ext: Format of the outputs by suffix (png, jpg, tif, ...). Default: each photograph's own.
         strip: Write no EXIF (position, camera), XMP and comments. The colour profile stays.
@@ -152,7 +157,13 @@ def restore(
     restorer = opening()
     restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = Path(output), output.endswith(("/", "\\"))
-    items = finding.find(inputs, recursive=recursive, leave_out=None if place == finding.STANDARD else place)
+    items = finding.find(
+        inputs,
+        recursive=recursive,
+        leave_out=None if place == finding.STANDARD else place,
+        follow_links=follow_links,
+        tell=lambda text: print(f"unveil: {text}", file=sys.stderr, flush=True),
+    )
     if shard:
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = sharding.share(items, shard)
@@ -178,7 +189,7 @@ def restore(
             bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
             return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
-        handling = Handling(skip_existing, strip, ext)
+        handling = Handling(skip_existing, strip, ext, keep_times)
         if spread is not None:
             from unveil.jobs.cluster import restore as on_cluster
 
@@ -276,6 +287,8 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     if as_json:
         print(row.to_json(), file=rows, flush=True)
         return
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)  # the bar of the next photograph stands here
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":

@@ -25,6 +25,12 @@ def web(
     waiting: int = 32,
     per_client: int = 8,
     keep: float = 900.0,
+    allow_host: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    trusted_proxy: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    connections: int = 256,
+    stall: float = 20.0,
+    max_receiving: int = 256 << 20,
+    max_stored: int = 4 << 30,
     page: bool = True,
 ) -> int:
     """Serve the page and the HTTP interface until Ctrl-C.
@@ -45,6 +51,12 @@ def web(
         waiting: Restorations that may wait; beyond that, clients are asked to come again.
         per_client: Restorations that one client may have under way.
         keep: Seconds that results are kept after they were last asked for.
+        allow_host: A further name that the server answers to, such as the one its proxy has; may be given several times.
+        trusted_proxy: Address or network of a proxy whose X-Forwarded-For says who the client is; may be given several times.
+        connections: Connections that may be open.
+        stall: Seconds after which a client that neither sends nor takes what it should is dropped.
+        max_receiving: Bytes of requests that may be coming in at a time; one client has half of them.
+        max_stored: Bytes of photographs and results that are kept on disk; one client has a quarter of them.
         page: Serve the page too, not the HTTP interface alone.
 
     """
@@ -72,6 +84,12 @@ def web(
         keep=keep,
         device=device,
         models=dict(_named(text) for text in model),
+        names=allow_host,
+        trusted_proxies=trusted_proxy,
+        connections=connections,
+        stall=stall,
+        max_receiving=max_receiving,
+        max_stored=max_stored,
     )
     return serve(settings, page=page)
 

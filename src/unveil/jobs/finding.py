@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,22 @@ class Item:
     place: Path
 
 
-def find(inputs: Iterable[Path], *, recursive: bool = False, leave_out: Path | None = None) -> list[Item]:
+def find(
+    inputs: Iterable[Path],
+    *,
+    recursive: bool = False,
+    leave_out: Path | None = None,
+    follow_links: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Item]:
     """The photographs that `inputs` name, each once, in the order named; those of a folder sorted by name.
 
     A file that is named is taken whatever it is: if it cannot be restored, that is an error worth a row. In folders, and among what a
     glob matches, whatever is no photograph by its name is passed over: hidden files, Thumbs.db, texts. A file without suffix is
     looked into. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
     What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
-    leave_out: a folder that is not searched (the output's).
+    leave_out: a folder that is not searched (the output's). follow_links: folders that are links too, each real folder once. tell: gets
+    a sentence about what was passed over and may have been meant.
 
     Raises InputError where a glob matches nothing, or where nothing at all is left.
     """
@@ -44,7 +52,7 @@ def find(inputs: Iterable[Path], *, recursive: bool = False, leave_out: Path | N
     skip = None if leave_out is None else leave_out.resolve()
     found: dict[Path, Item] = {}
     for given in inputs:
-        for item in _expanded(given, recursive, skip):
+        for item in _expanded(given, recursive, skip, follow_links, tell):
             found.setdefault(item.source if item.source == STANDARD else item.source.resolve(), item)
     if not found:
         hint = "" if recursive else "; --recursive looks into folders within them too"
@@ -52,11 +60,13 @@ def find(inputs: Iterable[Path], *, recursive: bool = False, leave_out: Path | N
     return list(found.values())
 
 
-def _expanded(given: Path, recursive: bool, skip: Path | None) -> Iterator[Item]:
+def _expanded(
+    given: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
+) -> Iterator[Item]:
     if given == STANDARD:
         yield Item(given, Path("stdin"))
     elif given.is_dir():
-        for path in _inside(given, recursive, skip):
+        for path in _inside(given, recursive, skip, follow, tell):
             yield Item(path, path.relative_to(given))
     elif any(c in str(given) for c in _WILD) and not given.exists():
         matches = sorted(map(Path, glob.glob(str(given), recursive=True)))
@@ -71,14 +81,33 @@ def _expanded(given: Path, recursive: bool, skip: Path | None) -> Iterator[Item]
         yield Item(given, Path(given.name))
 
 
-def _inside(folder: Path, recursive: bool, skip: Path | None) -> Iterator[Path]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            f
-            for f in folders
-            if recursive and not f.startswith(".") and f not in FOREIGN_FOLDERS and Path(here, f).resolve() != skip
-        )
+def _inside(
+    folder: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
+) -> Iterator[Path]:
+    linked, refused = list[Path](), list[OSError]()
+    seen = {folder.resolve()}
+    for here, folders, names in os.walk(folder, onerror=refused.append, followlinks=follow):
+        kept = []
+        for name in sorted(folders):
+            path = Path(here, name)
+            if not recursive or name.startswith(".") or name in FOREIGN_FOLDERS:
+                continue
+            if path.is_symlink() and not follow:
+                linked.append(path)
+                continue
+            real = path.resolve() if follow else path
+            if real in seen or path.resolve() == skip:
+                continue  # a loop, or a second way to the same folder
+            seen.add(real)
+            kept.append(name)
+        folders[:] = kept
         yield from (path for name in sorted(names) if is_photograph(path := Path(here, name)))
+
+    if linked:
+        more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
+        tell(f"{linked[0]}{more}: a link to a folder, passed over; --follow-links searches it")
+    for error in refused:
+        tell(f"{error.filename}: cannot be looked into ({error.strerror}), passed over")
 
 
 def is_photograph(path: Path) -> bool:

@@ -36,8 +36,15 @@ class Row:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """One line, without newline."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """One line, without newline: valid JSON whatever bytes a name has (as Python's `os.fsencode` takes it back)."""
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        try:
+            text.encode()
+        except (
+            UnicodeEncodeError
+        ):  # parts of names that are no text stand as lone surrogates, which only JSON's own escapes can say
+            return json.dumps(asdict(self))
+        return text
 
 
 class Manifest:
@@ -61,12 +68,17 @@ class Manifest:
             ) from error
 
     def add(self, row: Row) -> None:
-        """Append a row."""
+        """Append a row. Raises OSError, naming the file, where it cannot be written: a run that keeps no record must stop."""
         if self._file is None:
             return
-        self._file.write(row.to_json().encode("utf-8", "surrogateescape") + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(row.to_json().encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OSError(
+                f"{self.path}: the manifest cannot be written any more ({error.strerror}); make room and go on with --skip-existing"
+            ) from error
 
     def __enter__(self) -> Manifest:
         return self
@@ -75,7 +87,11 @@ class Manifest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:
+                if error is None:  # else it was said already
+                    raise
 
 
 def _mend(path: Path) -> None:

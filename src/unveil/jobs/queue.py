@@ -6,27 +6,42 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from unveil.errors import UnveilError
 from unveil.jobs.queue_task import CANCELLED, FAILED, Status, Task
 
 LONGEST_RETRY = 600
+CLOSING = "the server is shutting down; send it again a little later"
+
+
+class Caller(NamedTuple):
+    """Who asks. share: whose places these are, as an address; line: a name within it, which divides them and adds none."""
+
+    share: str
+    line: str = ""
 
 
 class Full(UnveilError):
-    """There is no room in the queue now. retry_after: seconds after which there should be."""
+    """There is no room for this client now. retry_after: seconds after which there should be."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
+class Crowded(Full):
+    """There is no room for anybody now."""
+
+
+_Turns = OrderedDict[str, OrderedDict[str, deque[Task]]]
+
+
 class Queue:
     """Runs tasks one at a time on each device, so that what else is waiting never changes a result.
 
-    Clients take turns: with two that have submitted many tasks each, every second task that starts is the other's. Within a client, first
-    come, first served.
+    Clients take turns: with two that have submitted many tasks each, every second task that starts is the other's. Within a client its
+    lines take turns in the same way; within a line, first come, first served.
 
     devices: one worker (thread) for each, which passes the name on to the work. waiting: the most tasks that may wait. per_client: the
     most tasks of one client that may wait or run. seconds: after which the work is asked to stop. record: called with every task that
@@ -44,7 +59,7 @@ class Queue:
     ) -> None:
         self.waiting_limit, self.per_client, self.seconds = waiting, per_client, seconds
         self._record = record or (lambda task: None)
-        self._turns: OrderedDict[str, deque[Task]] = OrderedDict()
+        self._turns: _Turns = OrderedDict()
         self._running: set[Task] = set()
         self._changed = threading.Condition()
         self._closed = False
@@ -59,7 +74,7 @@ class Queue:
     def waiting(self) -> int:
         """Tasks that wait."""
         with self._changed:
-            return sum(map(len, self._turns.values()))
+            return self._count()
 
     @property
     def running(self) -> int:
@@ -67,13 +82,14 @@ class Queue:
         with self._changed:
             return len(self._running)
 
-    def submit(self, client: str, work: Callable[[Task, str], Any]) -> Task:
-        """Put `work(task, device)` at the end of the client's line. Raises Full."""
+    def submit(self, client: str | Caller, work: Callable[[Task, str], Any]) -> Task:
+        """Put `work(task, device)` at the end of the client's line. Raises Full, Crowded when it is closed."""
+        caller = client if isinstance(client, Caller) else Caller(client)
         with self._changed:
             if self._closed:
-                raise Full("the server is shutting down", 60)
-            waiting = sum(map(len, self._turns.values()))
-            own = len(self._turns.get(client, ())) + sum(task.client == client for task in self._running)
+                raise Crowded(CLOSING, 60)
+            waiting = self._count()
+            own = self._count(caller.share) + sum(task.client.share == caller.share for task in self._running)
             if waiting >= self.waiting_limit:
                 raise Full(
                     f"{waiting} restorations are waiting already; try again a little later", self._retry_after(waiting)
@@ -83,36 +99,44 @@ class Queue:
                     f"you have {own} restorations under way, the most one client may have; wait for one of them",
                     self._retry_after(own),
                 )
-            task = Task(client, work, self.seconds)
-            self._turns.setdefault(client, deque()).append(task)
+            task = Task(caller, work, self.seconds)
+            self._turns.setdefault(caller.share, OrderedDict()).setdefault(caller.line, deque()).append(task)
             self._changed.notify()
         self._tell_positions()
         return task
 
-    def cancel(self, task: Task) -> bool:
-        """Take a waiting task out, ask a running one to stop at its next step. False where it had ended already."""
+    def cancel(self, task: Task, reason: str = CANCELLED) -> bool:
+        """Take a waiting task out, ask a running one to stop at its next operation. False where it had ended already."""
         with self._changed:
-            task.ask_to_stop()
-            line = self._turns.get(task.client, deque())
+            task.ask_to_stop(reason)
+            share = self._turns.get(task.client.share, OrderedDict())
+            line = share.get(task.client.line, deque())
             was_waiting = task in line
             if was_waiting:
                 line.remove(task)
                 if not line:
-                    del self._turns[task.client]
+                    del share[task.client.line]
+                if not share:
+                    del self._turns[task.client.share]
         if was_waiting:
-            task.tell(Status(CANCELLED, reason="cancelled"))
+            task.tell(Status(CANCELLED, reason=reason))
             self._record(task)
             self._tell_positions()
         return was_waiting or not task.status.final
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Cancel everything and wait for the workers to end."""
+    def stop(self) -> None:
+        """Take no more tasks and cancel all there are, saying why; does not wait for them."""
         with self._changed:
             self._closed = True
-            tasks = [task for line in self._turns.values() for task in line] + list(self._running)
+            waiting = [task for lines in self._turns.values() for line in lines.values() for task in line]
+            tasks = waiting + list(self._running)
             self._changed.notify_all()
         for task in tasks:
-            self.cancel(task)
+            self.cancel(task, CLOSING)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop, and wait at most so many seconds for each worker to end."""
+        self.stop()
         for thread in self._threads:
             thread.join(timeout)
 
@@ -132,10 +156,7 @@ class Queue:
             self._changed.wait_for(lambda: self._turns or self._closed)
             if self._closed:
                 return None
-            client, line = self._turns.popitem(last=False)
-            task = line.popleft()
-            if line:
-                self._turns[client] = line  # behind everybody else
+            task = _take(self._turns)
             self._running.add(task)
             return task
 
@@ -147,9 +168,28 @@ class Queue:
 
     def _places(self) -> list[tuple[Task, int]]:
         """Every waiting task with the number of tasks that will start before it."""
-        lines = [list(line) for line in self._turns.values()]
-        order = [line[i] for i in range(max(map(len, lines), default=0)) for line in lines if i < len(line)]
-        return [(task, place) for place, task in enumerate(order)]
+        left: _Turns = OrderedDict(
+            (share, OrderedDict((name, deque(line)) for name, line in lines.items()))
+            for share, lines in self._turns.items()
+        )
+        return [(_take(left), place) for place in range(self._count())]
+
+    def _count(self, share: str | None = None) -> int:
+        """Tasks that wait, of everybody or of one client."""
+        lines = [self._turns.get(share, {})] if share is not None else self._turns.values()
+        return sum(len(line) for those in lines for line in those.values())
 
     def _retry_after(self, ahead: int) -> int:
         return min(LONGEST_RETRY, max(1, round(self._usual * ahead / len(self._threads))))
+
+
+def _take(turns: _Turns) -> Task:
+    """The task whose turn it is, taken out; its line goes behind the client's others, and the client behind everybody else."""
+    share, lines = turns.popitem(last=False)
+    name, line = lines.popitem(last=False)
+    task = line.popleft()
+    if line:
+        lines[name] = line
+    if lines:
+        turns[share] = lines
+    return task

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from unveil.diffusion.stopping import stoppable
 from unveil.errors import Cancelled, UnveilError
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
@@ -43,11 +44,11 @@ Listener = Callable[[Status], None]
 class Task:
     """Work that waits, runs or has ended. Thread-safe.
 
-    client: whose turn it takes. limit: seconds that it may run. result: what the work returned, None until then.
+    client: whose turn it takes (`queue.Caller`). limit: seconds that it may run. result: what the work returned, None until then.
     error: the exception it ended with.
     """
 
-    def __init__(self, client: str, work: Callable[[Task, str], Any], limit: float = float("inf")) -> None:
+    def __init__(self, client: Any, work: Callable[[Task, str], Any], limit: float = float("inf")) -> None:
         self.client, self.limit = client, limit
         self.work: Callable[[Task, str], Any] | None = work
         self.result: Any = None
@@ -56,7 +57,7 @@ class Task:
         self._status = Status()
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []
-        self._stop = False
+        self._stop = ""
         self._started: float | None = None
 
     @property
@@ -69,13 +70,18 @@ class Task:
     @property
     def stopping(self) -> bool:
         """Whether the work should end as soon as it can: it was cancelled, or has used up its time."""
-        return self._stop or self._seconds() > self.limit
+        return bool(self._stop) or self._seconds() > self.limit
 
     def report(self, share: float, left: float | None = None, **detail: Any) -> bool:
         """Called by the work, as often as it likes. True: stop now, as the callback of `Restorer.restore` says it."""
         status = self._status
         self.tell(replace(status, share=min(max(share, status.share), 1.0), left=left, detail=status.detail | detail))
         return self.stopping
+
+    def go_on(self) -> None:
+        """Called by the work between two parts of it that tell nothing themselves. Raises Cancelled where it should stop."""
+        if self.stopping:
+            raise Cancelled
 
     def wait(self, timeout: float | None = None) -> Status:
         """Block until the task has ended (or so many seconds have passed) and return its status."""
@@ -119,9 +125,9 @@ class Task:
         for listener in self._listeners:
             listener(self._status)
 
-    def ask_to_stop(self) -> None:
-        """From now on `report` says True. `Queue.cancel` is what clients call."""
-        self._stop = True
+    def ask_to_stop(self, reason: str = CANCELLED) -> None:
+        """From now on `report` says True. `Queue.cancel` is what clients call. reason: what the last status says, if nothing did before."""
+        self._stop = self._stop or reason
 
     def run(self, device: str) -> None:
         """Do the work here and now, and tell how it ended. Called by the queue."""
@@ -130,7 +136,8 @@ class Task:
         try:
             if self._stop:
                 raise Cancelled
-            self.result = self.work(self, device)  # type: ignore[misc]
+            with stoppable(lambda: self.stopping):
+                self.result = self.work(self, device)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - no single task may stop the queue; the error is kept for whoever asks
             self.error = error
             self.tell(self._ending(error))
@@ -141,7 +148,7 @@ class Task:
 
     def _ending(self, error: Exception) -> Status:
         if isinstance(error, Cancelled) and self._stop:
-            return replace(self._status, state=CANCELLED, left=None, reason="cancelled")
+            return replace(self._status, state=CANCELLED, left=None, reason=self._stop)
         if isinstance(error, Cancelled):
             return replace(
                 self._status, state=FAILED, left=None, reason=f"stopped after {self.limit:g} seconds, the limit here"

@@ -97,11 +97,13 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
     def work(task: Task, device: str) -> Delivery:
         source = taken(folder, order.name, order.options.max_pixels)
         written = format_of(source, io.BytesIO(), order.format)
+        task.go_on()
         restorer = restorers.get(order.engine, device)
         steps = steps_of(restorer, order.options, source.height, source.width)
         pace = Pace(task, steps, order.options.samples, _preview_of(restorer, folder) if order.preview else None)
         result = restorer.restore(source, order.options, callback=pace)
         assert result.source is not None
+        task.go_on()
         done = delivered(result.source, result.image, folder, order.name, written, order.strip)
         return replace(
             done,
@@ -109,7 +111,7 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
             protocol=result.protocol,
             seconds=result.seconds,
             notes=(*source.notes, *result.notes, *done.notes),
-            views=_views(result, folder) if order.views else {},
+            views=_views(result, folder, task) if order.views else {},
         )
 
     return work
@@ -189,8 +191,11 @@ def _preview_of(restorer: Restores, folder: Path) -> Callable[[Any], None]:
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
-    """(H, W, 3) in [0, 1] as an 8-bit picture."""
-    return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+    """(H, W, 3) in [0, 1] as an 8-bit picture; row by row, since three more float copies of a large photograph are gigabytes."""
+    whole = np.empty(pixels.shape, np.uint8)
+    for row, out in zip(pixels, whole, strict=True):
+        out[:] = np.rint(np.clip(row, 0, 1) * 255)
+    return Image.fromarray(whole)
 
 
 def save_view(pixels: np.ndarray | Image.Image, folder: Path, name: str) -> Path:
@@ -203,7 +208,7 @@ def save_view(pixels: np.ndarray | Image.Image, folder: Path, name: str) -> Path
     return path
 
 
-def _views(result: Restoration, folder: Path) -> dict[str, Path]:
+def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
     assert result.source is not None
     pictures: dict[str, np.ndarray | Image.Image] = {"before": result.source.pixels, "after": result.image}
     if result.uncertainty is not None:
@@ -212,7 +217,11 @@ def _views(result: Restoration, folder: Path) -> dict[str, Path]:
         # Without the legend below, so that every view has the photograph's size.
         pictures["overlay"] = figures.overlay(result.image, result.uncertainty).crop((0, 0, width, height))
         pictures["deviation"] = EXTRAS["std"](result)  # type: ignore[assignment]
-    return {name: save_view(picture, folder, name) for name, picture in pictures.items()}
+    views = {}
+    for name, picture in pictures.items():
+        task.go_on()
+        views[name] = save_view(picture, folder, name)
+    return views
 
 
 def _ending(name: str, written: str) -> str:

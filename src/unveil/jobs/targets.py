@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
+import secrets
+import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import InputError
+from unveil.jobs import claims
+from unveil.jobs.claims import CLAIM_SUFFIX
 from unveil.jobs.finding import STANDARD, Item
 from unveil.photo.atomic import TEMPORARY_SUFFIX
 from unveil.photo.writing import SUFFIXES
 from unveil.video import is_video
+
+FOREIGN = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".jp2", ".jxl", ".nef", ".orf", ".pdf", ".pef", ".pfm", ".psd", ".raf",
+    ".rw2", ".srw",
+)  # fmt: skip
+"""Suffixes of pictures that are not written here, beside those that the system knows."""
+LONGEST = 100
+"""Characters of an output's name that stand in the name of its temporary file (`photo.atomic`)."""
+OLD = 3600.0
+"""Seconds after which a temporary file with a cut name is nobody's any more."""
+PROBE = bytes(1 << 16)
+"""What is written to see whether a folder takes anything: a full disk takes an empty file."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +52,14 @@ def plan(
 ) -> list[Job]:
     """A target for every item. Makes the output folder and tries that it can be written to; writes nothing else.
 
-    output: a folder where `folder` says so, where there are several items, where it is one already or has no suffix; otherwise the
-    file; or `-`.
+    output: a folder where `folder` says so, where there are several items, where it is one already, or where its suffix is none that a
+    picture or a video could have (`album.v2`); otherwise the file; or `-`.
     suffix: put behind the stem. ext: the photographs' format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds
     of further pictures, written as STEM_kind.png.
 
-    Raises InputError where two outputs would be one file, where an output would replace a photograph of this call, for an unknown
-    ext, several items into one file, or a folder that refuses.
+    Raises InputError where two outputs would be one file (by the rules of the folder's file system, which may not tell capitals apart),
+    where an output would replace a photograph of this call or is a folder, for a name that the system cannot have, an unknown ext,
+    several items into one file, or a folder that refuses.
     """
     ending = "" if ext == "auto" else f".{ext.lower().lstrip('.')}"
     if ending and ending not in SUFFIXES:
@@ -51,7 +70,7 @@ def plan(
         if len(items) > 1 or extras:
             raise InputError("standard output takes one photograph and nothing beside it; name a folder with -o")
         return [Job(items[0].source, STANDARD, {})]
-    folder = folder or len(items) > 1 or output.is_dir() or not output.suffix
+    folder = folder or len(items) > 1 or output.is_dir() or not _names_a_file(output)
     jobs = []
     for item in items:
         name = item.place if folder else Path(output.name)
@@ -66,12 +85,32 @@ def plan(
     return jobs
 
 
+def _names_a_file(output: Path) -> bool:
+    """Whether a name that is not there yet is meant as a file: by its suffix. What could be a picture is refused later, by its name."""
+    kind = mimetypes.guess_type(f"x{output.suffix}")[0] or ""
+    suffix = output.suffix.lower()
+    return suffix in SUFFIXES or suffix in FOREIGN or is_video(output) or kind.startswith(("image/", "video/"))
+
+
 def _check(jobs: Sequence[Job]) -> None:
-    sources = {_same(job.source): job.source for job in jobs}
+    folded: dict[Path, bool] = {}
+
+    def same(path: Path) -> str:
+        place = path.resolve()
+        if place.parent not in folded:
+            folded[place.parent] = folds_case(place.parent)
+        text = os.path.normcase(place)
+        return unicodedata.normalize("NFC", text).casefold() if folded[place.parent] else text
+
+    sources = {same(job.source): job.source for job in jobs}
     taken: dict[str, Path] = {}
     for job in jobs:
         for path in (job.target, *job.extras.values()):
-            key = _same(path)
+            if len(os.fsencode(path.name)) > 255:
+                raise InputError(
+                    f"{path}: the name is longer than file systems take; use a shorter --suffix or rename {job.source}"
+                )
+            key = same(path)
             if key in taken:
                 raise InputError(
                     f"{job.source} and {taken[key]} would both be written to {path}; rename one, use --ext auto, or write them to "
@@ -84,26 +123,70 @@ def _check(jobs: Sequence[Job]) -> None:
             taken[key] = job.source
 
 
-def _same(path: Path) -> str:
-    return os.path.normcase(path.resolve())
+def folds_case(folder: Path) -> bool:
+    """Whether a folder (which need not be there yet) takes names that differ only in capitals for one."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    other = folder.with_name(folder.name.swapcase())
+    try:
+        return other.name != folder.name and other.exists() and other.samefile(folder)
+    except OSError:
+        return False
 
 
 def _open(place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe{TEMPORARY_SUFFIX}"
-        probe.touch()
-        probe.unlink(missing_ok=True)
+        tried(place)
     except OSError as error:
         raise InputError(f"{place}: cannot be written to ({error.strerror}); choose another -o") from error
 
 
-def sweep(job: Job) -> None:
-    """Remove what a killed run left of this very job's outputs. Never touches an output itself."""
-    for path in (job.target, *job.extras.values()):
-        if path == STANDARD:
-            continue
-        prefix = f".{path.name[:100]}."
-        for left in path.parent.glob(f".*{TEMPORARY_SUFFIX}"):
-            if left.name.startswith(prefix):
-                left.unlink(missing_ok=True)
+def tried(folder: Path) -> None:
+    """Raise OSError where a folder takes no file now, or none with anything in it."""
+    probe = folder / f".probe.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    try:
+        with probe.open("xb") as file:
+            file.write(PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+class Leftovers:
+    """What killed runs left in the folders of these outputs, found by one listing of each folder."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._found: dict[tuple[Path, str], list[str]] = {}
+        for folder in {job.target.parent for job in jobs if job.target != STANDARD}:
+            for entry in _hidden(folder):
+                if entry.endswith(CLAIM_SUFFIX):
+                    claims.forget(folder / entry)
+                elif entry.endswith(TEMPORARY_SUFFIX):
+                    stem = entry[1 : -len(TEMPORARY_SUFFIX)].rpartition(".")[0]
+                    self._found.setdefault((folder, stem), []).append(entry)
+
+    def sweep(self, job: Job) -> None:
+        """Remove what was left of this very job's outputs, which the caller has claimed. Never touches an output itself."""
+        for path in (job.target, *job.extras.values()):
+            for name in self._found.pop((path.parent, path.name[:LONGEST]), ()):
+                left = path.parent / name
+                # Long names are cut: it may be another output's, which somebody is writing just now.
+                if len(path.name) <= LONGEST or _is_old(left):
+                    left.unlink(missing_ok=True)
+
+
+def _hidden(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD
+    except OSError:
+        return False

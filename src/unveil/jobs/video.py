@@ -10,7 +10,7 @@ from unveil.errors import InputError
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.manifest import Row
 from unveil.jobs.queue_restorers import Restores
-from unveil.jobs.targets import Job, sweep
+from unveil.jobs.targets import Job
 from unveil.photo.atomic import replacing
 from unveil.restorer import Callback, Options
 from unveil.video import Clip, Frame, Writer
@@ -33,7 +33,6 @@ def restore(
     """
     if job.target == STANDARD:
         raise InputError(f"{job.source}: a video cannot be written to standard output; name a file with -o")
-    sweep(job)
     seconds, protocol, notes = 0.0, {}, dict[str, None]()
     with (
         Clip(job.source, options.max_pixels) as clip,

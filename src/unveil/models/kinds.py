@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from unveil.errors import ModelError
+from unveil.errors import ModelError, UnveilError
+from unveil.models import bounds
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.compact import CompactUNet
@@ -55,9 +58,37 @@ KINDS = {
 def build(network: Mapping[str, Any]) -> nn.Module:
     """The network that a description names, with fresh weights. Raises ModelError for what no network is built from."""
     name = network.get("kind", "compact")
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         raise ModelError(f"the file holds a network of kind {name!r}; this version knows {', '.join(KINDS)}")
+    bounds.network(network)
     try:
         return KINDS[name].build(network)
     except (KeyError, TypeError) as error:
         raise ModelError(f"the description of the {name} network is not complete ({error})") from error
+    except UnveilError:
+        raise
+    except (ValueError, IndexError, ArithmeticError, RuntimeError, AssertionError) as error:
+        first = str(error).strip().splitlines()
+        raise ModelError(
+            f"no {name} network can be built from its description ({first[0] if first else type(error).__name__})"
+        ) from error
+
+
+class Weightless(TorchFunctionMode):
+    """Inside, networks are built with parameters that have a shape and no memory.
+
+    Not torch.device("meta"), under which every little computation of a constructor goes through torch's compiler, whose import alone
+    takes a second and leaves a folder behind.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
+def shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of the network that a description names, told without making any. Raises what `build` raises."""
+    with Weightless():
+        return {name: tuple(tensor.shape) for name, tensor in build(network).state_dict().items()}

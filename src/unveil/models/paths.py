@@ -15,6 +15,9 @@ from unveil.diffusion.rddm import rddm, shares
 from unveil.diffusion.theta import theta_sum
 from unveil.errors import InputError, ModelError
 
+LONGEST = 10_000
+"""The largest number in a path: steps of the longest trained schedule; published ones have 1000."""
+_NUMBER = re.compile(r"[+-]?(nan|inf(inity)?|[\d_.]+(e[+-]?\d+)?)", re.IGNORECASE)
 RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
@@ -45,6 +48,9 @@ def path(text: str, time: str = "level") -> Process:
     match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
     arguments = [a.strip() for a in match[2].split(",")] if match else []
     try:
+        for number in filter(_NUMBER.fullmatch, arguments):
+            if not abs(float(number)) <= LONGEST:  # before anything of that length is made
+                raise ModelError(f"{text[:80]!r} describes no path: its numbers may be at most {LONGEST}")
         if match and match[1] in RESIDUAL and len(arguments) == 1:
             return residual(RESIDUAL[match[1]](int(arguments[0])), time)
         if match and match[1] in OTHERS and len(arguments) == 4:

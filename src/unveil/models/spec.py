@@ -9,6 +9,7 @@ from typing import Any
 
 from unveil.diffusion import Process, cubic, residual
 from unveil.errors import InputError, ModelError
+from unveil.models import bounds
 from unveil.models.paths import RESIDUAL, name_of, path
 
 MOST_STEPS = 200
@@ -87,12 +88,15 @@ class Spec:
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        """Inverse of `to_json`. Raises ModelError for text that is no specification."""
+        """Inverse of `to_json`. Raises ModelError for text that is no specification, or out of bounds."""
         try:
             tree = json.loads(text)
             tree["value_range"], tree["dtypes"] = tuple(tree["value_range"]), tuple(tree["dtypes"])
-            return cls(**{**tree, "defaults": Defaults(**tree["defaults"])})
-        except (ValueError, TypeError, KeyError) as error:
+            spec = cls(**{**tree, "defaults": Defaults(**tree["defaults"])})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ModelError(
                 f"the model's description cannot be read ({error}); was it written by a newer version?"
             ) from error
+        bounds.check(spec)
+        path(spec.schedule, spec.time)
+        return spec

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import build
+from unveil.models.kinds import Weightless, build, shapes
 from unveil.models.model import Model
 from unveil.models.spec import Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
@@ -116,7 +116,47 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
             meta = file.metadata() or {}
             if "unveil" not in meta:
                 raise ModelError(f"{path}: safetensors without a description by unveil; see `unveil models import`")
-            tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
-            return Spec.from_json(meta["unveil"]), tensors, digest
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
+            try:
+                spec = Spec.from_json(meta["unveil"])
+                wanted = _shapes(spec)
+            except ModelError as error:
+                raise ModelError(f"{path}: {error}") from error
+            names = set(file.keys())
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            wrong = next((n for n in sorted(wanted.keys() | names) if wanted.get(n) != found.get(n)), None)
+            if wrong is not None:
+                raise ModelError(
+                    f"{path}: its tensors do not fit its own description ({wrong} is {found.get(wrong, 'missing')}, "
+                    f"should be {wanted.get(wrong, 'absent')})"
+                )
+            return spec, {name: file.get_tensor(name).float() for name in wanted}, digest
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: {_what_it_is(path) or f'damaged or not a safetensors file ({error})'}") from error
+
+
+def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
+    """What a file with this description holds: name -> shape. Nothing of that size is made."""
+    wanted = {f"predictor.{name}": shape for name, shape in shapes(spec.network).items()}
+    wide = spec.network.get("head")
+    if spec.network.get("kind", "compact") == "compact" and wide:
+        with Weightless():
+            predictor = build(spec.network)
+            head = CorrectionHead(predictor.widths, wide)  # type: ignore[arg-type]
+        wanted |= {f"head.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    return wanted
+
+
+def _what_it_is(path: Path) -> str:
+    """What a file is that is no safetensors file but something else that people have in its place; "" where nobody knows."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page (HTML), not a model: what was downloaded is the page about it; download the file itself"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the model itself; fetch it with `git lfs pull`"
+    if head.startswith((b"PK\x03\x04", b"\x80\x02")):
+        return "a checkpoint in PyTorch's own format or an archive; see `unveil models import`"
+    if head and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
+        return "a text, not a model"
+    return ""

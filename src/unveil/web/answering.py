@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 
 from unveil.errors import UnveilError
-from unveil.jobs.queue import Full
+from unveil.jobs.queue import CLOSING, Crowded, Full
 from unveil.jobs.queue_task import CANCELLED, Status
 from unveil.jobs.queue_work import Delivery
 from unveil.web.service import Job, NotAPhoto, Service, TooLarge
@@ -21,19 +22,34 @@ HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""
 
 
+LEFT = 499
+"""What is counted where the client left before there was an answer, as proxies do."""
+DISK = "the server's disk is full; try again later"
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the disk, or its user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def problem(error: Exception) -> HTTPException:
     """The answer to what a client did wrong."""
     detail = " ".join(str(error).split())
     if isinstance(error, Full):
-        return HTTPException(429, detail, {"Retry-After": str(error.retry_after)})
+        status = 503 if isinstance(error, Crowded) else 429
+        return HTTPException(status, detail, {"Retry-After": str(error.retry_after)})
     return HTTPException(413 if isinstance(error, TooLarge) else 415 if isinstance(error, NotAPhoto) else 422, detail)
 
 
 def failure(job: Job) -> HTTPException:
     """The answer where a job has ended without a result."""
     status = job.task.status
+    if status.state == CANCELLED and status.reason == CLOSING:
+        return HTTPException(503, status.reason, {"Retry-After": "30"})
     if status.state == CANCELLED:
         return HTTPException(409, "the restoration was cancelled")
+    if is_full(job.task.error) or is_full(getattr(job.task.error, "__cause__", None)):
+        return HTTPException(507, DISK)
     if isinstance(job.task.error, UnveilError):
         return HTTPException(422, status.reason)
     if isinstance(job.task.error, MemoryError):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unveil import __version__
 from unveil.web import login, routes
+from unveil.web.answering import DISK, LEFT, is_full
 from unveil.web.guard import Guard
 from unveil.web.service import Service
 from unveil.web.settings import Settings
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What is counted by its own name; whatever else a client calls its method is one series."""
 SWEEP = 30.0
 """Seconds between two looks for what is past its time."""
 ABOUT = "Restore photographs. The options are those of `unveil restore`; every refusal says why in `detail`."
@@ -37,12 +42,15 @@ def application(service: Service, *, page: bool = True) -> FastAPI:
     app.include_router(routes.router)
     app.include_router(login.router)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(ClientDisconnect)(_left)
+    app.exception_handler(OSError)(_refused_by_disk)
+    app.exception_handler(Exception)(_fault)
     if page:
         from unveil.web.page import mount
 
         mount(app, service)
-    app.add_middleware(_Counted, service=service)
     app.add_middleware(_Guarded, app_state=app.state, settings=service.settings)
+    app.add_middleware(_Counted, service=service)  # outside, so that refusals are counted too
     return app
 
 
@@ -67,6 +75,25 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
 
 
+async def _left(request: Request, error: Exception) -> Response:
+    """Nobody is there to read this; it is what is counted."""
+    logging.getLogger(__name__).warning("%s %s: the client left while sending", request.method, request.url.path)
+    return Response(status_code=LEFT)
+
+
+async def _refused_by_disk(request: Request, error: Exception) -> Response:
+    if not is_full(error):
+        return await _fault(request, error)
+    logging.getLogger(__name__).error("%s %s: %s", request.method, request.url.path, error)
+    return JSONResponse({"detail": DISK}, 507)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    if isinstance(error, OSError):
+        logging.getLogger(__name__).error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"detail": "something went wrong inside; the server's log says what"}, 500)
+
+
 class _Guarded(Guard):
     """The guard, known to the login page."""
 
@@ -85,7 +112,8 @@ class _Counted:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "other")
-                self.metrics.request(scope["method"], route, message["status"])
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                self.metrics.request(method, route, message["status"])
             await send(message)
 
         await self.app(scope, receive, counted if scope["type"] == "http" else send)

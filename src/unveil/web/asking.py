@@ -19,7 +19,7 @@ from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
 from unveil.jobs.queue_work import Order
 from unveil.photo.writing import NAMES
-from unveil.restorer import Options
+from unveil.restorer import MOST_SEED, Options
 from unveil.web.service import clean
 
 
@@ -38,8 +38,6 @@ def one_of(names: Iterable[str]) -> Any:
 Solver = Annotated[str, *one_of(SOLVERS)]
 Reading = Annotated[str, *one_of(READINGS)]
 Format = Annotated[str, *one_of(sorted({name.lower() for name in NAMES}))]
-MOST = 2**53 - 1
-"""The largest whole number that JSON carries safely."""
 
 
 class Ask(BaseModel):
@@ -54,7 +52,7 @@ class Ask(BaseModel):
     samples: Annotated[
         int, Field(ge=1, le=64, description="Draws from the posterior; with several, their mean is the result.")
     ] = 1
-    seed: Annotated[int, Field(ge=0, le=MOST, description="Same seed, same pixels.")] = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED, description="Same seed, same pixels.")] = 0
     fidelity: Annotated[
         float | None,
         Field(ge=0, le=1, description="0 samples the posterior, 1 aims at the smallest error. Default: the model's."),
@@ -136,7 +134,9 @@ async def _form(request: Request, kind: type[BaseModel]) -> Sent:
     except HTTPException as error:
         # Starlette's own words about a broken form; sizes are told by the guard.
         raise (
-            error if error.status_code == 413 else HTTPException(422, f"the form cannot be read: {error.detail}")
+            error
+            if error.status_code in (413, 429, 503)
+            else HTTPException(422, f"the form cannot be read: {error.detail}")
         ) from None
     except (MultiPartException, UnicodeDecodeError, KeyError, ValueError) as error:
         raise HTTPException(422, f"the form cannot be read: {error}") from None
@@ -166,10 +166,14 @@ class _closing:
 
 
 async def _json(request: Request, kind: type[BaseModel]) -> Sent:
+    body = bytearray()  # not request.body(), which the request would keep for as long as its client waits
+    async for chunk in request.stream():
+        body += chunk
     try:
-        tree = json.loads(await request.body())
+        tree = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPException(422, f"the body is no JSON: {error}") from None
+    del body
     if not isinstance(tree, dict):
         raise HTTPException(422, "the body must be an object with photo (base64) and options")
     photo, name = tree.pop("photo", None), tree.pop("name", None)
@@ -181,6 +185,7 @@ async def _json(request: Request, kind: type[BaseModel]) -> Sent:
         data = base64.b64decode(photo, validate=True)
     except (binascii.Error, ValueError) as error:
         raise HTTPException(422, f"photo: is no base64 ({error})") from None
+    del photo
     return Sent(data, clean(name), _checked(kind, tree, strict=True))
 
 

@@ -12,16 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unveil.web.settings import LOOPBACK, Settings
+from unveil.web import wire
+from unveil.web.bounds import Charge, Guesses, Receiving
+from unveil.web.settings import FORM_ROOM, Settings
 
 COOKIE = "unveil_session"
 OPEN_PATHS = ("/healthz", "/login", "/favicon.ico")
-FORM_ROOM = 1 << 20
-"""Bytes a request may have beyond its photograph."""
-GRADIO = "/gradio_api/"
-GRADIO_PATHS = ("queue/join", "queue/data", "heartbeat", "startup-events", "cancel", "reset", "app_id", "theme.css")
-"""What the page uses of Gradio's interface. The rest (uploads, files, proxies, custom components, recordings) is closed: photographs
-come and go through our own."""
+CHARGE = "unveil.charge"
+"""Where a request's scope holds the bytes that it was charged with (`Charge`)."""
+RETRY = 5
+"""Seconds after which to try again where there is no room now."""
 GRADIO_PAGES = ("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json")
 OURS = ("/v1/", "/page/", "/healthz", "/metrics", "/openapi.json", "/login", "/assets/", "/static/", "/svelte/")
 POLICY = (
@@ -31,11 +31,17 @@ POLICY = (
 
 
 class Guard:
-    """ASGI middleware; see the functions below for the rules. session: what the cookie holds after a login, new with every start."""
+    """ASGI middleware; see the functions below for the rules.
+
+    session: what the cookie holds after a login, new with every start. receiving: the bodies of all requests that are coming in.
+    guesses: wrong tokens.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
         self.session = secrets.token_urlsafe(32)
+        self.receiving = Receiving(settings.max_receiving, max(settings.max_receiving // 2, settings.room))
+        self.guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,69 +49,129 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
+        send = self._protected(send)
+        refusal = self._refusal(scope, headers) or await self._stranger(scope, headers)
         if refusal is not None:
-            await refusal(scope, receive, self._protected(send))
+            await refusal(scope, receive, send)
             return
-        await self.app(scope, self._counted(scope, receive), self._protected(send))
+        charge = scope[CHARGE] = Charge(self.receiving, client_of(scope))
+        receive = self._counted(scope, receive, charge)
+        try:
+            if scope["path"] in GRADIO_PAGES:
+                scope["query_string"] = b""  # of what Gradio reads there (saved states, other pages) nothing is ours
+            if scope["path"].startswith(wire.GRADIO) and scope["method"] == "POST":
+                await self._event(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+        finally:
+            charge.give_back()
 
-    def logged_in(self, token: str) -> Response | None:
+    async def logged_in(self, token: str, client: str) -> Response | None:
         """An answer that sets the cookie, or None for a wrong token."""
-        if self.settings.token is None or not _same(token, self.settings.token):
+        if self.settings.token is None:
             return None
+        if not _same(token.strip().encode("utf-8", "replace"), self.settings.token):
+            return None if await self.guesses.slow(client) else _too_many_guesses()
         answer = RedirectResponse("/", status_code=303)
         answer.set_cookie(COOKIE, self.session, httponly=True, samesite="strict", path="/")
         return answer
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         path, host = scope["path"], headers.get("host", "")
-        if not _is_offered(path):
+        if not _is_offered(scope["method"], path):
             return _problem(404, "there is nothing here; /openapi.json lists what there is")
-        # A page of another site may have its own name pointed to 127.0.0.1 and would then read our answers (DNS rebinding).
-        if self.settings.local and self.settings.token is None and _name(host) not in (*LOOPBACK, self.settings.host):
+        # A page of another site may have its own name pointed to this machine and would then read our answers (DNS rebinding).
+        if not self.settings.answers_to(_name(host)):
             return _problem(
                 403,
-                "this server answers to this machine's own names only: open it as http://127.0.0.1 or http://localhost",
+                "this server does not answer to that name: open it by its address, or start it with --allow-host NAME",
             )
         # Or it may send forms here, whose answers it cannot read but whose work would be done.
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin is not None and urlsplit(origin).netloc != host:
             return _problem(403, "requests from pages of other sites are refused")
-        if not self._may_enter(path, headers):
-            if "text/html" in headers.get("accept", ""):
-                return RedirectResponse("/login", status_code=303)
-            return _problem(401, "show the server's token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._room(scope):
             return _problem(413, self._too_large())
         return None
 
-    def _may_enter(self, path: str, headers: Headers) -> bool:
+    async def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
+        """The answer to whoever does not show the token. A token that was shown and is wrong is counted and answered late."""
         token = self.settings.token
-        if token is None or path in OPEN_PATHS:
-            return True
+        if token is None or scope["path"] in OPEN_PATHS or _same(_cookie(headers).encode(), self.session):
+            return None
         kind, _, shown = headers.get("authorization", "").partition(" ")
-        return (kind.lower() == "bearer" and _same(shown.strip(), token)) or _same(_cookie(headers), self.session)
+        if kind.lower() == "bearer" and shown.strip():
+            # Header bytes are read as Latin-1; clients send other letters as UTF-8, some as Latin-1.
+            if _same(shown.strip().encode("latin-1", "replace"), token):
+                return None
+            if not await self.guesses.slow(client_of(scope)):
+                return _too_many_guesses()
+        if "text/html" in headers.get("accept", ""):
+            return RedirectResponse("/login", status_code=303)
+        return _problem(401, "show the server's token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+
+    async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An event of the page, handed to Gradio as `wire` understands it."""
+        body = b""
+        more = True
+        while more:
+            try:
+                message = await receive()
+            except HTTPException as error:  # there is no room
+                await _problem(error.status_code, error.detail, dict(error.headers or {}))(scope, receive, send)
+                return
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > wire.MOST_BYTES:
+                await _problem(413, "the event is too large")(scope, receive, send)
+                return
+        try:
+            body = wire.checked(scope["path"][len(wire.GRADIO) :], body)
+        except ValueError as error:
+            await _problem(422, str(error))(scope, receive, send)
+            return
+        headers = MutableHeaders(scope=scope)
+        headers["content-length"] = str(len(body))
+        headers["content-type"] = "application/json"
+        first = True
+
+        async def again() -> Message:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        await self.app(scope, again, send)
 
     def _room(self, scope: Scope) -> int:
-        # base64 takes four bytes for three.
-        return (
-            self.settings.max_bytes * 4 // 3 + FORM_ROOM if scope["path"].startswith(("/v1/", "/page/")) else FORM_ROOM
-        )
+        return self.settings.room if scope["path"].startswith(("/v1/", "/page/")) else FORM_ROOM
 
     def _too_large(self) -> str:
         return f"the request is too large: a photograph may have {self.settings.max_bytes / 2**20:g} MiB here"
 
-    def _counted(self, scope: Scope, receive: Receive) -> Receive:
-        """Bodies without a stated length are counted while they come in."""
+    def _counted(self, scope: Scope, receive: Receive, charge: Charge) -> Receive:
+        """Bodies are counted while they come in: each (its length may not be stated), and all clients' together."""
         left = self._room(scope)
 
         async def counted() -> Message:
             nonlocal left
             message = await receive()
-            left -= len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            left -= size
             if left < 0:
                 raise HTTPException(413, self._too_large())
+            refused = charge.take(size)
+            if refused:
+                whose = "your other requests" if refused == 429 else "other requests"
+                raise HTTPException(
+                    refused,
+                    f"{whose} are being received and leave no room for this one; try again in {RETRY} seconds",
+                    {"Retry-After": str(RETRY)},
+                )
             return message
 
         return counted
@@ -124,9 +190,14 @@ class Guard:
         return protected
 
 
-def _is_offered(path: str) -> bool:
-    if path.startswith(GRADIO):
-        return path[len(GRADIO) :].startswith(GRADIO_PATHS)
+def client_of(scope: Scope) -> str:
+    """Whose turn and whose share it is: the address, behind a proxy that is trusted the one that it says."""
+    return scope["client"][0] if scope.get("client") else "unknown"
+
+
+def _is_offered(method: str, path: str) -> bool:
+    if path.startswith(wire.GRADIO):
+        return wire.offered(method, path[len(wire.GRADIO) :])
     return path in GRADIO_PAGES or path.startswith(OURS)
 
 
@@ -146,9 +217,14 @@ def _cookie(headers: Headers) -> str:
     return morsel.value if morsel else ""
 
 
-def _same(shown: str, secret: str) -> bool:
-    """Compare in a time that does not tell how much of it was right."""
-    return hmac.compare_digest(shown.encode("utf-8", "replace"), secret.encode())
+def _same(shown: bytes, secret: str) -> bool:
+    """Compare in a time that does not tell how much of it was right. Letters beyond ASCII may come in either encoding."""
+    utf8, latin1 = (hmac.compare_digest(shown, secret.encode(kind, "replace")) for kind in ("utf-8", "latin-1"))
+    return utf8 or (latin1 and all(ord(c) < 256 for c in secret))
+
+
+def _too_many_guesses() -> Response:
+    return _problem(429, "too many wrong tokens at a time; try again later", {"Retry-After": str(RETRY)})
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from unveil.web.guard import client_of
+
 router = APIRouter(include_in_schema=False)
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Unveil</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
@@ -27,5 +29,6 @@ async def check(request: Request) -> Response:
     """The cookie for the right token."""
     form = await request.form(max_files=0, max_fields=4, max_part_size=1024)
     token = form.get("token")
-    answer = request.app.state.guard.logged_in(token) if isinstance(token, str) else None
+    guard = request.app.state.guard
+    answer = await guard.logged_in(token, client_of(request.scope)) if isinstance(token, str) else None
     return answer or HTMLResponse(PAGE.format(note='<p role="alert">That is not the token.</p>'), 401)

@@ -34,8 +34,8 @@ class Metrics:
                 self._total += status.seconds
                 self._seconds.update([next((b for b in BUCKETS if status.seconds <= b), float("inf"))])
 
-    def text(self, waiting: int, running: int) -> str:
-        """Everything so far. waiting, running: tasks at this moment."""
+    def text(self, waiting: int, running: int, guesses: int = 0, receiving: int = 0) -> str:
+        """Everything so far. waiting, running: tasks at this moment; guesses: wrong tokens; receiving: bytes of bodies coming in."""
         with self._lock:
             rows = ["# HELP unveil_requests_total Answers given.", "# TYPE unveil_requests_total counter"]
             rows += [
@@ -46,6 +46,14 @@ class Metrics:
             rows += [f'unveil_jobs_total{{state="{state}"}} {n}' for state, n in sorted(self._jobs.items())]
             rows += ["# HELP unveil_jobs Restorations at this moment.", "# TYPE unveil_jobs gauge"]
             rows += [f'unveil_jobs{{state="waiting"}} {waiting}', f'unveil_jobs{{state="running"}} {running}']
+            rows += [
+                "# HELP unveil_wrong_tokens_total Tokens that were shown and wrong.",
+                "# TYPE unveil_wrong_tokens_total counter",
+                f"unveil_wrong_tokens_total {guesses}",
+                "# HELP unveil_receiving_bytes Bytes of requests that are coming in.",
+                "# TYPE unveil_receiving_bytes gauge",
+                f"unveil_receiving_bytes {receiving}",
+            ]
             rows += [
                 "# HELP unveil_restore_seconds Wall seconds of restorations.",
                 "# TYPE unveil_restore_seconds histogram",

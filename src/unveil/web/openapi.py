@@ -21,8 +21,9 @@ REASONS = {
     413: "The photograph has more bytes or pixels than are taken here.",
     415: "The file is no photograph that is read here, or the body is neither a form nor JSON.",
     422: "An option is out of range, or the file is damaged. The detail says which and why.",
-    429: "The queue is full. Retry-After says in how many seconds to come again.",
-    503: "The server has not enough memory for this, or is shutting down.",
+    429: "The queue, or the client's share of the server, is full. Retry-After says in how many seconds to come again.",
+    503: "The server has no room for this now, or is shutting down. Retry-After says in how many seconds to come again.",
+    507: "The server's disk is full.",
     504: "The restoration took longer than is allowed here.",
 }
 
@@ -72,7 +73,9 @@ class Deleted(BaseModel):
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route, for its `responses`."""
-    return {code: {"model": Problem, "description": REASONS[code]} for code in sorted({400, 401, 403, 405, *codes})}
+    return {
+        code: {"model": Problem, "description": REASONS[code]} for code in sorted({400, 401, 403, 405, 429, *codes})
+    }
 
 
 def body(kind: type[Ask]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 
 from unveil import __version__
 from unveil.errors import UnveilError
-from unveil.web.answering import ended, events, failure, headers, problem, state
-from unveil.web.asking import Ask, JobAsk, Sent, sent
+from unveil.jobs.queue import Caller
+from unveil.web.answering import LEFT, ended, events, failure, headers, problem, state
+from unveil.web.asking import Ask, JobAsk, sent
+from unveil.web.guard import CHARGE, client_of
 from unveil.web.openapi import Deleted, JobState, ModelEntry, Problem, body, problems
 from unveil.web.service import Job, Service
-from unveil.web.settings import LOOPBACK
 
 router = APIRouter()
 IMAGE = {
@@ -37,15 +38,13 @@ def service_of(request: Request) -> Service:
     return request.app.state.service
 
 
-def client_of(request: Request) -> str:
-    """Whose turn it is: the address; on this machine itself also the name that the program gives itself."""
-    host = request.client.host if request.client else "unknown"
-    label = request.headers.get("x-unveil-client", "")[:64]
-    return f"{host}/{label}" if label and host in LOOPBACK else host
+def caller(request: Request) -> Caller:
+    """Whose share and whose turn it is: the address, and within its share the name that the program gives itself."""
+    return Caller(client_of(request.scope), request.headers.get("x-unveil-client", "")[:64])
 
 
 Here = Annotated[Service, Depends(service_of)]
-Client = Annotated[str, Depends(client_of)]
+Client = Annotated[Caller, Depends(caller)]
 Id = Annotated[str, Path(max_length=64, description="As POST /v1/jobs said.")]
 
 
@@ -60,30 +59,39 @@ def job_of(here: Here, id: Id) -> Job:
 Known = Annotated[Job, Depends(job_of)]
 
 
-async def _submit(here: Service, client: str, given: Sent, **wants: bool) -> Job:
+async def _submit(request: Request, here: Service, client: Caller, kind: type[Ask]) -> Job:
+    given = await sent(request, kind)
+    wants = {"views": given.ask.views, "preview": given.ask.preview} if isinstance(given.ask, JobAsk) else {}
     try:
         order = given.ask.order(given.name, here.settings.max_pixels, **wants)
         return await asyncio.to_thread(here.restore, order, given.data, client)
     except UnveilError as error:
         raise problem(error) from None
+    finally:
+        request.scope[CHARGE].give_back()  # from here on the photograph is on disk, or nowhere
 
 
 @router.post(
     "/v1/restore",
     response_class=Response,
-    responses={200: IMAGE | {"description": "The restored photograph."}, **problems(409, 413, 415, 422, 429, 503, 504)},
+    responses={
+        200: IMAGE | {"description": "The restored photograph."},
+        **problems(409, 413, 415, 422, 429, 503, 504, 507),
+    },
     openapi_extra=body(Ask),
     summary="Restore a photograph and wait for it",
 )
 async def restore(request: Request, here: Here, client: Client) -> Response:
     """Send a photograph, get it back restored, in its own format with its metadata. Closing the connection cancels."""
-    job = await _submit(here, client, await sent(request, Ask))
+    job = await _submit(request, here, client, Ask)
     try:
         watch = asyncio.create_task(_gone(request))
         wait = asyncio.create_task(ended(job))
         await asyncio.wait({watch, wait}, return_when=asyncio.FIRST_COMPLETED)
         watch.cancel()
         wait.cancel()
+        if not job.task.status.final:
+            return Response(status_code=LEFT)
         if job.delivery is None:
             raise failure(job)
         content = await asyncio.to_thread(job.delivery.file.read_bytes)
@@ -101,14 +109,13 @@ async def _gone(request: Request) -> None:
     "/v1/jobs",
     status_code=202,
     response_model=JobState,
-    responses=problems(413, 415, 422, 429),
+    responses=problems(413, 415, 422, 429, 503, 507),
     openapi_extra=body(JobAsk),
     summary="Queue a restoration",
 )
 async def create(request: Request, response: Response, here: Here, client: Client) -> Any:
     """Send a photograph and go on; the answer says where to look. Results are deleted some time after they were last asked for."""
-    given = await sent(request, JobAsk)
-    job = await _submit(here, client, given, views=given.ask.views, preview=given.ask.preview)
+    job = await _submit(request, here, client, JobAsk)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return state(job, here)
 
@@ -139,7 +146,7 @@ async def follow(job: Known) -> StreamingResponse:
 @router.get(
     "/v1/jobs/{id}/result",
     response_class=Response,
-    responses={200: IMAGE | {"description": "The restored photograph."}, **problems(404, 409, 422, 503, 504)},
+    responses={200: IMAGE | {"description": "The restored photograph."}, **problems(404, 409, 422, 503, 504, 507)},
     summary="Fetch the result",
 )
 async def result(job: Known) -> Response:
@@ -215,7 +222,8 @@ async def healthz(here: Here) -> dict[str, str | int]:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, responses=problems(), summary="Counters for Prometheus")
-async def metrics(here: Here) -> PlainTextResponse:
+async def metrics(request: Request, here: Here) -> PlainTextResponse:
     """Requests, jobs and seconds since the start, in the text exposition format."""
-    text = here.metrics.text(here.queue.waiting, here.queue.running)
+    guard = request.app.state.guard
+    text = here.metrics.text(here.queue.waiting, here.queue.running, guard.guesses.total, guard.receiving.held)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ import torch
 
 from unveil.degradation.registry import simulator
 from unveil.errors import InputError
-from unveil.jobs.queue import Queue
+from unveil.jobs.queue import Caller, Queue
 from unveil.jobs.queue_degrade import degrading
 from unveil.jobs.queue_restorers import Restorers
 from unveil.jobs.queue_store import Store
 from unveil.jobs.queue_task import Task
 from unveil.jobs.queue_work import UPLOAD, Delivery, Order, check_format, image_of, read, restoring, save_view
 from unveil.photo.header import probe, sniff
-from unveil.restorer import pick_device
+from unveil.restorer import check_seed, pick_device
+from unveil.web.bounds import Pixels
 from unveil.web.engines import engines
 from unveil.web.metrics import Metrics
 from unveil.web.settings import Settings
@@ -80,8 +82,9 @@ class Service:
         self.settings = settings
         self.devices = devices(settings.device)
         self.restorers = restorers or Restorers(engines(settings.models))
-        self.store = Store(settings.keep)
+        self.store = Store(settings.keep, most=settings.max_stored, share=settings.max_stored / 4)
         self.metrics = Metrics()
+        self.decoding = Pixels(settings.max_pixels)
         self.queue = Queue(
             self.devices,
             waiting=settings.waiting,
@@ -122,26 +125,31 @@ class Service:
         check_format(order.format)
         self.restorers.get(order.engine, self.devices[0]).resolve(order.options)
 
-    def restore(self, order: Order, data: bytes | Path, client: str) -> Job:
-        """Queue a restoration. data: the photograph's bytes, or a file with them. Raises what the checks raise, and Full."""
-        content = data if isinstance(data, bytes) else data.read_bytes()
-        self.check(content, order.name)
+    def restore(self, order: Order, data: bytes | Path, client: Caller) -> Job:
+        """Queue a restoration. data: the photograph's bytes, or a `Given`'s file. Raises what the checks raise, and Full."""
+        if isinstance(data, bytes):
+            self.check(data, order.name)
         self.check_order(order)
         start = lambda folder: restoring(order, folder, self.restorers)  # noqa: E731
-        return self._start(content, client, start, order.name, order.engine, order.options.seed)
+        return self._start(data, client, start, order.name, order.engine, order.options.seed)
 
-    def degrade(self, given: Given, kind: str, severity: float | None, seed: int, client: str) -> Job:
+    def degrade(self, given: Given, kind: str, severity: float | None, seed: int, client: Caller) -> Job:
         """Queue a simulated damage. Raises InputError for an unknown kind, and Full."""
         simulator(kind)
+        check_seed(seed)
         start = lambda folder: degrading(given.name, kind, severity, seed, folder, self.settings.max_pixels)  # noqa: E731
-        return self._start(given.file.read_bytes(), client, start, given.name, kind, seed)
+        return self._start(given.file, client, start, given.name, kind, seed)
 
     def _start(
-        self, content: bytes, client: str, work: Callable[[Path], Any], name: str, engine: str, seed: int
+        self, data: bytes | Path, client: Caller, work: Callable[[Path], Any], name: str, engine: str, seed: int
     ) -> Job:
-        folder = self.store.make(hold=True)
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        folder = self.store.make(hold=True, owner=client.share, size=size)
         try:
-            (folder / UPLOAD).write_bytes(content)
+            if isinstance(data, bytes):
+                (folder / UPLOAD).write_bytes(data)
+            else:
+                shutil.copyfile(data, folder / UPLOAD)
             with self._lock:  # so that a task that ends at once finds its job
                 task = self.queue.submit(client, work(folder))
                 job = self._jobs[folder.name] = Job(folder.name, task, folder, name, engine, seed)
@@ -150,16 +158,21 @@ class Service:
             raise
         return job
 
-    def give(self, data: bytes, name: str) -> Given:
-        """Keep a photograph to work on later. What is damaged is refused now. Raises what `check` and photo.read raise."""
+    def give(self, data: bytes, name: str, client: Caller) -> Given:
+        """Keep a photograph to work on later. What is damaged is refused now. Raises what `check` and photo.read raise, and Full."""
         self.check(data, name)
-        picture = read(data, name, self.settings.max_pixels)
-        folder = self.store.make()
-        (folder / UPLOAD).write_bytes(data)
-        save_view(picture.pixels, folder, "view")
-        small = image_of(picture.pixels)
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        small.save(folder / "thumbnail.jpg", "JPEG", quality=85)
+        folder = self.store.make(hold=True, owner=client.share, size=len(data))
+        try:
+            picture = read(data, name, self.settings.max_pixels)
+            (folder / UPLOAD).write_bytes(data)
+            small = image_of(picture.pixels)
+            save_view(small, folder, "view")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            small.save(folder / "thumbnail.jpg", "JPEG", quality=85)
+        except BaseException:
+            self.store.remove(folder.name)
+            raise
+        self.store.release(folder.name)
         given = Given(folder.name, name, picture.width, picture.height, picture.format, folder)
         with self._lock:
             self._given[given.id] = given
@@ -193,6 +206,10 @@ class Service:
             for name in gone:
                 self._jobs.pop(name, None)
                 self._given.pop(name, None)
+
+    def stop(self) -> None:
+        """Take no more work and end what there is, saying so to who waits for it; does not wait."""
+        self.queue.stop()
 
     def close(self) -> None:
         """End the work and delete all files."""

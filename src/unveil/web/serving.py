@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
+import sys
+import threading
+from collections.abc import Callable
 
 import uvicorn
 
 from unveil.errors import InputError
 from unveil.web.app import application
+from unveil.web.connections import bounded
 from unveil.web.service import Service
 from unveil.web.settings import Settings
 
@@ -20,19 +26,30 @@ def serve(settings: Settings, *, page: bool = True) -> int:
     except BaseException:
         listener.close()
         raise
+    if not settings.local and settings.token is None:
+        print(
+            f"unveil: WARNING: everybody who can reach {settings.host} may use this server and its processor; ask for --token instead",
+            file=sys.stderr,
+            flush=True,
+        )
     config = uvicorn.Config(
         app,
+        http=bounded(settings.connections, settings.stall),
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=3,
         timeout_keep_alive=30,
     )
     port = listener.getsockname()[1]
-    _Server(config, f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}").run(
-        sockets=[listener]
-    )
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn repeats the signal that ended it, whose default would leave without tidying up.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+    _Server(config, address, app.state.service.stop).run(sockets=[listener])
     return 0
 
 
@@ -52,11 +69,15 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying one line of its own once it answers."""
+    """uvicorn, saying one line of its own once it answers. stop: called before it waits for the requests in hand, so that they end."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, stop: Callable[[], None]) -> None:
         super().__init__(config)
-        self.address = address
+        self.address, self.stop = address, stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.to_thread(self.stop)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 
-# Before gradio is imported: it reports to its makers on import otherwise.
+from unveil.web.page import cache
+
+# Before gradio is imported, which reads these once: it reports to its makers on import otherwise.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_TEMP_DIR"] = str(cache.FOLDER)
 
 import gradio
 from fastapi import FastAPI
@@ -33,9 +36,14 @@ def mount(app: FastAPI, service: Service) -> None:
 
 
 def _mount(app: FastAPI, service: Service) -> None:
+    cache.empty()
+    page = blocks(service)
+    page.has_launched = (
+        True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
+    )
     gradio.mount_gradio_app(
         app,
-        blocks(service),
+        page,
         path="/",
         footer_links=[],
         theme=theme(),

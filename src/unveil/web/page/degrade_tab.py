@@ -10,6 +10,7 @@ import gradio as gr
 
 from unveil.degradation.registry import KINDS
 from unveil.errors import InputError, UnveilError
+from unveil.jobs.queue import Caller
 from unveil.web.page import words, working
 from unveil.web.service import Given, Job, Service
 
@@ -62,14 +63,16 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
     return hand_on, made
 
 
-async def adopt(service: Service, id: str | None) -> Given | None:
+async def adopt(service: Service, id: str | None, client: Caller) -> Given | None:
     """The result of a job as a photograph to work on; None where it was deleted after its time."""
     job = service.find(id) if id else None
     if job is None or job.delivery is None:
         return None
     data, name = job.delivery.file.read_bytes(), job.delivery.name
     try:
-        return await asyncio.to_thread(service.give, data, name)
+        width, height = service.check(data, name)
+        async with service.decoding.turn(width * height):
+            return await asyncio.to_thread(service.give, data, name, client)
     except UnveilError:
         return None
 

@@ -27,8 +27,8 @@ def blocks(service: Service) -> gr.Blocks:
             with gr.Tab("Degrade", id="degrade"):
                 hand_on, made = degrade_tab.tab(service, visits)
 
-        async def move(id: str | None) -> tuple[Any, ...]:
-            given = await degrade_tab.adopt(service, id)
+        async def move(request: gr.Request, id: str | None) -> tuple[Any, ...]:
+            given = await degrade_tab.adopt(service, id, working.client(request))
             there = gr.update(selected="restore")
             if given is None:
                 return gr.update(), words.alert("It was deleted after its time; damage the photograph again."), there

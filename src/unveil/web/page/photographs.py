@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from unveil import photo
 from unveil.errors import UnveilError
+from unveil.jobs.queue import Caller
 from unveil.jobs.queue_degrade import damage
 from unveil.jobs.queue_work import image_of
 from unveil.web.answering import problem
 from unveil.web.asking import Nothing, sent
-from unveil.web.routes import Here
-from unveil.web.service import Given
+from unveil.web.routes import Client, Here
+from unveil.web.service import Given, Service
 
 router = APIRouter(prefix="/page", include_in_schema=False)
 ASSETS = Path(str(files("unveil.web.page") / "assets"))
@@ -31,8 +32,6 @@ SERVED: Mapping[str, str] = {
     "icon.svg": "image/svg+xml",
     **{f"{name}.js": "text/javascript" for name in ("common", "drop", "progress", "compare")},
 }
-DECODING = 2
-"""Photographs that may be decoded at a time outside the queue."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +53,11 @@ EXAMPLES = {
 }
 
 
-def _decoding(request: Request) -> asyncio.Semaphore:
-    if not hasattr(request.app.state, "decoding"):
-        request.app.state.decoding = asyncio.Semaphore(DECODING)
-    return request.app.state.decoding
-
-
-Turn = Annotated[asyncio.Semaphore, Depends(_decoding)]
-
-
 @router.post("/photos")
-async def give(request: Request, here: Here, turn: Turn) -> dict[str, Any]:
+async def give(request: Request, here: Here, client: Client) -> dict[str, Any]:
     """Keep a photograph for this page."""
     came = await sent(request, Nothing)
-    async with turn:
-        return await _given(here, came.data, came.name)
+    return await _given(here, came.data, came.name, client)
 
 
 @router.get("/photos/{id}")
@@ -104,9 +93,9 @@ async def example(name: str) -> Response:
 
 
 @router.post("/examples/{name}")
-async def take(name: str, here: Here) -> dict[str, Any]:
+async def take(name: str, here: Here, client: Client) -> dict[str, Any]:
     """Use an example as if it had been sent."""
-    return await _given(here, await asyncio.to_thread(_example, name), f"{name}.png")
+    return await _given(here, await asyncio.to_thread(_example, name), f"{name}.png", client)
 
 
 @router.get("/assets/{name}")
@@ -135,9 +124,11 @@ def view_of(given: Given) -> Path:
     return next(given.folder.glob("view.*"))
 
 
-async def _given(here: Any, data: bytes, name: str) -> dict[str, Any]:
+async def _given(here: Service, data: bytes, name: str, client: Caller) -> dict[str, Any]:
     try:
-        return described(await asyncio.to_thread(here.give, data, name))
+        width, height = here.check(data, name)
+        async with here.decoding.turn(width * height):
+            return described(await asyncio.to_thread(here.give, data, name, client))
     except UnveilError as error:
         raise problem(error) from None
 

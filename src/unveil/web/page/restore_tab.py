@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -64,9 +65,12 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.State, gr.HTML]:
         concurrency_limit=None,
     )
 
-    def look(id: str | None) -> tuple[Any, ...]:
+    async def look(id: str | None) -> tuple[Any, ...]:
         given = service.given(id) if id else None
-        return gr.update(interactive=given is not None), described(given) if given else ""
+        if given is None:
+            return gr.update(interactive=False), ""
+        async with service.decoding.turn(given.width * given.height):
+            return gr.update(interactive=True), await asyncio.to_thread(described, given)
 
     # However it came: sent here, or handed on by another tab.
     photo.change(look, photo, [button, looks], show_progress="hidden", api_visibility="private")

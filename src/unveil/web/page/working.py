@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from unveil.errors import InputError, UnveilError
+from unveil.jobs.queue import CLOSING, Caller
 from unveil.jobs.queue_task import CANCELLED, DONE
 from unveil.web.answering import ended
 from unveil.web.page import words
 from unveil.web.service import Given, Job, Service
-from unveil.web.settings import LOOPBACK
 
 DROP = '<unveil-drop most="%g MiB"></unveil-drop>'
 HEARD = """
@@ -37,10 +37,9 @@ def stage(name: str) -> gr.HTML:
     return gr.HTML("", js_on_load=None, elem_id=f"stage-{name}", apply_default_css=False)
 
 
-def client(request: gr.Request) -> str:
-    """Whose turn it is: the address; on this machine itself every open page for its own."""
-    host = request.client.host if request.client else "unknown"
-    return f"{host}/{request.session_hash}" if host in LOOPBACK else host
+def client(request: gr.Request) -> Caller:
+    """Whose share it is: the address's; and whose turn: within it every open page has its own."""
+    return Caller(request.client.host if request.client else "unknown", str(request.session_hash))
 
 
 def chosen(service: Service, id: str | None) -> Given:
@@ -95,7 +94,13 @@ class Visits:
             if status.state == DONE:
                 yield show(job), job
             elif status.state == CANCELLED:
-                yield words.photograph(given) + words.told("Cancelled. Nothing was kept of it."), None
+                yield (
+                    words.photograph(given)
+                    + words.told(
+                        "Cancelled. Nothing was kept of it." if status.reason != CLOSING else status.reason.capitalize()
+                    ),
+                    None,
+                )
             else:
                 yield words.photograph(given) + words.alert(f"It could not be done: {status.reason}"), None
         except UnveilError as error:
@@ -103,5 +108,7 @@ class Visits:
         finally:
             if job is not None:
                 mine.discard(job)
+                if not mine:
+                    self._jobs.pop(str(request.session_hash), None)
                 if not job.task.status.final:
                     self.service.forget(job)

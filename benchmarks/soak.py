@@ -1,0 +1,232 @@
+"""`python benchmarks/soak.py --minutes 30`: a server under mixed clients, watched for what leaks, breaks or changes.
+
+Clients send photographs, restore, queue and cancel, leave in the middle, and send garbage, so many that the worker is never idle. At the
+end: no answer was a 500, every finished restoration of one photograph and seed had the same bytes, the server's memory was as at the
+beginning within 5 % (after a warm-up of a fifth of the time), it stopped within ten seconds, and nothing was left in its temporary
+folder. Prints one line of JSON; exit status 1 where any of this is not so. Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+PHOTOGRAPHS = 4
+SEEDS = 2
+GARBAGE = (b"", b"{", b"[" * 3000, b"\0" * 500, b'{"photo": 1}', b'{"photo": "AAAA"}', b"--b\r\n", b"x" * 20_000)
+
+
+class Soak:
+    """What the clients share. results: photograph and seed -> digests of what came back."""
+
+    def __init__(self, address: str, seconds: float) -> None:
+        self.host, self.port = urlsplit(address).hostname or "", urlsplit(address).port or 0
+        self.end = time.monotonic() + seconds
+        self.photographs = [_photograph(n) for n in range(PHOTOGRAPHS)]
+        self.statuses: Counter[str] = Counter()
+        self.results: dict[tuple[int, int], set[str]] = {}
+        self.lock = threading.Lock()
+
+    def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> tuple[int, bytes]:
+        """One request and its answer, counted."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=120)
+        try:
+            connection.request(method, path, body, {"Content-Type": kind})
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        with self.lock:
+            self.statuses[f"{method} {answer.status}"] += 1
+        return answer.status, data
+
+    def order(self, draw: random.Random) -> tuple[tuple[int, int], bytes]:
+        """A photograph and a seed, and the body that asks for them."""
+        which = (draw.randrange(PHOTOGRAPHS), draw.randrange(SEEDS))
+        photo = b64encode(self.photographs[which[0]]).decode()
+        return which, json.dumps({"photo": photo, "name": "a.png", "seed": which[1], "steps": 2}).encode()
+
+    def took(self, which: tuple[int, int], data: bytes) -> None:
+        """Note a finished restoration."""
+        with self.lock:
+            self.results.setdefault(which, set()).add(hashlib.sha256(data).hexdigest())
+
+    def restore(self, draw: random.Random) -> None:
+        """Send and wait."""
+        which, body = self.order(draw)
+        status, data = self.ask("POST", "/v1/restore", body)
+        if status == 200:
+            self.took(which, data)
+
+    def job(self, draw: random.Random) -> None:
+        """Queue, then follow to the end, or cancel, or forget."""
+        which, body = self.order(draw)
+        status, data = self.ask("POST", "/v1/jobs", body)
+        if status != 202:
+            return
+        here, fate = f"/v1/jobs/{json.loads(data)['id']}", draw.random()
+        if fate < 0.5:
+            self.ask("GET", f"{here}/events")
+            status, data = self.ask("GET", f"{here}/result")
+            if status == 200:
+                self.took(which, data)
+        if fate < 0.9:
+            self.ask("DELETE", here)
+
+    def upload(self, draw: random.Random) -> None:
+        """A photograph for the page, and a look at it."""
+        form = (
+            b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+            + self.photographs[0]
+            + b"\r\n--b--\r\n"
+        )
+        status, data = self.ask("POST", "/page/photos", form, "multipart/form-data; boundary=b")
+        if status == 200:
+            self.ask("GET", json.loads(data)["view"])
+
+    def leave(self, draw: random.Random) -> None:
+        """Go away in the middle of sending, or of waiting."""
+        _, body = self.order(draw)
+        sent = body if draw.random() < 0.5 else body[: draw.randrange(len(body))]
+        head = f"POST /v1/restore HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection((self.host, self.port), timeout=60) as connection:
+            connection.sendall(head.encode() + sent)
+            time.sleep(draw.uniform(0, 0.3))
+
+    def garbage(self, draw: random.Random) -> None:
+        """What nobody would send."""
+        path = draw.choice(("/v1/restore", "/v1/jobs", "/page/photos", "/gradio_api/queue/join", "/nowhere"))
+        kind = draw.choice(("application/json", "multipart/form-data; boundary=b", "text/plain"))
+        self.ask("POST", path, draw.choice(GARBAGE), kind)
+
+    def client(self, number: int) -> None:
+        """One client until the end."""
+        draw = random.Random(number)
+        kinds: list[Callable[[random.Random], None]] = [self.restore, self.job, self.upload, self.leave, self.garbage]
+        while time.monotonic() < self.end:
+            with contextlib.suppress(ConnectionError, TimeoutError, http.client.HTTPException):
+                draw.choices(kinds, (4, 4, 1, 2, 2))[0](draw)
+
+
+def _photograph(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(out := io.BytesIO(), "PNG")
+    return out.getvalue()
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def soak(minutes: float, clients: int) -> dict[str, object]:
+    """Run everything; returns what came of it."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        environment = os.environ | {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}
+        command = [
+            sys.executable,
+            "-m",
+            "unveil.cli",
+            "web",
+            "--port",
+            "0",
+            "--device",
+            "cpu",
+            "--keep",
+            "20",
+            "--per-client",
+            "16",
+        ]
+        with tempfile.TemporaryFile() as log:
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[3]
+            run = Soak(address, 60 * minutes)
+            began = time.monotonic()
+            threads = [threading.Thread(target=run.client, args=(n,), daemon=True) for n in range(clients)]
+            for thread in threads:
+                thread.start()
+            weights: list[tuple[float, int]] = []
+            while time.monotonic() < run.end:
+                time.sleep(min(5.0, 6 * minutes))
+                weights.append((time.monotonic() - began, resident(server.pid)))
+            for thread in threads:
+                thread.join(120)
+            stopping = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            code = server.wait(60)
+            stopped = time.monotonic() - stopping
+            log.seek(0)
+            faults = [line for line in log.read().decode(errors="replace").splitlines() if "Traceback" in line]
+        left = sorted(path.name for path in Path(folder).iterdir())
+    settled = [size for at, size in weights if at > 12 * minutes]
+    quarter = max(1, len(settled) // 4)
+    first, last = (float(np.mean(part)) for part in (settled[:quarter], settled[-quarter:]))
+    return {
+        "minutes": minutes,
+        "clients": clients,
+        "answers": dict(sorted(run.statuses.items())),
+        "restored": {f"{photo}/{seed}": len(digests) for (photo, seed), digests in sorted(run.results.items())},
+        "MiB": [round(first / 2**20, 1), round(last / 2**20, 1)],
+        "growth": round(last / first - 1, 4),
+        "stopped_s": round(stopped, 2),
+        "exit": code,
+        "left": left,
+        "tracebacks": len(faults),
+    }
+
+
+def wrong(found: dict[str, object]) -> list[str]:
+    """What is not as it should be."""
+    said = []
+    if any(status.endswith(" 500") for status in found["answers"]):  # type: ignore[attr-defined]
+        said.append("an answer was a 500")
+    if not found["restored"] or any(n != 1 for n in found["restored"].values()):  # type: ignore[attr-defined]
+        said.append("results differ, or there are none")
+    if float(found["growth"]) > 0.05:  # type: ignore[arg-type]
+        said.append("memory grew")
+    if float(found["stopped_s"]) > 10:  # type: ignore[arg-type]
+        said.append("it did not stop in ten seconds")
+    if found["left"]:
+        said.append("something was left in the temporary folder")
+    if found["tracebacks"]:
+        said.append("the log has tracebacks")
+    return said
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--clients", type=int, default=12)
+    given = parser.parse_args()
+    found = soak(given.minutes, given.clients)
+    found["wrong"] = wrong(found)
+    print(json.dumps(found))
+    return 1 if found["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
