@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,16 +38,22 @@ SAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
 }
 
 
-def decode(data: bytes, header: Header) -> Decoded:
-    """Samples as (H, W, C) uint8 and the metadata that Pillow finds. Raises ValueError, or whatever Pillow's decoders raise."""
+def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = None) -> Decoded:
+    """Samples as (H, W, C) uint8 and the metadata that Pillow finds. Raises ValueError, or whatever Pillow's decoders raise.
+
+    deeper: gives the samples in Pillow's stead, where it would lose their depth.
+    """
     limited = header.width * header.height if header.format in LIMITED else 0
     with unlimited(limited), _reader(header.format)(io.BytesIO(data)) as image:
         if image.width * image.height > header.width * header.height:
             raise ValueError("it is larger than its header says")
         if header.format not in ("TIFF", "HEIF") and getattr(image, "n_frames", 1) > 1:
             raise ValueError("it is an animation; take single frames out of it first")
-        image.load()
-        found = plain(image)
+        if deeper is not None:
+            found = deeper()
+        else:
+            image.load()
+            found = plain(image)
         found.icc = image.info.get("icc_profile") or None
         found.exif = exif.bare(image.info.get("exif"))
         found.xmp = image.info.get("xmp") or None
@@ -62,10 +69,6 @@ def decode(data: bytes, header: Header) -> Decoded:
                 found.notes += (
                     "the file holds further pictures (a gain map, depth or a second view), which are left out",
                 )
-    if header.grey and found.samples.shape[2] == 3:
-        found.samples, found.mode = found.samples[..., :1], found.mode.replace("RGB", "L")
-    if header.bits > 8:
-        found.notes += (f"its {header.bits}-bit samples were read with 8 bits",)
     return found
 
 

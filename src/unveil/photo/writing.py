@@ -9,6 +9,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo import atomic, exif
+from unveil.photo.boxed import HEIF_BITS
 from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, encode
 from unveil.photo.picture import Picture
 from unveil.photo.png import COLOUR_CHUNKS
@@ -94,8 +95,10 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
     depth = max(d for d in DEPTHS.get(target, (8,)) if d <= photo.depth)
     samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
-    if depth < photo.depth:
-        notes.append(f"{photo.depth}-bit samples became {depth}-bit: {target} holds no more")
+    bits = photo.bits if depth == 16 else 0
+    written = (bits or HEIF_BITS) if depth == 16 and target == "HEIF" else depth
+    if written < (photo.bits or photo.depth):
+        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {target} holds no more")
     if alpha is not None and target in NO_ALPHA:
         # No ink is white, full light is white.
         share = unit(alpha)[..., None]
@@ -115,6 +118,7 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         dpi=photo.dpi,
         jpeg=photo.jpeg if same else None,
         lossless=photo.lossless,
+        bits=bits,
         extra=tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS) if strip else extra,
         notes=notes,
     )
