@@ -36,11 +36,15 @@ for every step."""
 
 @dataclass(frozen=True)
 class Handling:
-    """What is done with files, as opposed to pixels. skip_existing: leave what has its target. strip: write no metadata."""
+    """What is done with files, as opposed to pixels. skip_existing: leave what has its target. strip: write no metadata.
+
+    tone_map: bring high dynamic range stills to standard range instead of refusing them.
+    """
 
     skip_existing: bool = False
     strip: bool = False
     ext: str = "auto"
+    tone_map: bool = False
 
 
 def run(
@@ -154,7 +158,7 @@ class _Run:
 
     def _read(self, job: Job) -> photo.Photo:
         given = sys.stdin.buffer if job.source == STANDARD else job.source
-        source = photo.read(given, self.options.max_pixels)
+        source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             sweep(job)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import bmp, boxed, jpeg_write, png, png_pixels, tiff_write
+from unveil.photo import bmp, boxed, jpeg_write, modern, png, png_pixels, tiff_write
 from unveil.photo.picture import QUALITY, Picture, save
 from unveil.photo.quiet import quiet
 
 # The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
-LIMITS = {"JPEG": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
-DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "HEIF": (8, 16)}
-NO_ALPHA, GREY_FORMATS, INK_FORMATS = ("JPEG",), ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF"), ("JPEG", "TIFF")
+LIMITS = {"JPEG": 65535, "GIF": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
+DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "HEIF": (8, 16), "JP2": (8, 16), "PNM": (8, 16, 32)}
+NO_ALPHA, INK_FORMATS = ("JPEG", "PNM"), ("JPEG", "TIFF")
+GREY_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF", "JXL", "JP2", "GIF", "PNM")
 
 
 def encode(picture: Picture, format: str) -> bytes:
@@ -56,18 +57,16 @@ def _bmp(picture: Picture) -> bytes:
     return save(picture, "BMP", {})
 
 
-def _tiff(picture: Picture) -> bytes:
-    return tiff_write.encode(
-        picture.samples, picture.alpha, picture.alpha_kind, picture.icc, picture.exif, picture.xmp, picture.dpi
-    )
-
-
 _ENCODERS = {
     "JPEG": jpeg_write.encode,
     "PNG": _png,
     "WEBP": _webp,
-    "TIFF": _tiff,
+    "TIFF": tiff_write.encode,
     "AVIF": boxed.encode_avif,
     "BMP": _bmp,
     "HEIF": boxed.encode_heif,
+    "JXL": modern.encode_jxl,
+    "JP2": modern.encode_jp2,
+    "GIF": modern.encode_gif,
+    "PNM": modern.encode_netpbm,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
 from unveil.photo.ifd import EXIF_IFD, INTEROP_IFD, TYPES, Entry, Tiff, open_tiff
@@ -13,9 +12,6 @@ WIDTH_TAGS, HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
 COLOUR_SPACE, INTEROP_INDEX = 0xA001, 0x0001
 ADOBE_RGB, UNCALIBRATED = 2, 0xFFFF
 THUMBNAIL_START, THUMBNAIL_LENGTH = 0x0201, 0x0202
-
-# Attribute or element form; the digit alone is replaced.
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[1-8](?=\s*["'<])""")
 
 
 def bare(block: bytes | None) -> bytes | None:
@@ -89,11 +85,6 @@ def settle(block: bytes | None, width: int, height: int) -> bytes | None:
     if thumbnails and not tiff.big:
         _drop_thumbnail(out, tiff, thumbnails)
     return bytes(out)
-
-
-def settle_xmp(packet: bytes | None) -> bytes | None:
-    """The XMP packet with its orientation, if it has one, set to 1."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
 
 
 def _put(out: bytearray, tiff: Tiff, entry: Entry, value: int) -> None:

@@ -23,6 +23,15 @@ def brand(data: bytes) -> str | None:
     return "HEIF" if brands & set(HEIF_BRANDS) else None
 
 
+def clip_in(data: bytes, start: int) -> int | None:
+    """Where a clip begins behind a picture (the clip of a motion photo), None where none does."""
+    while (at := data.find(b"ftyp", start)) >= 0:
+        if at - 4 >= start and 8 <= int.from_bytes(data[at - 4 : at], "big") <= 256:
+            return at - 4
+        start = at + 4
+    return None
+
+
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(type, first byte of the content, end) of each box between two positions. Ends where a box does not fit."""
     while start + 8 <= end:

@@ -18,6 +18,7 @@ QUALITY = 95
 class Picture:
     """What is to be encoded. samples: (H, W, C), C = 1 grey, 3 RGB, 4 CMYK; alpha: (H, W) of the same type or None.
 
+    others: (H, W, N) further channels of the same type, for TIFF.
     bits: that 16-bit samples really have, 0 for all.
     """
 
@@ -31,6 +32,7 @@ class Picture:
     jpeg: JpegSettings | None = None
     bits: int = 0
     lossless: bool = True
+    others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: list[str] = field(default_factory=list)
 

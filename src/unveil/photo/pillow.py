@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from unveil.photo import exif, jpeg
+from unveil.photo import captions, exif, isobmff, jpeg, xmp
 from unveil.photo.header import Header
 from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded, JpegSettings
@@ -43,6 +43,9 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
 
     deeper: gives the samples in Pillow's stead, where it would lose their depth.
     """
+    missing = header.format == "JPEG" and not jpeg.end(data)
+    if missing:
+        data += jpeg.END
     limited = header.width * header.height if header.format in LIMITED else 0
     with unlimited(limited), _reader(header.format)(io.BytesIO(data)) as image:
         if image.width * image.height > header.width * header.height:
@@ -65,11 +68,39 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
         if header.format == "JPEG":
             found.jpeg = _jpeg_settings(image)
             found.extra = jpeg.extras(data)
-            if "mp" in image.info:
-                found.notes += (
-                    "the file holds further pictures (a gain map, depth or a second view), which are left out",
-                )
+            if missing:
+                _check_complete(data, found.samples)
+                found.notes += ("its end marker is missing; all of its picture is there",)
+            _after_the_end(found, data, "mp" in image.info)
     return found
+
+
+def _check_complete(data: bytes, samples: np.ndarray) -> None:
+    """Raises ValueError where a JPEG whose end marker we set lacks data: what is missing is made up from the bytes that follow.
+
+    So other bytes are put there; where they change nothing, nothing was missing.
+    """
+    body = data.removesuffix(jpeg.END)
+    if not jpeg.has_every_scan(body):
+        raise ValueError("scans are missing; the file is cut short")
+    for filler in (b"\xaa\x55\x3c", b"\x01\x80\x7e"):
+        other = io.BytesIO(body + filler * (samples.size // 64 + 64) + jpeg.END)
+        with unlimited(0), JpegImagePlugin.JpegImageFile(other) as image:
+            if not np.array_equal(plain(image).samples, samples):
+                raise ValueError("pixels are missing; the file is cut short")
+
+
+def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
+    """The clip of a motion photo is carried on; gain maps and further pictures are left out, and that is said."""
+    motion, gain = xmp.semantics(found.xmp)
+    if gain:
+        found.notes += ("its gain map is left out: it would brighten the picture as it was before",)
+    elif several:
+        found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
+    at = jpeg.end(data)
+    clip = isobmff.clip_in(data, at) if motion and at else None
+    if clip is not None:
+        found.extra += ((captions.TAIL, data[clip:]),)
 
 
 def _reader(format: str) -> Any:

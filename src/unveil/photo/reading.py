@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import boxed, cicp, exif, icc, pillow, png, png_pixels, tiff_read, tone
+from unveil.photo import boxed, cicp, exif, icc, modern, pillow, png, png_pixels, raw, tiff_read, tone
 from unveil.photo.header import Header, check_size, probe
 from unveil.photo.orientation import upright
 from unveil.photo.quiet import quiet
@@ -24,7 +24,7 @@ FAR_ABOVE_WHITE = 4
 
 
 def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, tone_map: bool = False) -> Photo:
-    """Read a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC as an upright photograph in sRGB.
+    """Read a JPEG, PNG, WebP, TIFF, AVIF, HEIC, JPEG XL, JPEG 2000, BMP, GIF, PPM, PFM or camera raw file as an upright photograph in sRGB.
 
     source: a path, the file's bytes, or a binary stream. max_pixels: refuse larger pictures from their header, before decoding.
     tone_map: bring high dynamic range (PQ, HLG) to standard range, with a note, instead of refusing it.
@@ -61,6 +61,10 @@ def _decode(data: bytes, header: Header) -> Decoded:
         return tiff_read.decode(data, header)
     if header.format in ("AVIF", "HEIF"):
         return boxed.decode(data, header)
+    if header.format == "RAW":
+        return raw.decode(data)
+    if header.format in ("JXL", "JP2", "GIF", "PNM"):
+        return modern.decode(data, header)
     if header.format != "PNG":
         return pillow.decode(data, header)
     about = png.Metadata(data)

@@ -33,7 +33,7 @@ class Photo:
     alpha: (H, W) in the depth of the file, untouched, or None.
     grey: whether the file has a single colour channel.
     depth: bits per sample of the file: 8, 16, or 32 for floating point of any width.
-    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF".
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF", "PNM" or "RAW".
     mode: how the file stored its colours: "L", "LA", "RGB", "RGBA", "P", "1" or "CMYK".
     source: the file's name, for messages.
     icc, exif, xmp: the embedded blocks as found; exif begins at its byte order mark. They are settled (orientation 1) when written.

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import atomic, exif
+from unveil.photo import atomic, captions, exif, raw, xmp
 from unveil.photo.boxed import HEIF_BITS
 from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, encode
 from unveil.photo.picture import Picture
@@ -20,7 +20,11 @@ from unveil.photo.residual import native_samples
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
     ".avif": "AVIF", ".bmp": "BMP", ".dib": "BMP", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
+    ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM", ".pfm": "PNM",
+    ".apng": "PNG",
 }  # fmt: skip
+READABLE = (*SUFFIXES, *raw.SUFFIXES, ".pbm")
+"""Suffixes of files that are taken for photographs where nobody named them."""
 NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
 
 
@@ -33,7 +37,7 @@ def write(
     where pixels equal photo.pixels, a lossless format gets the samples it had. Palettes and single bits become full samples; CMYK
     stays CMYK in JPEG and TIFF, and becomes sRGB elsewhere; alpha is laid on white for JPEG, which has none.
 
-    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF"; by default what the destination's suffix says, else the photo's own.
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF" or "PNM"; by default what the destination's suffix says, else the photo's own.
     strip: leave out EXIF (with its GPS position), XMP, captions and comments; the colour profile stays, since it says what colours mean.
     A path is written whole or not at all.
 
@@ -58,7 +62,9 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
             raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(SUFFIXES.values())))}")
         return known
     if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
-        return photo.format
+        return "TIFF" if photo.format == "RAW" else photo.format
+    if Path(destination).suffix.lower() in raw.SUFFIXES:
+        raise InputError(f"{destination}: raw files come from cameras and are not written; use .tif (16 bit) or .jpg")
     known = SUFFIXES.get(Path(destination).suffix.lower())
     if known is None:
         raise InputError(f"{destination}: no format is known for this suffix; use one of {', '.join(SUFFIXES)}")
@@ -106,7 +112,16 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         alpha = None
         notes.append(f"transparency was laid on white: {target} holds none")
     same = target == photo.format
-    extra = photo.extra if same else ()
+    others = None
+    if photo.others is not None and target == "TIFF":
+        others = _to_depth(photo.others, depth)
+    elif photo.others is not None:
+        notes.append(f"{photo.others.shape[2]} channels beside colour and alpha were left out: {target} holds none")
+    extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
+    if strip:
+        extra = tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS)
+    else:
+        notes += lost
     height, width = new.shape[:2]
     return Picture(
         samples=samples,
@@ -114,12 +129,15 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         alpha_kind=kind if target == "TIFF" else "straight",
         icc=icc,
         exif=None if strip else exif.settle(photo.exif, width, height),
-        xmp=None if strip else exif.settle_xmp(photo.xmp),
+        xmp=None
+        if strip
+        else xmp.settle(packet, width, height, motion=any(name == captions.TAIL for name, _ in extra)),
         dpi=photo.dpi,
         jpeg=photo.jpeg if same else None,
         lossless=photo.lossless,
         bits=bits,
-        extra=tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS) if strip else extra,
+        others=others,
+        extra=extra,
         notes=notes,
     )
 
