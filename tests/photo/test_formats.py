@@ -64,7 +64,7 @@ def test_raw_without_libraw_is_one_clear_line(make: SimpleNamespace, monkeypatch
 
 def test_a_damaged_raw_file_is_refused(make: SimpleNamespace) -> None:
     pytest.importorskip("rawpy")
-    with pytest.raises(InputError, match="camera raw|RAW"):
+    with pytest.raises(InputError, match="camera raw"):
         photo.read(b"FUJIFILMCCD-RAW " + bytes(200))
     whole = dng(1000, make.random((12, 16, 3)))
     with pytest.raises(InputError):

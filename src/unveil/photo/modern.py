@@ -128,7 +128,7 @@ def encode_jxl(picture: Picture) -> bytes:
     """A JPEG XL of 8 bits, without loss."""
     jxl_plugin()
     out = io.BytesIO()
-    options = {"exif": picture.exif, "xmp": picture.xmp, "icc_profile": picture.icc}
+    options = {"exif": picture.exif, "xmp": picture.xmp}
     given = {name: block for name, block in options.items() if block}
     image_of(picture).save(out, "JXL", lossless=True, effort=5, num_threads=1, **given)
     return out.getvalue()

@@ -10,7 +10,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.photo import atomic, captions, exif, raw, xmp
 from unveil.photo.boxed import HEIF_BITS
-from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, encode
+from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, encode
 from unveil.photo.picture import Picture
 from unveil.photo.png import COLOUR_CHUNKS
 from unveil.photo.reading import straight, unit
@@ -91,6 +91,10 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
     if samples.shape[2] == 4 and target not in INK_FORMATS:
         samples, icc = _quantise(new, 8 if photo.depth == 8 else 16), None
         notes.append(f"CMYK became sRGB: {target} holds no inks")
+    if icc and target in SRGB_ONLY and photo.space is not None:
+        # Grey is light of one colour in any space; colours go through sRGB.
+        samples, icc = _quantise(new[..., :1] if photo.grey else new, 8), None
+        notes.append(f"its colours became sRGB: no profile is written into {target} here")
     if photo.grey and target not in GREY_FORMATS:
         samples, icc = (
             (_quantise(new, 8), None)
