@@ -93,7 +93,7 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         notes.append(f"CMYK became sRGB: {target} holds no inks")
     if icc and target in SRGB_ONLY and photo.space is not None:
         # Grey is light of one colour in any space; colours go through sRGB.
-        samples, icc = _quantise(new[..., :1] if photo.grey else new, 8), None
+        samples, icc = _quantise(new[..., :1] if photo.grey else new, 8 if photo.depth == 8 else 16), None
         notes.append(f"its colours became sRGB: no profile is written into {target} here")
     if photo.grey and target not in GREY_FORMATS:
         samples, icc = (
