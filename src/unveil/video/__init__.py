@@ -19,5 +19,7 @@ def opened(path: Path, max_pixels: int) -> Clip:
 
 def writer(path: Path, suffix: str, clip: Clip, *, strip: bool = False) -> Writer | AnimationWriter:
     """What writes a clip into a file of this suffix. Raises InputError for a suffix of neither."""
-    kind = AnimationWriter if suffix.lower() in ANIMATED else Writer
+    # A video that is written as .png was meant as a still, which it is not.
+    moving = isinstance(clip, Animation) or suffix.lower() != ".png"
+    kind = AnimationWriter if suffix.lower() in ANIMATED and moving else Writer
     return kind(path, suffix, clip, strip=strip)

@@ -48,6 +48,7 @@ class Animation(Clip):
         self.sounds, self.chapters, self.metadata = [], [], {}
         self.stream = _Undescribed()
         self.icc = self._image.info.get("icc_profile")
+        self.lossless = self._image.format != "WEBP" or _is_lossless(path)
         self.notes = ()
         self.times = list(self._durations())
         self.rate = Fraction(1000 * len(self.times), sum(self.times)).limit_denominator(1000)
@@ -79,6 +80,13 @@ class Animation(Clip):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._image.close()
+
+
+def _is_lossless(path: Path) -> bool:
+    """Whether the first frame of an animated WebP is a VP8L chunk (RFC 9649, section 2.7.1.1)."""
+    data = path.read_bytes()
+    at = data.find(b"ANMF")
+    return at >= 0 and data[at + 24 : at + 28] == b"VP8L"
 
 
 class _Undescribed:
@@ -147,7 +155,7 @@ class AnimationWriter:
         if self.format != "GIF" or loops != 1:
             options["loop"] = loops
         if self.format == "WEBP":
-            options |= {"lossless": False, "quality": 95, "method": 4, "exact": True}
+            options |= {"lossless": getattr(self.clip, "lossless", False), "quality": 95, "method": 4, "exact": True}
         elif self.format == "GIF" and any(image.mode == "RGBA" for image in self.frames):
             options["disposal"] = 2
         if icc := getattr(self.clip, "icc", None):

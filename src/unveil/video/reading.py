@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -88,6 +89,9 @@ class Clip:
         self.rate = self.stream.average_rate or self.stream.guessed_rate or 25
         self.time_base = self.stream.time_base
         self.chapters = self.container.chapters()
+        # MPEG streams begin at any time; what is made of them begins at nought.
+        streamed = self.container.format.name in ("mpegts", "mpeg") and self.container.start_time
+        self._begins = Fraction(self.container.start_time, 1_000_000) if streamed else Fraction(0)
         self.interlaced = False
         self.count, self._ends = self._surveyed()
         self.metadata = dict(self.container.metadata)
@@ -111,7 +115,9 @@ class Clip:
     def _left_out(self) -> Iterator[str]:
         if self.interlaced:
             yield "its interlaced frames were deinterlaced (bwdif)"
-        others = len(self.container.streams) - 1 - len(self.sounds)
+        # The titles of chapters lie in a stream of their own in some containers.
+        titles = sum(stream.type == "data" for stream in self.container.streams) if self.chapters else 0
+        others = len(self.container.streams) - 1 - len(self.sounds) - titles
         if others:
             yield f"streams beside one picture and the sound were left out ({others}: subtitles, covers, data)"
         if any(component.is_alpha for component in self.stream.codec_context.format.components):
@@ -137,7 +143,8 @@ class Clip:
                 if packet.stream is picture and not packet.is_discard:
                     shown, last = shown + 1, max(last, at)
             length = container.duration / 1e6 if container.duration else 0.0
-        missing = length - (end - (start or 0.0))
+        # Some containers count their length from the first time stamp, some from nought.
+        missing = length - max(end, end - (start or 0.0))
         if not shown or _lacks_its_end(self._path) or missing > max(_TOLERATED, 5 / float(self.rate)):
             rest = f", {missing:.1f} seconds early" if missing > 0.05 else ""
             raise InputError(f"{self.name}: the file is cut short{rest}; copy it again from its source")
@@ -151,7 +158,7 @@ class Clip:
             for packet in self.container.demux(self.stream, *self.sounds):
                 if packet.stream is not self.stream and packet.stream.type == "audio":
                     if packet.dts is not None:
-                        yield packet
+                        yield self._rebased(packet)
                     continue
                 frames = packet.decode()
                 for frame in frames:
@@ -176,9 +183,16 @@ class Clip:
                 f"{self.name}: it cannot be decoded beyond {seen} of {self.count} frames; the file is damaged"
             )
 
+    def _rebased(self, packet: Any) -> Any:
+        shift = round(self._begins / packet.time_base)
+        if shift:
+            packet.dts -= shift
+            packet.pts = None if packet.pts is None else packet.pts - shift
+        return packet
+
     def _frame(self, frame: Any) -> Frame:
         # A filter counts in units of its own.
-        at = round(frame.pts * frame.time_base / self.time_base)
+        at = round((frame.pts * frame.time_base - self._begins) / self.time_base)
         return Frame(np.rot90(self.colour.to_rgb(frame), self.turns), at)
 
 

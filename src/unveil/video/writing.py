@@ -16,6 +16,12 @@ from unveil.video.reading import Clip, Frame
 # Encoders by container, at qualities whose loss is hardly seen: H.264 where nothing else is said.
 _H264 = ("libx264", {"crf": "16", "preset": "medium"})
 _VP9 = ("libvpx-vp9", {"crf": "20", "b": "0", "row-mt": "1"})
+# MPEG-2 has these rates alone; the older encoders count in at most 16 bits.
+_TELEVISION = [
+    Fraction(n, d)
+    for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60000, 1001), (60, 1))
+]
+_SHORT_UNITS, _LONGEST_UNITS = ("mpeg4", "wmv2"), 65535
 _COARSE = {"qmin": "1", "qmax": "2"}
 _ENCODERS = {
     ".webm": _VP9,
@@ -35,7 +41,14 @@ _ODD = (".mp4", ".m4v", ".mkv")
 # Sound is copied where the container holds it and players know it there; else it becomes this.
 _SOUND = {".webm": "libopus", ".avi": "libmp3lame", ".wmv": "wmav2", ".mpg": "mp2", ".mpeg": "mp2"}
 _AAC = "aac"
+_BIT_RATE = 96_000
 _RAW_REFUSED = (".mp4", ".m4v", ".3gp", ".mts", ".m2ts", ".ts")
+# FFmpeg has no list for these, or one that is too long.
+_HELD = {
+    **dict.fromkeys((".mts", ".m2ts", ".ts"), ("aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus")),
+    **dict.fromkeys((".mpg", ".mpeg"), ("mp2", "mp3", "ac3")),
+    ".wmv": ("wmav1", "wmav2", "wmapro", "mp3"),
+}
 _SOUND_NAMES = {"libopus": "Opus", "libmp3lame": "MP3", "wmav2": "WMA", "mp2": "MP2", "aac": "AAC"}
 # What a container or a stream says about itself, which the new one knows better.
 _OWN = (
@@ -113,22 +126,35 @@ class Writer:
         bits = 10 if "10" in stream.pix_fmt else 8
         self.colour = clip.colour.written(bits, clip.height, self.suffix not in _MUTE)
         context = stream.codec_context
-        context.time_base = clip.time_base
+        context.time_base = self._units(encoder)
         if clip.aspect:
             context.sample_aspect_ratio = 1 / clip.aspect if clip.turns % 2 else clip.aspect
         self.colour.stated_on(context)
         return stream
 
+    def _units(self, encoder: str) -> Fraction:
+        """What the encoder counts time in: the clip's own units where it can."""
+        units, rate = Fraction(self.clip.time_base), Fraction(self.clip.rate)
+        if encoder == "mpeg2video":
+            if rate not in _TELEVISION:
+                raise InputError(
+                    f"{self.clip.name}: {float(rate):.4g} frames a second have no place in {self.suffix}; write .mp4 or .mkv"
+                )
+            return 1 / rate
+        return Fraction(1, 1000) if encoder in _SHORT_UNITS and units.denominator > _LONGEST_UNITS else units
+
     def _sound(self, given: Any, strip: bool, notes: list[str]) -> Any:
         """A stream that takes the packets of `given` as they are, or one that encodes them where the container does not hold them."""
         name = given.codec_context.name
         raw = name.startswith("pcm_") and self.suffix in _RAW_REFUSED
-        if not raw and (name in self.container.supported_codecs or given.codec.name in self.container.supported_codecs):
+        held = _HELD.get(self.suffix) or self.container.supported_codecs
+        if not raw and name in held:
             stream = self.container.add_stream_from_template(given)
         else:
             codec = _SOUND.get(self.suffix, _AAC)
             stream = self.container.add_stream(codec, rate=48000 if codec == "libopus" else given.rate)
-            stream.layout = given.layout
+            stream.layout = _named(given.layout)
+            stream.bit_rate = min(_BIT_RATE, 6 * given.rate) * given.channels
             self.encoded.add(stream.index)
             was = "PCM" if name.startswith("pcm_") else name
             notes.append(f"its sound became {_SOUND_NAMES[codec]}: {was} has no place in {self.suffix}")
@@ -158,7 +184,7 @@ class Writer:
                 self.container.mux(packet)
                 return
             for frame in packet.decode():
-                self.container.mux(target.encode(frame))
+                self.container.mux(target.encode(_with_named_layout(frame)))
 
     def __enter__(self) -> Writer:
         return self
@@ -176,6 +202,22 @@ class Writer:
         finally:
             with self._writable():
                 self.container.close()
+
+
+def _named(layout: Any) -> Any:
+    """Old containers tell how many channels there are and not which; then they are the usual ones."""
+    usual = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+    return usual.get(layout.nb_channels, layout) if layout.name.endswith("channels") else layout
+
+
+def _with_named_layout(frame: Any) -> Any:
+    """The same sound with channels that have names, which resampling needs."""
+    layout = _named(frame.layout)
+    if not isinstance(layout, str):
+        return frame
+    out = library().AudioFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name, layout=layout)
+    out.sample_rate, out.pts, out.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return out
 
 
 def _described(stream: Any, source: Any, strip: bool) -> None:
