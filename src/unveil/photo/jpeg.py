@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 
 SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 SOS, EOI, COM, APP1, APP13 = 0xDA, 0xD9, 0xFE, 0xE1, 0xED
 END = b"\xff\xd9"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -40,7 +41,7 @@ def frame(data: bytes) -> tuple[int, int, int]:
     for marker, payload in segments(data):
         if marker in SOF and len(payload) >= 6:
             bits, height, width = struct.unpack_from(">BHH", payload)
-            if data.count(b"\xff\xda") > MOST_SCANS:
+            if marker in PROGRESSIVE and data.count(b"\xff\xda") > MOST_SCANS:
                 raise ValueError(f"over {MOST_SCANS} scans")
             return width, height, bits
     raise ValueError("no frame header")
@@ -81,7 +82,7 @@ def has_every_scan(data: bytes) -> bool:
         marker, (length,) = data[at + 1], struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + length]
         if marker in SOF and len(body) >= 6:
-            progressive = marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            progressive = marker in PROGRESSIVE
             left = {body[6 + 3 * n]: [1] * 64 for n in range(body[5]) if 6 + 3 * n < len(body)}
         elif marker == SOS and body and len(body) >= 4 + 2 * body[0]:
             first, last, low = body[1 + 2 * body[0]], body[2 + 2 * body[0]], body[3 + 2 * body[0]] & 15

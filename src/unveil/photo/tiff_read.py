@@ -40,6 +40,8 @@ from unveil.photo.tiff_metadata import (
 )
 from unveil.photo.tiff_pages import Pages, pages
 
+# Compressions and what imagecodecs calls them.
+_CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 50000: "zstd"}
 MODES = {GREY_INVERTED: "L", GREY: "L", RGB: "RGB", CMYK: "CMYK"}
 
 
@@ -157,6 +159,12 @@ def _assemble(data: bytes, plan: Layout) -> np.ndarray:
 def _unpack(data: bytes, plan: Layout, row: int, heights: list[int]) -> list[np.ndarray]:
     """The bytes of each block as (rows, row) uint8, predictor still applied. heights: of the blocks of one plane."""
     count = len(heights)
+    fast = _fast(data, plan, [row * height for height in heights * plan.planes])
+    if fast is not None:
+        return [
+            np.frombuffer(block, np.uint8).reshape(height, row)
+            for block, height in zip(fast, heights * plan.planes, strict=True)
+        ]
     if plan.compression in LIBTIFF:
         planes = [plan.positions[p * count : (p + 1) * count] for p in range(plan.planes)]
         return [block for plane in planes for block in _through_libtiff(data, plan.compression, plane, row, heights)]
@@ -167,6 +175,29 @@ def _unpack(data: bytes, plan: Layout, row: int, heights: list[int]) -> list[np.
         if len(plain) < wanted:
             raise ValueError("pixels are missing; the file is cut short")
         out.append(np.frombuffer(plain, np.uint8).reshape(height, row))
+    return out
+
+
+def _fast(data: bytes, plan: Layout, wanted: list[int]) -> list[bytes] | None:
+    """The bytes of each block through imagecodecs; None where that is not installed, or a block is not what it should be."""
+    name = _CODECS.get(plan.compression)
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    if name is None or not getattr(imagecodecs, name.upper()).available:
+        return None
+    unpack = getattr(imagecodecs, f"{name}_decode")
+    out = []
+    try:
+        for (offset, size), length in zip(plan.positions, wanted, strict=True):
+            # out: never more is unpacked than that; a block may be padded by a row of another strip.
+            block = unpack(memoryview(data)[offset : offset + size], out=length)
+            if len(block) != length:
+                return None
+            out.append(block)
+    except (RuntimeError, ValueError):
+        return None  # the slower way says in words what is wrong
     return out
 
 

@@ -20,8 +20,8 @@ from unveil.photo.residual import native_samples
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
     ".avif": "AVIF", ".bmp": "BMP", ".dib": "BMP", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
-    ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM", ".pfm": "PNM",
-    ".apng": "PNG",
+    ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM",
+    ".pfm": "PNM", ".apng": "PNG",
 }  # fmt: skip
 READABLE = (*SUFFIXES, *raw.SUFFIXES, ".pbm")
 """Suffixes of files that are taken for photographs where nobody named them."""
