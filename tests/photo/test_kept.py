@@ -195,26 +195,39 @@ MOTION = (
 )
 
 
-def test_a_motion_photo_keeps_its_clip_and_the_packet_says_the_truth(make: SimpleNamespace) -> None:
+def test_what_lies_behind_a_jpeg_and_a_packet_that_says_the_truth(make: SimpleNamespace) -> None:
     clip = struct.pack(">I", 16) + b"ftypmp42" + bytes(4) + struct.pack(">I", 8) + b"mdat"
-    given = make.pillow(make.smooth(8, 8), "JPEG", xmp=MOTION) + b"gain map!" + clip
-    found = photo.read(given)
-    assert "gain map is left out" in found.notes[0]
+    gain = make.pillow(make.smooth(4, 4, 1), "JPEG")
+    found = photo.read(make.pillow(make.smooth(40, 40), "JPEG", xmp=MOTION) + gain + clip)
+    assert found.notes == ()
     data, notes = written(found)
     assert notes == ()
+    assert data.endswith(gain + clip)
+    packet = photo.read(data).xmp
+    assert packet is not None
+    assert b'hdrgm:Version="1.0"' in packet
+    assert b'Item:Semantic="GainMap"' in packet
+
+    out = io.BytesIO()
+    notes = photo.write(found, found.pixels * 0.8, out)
+    assert "gain map was left out" in notes[0]
+    data = out.getvalue()
     assert data.endswith(clip)
-    assert b"gain map!" not in data
+    assert gain not in data
     packet = photo.read(data).xmp
     assert packet is not None
     assert b"hdrgm:Version" not in packet
     assert b"GainMap" not in packet
     assert b'GCamera:MotionPhoto="1"' in packet
     assert b'Item:Semantic="MotionPhoto" Item:Length="24"' in packet
+
     data, notes = written(found, "PNG")
-    assert "the clip of the motion photo" in notes[0]
+    assert any("the clip of the motion photo" in note for note in notes)
+    assert any("gain map" in note for note in notes)
     packet = photo.read(data).xmp
     assert packet is not None
     assert b"MotionPhoto" not in packet
+    assert b"GainMap" not in packet
     assert b'title="Lake"' in packet
 
 

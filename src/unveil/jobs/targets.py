@@ -10,8 +10,12 @@ from pathlib import Path
 from unveil.errors import InputError
 from unveil.jobs.finding import STANDARD, Item
 from unveil.photo.atomic import TEMPORARY_SUFFIX
+from unveil.photo.raw import SUFFIXES as RAW
 from unveil.photo.writing import SUFFIXES
 from unveil.video import is_video
+
+RAW_TO = dict.fromkeys(RAW, ".tif")
+"""What is written of camera raw in a folder where no --ext is given."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def plan(
         name = item.place if folder else Path(output.name)
         target = (output if folder else output.parent) / name
         if folder:
-            own = name.suffix if is_video(item.source) else ending or name.suffix
+            own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
             target = target.with_name(f"{name.stem}{suffix}{own}")
         jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
     _check(jobs)

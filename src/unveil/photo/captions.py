@@ -13,7 +13,8 @@ IPTC_RESOURCE = 0x0404
 THUMBNAILS = (0x0409, 0x040C)
 # A piece of `extra` that is a TIFF tag: number, type, count and the bytes, little-endian.
 TIFF = "TIFF"
-TAIL = "TAIL"
+# The clip of a motion photo, and a gain map: what lies behind a JPEG.
+TAIL, GAIN = "TAIL", "GAIN"
 Pieces = tuple[tuple[str, bytes], ...]
 
 
@@ -57,6 +58,8 @@ def carried(
                 kept.append((name, content))
             else:
                 lost["where it lies on earth (GeoTIFF)"] = None
+        elif name == GAIN and target == source:
+            kept.append((name, content))
         elif name == TAIL:
             if target == source:
                 kept.append((name, content))

@@ -28,7 +28,7 @@ def encode(picture: Picture) -> bytes:
         picture.notes.append("XMP left out: JPEG holds at most 64 KB of it")
     elif picture.xmp:
         options["xmp"] = picture.xmp
-    tail = b"".join(payload for name, payload in picture.extra if name == captions.TAIL)
+    tail = b"".join(payload for name, payload in picture.extra if name in (captions.GAIN, captions.TAIL))
     try:
         return save(picture, "JPEG", options) + tail
     except OSError:

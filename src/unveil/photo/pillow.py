@@ -91,14 +91,15 @@ def _check_complete(data: bytes, samples: np.ndarray) -> None:
 
 
 def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
-    """The clip of a motion photo is carried on; gain maps and further pictures are left out, and that is said."""
+    """The clip of a motion photo is carried on; a gain map, too, as long as it fits; further pictures are left out."""
     motion, gain = xmp.semantics(found.xmp)
-    if gain:
-        found.notes += ("its gain map is left out: it would brighten the picture as it was before",)
-    elif several:
+    if several and not gain:
         found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
     at = jpeg.end(data)
     clip = isobmff.clip_in(data, at) if motion and at else None
+    gained = data.find(b"\xff\xd8\xff", at, clip) if gain and at else -1
+    if gained >= 0:
+        found.extra += ((captions.GAIN, data[gained:clip]),)
     if clip is not None:
         found.extra += ((captions.TAIL, data[clip:]),)
 

@@ -65,14 +65,14 @@ class Photo:
     dpi: tuple[float, float] | None = None
     jpeg: JpegSettings | None = None
     lossless: bool = True
-    bits: int = 0
     orientation: int = 1
     alpha_kind: str = "straight"
     native: np.ndarray | None = None
     space: Space | None = None
-    others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+    bits: int = 0
+    others: np.ndarray | None = None
 
     @property
     def height(self) -> int:

@@ -23,6 +23,8 @@ SUFFIXES = {
     ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM",
     ".pfm": "PNM", ".apng": "PNG",
 }  # fmt: skip
+# Blocks over which light is compared, and the most that they may differ.
+BLOCK, LIGHT = 16, 0.02
 READABLE = (*SUFFIXES, *raw.SUFFIXES, ".pbm")
 """Suffixes of files that are taken for photographs where nobody named them."""
 NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
@@ -122,11 +124,17 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
     elif photo.others is not None:
         notes.append(f"{photo.others.shape[2]} channels beside colour and alpha were left out: {target} holds none")
     extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
+    if any(name == captions.GAIN for name, _ in photo.extra) and (
+        strip or target != "JPEG" or not _same_light(photo, new)
+    ):
+        extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
+        notes.append("its gain map was left out: it belongs to the light of the picture as it was")
     if strip:
         extra = tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS)
     else:
         notes += lost
     height, width = new.shape[:2]
+    held = {name for name, _ in extra}
     return Picture(
         samples=samples,
         alpha=alpha,
@@ -135,7 +143,7 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         exif=None if strip else exif.settle(photo.exif, width, height),
         xmp=None
         if strip
-        else xmp.settle(packet, width, height, motion=any(name == captions.TAIL for name, _ in extra)),
+        else xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=captions.GAIN in held),
         dpi=photo.dpi,
         jpeg=photo.jpeg if same else None,
         lossless=photo.lossless,
@@ -144,6 +152,17 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         extra=extra,
         notes=notes,
     )
+
+
+def _same_light(photo: Photo, new: np.ndarray) -> bool:
+    """Whether a gain map, which lies as the picture was stored, still fits: not turned, and as bright as before on average over blocks."""
+    if photo.orientation != 1:
+        return False
+    rows, columns = (size // BLOCK * BLOCK or size for size in new.shape[:2])
+    moved = (new[:rows, :columns] - photo.pixels[:rows, :columns]).mean(axis=2)
+    high, wide = min(BLOCK, rows), min(BLOCK, columns)
+    blocks = moved.reshape(rows // high, high, columns // wide, wide).mean(axis=(1, 3))
+    return bool(np.abs(blocks).max() < LIGHT)
 
 
 def _without_grey(icc: bytes | None) -> bytes | None:
