@@ -14,7 +14,7 @@ from unveil.photo.raw import SUFFIXES as RAW
 from unveil.photo.writing import SUFFIXES
 from unveil.video import is_video
 
-RAW_TO = dict.fromkeys(RAW, ".tif")
+RAW_TO: dict[str, str] = dict.fromkeys(RAW, ".tif")
 """What is written of camera raw in a folder where no --ext is given."""
 
 

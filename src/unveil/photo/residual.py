@@ -46,10 +46,8 @@ def native_samples(photo: Photo, pixels: np.ndarray) -> np.ndarray:
 
 def _band(photo: Photo, part: slice, new: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
     old = photo.pixels[part]
-    if photo.native is None:
-        native = np.rint(old[..., :1] * np.float32(np.iinfo(dtype).max)).astype(dtype)
-    else:
-        native = photo.native[part]
+    top = np.float32(np.iinfo(dtype).max) if dtype.kind == "u" else np.float32(1)
+    native = np.rint(old[..., :1] * top).astype(dtype) if photo.native is None else photo.native[part]
     before, after = _to_space(photo, old, channels), _to_space(photo, new, channels)
     moved = np.abs(new - old).max(axis=2, keepdims=True)
     if photo.space is not None and photo.space.replaces:

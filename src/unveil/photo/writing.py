@@ -39,7 +39,8 @@ def write(
     where pixels equal photo.pixels, a lossless format gets the samples it had. Palettes and single bits become full samples; CMYK
     stays CMYK in JPEG and TIFF, and becomes sRGB elsewhere; alpha is laid on white for JPEG, which has none.
 
-    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF" or "PNM"; by default what the destination's suffix says, else the photo's own.
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF" or "PNM"; by default what the destination's
+        suffix says, else the photo's own.
     strip: leave out EXIF (with its GPS position), XMP, captions and comments; the colour profile stays, since it says what colours mean.
     A path is written whole or not at all.
 
