@@ -156,4 +156,4 @@ def test_formats() -> None:
     check_format("jpeg")
     check_format(".TIFF")
     with pytest.raises(InputError, match="unknown format"):
-        check_format("gif")
+        check_format("psd")

@@ -81,7 +81,7 @@ def test_a_format_that_cannot_be_written_is_known_before_the_work(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Restorer, "restore", lambda *_, **__: pytest.fail("restored in vain"))
-    (row,) = restored(plan(find([tree / "a.png"]), tmp_path / "x.gif"))
+    (row,) = restored(plan(find([tree / "a.png"]), tmp_path / "x.psd"))
     assert "no format is known for this suffix" in row.reason
 
 

@@ -37,7 +37,7 @@ def test_folders_suffixes_and_formats(tmp_path: Path) -> None:
         (("one/a.png", "a.jpg", "two/a.png"), {"ext": "bmp"}, None),
         (("a.png", "a.jpg"), {"ext": "png"}, "would both be written to .*a.png"),
         (("a.png", "a_std.png"), {"extras": ["std"]}, "would both be written to .*a_std.png"),
-        (("a.png",), {"ext": "gif"}, "unknown --ext 'gif'"),
+        (("a.png",), {"ext": "psd"}, "unknown --ext 'psd'"),
         (("a.png",), {"suffix": "/b"}, "must not name a folder"),
     ],
 )

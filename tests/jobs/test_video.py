@@ -190,3 +190,17 @@ def test_a_full_disk_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (row,) = restored(plan(find([save(tmp_path / "a.mkv", [noise(0)])]), tmp_path / "out" / "b.mkv"))
     assert (row.status, row.reason) == ("failed", "the disk is full")
     assert files(tmp_path / "out") == set()
+
+
+def test_uncertainty_of_a_clip_is_refused_before_the_work(tmp_path: Path) -> None:
+    from unveil.errors import InputError
+    from unveil.jobs import video
+    from unveil.jobs.targets import Job
+    from unveil.restorer import Options
+
+    (tmp_path / "a.mp4").write_bytes(b"never opened")
+    job = Job(
+        tmp_path / "a.mp4", tmp_path / "b.mp4", {"std": tmp_path / "b_std.png", "overlay": tmp_path / "b_overlay.png"}
+    )
+    with pytest.raises(InputError, match="--uncertainty is for photographs"):
+        video.restore(None, job, Options(), None)  # type: ignore[arg-type]

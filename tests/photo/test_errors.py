@@ -106,9 +106,9 @@ def page_file(folder: Path) -> Path:
     return folder / "page.png"
 
 
-def gif_file(folder: Path) -> Path:
-    Image.new("RGB", (4, 4)).save(folder / "moving.gif")
-    return folder / "moving.gif"
+def psd_file(folder: Path) -> Path:
+    (folder / "layers.psd").write_bytes(b"8BPS\0\1" + bytes(50))
+    return folder / "layers.psd"
 
 
 def pipe(folder: Path) -> Path:
@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty": (empty_file, r"empty \(0 bytes\)"),
     "text": (text_file, "is not an image; give a JPEG"),
     "web page": (page_file, "is a web page"),
-    "gif": (gif_file, "is a GIF"),
+    "photoshop": (psd_file, "is a Photoshop document"),
     "pipe": (pipe, "device or pipe"),
     "below a file": (lambda folder: text_file(folder) / "x.jpg", "cannot be opened"),
     "zero byte in the name": (lambda folder: Path(f"{folder}/a\0b.jpg"), "cannot be opened"),
@@ -229,10 +229,12 @@ def test_new_pixels_out_of_range_are_clipped(make: SimpleNamespace) -> None:
 
 def test_unknown_formats_and_suffixes(make: SimpleNamespace, tmp_path: Path) -> None:
     found = photo.read(make.pillow(make.random((4, 4, 3)), "PNG"))
-    with pytest.raises(InputError, match="unknown format 'gif'"):
-        photo.write(found, found.pixels, io.BytesIO(), "gif")
+    with pytest.raises(InputError, match="unknown format 'psd'"):
+        photo.write(found, found.pixels, io.BytesIO(), "psd")
     with pytest.raises(InputError, match="no format is known for this suffix"):
         photo.write(found, found.pixels, tmp_path / "out.xyz")
+    with pytest.raises(InputError, match=r"raw files come from cameras and are not written; use \.tif"):
+        photo.write(found, found.pixels, tmp_path / "out.DNG")
     photo.write(found, found.pixels, tmp_path / "without")
     photo.write(found, found.pixels, tmp_path / "OUT.JPG")
     photo.write(found, found.pixels, io.BytesIO(), "jpg")

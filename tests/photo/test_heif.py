@@ -77,12 +77,21 @@ def test_header_without_decoding(make: SimpleNamespace) -> None:
     assert probe("x", make.pillow(make.smooth(64, 96, 1), "HEIF"), 10**9).grey
 
 
-def test_ten_bits_are_read_with_eight_and_that_is_said(make: SimpleNamespace) -> None:
+@pytest.mark.parametrize(("mode", "bits"), [("L", 10), ("RGB", 10), ("RGBA", 10), ("RGB", 12)])
+def test_ten_and_twelve_bits_keep_their_depth(make: SimpleNamespace, mode: str, bits: int) -> None:
+    """White is white (1023 is not 65472 of 65535), and fine steps are there after writing."""
     heif = pytest.importorskip("pillow_heif")
-    deep = (make.smooth(64, 96).astype(np.uint16) << 8).tobytes()
+    channels = {"L": 1, "RGB": 3, "RGBA": 4}[mode]
+    ramp = np.linspace(0, 2**bits - 1, 256).round().astype(np.uint16)
+    samples = np.repeat(np.broadcast_to(ramp, (16, 256))[..., None], channels, axis=2)
     out = io.BytesIO()
-    heif.encode(mode="RGB;16", size=(96, 64), data=deep, fp=out, quality=95)
+    heif.from_bytes(f"{mode};{bits}", (256, 16), samples.tobytes()).save(out, quality=-1)
     found = photo.read(out.getvalue())
-    assert found.depth == 8
-    assert any("were read with 8 bits" in note for note in found.notes)
-    assert np.abs(found.pixels * 255 - make.smooth(64, 96)).mean() < 3
+    assert (found.depth, found.bits, found.notes) == (16, bits, ())
+    assert found.pixels.max() == 1
+    assert np.abs(found.pixels[8, :, 0] * (2**bits - 1) - ramp).max() <= 4
+    again = photo.read(written(found))
+    assert (again.depth, again.bits) == (16, bits)
+    assert np.abs(again.pixels - found.pixels).mean() < 1 / 1023
+    deep = photo.read(written(found, format="PNG"))
+    assert np.array_equal(deep.pixels, found.pixels)

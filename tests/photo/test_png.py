@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import tracemalloc
 import zlib
 from types import SimpleNamespace
@@ -145,3 +146,22 @@ def test_animations_are_refused(make: SimpleNamespace) -> None:
         frames[0].save(out, format, save_all=True, append_images=frames[1:])
         with pytest.raises(InputError, match="animation"):
             photo.read(out.getvalue())
+
+
+def test_with_and_without_imagecodecs(make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast codec and ours read each other's files, and ours does without."""
+    pytest.importorskip("imagecodecs")
+    for channels in (1, 2, 3, 4):
+        for kind in (np.uint8, np.uint16):
+            samples = make.random((13, 17, channels), kind)
+            fast = png_pixels.encode(samples)
+            with monkeypatch.context() as without:
+                without.setitem(sys.modules, "imagecodecs", None)
+                slow = png_pixels.encode(samples)
+                if kind is np.uint16:
+                    ours = png_pixels.decode16(fast)
+            if kind is np.uint16:
+                theirs = png_pixels.decode16(slow)
+                for one, two in zip(ours, theirs, strict=True):
+                    np.testing.assert_array_equal(one, two)
+                np.testing.assert_array_equal(ours[0], samples[..., : 1 if channels < 3 else 3])

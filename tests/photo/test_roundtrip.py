@@ -79,8 +79,11 @@ def test_tiff_is_bit_for_bit(make: SimpleNamespace, size: tuple[int, int], kind:
     samples = make.random((*size, channels), dtype, seed)
     found = same(make, make.tiff(samples, photometric, extra=extra))
     assert found.depth == (32 if np.dtype(dtype).kind == "f" else 8 * np.dtype(dtype).itemsize)
-    assert found.alpha_kind == {"assocalpha": "premultiplied", "unspecified": "unspecified"}.get(extra, "straight")
-    if extra is not None:
+    assert found.alpha_kind == {"assocalpha": "premultiplied"}.get(extra, "straight")
+    if extra == "unspecified":
+        assert found.alpha is None
+        np.testing.assert_array_equal(found.others[..., 0], samples[..., -1])
+    elif extra is not None:
         np.testing.assert_array_equal(found.alpha, samples[..., -1])
     if found.native is not None:
         np.testing.assert_array_equal(found.native, samples[..., : samples.shape[2] - (extra is not None)])

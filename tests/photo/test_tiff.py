@@ -174,7 +174,7 @@ REFUSED = {
     "signed": ({"t339": 2}, "16 bits that are"),
     "32-bit integers": ({"t258": 32}, "32 bits that are integers"),
     "12-bit": ({"t258": 12}, "12 bits that are integers"),
-    "five channels": ({"t277": 5}, "5 channels"),
+    "twenty channels": ({"t277": 20}, "20 channels"),
     "strip height": ({"t278": 0}, "no sensible size"),
     "too few strips": ({"t278": 1}, "not listed"),
     "reversed bits": ({"t266": 2}, "FillOrder"),

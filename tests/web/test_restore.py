@@ -133,7 +133,7 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
         ("grid", "square", "unknown grid"),
         ("resolution", "up", "resolution"),
         ("tile", "big", "tile"),
-        ("format", "gif", "format"),
+        ("format", "psd", "format"),
         ("seed", "-1", "seed"),
         ("model", "nobody", "no model named 'nobody'"),
         ("model", "../../etc/passwd", "no model named"),

@@ -57,6 +57,7 @@ def restore(
     suffix: str = "",
     ext: str = "auto",
     strip: bool = False,
+    tone_map: bool = False,
     manifest: Path | None = None,
     frames: Path | None = None,
     tile: Annotated[str, Parameter(name=["--tile", "-t"])] = "auto",
@@ -107,6 +108,7 @@ def restore(
         suffix: Put this behind the name of every output: photo.jpg becomes photoSUFFIX.jpg.
         ext: Format of the outputs by suffix (png, jpg, tif, ...). Default: each photograph's own.
         strip: Write no EXIF (position, camera), XMP and comments. The colour profile stays.
+        tone_map: Bring high dynamic range photographs (PQ, HLG) to standard range by ITU-R BT.2446 method A, instead of refusing them.
         manifest: Append one line of JSON per photograph to this file.
         frames: Write the estimate after every evaluation into this folder, as NAME_0001.png and so on.
         tile: Longest side of the tiles that the network sees: auto, a number of pixels, or 0 for the whole photograph.
@@ -189,7 +191,7 @@ def restore(
             bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
             return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
-        handling = Handling(skip_existing, strip, ext, keep_times)
+        handling = Handling(skip_existing, strip, ext, keep_times, tone_map)
         if spread is not None:
             from unveil.jobs.cluster import restore as on_cluster
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unveil.errors import InputError
 from unveil.photo.header import sniff
-from unveil.photo.writing import SUFFIXES
+from unveil.photo.writing import READABLE
 from unveil.video import is_video
 
 STANDARD = Path("-")
@@ -115,7 +115,7 @@ def is_photograph(path: Path) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return False
     if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+        return path.suffix.lower() in READABLE
     try:
         with path.open("rb") as file:
             return sniff(file.read(64)) is not None

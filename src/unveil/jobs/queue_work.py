@@ -35,7 +35,7 @@ LARGEST_PNG = 4_000_000
 ENDINGS = {name: suffix for suffix, name in reversed(SUFFIXES.items())}
 TYPES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "AVIF": "image/avif", "BMP": "image/bmp",
-    "HEIF": "image/heif",
+    "HEIF": "image/heif", "JXL": "image/jxl", "JP2": "image/jp2", "GIF": "image/gif", "PNM": "image/x-portable-anymap",
 }  # fmt: skip
 
 

@@ -47,13 +47,15 @@ for every step."""
 class Handling:
     """What is done with files, as opposed to pixels. skip_existing: leave what has its finished target. strip: write no metadata.
 
-    keep_times: give outputs the times of their photographs.
+    keep_times: give outputs the times of their photographs. tone_map: bring high dynamic range stills to standard range instead of
+    refusing them.
     """
 
     skip_existing: bool = False
     strip: bool = False
     ext: str = "auto"
     keep_times: bool = False
+    tone_map: bool = False
 
 
 def run(
@@ -238,7 +240,7 @@ class _Run:
 
     def _read(self, job: Job) -> photo.Photo:
         given = sys.stdin.buffer if job.source == STANDARD else job.source
-        source = photo.read(given, self.options.max_pixels)
+        source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)

@@ -16,12 +16,12 @@ from unveil.jobs import claims
 from unveil.jobs.claims import CLAIM_SUFFIX
 from unveil.jobs.finding import STANDARD, Item
 from unveil.photo.atomic import TEMPORARY_SUFFIX
+from unveil.photo.raw import SUFFIXES as RAW
 from unveil.photo.writing import SUFFIXES
 from unveil.video import is_video
 
 FOREIGN = (
-    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".jp2", ".jxl", ".nef", ".orf", ".pdf", ".pef", ".pfm", ".psd", ".raf",
-    ".rw2", ".srw",
+    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".nef", ".orf", ".pdf", ".pef", ".psd", ".raf", ".rw2", ".srw",
 )  # fmt: skip
 """Suffixes of pictures that are not written here, beside those that the system knows."""
 LONGEST = 100
@@ -30,6 +30,8 @@ OLD = 3600.0
 """Seconds after which a temporary file with a cut name is nobody's any more."""
 PROBE = bytes(1 << 16)
 """What is written to see whether a folder takes anything: a full disk takes an empty file."""
+RAW_TO: dict[str, str] = dict.fromkeys(RAW, ".tif")
+"""What is written of camera raw in a folder where no --ext is given."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def plan(
         name = item.place if folder else Path(output.name)
         target = (output if folder else output.parent) / name
         if folder:
-            own = name.suffix if is_video(item.source) else ending or name.suffix
+            own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
             target = target.with_name(f"{name.stem}{suffix}{own}")
         jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
     _check(jobs)

@@ -13,7 +13,10 @@ from unveil.jobs.queue_restorers import Restores
 from unveil.jobs.targets import Job
 from unveil.photo.atomic import replacing
 from unveil.restorer import Callback, Options
-from unveil.video import Clip, Frame, Writer
+from unveil.video import Frame, opened
+from unveil.video import writer as writer_for
+
+_UNCERTAIN = ("std", "overlay")
 
 
 def restore(
@@ -33,11 +36,15 @@ def restore(
     """
     if job.target == STANDARD:
         raise InputError(f"{job.source}: a video cannot be written to standard output; name a file with -o")
+    if any(kind in job.extras for kind in _UNCERTAIN):
+        raise InputError(
+            f"{job.source}: --uncertainty is for photographs, a clip has no picture of it; leave it out, or take single frames"
+        )
     seconds, protocol, notes = 0.0, {}, dict[str, None]()
     with (
-        Clip(job.source, options.max_pixels) as clip,
+        opened(job.source, options.max_pixels) as clip,
         replacing(job.target) as temporary,
-        Writer(temporary, job.target.suffix, clip, strip=strip) as writer,
+        writer_for(temporary, job.target.suffix, clip, strip=strip) as writer,
         watch(clip.count) as callback,
     ):
         for item in clip:

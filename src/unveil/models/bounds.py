@@ -71,7 +71,8 @@ def network(sizes: Any, place: str = "network") -> None:
             if isinstance(entry, str) and len(entry) <= LONGEST:
                 continue
             least = 0 if name in MAY_BE_NONE or isinstance(entry, bool) else 1
-            if entry is not None and not (_is_number(entry, True) and least <= entry <= most):
+            number: Any = entry
+            if entry is not None and not (_is_number(entry, True) and least <= number <= most):
                 _refuse(here, value, f"a whole number from {least} to {most}, or a list of such")
 
 

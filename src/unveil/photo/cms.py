@@ -1,12 +1,14 @@
-"""Profiles that are tables and not formulas, through the Little CMS inside Pillow, which takes 8-bit pixels only."""
+"""Profiles that are tables and not formulas, through Little CMS: of 16 bits in imagecodecs, of 8 in Pillow where that is not installed."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
+PERCEPTUAL = ImageCms.Intent.PERCEPTUAL
 # Nodes along each side of the grid that stands for an RGB table.
 NODES = 33
 
@@ -15,7 +17,7 @@ def _transform(
     source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, modes: tuple[str, str]
 ) -> ImageCms.ImageCmsTransform:
     try:
-        return ImageCms.buildTransform(source, target, *modes, renderingIntent=ImageCms.Intent.PERCEPTUAL)
+        return ImageCms.buildTransform(source, target, *modes, renderingIntent=PERCEPTUAL)
     except (ImageCms.PyCMSError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"profile cannot be used ({error})") from None
 
@@ -35,10 +37,55 @@ def _profiles(data: bytes) -> tuple[ImageCms.ImageCmsProfile, ImageCms.ImageCmsP
         raise ValueError(f"profile cannot be opened ({error})") from None
 
 
-class TableSpace:
-    """An RGB profile with lookup tables, as scanners have. Little CMS fills a grid once; colours between its nodes are interpolated.
+def table_space(data: bytes) -> TableSpace | GridSpace:
+    """An RGB profile with lookup tables, as scanners have. Raises ValueError where Little CMS cannot use it."""
+    return GridSpace(data) if cms() is None else TableSpace(data)
 
-    Its 8-bit answers would show as steps in a 16-bit picture if they were used pixel by pixel.
+
+def cms() -> Any:
+    """Little CMS of imagecodecs, or None where that is not installed."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    return imagecodecs.cms_transform if imagecodecs.CMS.available else None
+
+
+def _deep(samples: np.ndarray, profiles: tuple[bytes, bytes], spaces: tuple[str, str]) -> np.ndarray:
+    """(N, C) float32 in [0, 1] from one profile to another, 16 bits between."""
+    whole = np.rint(np.clip(samples, 0, 1) * np.float32(65535)).astype(np.uint16)[None]
+    try:
+        out = cms()(
+            whole, *profiles, colorspace=spaces[0], outcolorspace=spaces[1], outdtype="u2", intent=int(PERCEPTUAL)
+        )
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"profile cannot be used ({error})") from None
+    return out[0].astype(np.float32) / np.float32(65535)
+
+
+class TableSpace:
+    """An RGB profile with lookup tables through 16 bits, pixel by pixel."""
+
+    replaces = False
+
+    def __init__(self, data: bytes) -> None:
+        _profiles(data)
+        self.profile, self.srgb = data, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        self.from_srgb(self.to_srgb(np.zeros((1, 3), np.float32)))  # a profile of one direction is known now
+
+    def to_srgb(self, native: np.ndarray) -> np.ndarray:
+        """See Space."""
+        return _deep(native, (self.profile, self.srgb), ("rgb", "rgb"))
+
+    def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
+        """See Space."""
+        return _deep(rgb, (self.srgb, self.profile), ("rgb", "rgb"))
+
+
+class GridSpace:
+    """An RGB profile with lookup tables through 8 bits: a grid is filled once, and colours between its nodes are interpolated.
+
+    8-bit answers would show as steps in a 16-bit picture if they were used pixel by pixel.
     """
 
     replaces = False
@@ -72,7 +119,7 @@ class TableSpace:
 
 
 class InkSpace:
-    """CMYK with a profile, 8 bits.
+    """CMYK with a profile.
 
     How much black stands for a colour is the profile's choice, so the old inks
     plus a change would be wrong: a changed pixel is separated anew.
@@ -82,12 +129,18 @@ class InkSpace:
 
     def __init__(self, data: bytes) -> None:
         profile, srgb = _profiles(data)
+        # Both are made to see whether the profile has both directions, and used where there is nothing of 16 bits.
         self.there, self.back = _transform(profile, srgb, ("CMYK", "RGB")), _transform(srgb, profile, ("RGB", "CMYK"))
+        self.profile, self.srgb = data, srgb.tobytes()
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
         """See Space."""
+        if cms() is not None:
+            return _deep(native, (self.profile, self.srgb), ("cmyk", "rgb"))
         return _apply(self.there, "CMYK", np.rint(native * 255).astype(np.uint8)).astype(np.float32) / 255
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
         """See Space."""
+        if cms() is not None:
+            return _deep(rgb, (self.srgb, self.profile), ("rgb", "cmyk"))
         return _apply(self.back, "RGB", np.rint(rgb * 255).astype(np.uint8)).astype(np.float32) / 255

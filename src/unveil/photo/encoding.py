@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from unveil.errors import InputError
-from unveil.photo import bmp, jpeg_write, png, png_pixels, tiff_write
-from unveil.photo.picture import QUALITY, Picture, image_of, save
+from unveil.photo import bmp, boxed, jpeg_write, modern, png, png_pixels, tiff_write
+from unveil.photo.picture import QUALITY, Picture, save
 from unveil.photo.quiet import quiet
 
 # The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
-LIMITS = {"JPEG": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
-DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32)}
-NO_ALPHA, GREY_FORMATS, INK_FORMATS = ("JPEG",), ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF"), ("JPEG", "TIFF")
+LIMITS = {"JPEG": 65535, "GIF": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
+DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "HEIF": (8, 16), "JP2": (8, 16), "PNM": (8, 16, 32)}
+# Formats whose libraries take no profile.
+SRGB_ONLY = ("JXL", "GIF", "BMP", "PNM")
+NO_ALPHA, INK_FORMATS = ("JPEG", "PNM"), ("JPEG", "TIFF")
+GREY_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF", "JXL", "JP2", "GIF", "PNM")
 
 
 def encode(picture: Picture, format: str) -> bytes:
@@ -50,29 +50,6 @@ def _webp(picture: Picture) -> bytes:
     return save(picture, "WEBP", {**options, "method": 4, "exif": picture.exif or b"", "xmp": picture.xmp or b""})
 
 
-def _avif(picture: Picture) -> bytes:
-    # The quality covers alpha too, and only 100 leaves it untouched.
-    options: dict = {"quality": QUALITY if picture.alpha is None else 100, "subsampling": "4:4:4"}
-    if picture.samples.shape[2] == 1:
-        options["subsampling"] = "4:0:0"
-    if picture.exif and not _parses(picture.exif):
-        picture.notes.append("EXIF left out: it is damaged, and AVIF takes sound blocks only")
-    elif picture.exif:
-        options["exif"] = picture.exif
-    return save(picture, "AVIF", {**options, "xmp": picture.xmp or b""})
-
-
-def _parses(block: bytes) -> bool:
-    """Whether Pillow can take the block apart and put it together again, which it does on writing AVIF."""
-    try:
-        found = Image.Exif()
-        found.load(block)
-        found.tobytes()
-    except Exception:  # noqa: BLE001 - a damaged block may break its parser in any way
-        return False
-    return True
-
-
 def _bmp(picture: Picture) -> bytes:
     if picture.exif or picture.xmp or picture.icc:
         picture.notes.append("metadata and colour profile left out: BMP holds none")
@@ -82,35 +59,16 @@ def _bmp(picture: Picture) -> bytes:
     return save(picture, "BMP", {})
 
 
-def _tiff(picture: Picture) -> bytes:
-    return tiff_write.encode(
-        picture.samples, picture.alpha, picture.alpha_kind, picture.icc, picture.exif, picture.xmp, picture.dpi
-    )
-
-
-def _heif(picture: Picture) -> bytes:
-    try:
-        import pillow_heif  # type: ignore[import-not-found]
-    except ImportError:
-        raise InputError("writing HEIC needs a further package: pip install pillow-heif") from None
-    image = image_of(picture)
-    if picture.samples.shape[2] == 1 and picture.alpha is not None:
-        image = image.convert("LA")  # which is written as one grey plane and one of alpha
-    for name, block in (("exif", picture.exif), ("xmp", picture.xmp), ("icc_profile", picture.icc)):
-        if block:
-            image.info[name] = block
-    out = io.BytesIO()
-    # The quality covers alpha too, and only -1 (without loss but for the colours' own conversion) leaves it untouched.
-    pillow_heif.from_pillow(image).save(out, quality=QUALITY if picture.alpha is None else -1)
-    return out.getvalue()
-
-
 _ENCODERS = {
     "JPEG": jpeg_write.encode,
     "PNG": _png,
     "WEBP": _webp,
-    "TIFF": _tiff,
-    "AVIF": _avif,
+    "TIFF": tiff_write.encode,
+    "AVIF": boxed.encode_avif,
     "BMP": _bmp,
-    "HEIF": _heif,
+    "HEIF": boxed.encode_heif,
+    "JXL": modern.encode_jxl,
+    "JP2": modern.encode_jp2,
+    "GIF": modern.encode_gif,
+    "PNM": modern.encode_netpbm,
 }

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
-from unveil.photo.ifd import EXIF_IFD, TYPES, Entry, Tiff, open_tiff
+from unveil.photo.ifd import EXIF_IFD, INTEROP_IFD, TYPES, Entry, Tiff, open_tiff
 
 PREFIX = b"Exif\0\0"
 ORIENTATION = 0x0112
 WIDTH_TAGS, HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
+COLOUR_SPACE, INTEROP_INDEX = 0xA001, 0x0001
+ADOBE_RGB, UNCALIBRATED = 2, 0xFFFF
 THUMBNAIL_START, THUMBNAIL_LENGTH = 0x0201, 0x0202
-
-# Attribute or element form; the digit alone is replaced.
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[1-8](?=\s*["'<])""")
 
 
 def bare(block: bytes | None) -> bytes | None:
@@ -21,6 +19,16 @@ def bare(block: bytes | None) -> bytes | None:
     if block is None:
         return None
     return (block[len(PREFIX) :] if block.startswith(PREFIX) else block) or None
+
+
+def parses(block: bytes) -> bool:
+    """Whether the block begins as one and its first directory can be read."""
+    try:
+        tiff = open_tiff(block)
+        tiff.directory(tiff.first)
+    except (ValueError, struct.error):
+        return False
+    return True
 
 
 def orientation(block: bytes | None) -> int:
@@ -33,6 +41,23 @@ def orientation(block: bytes | None) -> int:
     except (ValueError, struct.error):
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def is_adobe_rgb(block: bytes | None) -> bool:
+    """Whether the block tells that the samples are Adobe RGB: no sRGB by its ColorSpace, and R03 by the rules of DCF (section 3.2)."""
+    if not block:
+        return False
+    try:
+        tiff = open_tiff(block)
+        tags, _ = tiff.directory(tiff.first)
+        shooting, _ = tiff.directory(tiff.integer(tags, EXIF_IFD, 0))
+        space = tiff.integer(shooting, COLOUR_SPACE, UNCALIBRATED)
+        if space == ADOBE_RGB:  # which no standard says, and some cameras write
+            return True
+        rules, _ = tiff.directory(tiff.integer(shooting, INTEROP_IFD, 0))
+    except (ValueError, struct.error):
+        return False
+    return space == UNCALIBRATED and INTEROP_INDEX in rules and rules[INTEROP_INDEX].raw(block).startswith(b"R03")
 
 
 def settle(block: bytes | None, width: int, height: int) -> bytes | None:
@@ -60,11 +85,6 @@ def settle(block: bytes | None, width: int, height: int) -> bytes | None:
     if thumbnails and not tiff.big:
         _drop_thumbnail(out, tiff, thumbnails)
     return bytes(out)
-
-
-def settle_xmp(packet: bytes | None) -> bytes | None:
-    """The XMP packet with its orientation, if it has one, set to 1."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet) if packet else None
 
 
 def _put(out: bytearray, tiff: Tiff, entry: Entry, value: int) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass
 
 from unveil.errors import InputError
-from unveil.photo import ifd, isobmff, jpeg
+from unveil.photo import ifd, isobmff, jpeg, netpbm, raw, tiff_pages
 
 # The 16-bit PNG decoder takes one step per row and column; longer sides are panoramas of nothing or attacks.
 LONGEST_SIDE = 300_000
 
 OTHERS = (
-    (b"GIF8", "a GIF"), (b"\xff\x0a", "a JPEG XL"), (b"\0\0\0\x0cJXL ", "a JPEG XL"), (b"\0\0\0\x0cjP", "a JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000"), (b"8BPS", "a Photoshop document"), (b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip archive"),
+    (b"8BPS", "a Photoshop document"), (b"%PDF", "a PDF"), (b"PK\x03\x04", "a zip archive"),
     (b"<svg", "an SVG drawing"), (b"<?xml", "an XML document"), (b"<!DOC", "a web page"), (b"<html", "a web page"),
-    (b"FUJIFILM", "a camera raw file"), (b"IIU\0", "a camera raw file"), (b"IIRO", "a camera raw file"),
 )  # fmt: skip
 
 
@@ -34,13 +33,19 @@ class Header:
 def probe(name: str, data: bytes, max_pixels: int) -> Header:
     """The header of the photograph in `data`. Raises InputError: no photograph, cut short, or over `max_pixels`."""
     kind = sniff(data)
+    if kind in ("TIFF", None) and raw.is_raw(data):
+        kind = "RAW"
     if kind is None:
         other = next((text for start, text in OTHERS if data[:64].lstrip().startswith(start)), None)
         what = f"is {other}, which is not read here" if other else "is not an image"
-        raise InputError(f"{name}: {what}; give a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC")
+        raise InputError(f"{name}: {what}; give a JPEG, PNG, WebP, TIFF, AVIF, HEIC, JPEG XL, BMP, GIF or camera raw")
     try:
         header = _PROBES[kind](data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     except (ValueError, struct.error, IndexError) as error:
+        if kind == "RAW":
+            raise InputError(f"{name}: a camera raw file: {error}") from None
         raise InputError(
             f"{name}: the {kind} header is damaged or cut short ({error}); copy the file again from its source"
         ) from None
@@ -73,6 +78,16 @@ def sniff(data: bytes) -> str | None:
         return "TIFF"
     if data.startswith(b"BM"):
         return "BMP"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
+        return "JXL"
+    if data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return "JP2"
+    if netpbm.starts(data):
+        return "PNM"
+    if data.startswith(raw.STARTS) or data[4:12] == b"ftyp" + isobmff.CANON_RAW:
+        return "RAW"
     return isobmff.brand(data)
 
 
@@ -116,7 +131,7 @@ def _has_lossless_chunk(data: bytes) -> bool:
 
 def _tiff(data: bytes) -> Header:
     block = ifd.open_tiff(data)
-    tags, _ = block.directory(block.first)
+    tags = tiff_pages.pages(block).tags
     width, height = block.integer(tags, 256, 0), block.integer(tags, 257, 0)
     bits = block.integers(tags, 258) or (1,)
     return Header("TIFF", width, height, max(bits))
@@ -136,4 +151,39 @@ def _boxed(data: bytes) -> Header:
     return Header(isobmff.brand(data) or "AVIF", width, height, bits, grey, lossless=False)
 
 
-_PROBES = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "TIFF": _tiff, "BMP": _bmp, "AVIF": _boxed, "HEIF": _boxed}
+def _gif(data: bytes) -> Header:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return Header("GIF", width, height, 8)
+
+
+def _netpbm(data: bytes) -> Header:
+    mark, width, height, top, _ = netpbm.head(data)
+    return Header("PNM", width, height, 32 if mark in (b"PF", b"Pf") else 16 if top > 255 else 8)
+
+
+def _jp2(data: bytes) -> Header:
+    """The size marker of the codestream (ITU-T T.800, A.5.1), wherever boxes put it."""
+    at = data.index(b"\xff\x4f\xff\x51")
+    right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
+    return Header("JP2", right - left, bottom - top, (data[at + 42] & 0x7F) + 1)
+
+
+def _jxl(data: bytes) -> Header:
+    """Its header is a stream of bits, which its plugin reads."""
+    from unveil.photo.modern import jxl_plugin
+
+    try:
+        with jxl_plugin().JpegXLImagePlugin.JXLImageFile(io.BytesIO(data)) as image:
+            return Header("JXL", image.width, image.height, 8)
+    except (OSError, SyntaxError, RuntimeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _raw(data: bytes) -> Header:
+    return Header("RAW", *raw.size(data), 16)
+
+
+_PROBES = {
+    "JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "TIFF": _tiff, "BMP": _bmp, "AVIF": _boxed, "HEIF": _boxed,
+    "GIF": _gif, "PNM": _netpbm, "JP2": _jp2, "JXL": _jxl, "RAW": _raw,
+}  # fmt: skip

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unveil.photo.srgb import D50_XYZ
+
 # Steps of every tone curve: one per value of a 16-bit sample.
 STEPS = 65536
 MOST_TAGS = 1000
@@ -105,3 +107,66 @@ def _parametric(tag: bytes, x: np.ndarray) -> np.ndarray:
         c, d, e, f = 0.0, (-b / a if a else 0.0), c, c
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
+
+
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def build(
+    name: str, matrix: np.ndarray | None, curve: tuple[float, ...] = SRGB_CURVE, cicp: tuple[int, int] | None = None
+) -> bytes:
+    """A profile (version 4.3) of the matrix and tone curve kind.
+
+    Args:
+        name: What colour management calls it.
+        matrix: (3, 3), from linear RGB to XYZ under D50; None for a grey profile.
+        curve: One number: a power of that exponent. Five: g, a, b, c, d of the parametric curve that is (aX + b)^g from d on and cX below.
+        cicp: Primaries and transfer by their numbers in ITU-T H.273, for programs that prefer them.
+
+    Returns:
+        The bytes of the profile.
+    """
+    curves = b"para" + bytes(4) + struct.pack(">HH", {1: 0, 5: 3}[len(curve)], 0) + _numbers(*curve)
+    tags = {
+        b"desc": _text(name),
+        b"cprt": _text("No copyright, use freely"),
+        b"wtpt": b"XYZ " + bytes(4) + _numbers(*D50_XYZ),
+    }
+    if matrix is None:
+        tags[b"kTRC"] = curves
+    else:
+        for index, colour in enumerate((b"r", b"g", b"b")):
+            tags[colour + b"XYZ"] = b"XYZ " + bytes(4) + _numbers(*matrix[:, index])
+            tags[colour + b"TRC"] = curves
+    if cicp:
+        tags[b"cicp"] = b"cicp" + bytes(4) + struct.pack(">4B", *cicp, 0, 1)
+    start = 132 + 12 * len(tags)
+    table, body, places = b"", b"", dict[bytes, int]()
+    for tag, content in tags.items():
+        if content not in places:  # the three curves are one
+            places[content] = start + len(body)
+            body += content + bytes(-len(content) % 4)
+        table += struct.pack(">4sII", tag, places[content], len(content))
+    head = struct.pack(">I4xI", start + len(body), 0x04300000) + b"mntr" + (b"GRAY" if matrix is None else b"RGB ")
+    head += b"XYZ " + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp"
+    return head.ljust(68, b"\0") + _numbers(*D50_XYZ).ljust(60, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def stated_cicp(data: bytes | None) -> tuple[int, int] | None:
+    """Primaries and transfer that a profile states by number (its `cicp` tag), None where it does not."""
+    if not data or len(data) < 132:
+        return None
+    for at in range(132, min(len(data) - 11, 132 + 12 * min(struct.unpack_from(">I", data, 128)[0], MOST_TAGS)), 12):
+        name, offset, size = struct.unpack_from(">4sII", data, at)
+        if name == b"cicp" and size >= 12 and offset + 12 <= len(data):
+            return data[offset + 8], data[offset + 9]
+    return None
+
+
+def _numbers(*values: float) -> bytes:
+    return struct.pack(f">{len(values)}i", *(round(float(value) * 65536) for value in values))
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode("utf-16-be")
+    return b"mluc" + struct.pack(">4xIIHHII", 1, 12, 0x656E, 0x5553, len(encoded), 28) + encoded

@@ -16,7 +16,11 @@ QUALITY = 95
 
 @dataclass
 class Picture:
-    """What is to be encoded. samples: (H, W, C), C = 1 grey, 3 RGB, 4 CMYK; alpha: (H, W) of the same type or None."""
+    """What is to be encoded. samples: (H, W, C), C = 1 grey, 3 RGB, 4 CMYK; alpha: (H, W) of the same type or None.
+
+    others: (H, W, N) further channels of the same type, for TIFF.
+    bits: that 16-bit samples really have, 0 for all.
+    """
 
     samples: np.ndarray
     alpha: np.ndarray | None = None
@@ -26,7 +30,9 @@ class Picture:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     jpeg: JpegSettings | None = None
+    bits: int = 0
     lossless: bool = True
+    others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: list[str] = field(default_factory=list)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from unveil.photo import exif, jpeg
+from unveil.photo import captions, exif, isobmff, jpeg, xmp
 from unveil.photo.header import Header
 from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded, JpegSettings
@@ -37,16 +38,25 @@ SAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
 }
 
 
-def decode(data: bytes, header: Header) -> Decoded:
-    """Samples as (H, W, C) uint8 and the metadata that Pillow finds. Raises ValueError, or whatever Pillow's decoders raise."""
+def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = None) -> Decoded:
+    """Samples as (H, W, C) uint8 and the metadata that Pillow finds. Raises ValueError, or whatever Pillow's decoders raise.
+
+    deeper: gives the samples in Pillow's stead, where it would lose their depth.
+    """
+    missing = header.format == "JPEG" and not jpeg.end(data)
+    if missing:
+        data += jpeg.END
     limited = header.width * header.height if header.format in LIMITED else 0
     with unlimited(limited), _reader(header.format)(io.BytesIO(data)) as image:
         if image.width * image.height > header.width * header.height:
             raise ValueError("it is larger than its header says")
         if header.format not in ("TIFF", "HEIF") and getattr(image, "n_frames", 1) > 1:
             raise ValueError("it is an animation; take single frames out of it first")
-        image.load()
-        found = plain(image)
+        if deeper is not None:
+            found = deeper()
+        else:
+            image.load()
+            found = plain(image)
         found.icc = image.info.get("icc_profile") or None
         found.exif = exif.bare(image.info.get("exif"))
         found.xmp = image.info.get("xmp") or None
@@ -58,15 +68,40 @@ def decode(data: bytes, header: Header) -> Decoded:
         if header.format == "JPEG":
             found.jpeg = _jpeg_settings(image)
             found.extra = jpeg.extras(data)
-            if "mp" in image.info:
-                found.notes += (
-                    "the file holds further pictures (a gain map, depth or a second view), which are left out",
-                )
-    if header.grey and found.samples.shape[2] == 3:
-        found.samples, found.mode = found.samples[..., :1], found.mode.replace("RGB", "L")
-    if header.bits > 8:
-        found.notes += (f"its {header.bits}-bit samples were read with 8 bits",)
+            if missing:
+                _check_complete(data, found.samples)
+                found.notes += ("its end marker is missing; all of its picture is there",)
+            _after_the_end(found, data, "mp" in image.info)
     return found
+
+
+def _check_complete(data: bytes, samples: np.ndarray) -> None:
+    """Raises ValueError where a JPEG whose end marker we set lacks data: what is missing is made up from the bytes that follow.
+
+    So other bytes are put there; where they change nothing, nothing was missing.
+    """
+    body = data.removesuffix(jpeg.END)
+    if not jpeg.has_every_scan(body):
+        raise ValueError("scans are missing; the file is cut short")
+    for filler in (b"\xaa\x55\x3c", b"\x01\x80\x7e"):
+        other = io.BytesIO(body + filler * (samples.size // 64 + 64) + jpeg.END)
+        with unlimited(0), JpegImagePlugin.JpegImageFile(other) as image:
+            if not np.array_equal(plain(image).samples, samples):
+                raise ValueError("pixels are missing; the file is cut short")
+
+
+def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
+    """The clip of a motion photo is carried on; a gain map, too, as long as it fits; further pictures are left out."""
+    motion, gain = xmp.semantics(found.xmp)
+    if several and not gain:
+        found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
+    at = jpeg.end(data)
+    clip = isobmff.clip_in(data, at) if motion and at else None
+    gained = data.find(b"\xff\xd8\xff", at, clip) if gain and at else -1
+    if gained >= 0:
+        found.extra += ((captions.GAIN, data[gained:clip]),)
+    if clip is not None:
+        found.extra += ((captions.TAIL, data[clip:]),)
 
 
 def _reader(format: str) -> Any:

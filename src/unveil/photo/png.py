@@ -6,6 +6,11 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from unveil.photo import cicp, icc
+from unveil.photo.srgb import D65, SRGB_PRIMARIES
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 # Carried as they are: what the samples mean, and what somebody wrote about them. Text is dropped with the other metadata.
@@ -15,6 +20,9 @@ TEXT_CHUNKS = ("tEXt", "zTXt", "iTXt")
 RAW_PROFILE = b"Raw profile type "
 MOST_PROFILE = 16 << 20
 METRE = 0.0254
+SRGB_GAMMA = 45455
+# Chromaticities this near are the same, rounded.
+SAME_PLACE = 2e-3
 
 
 def chunks(data: bytes) -> Iterator[tuple[str, bytes, bool]]:
@@ -56,7 +64,11 @@ def inflate(content: bytes, limit: int) -> bytes:
 
 
 class Metadata:
-    """icc, exif, xmp, dpi as in Photo, and `extra`: colour and text chunks to carry over. Damaged pieces are left out."""
+    """icc, exif, xmp, dpi as in Photo, and `extra`: colour and text chunks to carry over. Damaged pieces are left out.
+
+    cicp: primaries and transfer that a cICP chunk states, which goes before every profile. icc: the embedded profile, or one of what
+    gAMA and cHRM state where neither profile nor sRGB chunk is there.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.icc: bytes | None = None
@@ -64,6 +76,7 @@ class Metadata:
         self.xmp: bytes | None = None
         self.dpi: tuple[float, float] | None = None
         self.animated = False
+        self.cicp: tuple[int, int] | None = None
         extra: list[tuple[str, bytes]] = []
         older: bytes | None = None
         for kind, content, sound in chunks(data):
@@ -87,6 +100,31 @@ class Metadata:
                 extra.append((kind, content))
         self.exif = self.exif or older
         self.extra = tuple(extra)
+        found = dict(extra)
+        if len(found.get("cICP", b"")) == 4:
+            self.cicp = (found["cICP"][0], found["cICP"][1])
+        elif not self.icc and "sRGB" not in found:
+            self.icc = _chromatic(found.get("gAMA"), found.get("cHRM"), data[25] in (0, 4))
+
+
+def _chromatic(gamma: bytes | None, primaries: bytes | None, grey: bool) -> bytes | None:
+    """A profile of a gAMA and a cHRM chunk, None where they say sRGB or nothing that could be used."""
+    curve, colours, white = icc.SRGB_CURVE, SRGB_PRIMARIES, D65
+    if primaries and len(primaries) == 32 and not grey:
+        x, y, *points = (value / 1e5 for value in struct.unpack(">8I", primaries))
+        found = tuple(zip(points[::2], points[1::2], strict=True))
+        if np.abs(np.array(((x, y), *found)) - np.array((D65, *SRGB_PRIMARIES))).max() > SAME_PLACE:
+            colours, white = found, (x, y)
+    # With sRGB's primaries, or none, 1 / 2.2 is what sRGB is written as by programs that know no chunk for it.
+    told = struct.unpack(">I", gamma)[0] if gamma and len(gamma) == 4 else 0
+    if told and not (colours is SRGB_PRIMARIES and abs(told - SRGB_GAMMA) < 500):
+        curve = (1e5 / told,)
+    if curve is icc.SRGB_CURVE and colours is SRGB_PRIMARIES:
+        return None
+    try:
+        return cicp.chromatic("PNG colours", colours, white, curve, grey)
+    except (ValueError, struct.error, OverflowError):
+        return None
 
 
 def _profile(content: bytes) -> bytes | None:
@@ -122,7 +160,7 @@ def _xmp(content: bytes) -> bytes | None:
 
 
 def header_chunks(
-    icc: bytes | None,
+    profile: bytes | None,
     exif: bytes | None,
     xmp: bytes | None,
     dpi: tuple[float, float] | None,
@@ -131,9 +169,11 @@ def header_chunks(
     """Every chunk that stands between IHDR and the pixels. An embedded profile replaces an sRGB chunk, as the standard asks."""
     out: list[bytes] = []
     extra = tuple(extra)
-    out += [chunk(kind, content) for kind, content in extra if kind in COLOUR_CHUNKS and not (icc and kind == "sRGB")]
-    if icc:
-        out.append(chunk("iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+    out += [
+        chunk(kind, content) for kind, content in extra if kind in COLOUR_CHUNKS and not (profile and kind == "sRGB")
+    ]
+    if profile:
+        out.append(chunk("iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
     if dpi:
         out.append(chunk("pHYs", struct.pack(">IIB", *(max(1, round(d / METRE)) for d in dpi), 1)))
     if exif:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ COLOUR_TYPES = {channels: kind for kind, channels in CHANNELS.items()}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 COMPRESSION = 5
 BAND = 64
+# The signature and the header chunk.
+_AFTER_HEADER = 33
 
 
 def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
@@ -24,6 +27,17 @@ def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     Raises ValueError: not 16-bit, damaged, or cut short.
     """
     header, transparent, body, ended = _collect(data)
+    library = _library()
+    if library is not None and transparent is None and ended:
+        try:
+            samples = library.png_decode(data)
+        except RuntimeError:  # the slower way says in words what is wrong
+            samples = None
+        if samples is not None and samples.dtype == np.uint16:
+            samples = samples[..., None] if samples.ndim == 2 else samples
+            if samples.shape[2] in (2, 4):
+                return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
+            return samples, None
     width, height, bits, colour, compression, method, interlace = struct.unpack(">IIBBBBB", header)
     if bits != 16 or colour not in CHANNELS or compression or method or interlace > 1:
         raise ValueError(f"unknown kind of PNG (depth {bits}, colour type {colour}, interlace {interlace})")
@@ -40,6 +54,15 @@ def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         key = np.array(struct.unpack(f">{channels}H", transparent), np.uint16)
         return samples, np.where((samples == key).all(axis=-1), 0, 65535).astype(np.uint16)
     return samples, None
+
+
+def _library() -> Any:
+    """imagecodecs, which is four times faster, or None where it is not installed."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    return imagecodecs if imagecodecs.PNG.available else None
 
 
 def _collect(data: bytes) -> tuple[bytes, bytes | None, list[bytes], bool]:
@@ -99,6 +122,15 @@ def _interlaced(body: list[bytes], width: int, height: int, channels: int) -> np
 
 def encode(samples: np.ndarray, head: bytes = b"") -> bytes:
     """A PNG of (H, W, C) uint8 or uint16 samples; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. head: chunks put before the pixels."""
+    library = _library()
+    if library is not None:
+        try:
+            whole = library.png_encode(
+                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples), level=4
+            )
+            return whole[:_AFTER_HEADER] + head + whole[_AFTER_HEADER:]
+        except RuntimeError:
+            pass  # it has too little room for pictures of one column
     height, width, channels = samples.shape
     bits = samples.dtype.itemsize * 8
     bpp = channels * samples.dtype.itemsize

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import exif, pillow, png, png_pixels, tiff_read
+from unveil.photo import boxed, cicp, exif, icc, modern, pillow, png, png_pixels, raw, tiff_read, tone
 from unveil.photo.header import Header, check_size, probe
 from unveil.photo.orientation import upright
 from unveil.photo.quiet import quiet
@@ -17,20 +17,21 @@ from unveil.photo.source import load
 from unveil.photo.spaces import Space, space_for
 
 MAX_PIXELS = 200_000_000
-# Pixels converted at a time: large enough for vector speed, small enough that temporaries do not matter.
-CHUNK = 1 << 18
+# Pixels converted at a time: large enough for vector speed, small enough to stay in the processor's cache.
+CHUNK = 1 << 16
 # Highlights of a float picture may exceed white, which is 1; half of a picture does not exceed it four times over.
 FAR_ABOVE_WHITE = 4
 
 
-def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC as an upright photograph in sRGB.
+def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, tone_map: bool = False) -> Photo:
+    """Read a JPEG, PNG, WebP, TIFF, AVIF, HEIC, JPEG XL, JPEG 2000, BMP, GIF, PPM, PFM or camera raw file as an upright photograph in sRGB.
 
     source: a path, the file's bytes, or a binary stream. max_pixels: refuse larger pictures from their header, before decoding.
-    Floating-point TIFFs are taken as display values in [0, 1]; what lies outside is clipped in `pixels` and kept in `native`.
+    tone_map: bring high dynamic range (PQ, HLG) to standard range, with a note, instead of refusing it.
+    Floating-point pictures are taken as display values in [0, 1]; what lies outside is clipped in `pixels` and kept in `native`.
 
     Raises InputError, with the file's name, what is wrong and what to do: missing, unreadable, empty, not an image, damaged, cut
-    short, too large, an animation, several pages, or a kind of samples that is not read.
+    short, too large, an animation, several pages, high dynamic range, or a kind of samples that is not read.
     """
     name, data = load(source, max_pixels)
     header = probe(name, data, max_pixels)
@@ -38,7 +39,8 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) ->
         with quiet(), np.errstate(over="ignore", invalid="ignore"):
             found = _decode(data, header)
             check_size(name, found.samples.shape[1], found.samples.shape[0], max_pixels)
-            return _photo(name, header, found)
+            notes = _told_colours(name, found, tone_map)
+            return _photo(name, header, found, notes)
     except InputError:
         raise
     except MemoryError:
@@ -57,6 +59,12 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) ->
 def _decode(data: bytes, header: Header) -> Decoded:
     if header.format == "TIFF":
         return tiff_read.decode(data, header)
+    if header.format in ("AVIF", "HEIF"):
+        return boxed.decode(data, header)
+    if header.format == "RAW":
+        return raw.decode(data)
+    if header.format in ("JXL", "JP2", "GIF", "PNM"):
+        return modern.decode(data, header)
     if header.format != "PNG":
         return pillow.decode(data, header)
     about = png.Metadata(data)
@@ -68,12 +76,49 @@ def _decode(data: bytes, header: Header) -> Decoded:
         found = Decoded(samples, mode, alpha)
     else:
         found = pillow.decode(data, header)
-    found.icc, found.exif, found.xmp = about.icc, exif.bare(about.exif), about.xmp
+    found.icc, found.exif, found.xmp, found.cicp = about.icc, exif.bare(about.exif), about.xmp, about.cicp
+    found.cicp_first = True
     found.dpi, found.extra = about.dpi, about.extra
     return found
 
 
-def _photo(name: str, header: Header, found: Decoded) -> Photo:
+def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
+    """Give `found` a profile of what its file tells elsewhere, and make standard range of high dynamic range where that is asked for."""
+    stated = found.cicp or icc.stated_cicp(found.icc)
+    grey = found.samples.shape[2] == 1
+    if stated and stated[1] in cicp.HDR:
+        kind = cicp.HDR[stated[1]]
+        if not tone_map or grey or stated[0] not in (*cicp.PRIMARIES, cicp.UNSTATED):
+            raise InputError(
+                f"{name}: a high dynamic range photograph ({kind}), which no model here was trained for; have it brought to standard range "
+                "with --tone-map, or convert it to sRGB first"
+            )
+        found.samples = _tone_mapped(found.samples, *stated)
+        found.icc, found.cicp = None, None
+        found.extra = tuple(piece for piece in found.extra if piece[0] not in png.COLOUR_CHUNKS)
+        return (f"high dynamic range ({kind}) was tone-mapped to sRGB by ITU-R BT.2446, method A",)
+    if found.cicp and (found.icc is None or found.cicp_first):
+        try:
+            found.icc = cicp.profile(*found.cicp, grey)
+        except ValueError as error:
+            return (f"{error}; they were taken for sRGB",)
+    elif found.icc is None and exif.is_adobe_rgb(found.exif) and found.samples.shape[2] != 4:
+        found.icc = cicp.adobe_rgb(grey)
+    return ()
+
+
+def _tone_mapped(samples: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
+    out = np.empty_like(samples)
+    rows = max(1, CHUNK // samples.shape[1])
+    top = 1 if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max
+    for start in range(0, len(samples), rows):
+        part = samples[start : start + rows]
+        mapped = tone.to_srgb(np.clip(unit(part), 0, 1).reshape(-1, 3), primaries, transfer).reshape(part.shape) * top
+        out[start : start + rows] = mapped if top == 1 else np.rint(mapped)
+    return out
+
+
+def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> Photo:
     turn = exif.orientation(found.exif) if found.orientation is None else found.orientation
     samples = upright(found.samples, turn)
     alpha = None if found.alpha is None else upright(found.alpha, turn)
@@ -97,12 +142,14 @@ def _photo(name: str, header: Header, found: Decoded) -> Photo:
         dpi=pillow.sane_dpi(found.dpi),
         jpeg=found.jpeg,
         lossless=found.lossless,
+        bits=found.bits,
         orientation=turn,
         alpha_kind=kind,
         native=None if plain else samples,
         space=space,
+        others=None if found.others is None else upright(found.others, turn),
         extra=found.extra,
-        notes=(*found.notes, *notes),
+        notes=(*found.notes, *told, *notes),
     )
 
 

@@ -33,18 +33,21 @@ class Photo:
     alpha: (H, W) in the depth of the file, untouched, or None.
     grey: whether the file has a single colour channel.
     depth: bits per sample of the file: 8, 16, or 32 for floating point of any width.
-    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF".
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF", "PNM" or "RAW".
     mode: how the file stored its colours: "L", "LA", "RGB", "RGBA", "P", "1" or "CMYK".
     source: the file's name, for messages.
     icc, exif, xmp: the embedded blocks as found; exif begins at its byte order mark. They are settled (orientation 1) when written.
+        icc: where colours are told elsewhere (nclx, cICP, gAMA and cHRM, EXIF), a profile that says the same.
     dpi: horizontal and vertical resolution in pixels per inch.
     jpeg: how it was compressed, for JPEG.
+    bits: that the samples really have (10 or 12 in 16), 0 for all.
     lossless: whether the file's compression kept every sample.
     orientation: the EXIF orientation found, 1 to 8. It is already applied to every array here.
-    alpha_kind: "straight", "premultiplied" (colours stored multiplied by alpha) or "unspecified" (an extra channel of unknown meaning).
+    alpha_kind: "straight" or "premultiplied" (colours stored multiplied by alpha).
     native: (H, W, C) the file's own colour samples, where `pixels` alone cannot give them back (a profile, CMYK, floats,
         premultiplied alpha); None otherwise.
     space: the way between `native` and sRGB; None where the file's samples are sRGB already.
+    others: (H, W, N) channels that are neither colour nor alpha (infrared, masks), upright and untouched; None where there are none.
     extra: further pieces of the file (comments, captions) that are handed on to an output of the same format.
     notes: what the reader should know, one sentence each.
     """
@@ -68,6 +71,8 @@ class Photo:
     space: Space | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+    bits: int = 0
+    others: np.ndarray | None = None
 
     @property
     def height(self) -> int:
@@ -85,7 +90,8 @@ class Decoded:
     """What a decoder hands over: samples as stored, before orientation and colour are dealt with.
 
     samples: (H, W, C), uint8, uint16 or floating point; C is 1 (grey), 3 (RGB) or 4 (CMYK).
-    alpha: (H, W) of the same type, or None. The other fields are those of Photo.
+    alpha: (H, W) of the same type, or None. cicp: primaries and transfer by their numbers in H.273, where the
+    file tells its colours so. cicp_first: they go before a profile. The other fields are those of Photo.
     """
 
     samples: np.ndarray
@@ -98,6 +104,10 @@ class Decoded:
     dpi: tuple[float, float] | None = None
     jpeg: JpegSettings | None = None
     lossless: bool = True
+    bits: int = 0
     orientation: int | None = None
+    cicp: tuple[int, int] | None = None
+    cicp_first: bool = False
+    others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()

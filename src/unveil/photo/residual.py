@@ -34,18 +34,20 @@ def native_samples(photo: Photo, pixels: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         for top in range(0, height, rows):
             part = slice(top, top + rows)
-            out[part] = _band(photo, part, np.clip(pixels[part], 0, 1), dtype, channels)
+            new = np.clip(pixels[part], 0, 1)
+            if photo.native is None and not photo.grey:
+                # In place: what is written again and again is what this takes its time for.
+                np.rint(np.multiply(new, np.float32(np.iinfo(dtype).max), out=new), out=new)
+                out[part] = new
+            else:
+                out[part] = _band(photo, part, new, dtype, channels)
     return out
 
 
 def _band(photo: Photo, part: slice, new: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
     old = photo.pixels[part]
-    if photo.native is None:
-        if not photo.grey:
-            return np.rint(new * np.float32(np.iinfo(dtype).max)).astype(dtype)
-        native = np.rint(old[..., :1] * np.float32(np.iinfo(dtype).max)).astype(dtype)
-    else:
-        native = photo.native[part]
+    top = np.float32(np.iinfo(dtype).max) if dtype.kind == "u" else np.float32(1)
+    native = np.rint(old[..., :1] * top).astype(dtype) if photo.native is None else photo.native[part]
     before, after = _to_space(photo, old, channels), _to_space(photo, new, channels)
     moved = np.abs(new - old).max(axis=2, keepdims=True)
     if photo.space is not None and photo.space.replaces:

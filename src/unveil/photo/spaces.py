@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from unveil.photo import icc
-from unveil.photo.cms import InkSpace, TableSpace
+from unveil.photo.cms import InkSpace, table_space
 from unveil.photo.icc import STEPS
 from unveil.photo.srgb import LUMA, SRGB_TO_XYZ, decode, encode
 
@@ -99,7 +99,7 @@ def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple
             raise ValueError(f"it describes {parsed.space}, the picture is {wanted}")
         if channels == 4:
             return InkSpace(profile), ()
-        space = CurveSpace(parsed) if parsed.curves is not None else TableSpace(profile)
+        space = CurveSpace(parsed) if parsed.curves is not None else table_space(profile)
     except ValueError as error:
         return fallback, (f"the embedded colour profile is not used: {error}; it is handed on as it is",)
     return (None if _is_srgb(space, channels) else space), ()

@@ -14,7 +14,9 @@ BASE_CHANNELS = {GREY_INVERTED: 1, GREY: 1, RGB: 3, CMYK: 4}
 OTHER_COLOURS = {
     8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "camera raw (CFA)", 34892: "camera raw (linear)", 32844: "LogL", 32845: "LogLuv",
 }  # fmt: skip
-ALPHA_KINDS = {0: "unspecified", 1: "premultiplied", 2: "straight"}
+ALPHA_KINDS = {1: "premultiplied", 2: "straight"}
+UNSPECIFIED = 0
+MOST_EXTRA = 16
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Layout:
     """One page, cut into blocks (strips or tiles) of block_height x block_width pixels.
 
     dtype: of a sample, in the file's byte order. planes: 1 where channels are interleaved, else the number of channels.
-    positions: (offset, bytes) of each block.
+    positions: (offset, bytes) of each block. extra: what each channel beside the colours is (ExtraSamples): 0 unspecified, 1 alpha that
+    colours are multiplied by, 2 alpha.
     """
 
     width: int
@@ -37,7 +40,7 @@ class Layout:
     block_width: int
     planes: int
     positions: tuple[tuple[int, int], ...]
-    alpha_kind: str
+    extra: tuple[int, ...]
 
     @property
     def block_channels(self) -> int:
@@ -81,9 +84,9 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
         raise ValueError("its bits are stored in reverse order (FillOrder 2); save it again from an image editor")
     channels = tiff.integer(tags, 277, 1)
     extra = channels - BASE_CHANNELS[photometric]
-    if extra not in (0, 1):
-        raise ValueError(f"it has {channels} channels; only one channel beside the colours (alpha) is read")
-    sort = tiff.integers(tags, 338)[:1] or (0,)
+    if not 0 <= extra <= MOST_EXTRA:
+        raise ValueError(f"it has {channels} channels; at most {MOST_EXTRA} beside the colours are read")
+    sorts = (*tiff.integers(tags, 338)[:extra], *[UNSPECIFIED] * extra)[:extra]
     planes = channels if tiff.integer(tags, 284, 1) == 2 else 1
     tiled = 322 in tags
     block_width = tiff.integer(tags, 322, 0) if tiled else width
@@ -94,7 +97,7 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
     return Layout(
         width, height, channels, f"{tiff.endian}{kind}{depth // 8}", photometric, compression, tiff.integer(tags, 317, 1), tiled,
         block_height, block_width, planes, _positions(tiff, tags, tiled, across * down * planes),
-        ALPHA_KINDS.get(sort[0], "unspecified"),
+        sorts,
     )  # fmt: skip
 
 

@@ -5,44 +5,120 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import TiffImagePlugin
 
-from unveil.photo import pillow
+from unveil.photo import captions, cicp, icc, pillow, png
 from unveil.photo.header import Header
 from unveil.photo.ifd import Entry, Tiff, open_tiff
 from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded
-from unveil.photo.tiff_layout import BASE_CHANNELS, CMYK, DEFLATE, GREY, GREY_INVERTED, LIBTIFF, RGB, Layout, layout
-from unveil.photo.tiff_metadata import ICC_TAG, XMP_TAG, gather
+from unveil.photo.srgb import D65, SRGB_PRIMARIES
+from unveil.photo.tiff_layout import (
+    ALPHA_KINDS,
+    BASE_CHANNELS,
+    CMYK,
+    DEFLATE,
+    GREY,
+    GREY_INVERTED,
+    LIBTIFF,
+    RGB,
+    Layout,
+    layout,
+)
+from unveil.photo.tiff_metadata import (
+    GEOGRAPHIC,
+    ICC_TAG,
+    IPTC_TAG,
+    LAYERS_TAG,
+    PHOTOSHOP_TAG,
+    XMP_TAG,
+    gather,
+    in_order,
+)
+from unveil.photo.tiff_pages import Pages, pages
 
-PAGES_LOOKED_AT = 64
+# Compressions and what imagecodecs calls them.
+_CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 50000: "zstd"}
 MODES = {GREY_INVERTED: "L", GREY: "L", RGB: "RGB", CMYK: "CMYK"}
 
 
 def decode(data: bytes, header: Header) -> Decoded:
     """The picture and its metadata. Raises ValueError with the reason where it can't be read, or holds more than one picture."""
     tiff = open_tiff(data)
-    tags, following = tiff.directory(tiff.first)
-    notes = _other_pages(tiff, following)
-    plan = layout(tiff, tags)
-    found = pillow.decode(data, header) if plan is None else _decode_here(data, plan)
-    # Pillow turns the picture upright on loading and forgets that it did.
-    found.orientation = 1 if plan is None else None
-    found.icc, found.xmp, found.exif = _raw(tiff, tags, ICC_TAG), _raw(tiff, tags, XMP_TAG), gather(tiff, tags)
-    found.dpi, found.notes = _dpi(tiff, tags), found.notes + notes
+    about = pages(tiff)
+    if about.others:
+        raise ValueError("it holds more than one picture; split its pages into files first")
+    plan = layout(tiff, about.tags)
+    if plan is None:
+        # Pillow reads the first directory, and turns the picture upright on loading and forgets that it did.
+        found = pillow.decode(_beginning_at(tiff, about.offset), header)
+        found.orientation = 1
+    else:
+        found = _decode_here(data, plan)
+    tags = about.first | about.tags
+    found.icc, found.xmp = _raw(tiff, tags, ICC_TAG) or _chromatic(tiff, tags), _raw(tiff, tags, XMP_TAG)
+    found.exif, notes = gather(tiff, tags)
+    found.dpi, found.notes = _dpi(tiff, tags), (*found.notes, *notes, *_left_out(about))
+    found.extra = (*captions.of_tiff(_raw(tiff, tags, PHOTOSHOP_TAG), _raw(tiff, tags, IPTC_TAG)), *_places(tiff, tags))
     return found
+
+
+def _beginning_at(tiff: Tiff, offset: int) -> bytes:
+    """The file with its header pointing at another directory."""
+    if offset == tiff.first:
+        return tiff.data
+    at, form = (8, "Q") if tiff.big else (4, "I")
+    field = struct.pack(tiff.endian + form, offset)
+    return tiff.data[:at] + field + tiff.data[at + len(field) :]
+
+
+def _left_out(about: Pages) -> Iterator[str]:
+    if about.reduced:
+        yield f"{about.reduced} reduced copies or masks inside the TIFF are left out"
+    if LAYERS_TAG in about.tags:
+        yield "Photoshop's layers are left out: they are not restored"
+
+
+def _places(tiff: Tiff, tags: dict[int, Entry]) -> Iterator[tuple[str, bytes]]:
+    """Tags that say where the picture lies on earth, as `captions` has them."""
+    for tag in GEOGRAPHIC:
+        if tag in tags and tags[tag].type < 16:  # wider types exist in BigTIFF alone
+            entry = tags[tag]
+            raw = in_order(entry.raw(tiff.data), entry.type, tiff.endian == ">")
+            yield captions.TIFF, struct.pack("<HHI", tag, entry.type, entry.count) + raw
+
+
+def _chromatic(tiff: Tiff, tags: dict[int, Entry]) -> bytes | None:
+    """A profile of the primaries and the white that tags state (TIFF 6.0, section 20), None where they say sRGB or nothing."""
+    white, points = tiff.values(tags.get(318)), tiff.values(tags.get(319))
+    if len(white) != 2 or len(points) != 6 or tiff.integer(tags, 262, 0) != RGB:
+        return None
+    stated = np.array((white, points[:2], points[2:4], points[4:]), float)
+    if not np.isfinite(stated).all() or np.abs(stated - np.array((D65, *SRGB_PRIMARIES))).max() < png.SAME_PLACE:
+        return None
+    try:
+        colours = tuple((float(x), float(y)) for x, y in stated[1:])
+        return cicp.chromatic("TIFF colours", colours, (float(white[0]), float(white[1])), icc.SRGB_CURVE)
+    except (ValueError, struct.error):
+        return None
 
 
 def _decode_here(data: bytes, plan: Layout) -> Decoded:
     samples = _assemble(data, plan)
     base = BASE_CHANNELS[plan.photometric]
-    alpha = np.ascontiguousarray(samples[..., base]) if plan.channels > base else None
+    which = next((n for n, kind in enumerate(plan.extra) if kind in ALPHA_KINDS), None)
+    alpha = None if which is None else np.ascontiguousarray(samples[..., base + which])
+    rest = [base + n for n in range(len(plan.extra)) if n != which]
     colours = np.ascontiguousarray(samples[..., :base])
     if plan.photometric == GREY_INVERTED:
         colours = np.iinfo(colours.dtype).max - colours if colours.dtype.kind == "u" else 1 - colours
-    return Decoded(colours, MODES[plan.photometric] + ("A" if alpha is not None else ""), alpha, plan.alpha_kind)
+    found = Decoded(colours, MODES[plan.photometric] + ("A" if alpha is not None else ""), alpha)
+    found.alpha_kind = "straight" if which is None else ALPHA_KINDS[plan.extra[which]]
+    found.others = np.ascontiguousarray(samples[..., rest]) if rest else None
+    return found
 
 
 def _raw(tiff: Tiff, tags: dict[int, Entry], tag: int) -> bytes | None:
@@ -53,21 +129,6 @@ def _dpi(tiff: Tiff, tags: dict[int, Entry]) -> tuple[float, float] | None:
     unit = {2: 1.0, 3: 2.54}.get(tiff.integer(tags, 296, 2))
     x, y = tiff.values(tags.get(282)), tiff.values(tags.get(283))
     return (float(x[0]) * unit, float(y[0]) * unit) if unit and x and y else None
-
-
-def _other_pages(tiff: Tiff, following: int) -> tuple[str, ...]:
-    """Previews and masks are left out with a note; a second picture is refused, for it would be lost."""
-    seen, left_out = {tiff.first}, 0
-    while following and following not in seen and len(seen) < PAGES_LOOKED_AT:
-        seen.add(following)
-        try:
-            tags, following = tiff.directory(following)
-        except ValueError:
-            break
-        if not tiff.integer(tags, 254, 0) & 0b101 and tiff.integer(tags, 255, 1) == 1:
-            raise ValueError("it holds more than one picture; split its pages into files first")
-        left_out += 1
-    return (f"{left_out} reduced copies or masks inside the TIFF are left out",) if left_out else ()
 
 
 def _assemble(data: bytes, plan: Layout) -> np.ndarray:
@@ -98,6 +159,12 @@ def _assemble(data: bytes, plan: Layout) -> np.ndarray:
 def _unpack(data: bytes, plan: Layout, row: int, heights: list[int]) -> list[np.ndarray]:
     """The bytes of each block as (rows, row) uint8, predictor still applied. heights: of the blocks of one plane."""
     count = len(heights)
+    fast = _fast(data, plan, [row * height for height in heights * plan.planes])
+    if fast is not None:
+        return [
+            np.frombuffer(block, np.uint8).reshape(height, row)
+            for block, height in zip(fast, heights * plan.planes, strict=True)
+        ]
     if plan.compression in LIBTIFF:
         planes = [plan.positions[p * count : (p + 1) * count] for p in range(plan.planes)]
         return [block for plane in planes for block in _through_libtiff(data, plan.compression, plane, row, heights)]
@@ -108,6 +175,29 @@ def _unpack(data: bytes, plan: Layout, row: int, heights: list[int]) -> list[np.
         if len(plain) < wanted:
             raise ValueError("pixels are missing; the file is cut short")
         out.append(np.frombuffer(plain, np.uint8).reshape(height, row))
+    return out
+
+
+def _fast(data: bytes, plan: Layout, wanted: list[int]) -> list[bytes] | None:
+    """The bytes of each block through imagecodecs; None where that is not installed, or a block is not what it should be."""
+    name = _CODECS.get(plan.compression)
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    if name is None or not getattr(imagecodecs, name.upper()).available:
+        return None
+    unpack = getattr(imagecodecs, f"{name}_decode")
+    out = []
+    try:
+        for (offset, size), length in zip(plan.positions, wanted, strict=True):
+            # out: never more is unpacked than that; a block may be padded by a row of another strip.
+            block = unpack(memoryview(data)[offset : offset + size], out=length)
+            if len(block) != length:
+                return None
+            out.append(block)
+    except (RuntimeError, ValueError):
+        return None  # the slower way says in words what is wrong
     return out
 
 

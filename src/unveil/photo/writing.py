@@ -8,8 +8,9 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import atomic, exif
-from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, encode
+from unveil.photo import atomic, captions, exif, raw, xmp
+from unveil.photo.boxed import HEIF_BITS
+from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, encode
 from unveil.photo.picture import Picture
 from unveil.photo.png import COLOUR_CHUNKS
 from unveil.photo.reading import straight, unit
@@ -19,7 +20,13 @@ from unveil.photo.residual import native_samples
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
     ".avif": "AVIF", ".bmp": "BMP", ".dib": "BMP", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
+    ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM",
+    ".pfm": "PNM", ".apng": "PNG",
 }  # fmt: skip
+# Blocks over which light is compared, and the most that they may differ.
+BLOCK, LIGHT = 16, 0.02
+READABLE = (*SUFFIXES, *raw.SUFFIXES, ".pbm")
+"""Suffixes of files that are taken for photographs where nobody named them."""
 NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
 
 
@@ -32,7 +39,8 @@ def write(
     where pixels equal photo.pixels, a lossless format gets the samples it had. Palettes and single bits become full samples; CMYK
     stays CMYK in JPEG and TIFF, and becomes sRGB elsewhere; alpha is laid on white for JPEG, which has none.
 
-    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP" or "HEIF"; by default what the destination's suffix says, else the photo's own.
+    format: "JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF", "JXL", "JP2", "GIF" or "PNM"; by default what the destination's
+        suffix says, else the photo's own.
     strip: leave out EXIF (with its GPS position), XMP, captions and comments; the colour profile stays, since it says what colours mean.
     A path is written whole or not at all.
 
@@ -57,7 +65,9 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
             raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(SUFFIXES.values())))}")
         return known
     if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
-        return photo.format
+        return "TIFF" if photo.format == "RAW" else photo.format
+    if Path(destination).suffix.lower() in raw.SUFFIXES:
+        raise InputError(f"{destination}: raw files come from cameras and are not written; use .tif (16 bit) or .jpg")
     known = SUFFIXES.get(Path(destination).suffix.lower())
     if known is None:
         raise InputError(f"{destination}: no format is known for this suffix; use one of {', '.join(SUFFIXES)}")
@@ -84,6 +94,10 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
     if samples.shape[2] == 4 and target not in INK_FORMATS:
         samples, icc = _quantise(new, 8 if photo.depth == 8 else 16), None
         notes.append(f"CMYK became sRGB: {target} holds no inks")
+    if icc and target in SRGB_ONLY and photo.space is not None:
+        # Grey is light of one colour in any space; colours go through sRGB.
+        samples, icc = _quantise(new[..., :1] if photo.grey else new, 8 if photo.depth == 8 else 16), None
+        notes.append(f"its colours became sRGB: no profile is written into {target} here")
     if photo.grey and target not in GREY_FORMATS:
         samples, icc = (
             (_quantise(new, 8), None)
@@ -94,8 +108,10 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
     depth = max(d for d in DEPTHS.get(target, (8,)) if d <= photo.depth)
     samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
-    if depth < photo.depth:
-        notes.append(f"{photo.depth}-bit samples became {depth}-bit: {target} holds no more")
+    bits = photo.bits if depth == 16 else 0
+    written = (bits or HEIF_BITS) if depth == 16 and target == "HEIF" else depth
+    if written < (photo.bits or photo.depth):
+        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {target} holds no more")
     if alpha is not None and target in NO_ALPHA:
         # No ink is white, full light is white.
         share = unit(alpha)[..., None]
@@ -103,21 +119,51 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         alpha = None
         notes.append(f"transparency was laid on white: {target} holds none")
     same = target == photo.format
-    extra = photo.extra if same else ()
+    others = None
+    if photo.others is not None and target == "TIFF":
+        others = _to_depth(photo.others, depth)
+    elif photo.others is not None:
+        notes.append(f"{photo.others.shape[2]} channels beside colour and alpha were left out: {target} holds none")
+    extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
+    if any(name == captions.GAIN for name, _ in photo.extra) and (
+        strip or target != "JPEG" or not _same_light(photo, new)
+    ):
+        extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
+        notes.append("its gain map was left out: it belongs to the light of the picture as it was")
+    if strip:
+        extra = tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS)
+    else:
+        notes += lost
     height, width = new.shape[:2]
+    held = {name for name, _ in extra}
     return Picture(
         samples=samples,
         alpha=alpha,
         alpha_kind=kind if target == "TIFF" else "straight",
         icc=icc,
         exif=None if strip else exif.settle(photo.exif, width, height),
-        xmp=None if strip else exif.settle_xmp(photo.xmp),
+        xmp=None
+        if strip
+        else xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=captions.GAIN in held),
         dpi=photo.dpi,
         jpeg=photo.jpeg if same else None,
         lossless=photo.lossless,
-        extra=tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS) if strip else extra,
+        bits=bits,
+        others=others,
+        extra=extra,
         notes=notes,
     )
+
+
+def _same_light(photo: Photo, new: np.ndarray) -> bool:
+    """Whether a gain map, which lies as the picture was stored, still fits: not turned, and as bright as before on average over blocks."""
+    if photo.orientation != 1:
+        return False
+    rows, columns = (size // BLOCK * BLOCK or size for size in new.shape[:2])
+    moved = (new[:rows, :columns] - photo.pixels[:rows, :columns]).mean(axis=2)
+    high, wide = min(BLOCK, rows), min(BLOCK, columns)
+    blocks = moved.reshape(rows // high, high, columns // wide, wide).mean(axis=(1, 3))
+    return bool(np.abs(blocks).max() < LIGHT)
 
 
 def _without_grey(icc: bytes | None) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Writing a video as it came: its time stamps, colours and sound, with new frames."""
+"""Writing a video as it came: its time stamps, colours, sound, languages and chapters, with new frames."""
 
 from __future__ import annotations
 
@@ -7,19 +7,61 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from unveil.errors import InputError
 from unveil.video.library import SUFFIXES, in_words, library, local
 from unveil.video.reading import Clip, Frame
 
 # Encoders by container, at qualities whose loss is hardly seen: H.264 where nothing else is said.
 _H264 = ("libx264", {"crf": "16", "preset": "medium"})
+_VP9 = ("libvpx-vp9", {"crf": "20", "b": "0", "row-mt": "1"})
+# MPEG-2 has these rates alone; the older encoders count in at most 16 bits.
+_TELEVISION = [
+    Fraction(n, d)
+    for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60000, 1001), (60, 1))
+]
+_SHORT_UNITS, _LONGEST_UNITS = ("mpeg4", "wmv2"), 65535
+_COARSE = {"qmin": "1", "qmax": "2"}
 _ENCODERS = {
-    ".webm": ("libvpx-vp9", {"crf": "20", "b": "0", "row-mt": "1"}),
-    ".avi": ("mpeg4", {"qmin": "1", "qmax": "2"}),  # AVI has no times of its own: H.264 comes out one frame late
+    ".webm": _VP9,
+    ".avi": ("mpeg4", _COARSE),  # AVI has no times of its own: H.264 comes out one frame late
+    ".mpg": ("mpeg2video", _COARSE),
+    ".mpeg": ("mpeg2video", _COARSE),
+    ".wmv": ("wmv2", _COARSE),
 }
-_MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
-# What a container says about itself, which the new one knows better.
-_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")
+_MUXERS = {
+    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".mts": "mpegts", ".m2ts": "mpegts",
+    ".ts": "mpegts", ".mpg": "mpeg", ".mpeg": "mpeg", ".wmv": "asf", ".3gp": "3gp",
+}  # fmt: skip
+# Where samples mean what players assume, since neither the container nor the codec in it says more.
+_MUTE = (".avi", ".wmv")
+# H.264 in 4:2:0 has even sides alone; VP9 has any, and these containers hold it.
+_ODD = (".mp4", ".m4v", ".mkv")
+# Sound is copied where the container holds it and players know it there; else it becomes this.
+_SOUND = {".webm": "libopus", ".avi": "libmp3lame", ".wmv": "wmav2", ".mpg": "mp2", ".mpeg": "mp2"}
+_AAC = "aac"
+_BIT_RATE = 96_000
+_RAW_REFUSED = (".mp4", ".m4v", ".3gp", ".mts", ".m2ts", ".ts")
+# FFmpeg has no list for these, or one that is too long.
+_HELD = {
+    **dict.fromkeys((".mts", ".m2ts", ".ts"), ("aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus")),
+    **dict.fromkeys((".mpg", ".mpeg"), ("mp2", "mp3", "ac3")),
+    ".wmv": ("wmav1", "wmav2", "wmapro", "mp3"),
+}
+_SOUND_NAMES = {"libopus": "Opus", "libmp3lame": "MP3", "wmav2": "WMA", "mp2": "MP2", "aac": "AAC"}
+# What a container or a stream says about itself, which the new one knows better.
+_OWN = (
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "encoder",
+    "software",
+    "duration",
+    "vendor_id",
+    "handler_name",
+)
+_QUICKTIME = "com.apple.quicktime."
 
 
 class Writer:
@@ -38,36 +80,85 @@ class Writer:
             raise InputError(
                 f"{clip.name}: a video cannot be written as {suffix or 'that'}; use one of {', '.join(SUFFIXES)}"
             )
-        encoder, settings = _ENCODERS.get(suffix, _H264)
+        self.clip = clip
+        self.suffix = suffix
+        encoder, settings = self._encoder()
         if encoder not in av.codecs_available:
             raise InputError(
                 f"writing {suffix} needs the encoder {encoder}, which this PyAV lacks; install it by pip, or use another suffix"
             )
-        self.clip = clip
-        self.suffix = suffix
+        notes: list[str] = []
+        texts = {} if strip else {k: v for k, v in clip.metadata.items() if k.lower() not in _OWN}
+        # QuickTime's own keys are written only where they are asked for, and then instead of the older atoms.
+        keys = suffix in (".mp4", ".m4v", ".mov") and any(name.startswith(_QUICKTIME) for name in texts)
         with self._writable():
-            self.container = av.open(local(path), "w", format=_MUXERS[suffix])
+            self.container = av.open(
+                local(path), "w", format=_MUXERS[suffix], options={"movflags": "use_metadata_tags"} if keys else {}
+            )
             try:
-                if not strip:
-                    self.container.metadata.update({k: v for k, v in clip.metadata.items() if k not in _OWN})
+                self.container.metadata.update(texts)
+                self.encoded: set[int] = set()
                 self.stream = self._picture(encoder, settings)
-                self.sounds = {s.index: self.container.add_stream_from_template(s) for s in clip.sounds}
+                _described(self.stream, clip.stream, strip)
+                self.sounds = {s.index: self._sound(s, strip, notes) for s in clip.sounds}
+                if clip.chapters and not strip:
+                    self.container.set_chapters(clip.chapters)
             except BaseException:
                 self.container.close()
                 raise
-        lost = clip.colour.bits > 8 and "10" not in self.stream.pix_fmt
-        self.notes = (f"{clip.colour.bits}-bit samples became 8-bit: {encoder} holds no more here",) if lost else ()
+        if clip.chapters and not strip and suffix not in (".mp4", ".m4v", ".mov", ".mkv", ".webm"):
+            notes.append(f"its chapters were left out: {suffix} holds none")
+        if clip.colour.bits > self.colour.bits:
+            notes.append(f"{clip.colour.bits}-bit samples became {self.colour.bits}-bit: {encoder} holds no more here")
+        self.notes = tuple(notes)
+
+    def _encoder(self) -> tuple[str, dict[str, str]]:
+        odd = (self.clip.width % 2 or self.clip.height % 2) and "444" not in self.clip.format
+        if odd and self.suffix in _ODD and not self.clip.colour.plain:
+            return _VP9
+        return _ENCODERS.get(self.suffix, _H264)
 
     def _picture(self, encoder: str, settings: dict[str, str]) -> Any:
         clip = self.clip
         stream = self.container.add_stream(encoder, rate=Fraction(clip.rate), options=settings)
         stream.width, stream.height = clip.width, clip.height
         stream.pix_fmt = _format(clip, encoder)
+        bits = 10 if "10" in stream.pix_fmt else 8
+        self.colour = clip.colour.written(bits, clip.height, self.suffix not in _MUTE)
         context = stream.codec_context
-        context.time_base = clip.time_base
+        context.time_base = self._units(encoder)
         if clip.aspect:
             context.sample_aspect_ratio = 1 / clip.aspect if clip.turns % 2 else clip.aspect
-        clip.colour.stated_on(context)
+        self.colour.stated_on(context)
+        return stream
+
+    def _units(self, encoder: str) -> Fraction:
+        """What the encoder counts time in: the clip's own units where it can."""
+        units, rate = Fraction(self.clip.time_base), Fraction(self.clip.rate)
+        if encoder == "mpeg2video":
+            if rate not in _TELEVISION:
+                raise InputError(
+                    f"{self.clip.name}: {float(rate):.4g} frames a second have no place in {self.suffix}; write .mp4 or .mkv"
+                )
+            return 1 / rate
+        return Fraction(1, 1000) if encoder in _SHORT_UNITS and units.denominator > _LONGEST_UNITS else units
+
+    def _sound(self, given: Any, strip: bool, notes: list[str]) -> Any:
+        """A stream that takes the packets of `given` as they are, or one that encodes them where the container does not hold them."""
+        name = given.codec_context.name
+        raw = name.startswith("pcm_") and self.suffix in _RAW_REFUSED
+        held = _HELD.get(self.suffix) or self.container.supported_codecs
+        if not raw and name in held:
+            stream = self.container.add_stream_from_template(given)
+        else:
+            codec = _SOUND.get(self.suffix, _AAC)
+            stream = self.container.add_stream(codec, rate=48000 if codec == "libopus" else given.rate)
+            stream.layout = _named(given.layout)
+            stream.bit_rate = min(_BIT_RATE, 6 * given.rate) * given.channels
+            self.encoded.add(stream.index)
+            was = "PCM" if name.startswith("pcm_") else name
+            notes.append(f"its sound became {_SOUND_NAMES[codec]}: {was} has no place in {self.suffix}")
+        _described(stream, given, strip)
         return stream
 
     def _writable(self) -> Any:
@@ -79,16 +170,21 @@ class Writer:
 
     def add(self, frame: Frame) -> None:
         """Encode a frame at its own time."""
-        new = self.clip.colour.from_rgb(frame.pixels, self.stream.pix_fmt)
+        new = self.colour.from_rgb(frame.pixels if frame.alpha is None else _on_black(frame), self.stream.pix_fmt)
         new.pts, new.time_base = frame.at, self.clip.time_base
         with self._writable():
             self.container.mux(self.stream.encode(new))
 
     def copy(self, packet: Any) -> None:
-        """Hand on a packet of one of the clip's sounds as it is."""
-        packet.stream = self.sounds[packet.stream.index]
+        """Hand on a packet of one of the clip's sounds, as it is or encoded anew."""
+        target = self.sounds[packet.stream.index]
         with self._writable():
-            self.container.mux(packet)
+            if target.index not in self.encoded:
+                packet.stream = target
+                self.container.mux(packet)
+                return
+            for frame in packet.decode():
+                self.container.mux(target.encode(_with_named_layout(frame)))
 
     def __enter__(self) -> Writer:
         return self
@@ -100,16 +196,50 @@ class Writer:
             if kind is None:
                 with self._writable():
                     self.container.mux(self.stream.encode(None))
+                    for sound in self.sounds.values():
+                        if sound.index in self.encoded:
+                            self.container.mux(sound.encode(None))
         finally:
             with self._writable():
                 self.container.close()
 
 
+def _named(layout: Any) -> Any:
+    """Old containers tell how many channels there are and not which; then they are the usual ones."""
+    usual = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+    return usual.get(layout.nb_channels, layout) if layout.name.endswith("channels") else layout
+
+
+def _with_named_layout(frame: Any) -> Any:
+    """The same sound with channels that have names, which resampling needs."""
+    layout = _named(frame.layout)
+    if not isinstance(layout, str):
+        return frame
+    out = library().AudioFrame.from_ndarray(frame.to_ndarray(), format=frame.format.name, layout=layout)
+    out.sample_rate, out.pts, out.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return out
+
+
+def _described(stream: Any, source: Any, strip: bool) -> None:
+    """Language, title and default flag as the source's stream has them; without the title where texts are left out."""
+    texts = {k: v for k, v in source.metadata.items() if k.lower() not in _OWN}
+    if strip:
+        texts = {k: v for k, v in texts.items() if k == "language"}
+    stream.metadata.update(texts)
+    stream.disposition = source.disposition
+
+
+def _on_black(frame: Frame) -> np.ndarray:
+    """What players show of a transparent frame that is written where nothing is transparent."""
+    return frame.pixels * frame.alpha[..., None] if frame.alpha is not None else frame.pixels
+
+
 def _format(clip: Clip, encoder: str) -> str:
-    """The samples to write: the clip's own kind where the encoder takes it, else 4:2:0 of its depth; 4:4:4 where a side is odd."""
-    known = {f.name for f in library().Codec(encoder, "w").video_formats}
+    """The samples to write: the clip's own kind where the encoder takes it, else 4:2:0 of its depth; 4:4:4 where H.264 has an odd side."""
+    known = {f.name for f in library().Codec(encoder, "w").video_formats or ()} or {"yuv420p"}
     wanted = clip.format.replace("yuvj", "yuv")
-    even = clip.width % 2 == clip.height % 2 == 0
+    wanted = "" if clip.colour.plain or not wanted.startswith("yuv4") else wanted
+    even = clip.width % 2 == clip.height % 2 == 0 or encoder != "libx264"
     deep = "10le" if clip.colour.bits > 8 else ""
     choices = (
         wanted if even or "444" in wanted else "",

@@ -1,0 +1,197 @@
+"""JPEG XL, JPEG 2000, GIF and the Netpbm family: what Pillow, its plugin and imagecodecs read and write between them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
+
+from unveil.errors import InputError
+from unveil.photo import exif, isobmff, netpbm, pillow
+from unveil.photo.header import Header
+from unveil.photo.picture import Picture, image_of
+from unveil.photo.record import Decoded
+
+JP2_QUALITY_DB = 50
+_GREY_SPACE, _ICC_METHODS = 17, (2, 3)
+
+
+def codecs(name: str) -> Any:
+    """imagecodecs where it is installed with the codec of this name, otherwise None."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    return imagecodecs if getattr(imagecodecs, name).available else None
+
+
+def decode(data: bytes, header: Header) -> Decoded:
+    """Samples at their own depth, and what metadata there is. Raises ValueError, or whatever the decoders raise."""
+    return _DECODERS[header.format](data, header)
+
+
+def _jxl(data: bytes, header: Header) -> Decoded:
+    """Pixels come upright; metadata from the plugin, more than eight bits from imagecodecs."""
+    with jxl_plugin().JpegXLImagePlugin.JXLImageFile(io.BytesIO(data)) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError("it is an animation; take single frames out of it first")
+        image.load()
+        found = pillow.plain(image)
+        found.icc, found.xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
+        block = image.info.get("exif")
+    found.exif, found.orientation = exif.bare(block), 1
+    library = codecs("JPEGXL")
+    if library is not None:
+        samples = library.jpegxl_decode(data, index=0, numthreads=1)
+        samples = samples[..., None] if samples.ndim == 2 else samples
+        if samples.dtype != np.uint8 and samples.shape[:2] == found.samples.shape[:2]:
+            colours = 3 if samples.shape[2] >= 3 else 1
+            found.alpha = np.ascontiguousarray(samples[..., colours]) if samples.shape[2] > colours else None
+            found.samples = np.ascontiguousarray(samples[..., :colours])
+    found.lossless = False
+    return found
+
+
+def jxl_plugin() -> Any:
+    """The module `pillow_jxl`. Raises InputError where it is not installed."""
+    try:
+        import pillow_jxl  # type: ignore[import-not-found]
+        import pillow_jxl.JpegXLImagePlugin  # type: ignore[import-not-found]
+    except ImportError:
+        raise InputError("JPEG XL needs a further package: pip install 'unveil[formats]'") from None
+    return pillow_jxl
+
+
+def _jp2(data: bytes, header: Header) -> Decoded:
+    with Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(data)) as image:
+        if image.width * image.height > header.width * header.height:
+            raise ValueError("it is larger than its header says")
+        library = codecs("JPEG2K") if header.bits > 8 else None
+        if library is not None:
+            samples = library.jpeg2k_decode(data)
+            samples = samples[..., None] if samples.ndim == 2 else samples
+            colours = 3 if samples.shape[2] >= 3 else 1
+            top = np.float32(2**header.bits - 1)
+            whole = np.rint(np.minimum(samples / top, 1) * np.float32(65535)).astype(np.uint16)
+            alpha = np.ascontiguousarray(whole[..., colours]) if samples.shape[2] > colours else None
+            found = Decoded(np.ascontiguousarray(whole[..., :colours]), "L" if colours == 1 else "RGB", alpha)
+        else:
+            image.load()
+            deep = image.mode.startswith("I")
+            found = Decoded(np.asarray(image).astype(np.uint16)[..., None], "L") if deep else pillow.plain(image)
+            if header.bits > 8 and not deep:
+                found.notes = (f"its {header.bits}-bit samples were read with 8 bits: pip install imagecodecs for all",)
+    found.icc = _jp2_profile(data)
+    return found
+
+
+def _jp2_profile(data: bytes) -> bytes | None:
+    for kind, start, end in isobmff.boxes(data, 0, len(data)):
+        if kind == b"jp2h":
+            for inner, first, last in isobmff.boxes(data, start, end):
+                if inner == b"colr" and data[first] in _ICC_METHODS:
+                    return data[first + 3 : last]
+    return None
+
+
+def _gif(data: bytes, header: Header) -> Decoded:
+    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError(
+                "it is an animation, which is restored as a clip from a file; take single frames out of it"
+            )
+        image.load()
+        found = pillow.plain(image)
+        comment = image.info.get("comment")
+    if isinstance(comment, bytes) and comment:
+        found.extra = (("COM", comment),)
+    return found
+
+
+def _netpbm(data: bytes, header: Header) -> Decoded:
+    if data[:2] in (b"P1", b"P2", b"P3", b"P4"):
+        with PpmImagePlugin.PpmImageFile(io.BytesIO(data)) as image:
+            image.load()
+            if image.mode == "I":
+                return Decoded(np.asarray(image).astype(np.uint16)[..., None], "L")
+            return pillow.plain(image)
+    samples = netpbm.decode(data)
+    return Decoded(np.ascontiguousarray(samples), "L" if samples.shape[2] == 1 else "RGB")
+
+
+_DECODERS = {"JXL": _jxl, "JP2": _jp2, "GIF": _gif, "PNM": _netpbm}
+
+
+def encode_jxl(picture: Picture) -> bytes:
+    """A JPEG XL of 8 bits, without loss."""
+    jxl_plugin()
+    out = io.BytesIO()
+    options = {"exif": picture.exif, "xmp": picture.xmp}
+    given = {name: block for name, block in options.items() if block}
+    image_of(picture).save(out, "JXL", lossless=True, effort=5, num_threads=1, **given)
+    return out.getvalue()
+
+
+def encode_jp2(picture: Picture) -> bytes:
+    """A JPEG 2000 without loss; its profile is put into its box of colours."""
+    _say_bare(picture, "JPEG 2000", profile=True)
+    samples = picture.samples
+    if picture.alpha is not None:
+        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
+    library = codecs("JPEG2K")
+    if samples.dtype == np.uint16 and library is not None:
+        data = library.jpeg2k_encode(samples[..., 0] if samples.shape[2] == 1 else samples, level=0, reversible=True)
+    else:
+        out = io.BytesIO()
+        image = image_of(picture)
+        image.save(out, "JPEG2000", irreversible=False)
+        data = out.getvalue()
+    return _with_profile(data, picture.icc) if picture.icc else data
+
+
+def _with_profile(data: bytes, icc: bytes) -> bytes:
+    """The file with its colour box told by a profile: enumerated colours replaced, the box around it made longer."""
+    for kind, start, end in isobmff.boxes(data, 0, len(data)):
+        if kind != b"jp2h":
+            continue
+        for inner, first, last in isobmff.boxes(data, start, end):
+            if inner == b"colr":
+                content = b"\2\0\0" + icc
+                box = (len(content) + 8).to_bytes(4, "big") + b"colr" + content
+                whole = data[start : first - 8] + box + data[last:end]
+                return data[: start - 8] + (len(whole) + 8).to_bytes(4, "big") + b"jp2h" + whole + data[end:]
+    return data
+
+
+def encode_gif(picture: Picture) -> bytes:
+    """A GIF of the 256 colours that suit the picture best; grey and pictures of few colours are exact."""
+    _say_bare(picture, "GIF")
+    image = image_of(picture)
+    if image.mode == "RGBA":
+        image = image.quantize(256, Image.Quantize.FASTOCTREE)
+    elif image.mode == "RGB":
+        few = image.getcolors(256)
+        image = image.quantize(
+            256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE if few else Image.Dither.FLOYDSTEINBERG
+        )
+        if few is None:
+            picture.notes.append("its colours became 256: GIF holds no more")
+    out = io.BytesIO()
+    comment = next((content for name, content in picture.extra if name == "COM"), None)
+    image.save(out, "GIF", **({"comment": comment} if comment else {}))
+    return out.getvalue()
+
+
+def encode_netpbm(picture: Picture) -> bytes:
+    """A PGM or PPM of integers, a PFM of floats."""
+    _say_bare(picture, "PNM")
+    return netpbm.encode(picture.samples)
+
+
+def _say_bare(picture: Picture, name: str, profile: bool = False) -> None:
+    held = [picture.exif, picture.xmp, None if profile else picture.icc]
+    if any(held):
+        what = "metadata" if profile or not picture.icc else "metadata and colour profile"
+        picture.notes.append(f"{what} left out: {name} holds none")

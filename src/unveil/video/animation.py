@@ -1,0 +1,165 @@
+"""Animated GIF, WebP and PNG through Pillow, as clips: frames with their times in milliseconds and their transparency."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unveil.errors import InputError
+from unveil.photo.quiet import quiet
+from unveil.video.colour import Colour, assumed
+from unveil.video.reading import Clip, Frame
+
+_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+# What players take for a frame that states no time, or next to none.
+_UNSTATED, _LEAST = 100, 11
+
+
+class Animation(Clip):
+    """An open animation, for `with`, as `Clip`. loops: how often it is played, 0 for ever.
+
+    Raises InputError: missing, damaged, frames larger than `max_pixels`.
+    """
+
+    def __init__(self, path: Path, max_pixels: int) -> None:
+        self.name = str(path)
+        try:
+            self._image = Image.open(path, formats=("GIF", "WEBP", "PNG"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; check the name") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be read as an animation ({error}); save it again where it opens"
+            ) from error
+        self.width, self.height = self._image.size
+        self._check_size(self.width, self.height, max_pixels)
+        self.count: int = getattr(self._image, "n_frames", 1)
+        self.loops: int = self._image.info.get("loop", 1 if self._image.format == "GIF" else 0)
+        self.time_base = Fraction(1, 1000)
+        self.colour = Colour(0, 2, 2, True, 8, assumed(self.height), plain=True)
+        self.format, self.turns, self.aspect = "rgba", 0, None
+        self.sounds, self.chapters, self.metadata = [], [], {}
+        self.stream = _Undescribed()
+        self.icc = self._image.info.get("icc_profile")
+        self.lossless = self._image.format != "WEBP" or _is_lossless(path)
+        self.notes = ()
+        self.times = list(self._durations())
+        self.rate = Fraction(1000 * len(self.times), sum(self.times)).limit_denominator(1000)
+
+    def _durations(self) -> Iterator[int]:
+        with quiet(), self._readable_pixels():
+            for number in range(self.count):
+                self._image.seek(number)
+                if self._image.format == "WEBP":
+                    self._image.load()  # which alone knows its time
+                stated = round(self._image.info.get("duration", 0) or 0)
+                yield stated if stated >= _LEAST else _UNSTATED
+
+    def _readable_pixels(self) -> Any:
+        return _InWords(self.name)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Its frames; once. Raises InputError where the file is damaged."""
+        at = 0
+        with quiet(), self._readable_pixels():
+            for number, length in enumerate(self.times):
+                self._image.seek(number)
+                samples = np.asarray(self._image.convert("RGBA"), np.float32) / np.float32(255)
+                alpha = samples[..., 3]
+                yield Frame(np.ascontiguousarray(samples[..., :3]), at, None if (alpha == 1).all() else alpha)
+                at += length
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._image.close()
+
+
+def _is_lossless(path: Path) -> bool:
+    """Whether the first frame of an animated WebP is a VP8L chunk (RFC 9649, section 2.7.1.1)."""
+    data = path.read_bytes()
+    at = data.find(b"ANMF")
+    return at >= 0 and data[at + 24 : at + 28] == b"VP8L"
+
+
+class _Undescribed:
+    """A stream without texts, for writers that ask."""
+
+    metadata: dict[str, str] = {}  # noqa: RUF012 - never written to
+    disposition = 0
+
+
+class _InWords:
+    """What decoders raise on damaged animations, as an InputError."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (OSError, ValueError, SyntaxError, EOFError)) and not isinstance(error, InputError):
+            raise InputError(
+                f"{self.name}: the animation is damaged ({error}); save it again where it opens"
+            ) from error
+
+
+class AnimationWriter:
+    """A new animation like `clip`, in `path`, for `with`: `add` frames; sound is left out, and that is noted.
+
+    Frames are held until the end, since Pillow writes all at once. Raises InputError for a suffix of no animation.
+    """
+
+    def __init__(self, path: Path, suffix: str, clip: Clip, *, strip: bool = False) -> None:
+        self.path, self.clip, self.format = path, clip, _FORMATS[suffix.lower()]
+        self.frames: list[Image.Image] = []
+        self.times: list[int] = []
+        notes = []
+        if clip.sounds:
+            notes.append(f"its sound was left out: {self.format} holds none")
+        if self.format == "GIF":
+            notes.append("each frame has at most 256 colours: GIF holds no more")
+        self.notes = tuple(notes)
+
+    def add(self, frame: Frame) -> None:
+        """Take a frame at its own time."""
+        samples = np.rint(np.clip(frame.pixels, 0, 1) * 255).astype(np.uint8)
+        if frame.alpha is not None:
+            samples = np.concatenate([samples, np.rint(frame.alpha * 255).astype(np.uint8)[..., None]], axis=2)
+        self.frames.append(Image.fromarray(samples))
+        self.times.append(round(frame.at * 1000 * float(self.clip.time_base)))
+
+    def copy(self, packet: Any) -> None:
+        """Sound has no place here."""
+
+    def __enter__(self) -> AnimationWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None or not self.frames:
+            return
+        lengths = [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
+        lengths.append(self.clip.times[-1] if isinstance(self.clip, Animation) else round(1000 / float(self.clip.rate)))
+        options: dict[str, Any] = {"save_all": True, "append_images": self.frames[1:], "duration": lengths}
+        loops = getattr(self.clip, "loops", 0)
+        if self.format != "GIF" or loops != 1:
+            options["loop"] = loops
+        if self.format == "WEBP":
+            options |= {"lossless": getattr(self.clip, "lossless", False), "quality": 95, "method": 4, "exact": True}
+        elif self.format == "GIF" and any(image.mode == "RGBA" for image in self.frames):
+            options["disposal"] = 2
+        if icc := getattr(self.clip, "icc", None):
+            options["icc_profile"] = icc
+        out = io.BytesIO()
+        self.frames[0].save(out, self.format, **options)
+        self.path.write_bytes(out.getvalue())
