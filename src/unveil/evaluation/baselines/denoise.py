@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.evaluation.baselines.noise_level import estimate_noise
+from unveil.degradation.noise_level import noise_level
 
 
 def non_local_means(image: np.ndarray, strength: float = 1.0, *, patch: int = 4, search_radius: int = 6) -> np.ndarray:
@@ -15,7 +15,7 @@ def non_local_means(image: np.ndarray, strength: float = 1.0, *, patch: int = 4,
     difference of the patch x patch squares around both. Calculated in float32. (The defaults are what scikit-image's fast mode does
     with patch_size=5 and h = .8 sigma: its running sums span 4 rows and are divided by 5^2.)
     """
-    sigma = estimate_noise(image)
+    sigma = noise_level(image).sigma
     if sigma == 0:
         return image
     height, width = image.shape[:2]
@@ -74,7 +74,7 @@ def total_variation(
 
     weight: in units of [0, 1]; default `strength` times the estimated noise. Solved by Chambolle's projection (2004) in `steps` steps.
     """
-    weight = strength * estimate_noise(image) if weight is None else weight
+    weight = strength * noise_level(image).sigma if weight is None else weight
     if weight == 0:
         return image
     dual = np.zeros((2, *image.shape))
@@ -109,7 +109,7 @@ def bilateral(image: np.ndarray, strength: float = 3.0, *, radius: int = 4, spac
 
     Weights fall with the distance in pixels and with the sum of the absolute differences of the three channels.
     """
-    colour_sigma = strength * estimate_noise(image)
+    colour_sigma = strength * noise_level(image).sigma
     if colour_sigma == 0:
         return image
     height, width = image.shape[:2]
@@ -141,5 +141,5 @@ def bm3d(image: np.ndarray, sigma: float | None = None) -> np.ndarray:
         raise InputError(
             "the baseline 'bm3d' needs the package bm3d: pip install bm3d (its licence is non-commercial)"
         ) from error
-    sigma = estimate_noise(image) if sigma is None else sigma
+    sigma = noise_level(image).sigma if sigma is None else sigma
     return image if sigma == 0 else np.clip(np.asarray(bm3d_rgb(image, sigma), dtype=np.float64), 0.0, 1.0)

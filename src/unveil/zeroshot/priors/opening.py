@@ -16,7 +16,7 @@ from unveil.zeroshot.priors.folder import config, digest, fill, images, placed, 
 from unveil.zeroshot.priors.hub import fetched
 from unveil.zeroshot.priors.latent import LatentPrior
 from unveil.zeroshot.priors.pixel import PixelPrior
-from unveil.zeroshot.priors.scheduler import path, prediction
+from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.text import open_text
 
 NEEDS = "install it with pip install 'unveil[latent]' -c constraints.txt"
@@ -49,9 +49,11 @@ def open_prior(
     levels = 2 ** (len(sizes["block_out_channels"]) - 1)
     native = sizes.get("sample_size") or 64
     native = int(native[0] if isinstance(native, list) else native)
+    told = trained(scheduler)
     common: dict[str, Any] = {
-        "process": path(scheduler),
-        "prediction": prediction(scheduler),
+        "process": told.process,
+        "prediction": told.prediction,
+        "reading": told.reading,
         "where": device,
         "dtype": dtype,
     }
