@@ -50,7 +50,9 @@ PATHS: dict[str, Callable[[], Process]] = {
     "RDDM": cumulative,
     "variance exploding": lambda: variance_exploding(torch.linspace(-4, 1, 20, dtype=F64).exp()),
     "rectified flow": lambda: rectified_flow((torch.arange(20, dtype=F64) + 0.5) / 20),
-    "variance exploding, in unit variance": lambda: variance_exploding(torch.linspace(-4, 1, 20, dtype=F64).exp()).unit(),
+    "variance exploding, in unit variance": lambda: variance_exploding(
+        torch.linspace(-4, 1, 20, dtype=F64).exp()
+    ).unit(),
 }
 
 

@@ -104,7 +104,7 @@ def _bin(mean: np.ndarray, variance: np.ndarray, rest: np.ndarray) -> tuple[floa
     least = float(np.quantile(variance, _FLATTEST))
     flat = variance <= least
     power = (np.abs(np.fft.fft2(rest[flat].reshape(-1, BLOCK, BLOCK))) ** 2).mean(axis=0)
-    if not power.sum() > 0:
+    if not least > _ROUNDING**2:
         return float(mean[flat].mean()), 0.0
     freedom = max(float(power.sum() ** 2 / (power**2).sum()) - 3, 1.0)
     # The quantile of a chi-square variable over its mean (Wilson and Hilferty 1931).

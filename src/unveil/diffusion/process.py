@@ -155,7 +155,7 @@ def rectified_flow(share: Tensor, time: Tensor | None = None) -> Process:
     time: (N,) what a network is told; default 1000 t. Raises InputError for shares that do not ascend or leave the interval.
     """
     share = share.double()
-    inside = share.ndim == 1 and len(share) > 0 and 0 < float(share[0]) and float(share[-1]) < 1
+    inside = share.ndim == 1 and len(share) > 0 and float(share[0]) > 0 and float(share[-1]) < 1
     if not inside or not bool((share.diff() > 0).all()):
         raise InputError("shares of noise must ascend within (0, 1)")
     told = 1000 * share if time is None else time.double()

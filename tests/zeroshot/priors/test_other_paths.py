@@ -74,9 +74,7 @@ def prior(kind: str) -> PixelPrior:
     def said(x: Tensor, t: Tensor) -> Tensor:
         return network(x.double(), t)
 
-    return PixelPrior(
-        kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, reading=told.reading
-    )
+    return PixelPrior(kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, reading=told.reading)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +85,10 @@ def test_denoising_is_the_gaussians_own(kind: str) -> None:
     torch.testing.assert_close(process.a**2 + process.s**2, torch.ones_like(process.a), rtol=0, atol=1e-12)
     for t in (1, 10, 300, 700, process.steps):
         a, s = float(process.a[t]), float(process.s[t])
-        z = (a * MEAN + (a * a * VARIANCE + s * s) ** 0.5 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(t))).float()
+        z = (
+            a * MEAN
+            + (a * a * VARIANCE + s * s) ** 0.5 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(t))
+        ).float()
         expected = MEAN + a * VARIANCE / (a * a * VARIANCE + s * s) * (z.double() - a * MEAN)
         assert float((p.denoise(z, t) - expected).abs().max()) < 2e-4, t
 
@@ -114,7 +115,9 @@ def problem(kind: str, operator: str) -> tuple[Problem, Tensor]:
     y = 0.5 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(5), dtype=F64)
     mean, covariance = torch.full((12,), MEAN, dtype=F64), VARIANCE * torch.eye(12, dtype=F64)
     seen = built.take(y)
-    return Problem(mean, covariance, matrix(built.apply, SHAPE), seen.flatten(), SIGMA, trained(KINDS[kind][0]).process), y
+    return Problem(
+        mean, covariance, matrix(built.apply, SHAPE), seen.flatten(), SIGMA, trained(KINDS[kind][0]).process
+    ), y
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +135,10 @@ def test_pigdm_samples_the_posterior(kind: str) -> None:
     """Not through its law: 100 steps against the posterior, 4 standard errors plus what the law says of the discretisation."""
     at, y = problem(kind, "identity")
     out = pigdm.restore(
-        prior(kind), y.float().expand(3000, -1, -1, -1), white(9), pigdm.PigdmSettings("identity", SIGMA / 2, 100, VARIANCE)
+        prior(kind),
+        y.float().expand(3000, -1, -1, -1),
+        white(9),
+        pigdm.PigdmSettings("identity", SIGMA / 2, 100, VARIANCE),
     )
     (mean, covariance), law = at.posterior(), laws.pigdm(at, even(at.process, 100), VARIANCE)
     x, variance = out.double().flatten(1), covariance.diagonal()
@@ -147,14 +153,22 @@ def test_dps_walks_the_same_way_on_every_path() -> None:
     found = {}
     for kind in ("ve", "edm", "flow"):
         _, y = problem(kind, "identity")
-        out = dps.restore(prior(kind), y.float().expand(200, -1, -1, -1), white(3), dps.DpsSettings(noise=0.1, steps=200, zeta=5.0))
+        out = dps.restore(
+            prior(kind), y.float().expand(200, -1, -1, -1), white(3), dps.DpsSettings(noise=0.1, steps=200, zeta=5.0)
+        )
         found[kind] = float((out.double() - y).abs().mean())
     assert max(found.values()) < 0.6 * VARIANCE**0.5
     assert max(found.values()) < 1.5 * min(found.values())
 
 
 def test_what_is_not_supported_is_refused_by_name() -> None:
-    for name in ("KarrasVeScheduler", "LCMScheduler", "CMStochasticIterativeScheduler", "ScoreSdeVpScheduler", "IPNDMScheduler"):
+    for name in (
+        "KarrasVeScheduler",
+        "LCMScheduler",
+        "CMStochasticIterativeScheduler",
+        "ScoreSdeVpScheduler",
+        "IPNDMScheduler",
+    ):
         with pytest.raises(ModelError, match=name):
             trained({"_class_name": name})
     with pytest.raises(ModelError, match="EulerDiscreteScheduler tells the network continuous times"):
@@ -237,10 +251,17 @@ def test_flow_matching_as_diffusers_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # diffusers and NumPy 2.4
-@pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler"])
+@pytest.mark.parametrize(
+    "name", ["EulerDiscreteScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "HeunDiscreteScheduler"]
+)
 def test_samplers_of_the_preserving_path_open_as_before(tmp_path: Path, name: str) -> None:
     diffusers = pytest.importorskip("diffusers")
-    saved(tmp_path, getattr(diffusers, name)(prediction_type="v_prediction", beta_schedule="scaled_linear", beta_start=1e-4, beta_end=0.02))
+    saved(
+        tmp_path,
+        getattr(diffusers, name)(
+            prediction_type="v_prediction", beta_schedule="scaled_linear", beta_start=1e-4, beta_end=0.02
+        ),
+    )
     p = open_prior(tmp_path)
     assert isinstance(p, PixelPrior)
     assert (p.reading, p.prediction, p.process.steps) == (None, "v", 1000)

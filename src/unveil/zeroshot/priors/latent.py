@@ -12,8 +12,8 @@ from torch import Tensor
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
-from unveil.zeroshot.priors.scheduler import Reading
 from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.zeroshot.priors.scheduler import Reading
 from unveil.zeroshot.priors.text import Encoder, Text
 
 CPU = torch.device("cpu")
@@ -24,7 +24,8 @@ class LatentPrior:
     """See `prior.Prior` for the fields.
 
     network: (z_t (B, C, h, w), the model's steps (B,), vectors of a text (B, tokens, width) or None) -> what `prediction` names.
-    reading: see `Reading`. vae: images and latents. scale, shift: the latents that diffuse are (vae's - shift) * scale. encoder: of texts, None where none steers.
+    vae: images and latents. scale, shift: the latents that diffuse are (vae's - shift) * scale. encoder: of texts, None where none steers.
+    reading: see `Reading`.
     tiny: a small decoder of the latents that diffuse to images in [-1, 1] (TAESD), used instead of the autoencoder's where a gradient
     is asked for: an eighteenth of its cost; what is finally decoded is decoded in full.
     """

@@ -75,7 +75,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """process: as samplers walk it, variance-preserving. prediction: by this package's name. reading: None where there is nothing special."""
+    """process: as samplers walk it, variance-preserving. prediction: by this package's name. reading: None where nothing is special."""
 
     process: Process
     prediction: str
