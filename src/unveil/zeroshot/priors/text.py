@@ -46,7 +46,7 @@ def clip_text(tokenizer: Any, model: Any) -> Encoder:
 
 
 def _variant(folder: Path) -> str | None:
-    """ "fp16" where only that variant of the text encoder's weights is there."""
+    """Which variant of the text encoder's weights is to be read: fp16 where there is no other."""
     names = [p.name for p in (folder / "text_encoder").glob("*.safetensors")]
     return "fp16" if names and all(".fp16" in name for name in names) else None
 
