@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $
 export OMP_WAIT_POLICY := PASSIVE
 export UNVEIL_SCREENSHOTS
 
-.PHONY: demo test test-web test-cluster test-package lint format docs venv clean
+.PHONY: demo test test-web test-cluster test-package findings lint format docs venv clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
@@ -44,6 +44,11 @@ test-cluster: $(VENV)/.dev
 # The wheel and the source archive, built and installed where nothing else is.
 test-package: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_wheel.py -m slow $(PYTEST_FLAGS)
+
+# Surprises about other libraries, each in an environment of its own: no part of the tests. See findings/README.md.
+findings:
+	@status=0; for f in findings/[a-z]*.sh; do echo "== $$f"; \
+	PYTHON="$(PYTHON)" PIP_FLAGS="$(PIP_FLAGS) -c $(CURDIR)/constraints.txt" $$f || status=1; done; exit $$status
 
 # All four speak, whichever complains first.
 lint: $(VENV)/.dev

@@ -18,8 +18,10 @@ from unveil.diffusion import (
     cubic,
     linear_pro,
     mean_reverting,
+    rectified_flow,
     residual,
     sample,
+    variance_exploding,
     variance_preserving,
 )
 
@@ -46,6 +48,11 @@ PATHS: dict[str, Callable[[], Process]] = {
     "mean reverting": lambda: mean_reverting(torch.linspace(0, -math.log(0.005), 21, dtype=F64)),
     "variance preserving": lambda: variance_preserving(ddpm(20)),
     "RDDM": cumulative,
+    "variance exploding": lambda: variance_exploding(torch.linspace(-4, 1, 20, dtype=F64).exp()),
+    "rectified flow": lambda: rectified_flow((torch.arange(20, dtype=F64) + 0.5) / 20),
+    "variance exploding, in unit variance": lambda: variance_exploding(
+        torch.linspace(-4, 1, 20, dtype=F64).exp()
+    ).unit(),
 }
 
 

@@ -55,6 +55,7 @@ def test_outputs_are_what_their_names_say(process: Process, images: Images) -> N
             "noise": eps,
             "score": -eps / s,
             "v": a * eps - s * x0,
+            "flow": eps - x0,
             "residual_noise": eps + k * (y - x0),
         }
         assert set(expected) == set(KINDS)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from unveil.diffusion.process import Process, mean_reverting, residual, variance_preserving
+from unveil.diffusion.process import (
+    Process,
+    mean_reverting,
+    rectified_flow,
+    residual,
+    variance_exploding,
+    variance_preserving,
+)
 from unveil.diffusion.sampling import SOLVERS, sample, step
 from unveil.diffusion.schedule import Schedule, cosine_pro, cubic, linear_pro
 
@@ -14,8 +21,10 @@ __all__ = [
     "cubic",
     "linear_pro",
     "mean_reverting",
+    "rectified_flow",
     "residual",
     "sample",
     "step",
+    "variance_exploding",
     "variance_preserving",
 ]

@@ -60,6 +60,16 @@ def _to_v(p: Process, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     return a * _to_noise(p, t, x0, x_t, y) - s * x0
 
 
+def _from_flow(p: Process, t: int, v: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+    # v = eps - x0, the velocity of the straight path (Lipman et al. 2023): x_t - b y = a x0 + s (v + x0).
+    a, b, s = _c(p, t)
+    return (x_t - b * y - s * v) / (a + s)
+
+
+def _to_flow(p: Process, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+    return _to_noise(p, t, x0, x_t, y) - x0
+
+
 _FROM: dict[str, Convert] = {
     "x0": lambda p, t, out, x_t, y: out,
     "residual": lambda p, t, out, x_t, y: y - out,
@@ -67,6 +77,7 @@ _FROM: dict[str, Convert] = {
     "score": lambda p, t, out, x_t, y: _from_noise(p, t, -float(p.s[t]) * out, x_t, y),
     "residual_noise": _from_residual_noise,
     "v": _from_v,
+    "flow": _from_flow,
 }
 _TO: dict[str, Convert] = {
     "x0": lambda p, t, x0, x_t, y: x0,
@@ -75,6 +86,7 @@ _TO: dict[str, Convert] = {
     "score": lambda p, t, x0, x_t, y: -_to_noise(p, t, x0, x_t, y) / float(p.s[t]),
     "residual_noise": _to_residual_noise,
     "v": _to_v,
+    "flow": _to_flow,
 }
 KINDS = tuple(_FROM)
 

@@ -72,6 +72,16 @@ class Process:
             raise InputError(f"steps must be between 1 and {self.steps} for {self.name}, got {steps}")
         return self.subset([round(i * self.steps / steps) for i in range(steps + 1)])
 
+    def unit(self) -> Process:
+        """The same path with its states divided by sqrt(a^2 + s^2), so that a^2 + s^2 = 1: variance-preserving where b = 0.
+
+        Paths that ignore y differ in nothing but the unit of their states; what is written for one then holds for all.
+        """
+        c = (self.a**2 + self.s**2).sqrt()
+        if self.before is not None:
+            raise InputError("take the unit path first and its subset then")
+        return Process(f"{self.name}, unit", self.a / c, self.b / c, self.s / c, self.r / c, self.time)
+
     @staticmethod
     def at(table: Tensor, t: int | Tensor, like: Tensor) -> Tensor:
         """Entries of a table as a tensor that broadcasts against `like` (B, C, H, W)."""
@@ -121,3 +131,33 @@ def variance_preserving(abar: Tensor) -> Process:
     index = torch.arange(len(signal), dtype=torch.float64) - 1
     zero = torch.zeros_like(signal)
     return Process(f"variance_preserving/{len(abar)}", signal, zero, (1 - signal**2).clamp(min=0).sqrt(), signal, index)
+
+
+def variance_exploding(sigma: Tensor, time: Tensor | None = None) -> Process:
+    """The path of score matching and of EDM, which ignores y and leaves the image as it is: x_t = x0 + sigma_t eps (Song et al. 2021).
+
+    sigma: (N,) ascending, above 0, on the images' own range. time: (N,) what a network is told; default sigma itself.
+    Raises InputError for levels that do not ascend.
+    """
+    sigma = sigma.double()
+    if sigma.ndim != 1 or len(sigma) < 1 or not bool((sigma.diff() > 0).all()) or not float(sigma[0]) > 0:
+        raise InputError("noise levels must ascend from above 0")
+    one = torch.ones(len(sigma) + 1, dtype=torch.float64)
+    told = sigma if time is None else time.double()
+    s, told = (torch.cat([c.new_zeros(1), c]) for c in (sigma, told))
+    return Process(f"variance_exploding/{len(sigma)}", one, torch.zeros_like(one), s, one, told)
+
+
+def rectified_flow(share: Tensor, time: Tensor | None = None) -> Process:
+    """The straight path of flow matching, which ignores y: x_t = (1 - t) x0 + t eps (Liu et al. 2023, Lipman et al. 2023).
+
+    share: (N,) t, ascending within (0, 1); 1 itself is left out, since nothing of x0 is in that state and a sampler would divide by 0.
+    time: (N,) what a network is told; default 1000 t. Raises InputError for shares that do not ascend or leave the interval.
+    """
+    share = share.double()
+    inside = share.ndim == 1 and len(share) > 0 and float(share[0]) > 0 and float(share[-1]) < 1
+    if not inside or not bool((share.diff() > 0).all()):
+        raise InputError("shares of noise must ascend within (0, 1)")
+    told = 1000 * share if time is None else time.double()
+    s, told = (torch.cat([c.new_zeros(1), c]) for c in (share, told))
+    return Process(f"rectified_flow/{len(share)}", 1 - s, torch.zeros_like(s), s, 1 - s, told)

@@ -103,16 +103,15 @@ def opencv_bilinear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def pillow(image: np.ndarray, size: tuple[int, int], filter_name: str) -> np.ndarray:
-    """Pillow's resize (always antialiased), channel by channel in 32-bit floating point, clipped to [0, 1]."""
+    """Pillow's resize of an 8-bit picture (always antialiased), bit for bit; other images are rounded to 8 bits first.
+
+    On 8 bits Pillow rounds and clips between its two passes, up to 6 levels from the same filter in floating point.
+    """
     from PIL import Image
 
     method = getattr(Image.Resampling, filter_name.upper())
-    planes = [image] if image.ndim == 2 else [image[:, :, c] for c in range(image.shape[2])]
-    done = [
-        np.asarray(Image.fromarray(p.astype(np.float32)).resize((size[1], size[0]), method), dtype=np.float64)
-        for p in planes
-    ]
-    return np.clip(done[0] if image.ndim == 2 else np.stack(done, axis=2), 0.0, 1.0)
+    made = Image.fromarray(np.rint(image * 255).clip(0, 255).astype(np.uint8)).resize((size[1], size[0]), method)
+    return np.asarray(made, dtype=np.float64) / 255
 
 
 def centre_square(image: np.ndarray) -> np.ndarray:

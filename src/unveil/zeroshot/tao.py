@@ -267,7 +267,7 @@ def _one(
         def denoise(x: Tensor, t: int) -> Tensor:
             nonlocal pull
             x0_hat = prior.denoise(x, t)
-            time = float(process.time[t] / process.steps)
+            time = (t - 1) / process.steps
             with torch.enable_grad():
                 z = x0_hat.detach().requires_grad_()
                 image = decode(z)

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.shared
 
 # set, baseline, PSNR, SSIM (RGB), PSNR after mean matching; None where it was not given, or does not follow from the same
 # recipe to three digits.
+# Non-local means, and total variation on PolyU, are not among them: theirs were off-centre patches, and an estimate that misses most of
+# a camera's noise.
 MEASURED = [
     ("LOL", "identity", 7.78, 0.194, 19.56),
     ("LOL", "stretch", 17.28, 0.611, 19.18),
@@ -41,11 +43,8 @@ MEASURED = [
     ("HSTS", "clahe", 14.83, 0.748, None),
     ("HSTS", "grey-world", 14.60, 0.749, None),
     ("Kodak24", "identity", 26.35, 0.619, None),
-    ("Kodak24", "nlm", 31.44, 0.874, None),
 ]
 SLOW = [
-    ("LOL", "gamma-nlm", 16.61, 0.726, 20.58),
-    ("LOL", "nlm-gamma", 16.74, None, 20.73),
     ("Kodak24", "tv", 29.40, 0.821, None),
     ("Kodak24", "bilateral", 31.35, 0.853, None),
     ("Kodak24", "median", 25.84, 0.685, None),
@@ -56,7 +55,6 @@ NATIVE = [
     ("LOL_eval15", "gamma", 16.04, 0.627, 19.66),
     ("LOL_eval15", "lime-like", 17.04, 0.490, 19.95),
     ("LOL_eval15", "dark-channel-inverted", 11.38, 0.447, 18.45),
-    ("PolyU_100", "tv", 36.59, 0.934, None),
     ("PolyU_100", "median", 36.25, 0.946, None),
 ]
 NATIVE_FOLDERS = {

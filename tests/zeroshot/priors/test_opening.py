@@ -179,3 +179,54 @@ def test_a_mirror_is_taken_where_the_id_is_gone(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", some)
     assert open_prior("stabilityai/stable-diffusion-2-1-base").factor == 4
+
+
+def test_shards_and_variants_are_read(pixel_folder: Make) -> None:
+    """The same network from one file, from two shards by their index, and from the fp16 variant alone; raw weights come last."""
+    import json
+
+    from safetensors.torch import load_file, save_file
+
+    folder = pixel_folder()
+    whole, x = open_prior(folder), torch.randn(1, 3, 16, 16)
+    expected = whole.denoise(x, 300)
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    save_file({k: v + 1 for k, v in tensors.items()}, folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")
+    torch.testing.assert_close(open_prior(folder).denoise(x, 300), expected, rtol=0, atol=0)
+    file.unlink()
+    names, where = sorted(tensors), {}
+    for i, part in enumerate((names[::2], names[1::2]), 1):
+        shard = f"diffusion_pytorch_model-{i:05}-of-00002.safetensors"
+        save_file({k: tensors[k] for k in part}, folder / "unet" / shard)
+        where |= dict.fromkeys(part, shard)
+    index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    torch.testing.assert_close(open_prior(folder).denoise(x, 300), expected, rtol=0, atol=0)
+    (folder / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match="one of its 2 shards, does not lie beside it"):
+        open_prior(folder)
+    index.unlink()
+    save_file({k: v.half() for k, v in tensors.items()}, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    torch.testing.assert_close(open_prior(folder).denoise(x, 300), expected, rtol=0, atol=1e-2)
+
+
+def test_networks_that_must_be_told_more_are_refused_by_what_they_are(pixel_folder: Make, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="class-conditional"):
+        open_prior(_changed(pixel_folder(), num_class_embeds=10))
+    with pytest.raises(ModelError, match="SDXL's kind"):
+        open_prior(_changed(pixel_folder(), num_class_embeds=None, addition_embed_type="text_time"))
+    (tmp_path / "flux" / "transformer").mkdir(parents=True)
+    with pytest.raises(ModelError, match="is a transformer"):
+        open_prior(tmp_path / "flux")
+    (tmp_path / "sd.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match="a prior is a folder, and this is one file"):
+        open_prior(tmp_path / "sd.safetensors")
+
+
+def _changed(folder: Path, **entries: object) -> Path:
+    import json
+
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    return folder

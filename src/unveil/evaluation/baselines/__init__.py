@@ -55,7 +55,7 @@ BASELINES: dict[str, Baseline] = {
         Baseline("dark-channel-80", "dark channel w=.8", partial(haze.dark_channel, strength=0.8), "the same, milder"),
         Baseline("dark-channel-inverted", "inverted dark channel w=.8", haze.dark_channel_inverted, "on the negative"),
         Baseline("lime-like", "LIME-like", lowlight.lime_like, "largest channel, closed, guided filter, power .8"),
-        Baseline("nlm", "non-local means", denoise.non_local_means, "5x5 patches, 13x13 window, h = .8 sigma, blind"),
+        Baseline("nlm", "non-local means", denoise.non_local_means, "3x3 patches, 13x13 window, h = .8 sigma, blind"),
         Baseline("tv", "total variation", denoise.total_variation, "weight 1.2 sigma, blind"),
         Baseline("median", "median 5x5", denoise.median, "each channel"),
         Baseline("bilateral", "bilateral", denoise.bilateral, "radius 4, colour 3 sigma, space 3 pixels, blind"),

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from unveil.degradation.noise_level import noise_level
 from unveil.errors import InputError
-from unveil.evaluation.baselines.noise_level import estimate_noise
 
 
-def non_local_means(image: np.ndarray, strength: float = 1.0, *, patch: int = 4, search_radius: int = 6) -> np.ndarray:
-    """Non-local means (Buades, Coll and Morel 2005), noise level estimated, filtering parameter h `strength` times that.
+def non_local_means(
+    image: np.ndarray, strength: float = 0.8, *, patch: int = 3, search_radius: int = 6, sigma: float | None = None
+) -> np.ndarray:
+    """Non-local means (Buades, Coll and Morel 2005), filtering parameter h `strength` times the noise's deviation.
 
     Every pixel becomes the mean of those within the search window, weighted by exp(-(d - 2 sigma^2)+ / h^2), d the mean squared
-    difference of the patch x patch squares around both. Calculated in float32. (The defaults are what scikit-image's fast mode does
-    with patch_size=5 and h = .8 sigma: its running sums span 4 rows and are divided by 5^2.)
+    difference of the patch x patch squares around both, patch odd, so that a picture that is turned and turned back is the same.
+    sigma: standard deviation of the noise in units of [0, 1]; estimated by default. Calculated in float32. The defaults were the best of
+    patches of 3, 4 and 5 and of strengths .6 to 1 on white noise; on camera noise they lose 0.3 dB to patches of 5 with strength 1.
     """
-    sigma = estimate_noise(image)
+    sigma = noise_level(image).sigma if sigma is None else sigma
     if sigma == 0:
         return image
     height, width = image.shape[:2]
@@ -30,7 +33,7 @@ def non_local_means(image: np.ndarray, strength: float = 1.0, *, patch: int = 4,
 
     total = window(0, 0, height, width).copy()
     weights = np.ones((height, width), dtype=np.float32)
-    before = (patch - 1) // 2  # how far a patch reaches up and left of its pixel
+    before = patch // 2  # how far a patch reaches up and left of its pixel
     for down, across in _half_plane(search_radius):
         # Distances between p and p + shift for every p whose own, or whose partner's, sum needs them.
         first_row, first_column = -down, min(-across, 0)
@@ -74,7 +77,7 @@ def total_variation(
 
     weight: in units of [0, 1]; default `strength` times the estimated noise. Solved by Chambolle's projection (2004) in `steps` steps.
     """
-    weight = strength * estimate_noise(image) if weight is None else weight
+    weight = strength * noise_level(image).sigma if weight is None else weight
     if weight == 0:
         return image
     dual = np.zeros((2, *image.shape))
@@ -109,7 +112,7 @@ def bilateral(image: np.ndarray, strength: float = 3.0, *, radius: int = 4, spac
 
     Weights fall with the distance in pixels and with the sum of the absolute differences of the three channels.
     """
-    colour_sigma = strength * estimate_noise(image)
+    colour_sigma = strength * noise_level(image).sigma
     if colour_sigma == 0:
         return image
     height, width = image.shape[:2]
@@ -141,5 +144,5 @@ def bm3d(image: np.ndarray, sigma: float | None = None) -> np.ndarray:
         raise InputError(
             "the baseline 'bm3d' needs the package bm3d: pip install bm3d (its licence is non-commercial)"
         ) from error
-    sigma = estimate_noise(image) if sigma is None else sigma
+    sigma = noise_level(image).sigma if sigma is None else sigma
     return image if sigma == 0 else np.clip(np.asarray(bm3d_rgb(image, sigma), dtype=np.float64), 0.0, 1.0)

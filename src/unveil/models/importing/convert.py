@@ -25,7 +25,10 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made: the files written, what the weights were recognised as, and what they did not say."""
+    """What an import made: the files written, what the weights were recognised as, and what they did not say.
+
+    averaged: the name under which averaged weights were found and taken; None where the file has none.
+    """
 
     weights: Path
     description: Path
@@ -35,6 +38,7 @@ class Imported:
     assumed: tuple[str, ...]
     unexpected: tuple[str, ...]
     spec: Spec
+    averaged: str | None = None
 
 
 def import_file(
@@ -82,6 +86,7 @@ def import_file(
             "source": source.name,
             "source_sha256": digest,
             "packed_in": list(flat.where),
+            "averaged": flat.averaged,
             "sha256": written,
             "parameters": parameters,
             "tensors": len(found.tensors),
@@ -95,7 +100,8 @@ def import_file(
         beside.write_text(json.dumps(account, indent=1) + "\n")
     except OSError as error:
         raise ModelError(f"{target}: cannot be written ({error.strerror or error}); choose another -o") from error
-    return Imported(target, beside, written, found.family, parameters, tuple(account["assumed"]), unexpected, spec)
+    assumed = tuple(account["assumed"])
+    return Imported(target, beside, written, found.family, parameters, assumed, unexpected, spec, flat.averaged)
 
 
 def _fitted(found: Found) -> tuple[str, ...]:
@@ -167,7 +173,7 @@ def _spec(
         prediction=prediction or found.prediction,
         multiple_of=multiple,
         receptive_field=512,  # attention sees everything; tiles of less differ
-        dtypes=("fp32",),
+        dtypes=("fp32", "bf16"),
         defaults=defaults,
         recipe={"imported": origin, "family": found.family},
         time=found.time,
@@ -190,6 +196,8 @@ def _assumptions(found: Found, schedule: str | None, prediction: str | None) -> 
 def describe(made: Imported) -> list[str]:
     """Lines for a reader: what was recognised, what was assumed, what was left over, and what to do with it."""
     lines = [f"{made.weights}: {made.family}, {made.parameters:,} parameters"]
+    if made.averaged is not None:
+        lines.append(f"  taken: the averaged weights ({made.averaged})")
     lines += [f"  assumed: {text}" for text in made.assumed]
     if made.unexpected:
         lines.append(f"  left out, since the network has no such part: {_some(list(made.unexpected))}")

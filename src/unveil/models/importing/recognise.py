@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -178,21 +178,38 @@ FAMILIES: dict[str, tuple[tuple[str, ...], Reader]] = {
 
 
 def recognise(flat: Flat) -> Found:
-    """What the weights are. Raises ModelError where no published family fits, or one that cannot be run."""
+    """What the weights are. Raises ModelError where no published family fits, or one that cannot be run.
+
+    Where none fits the table as it is, the network may be one part of a bigger module (`net.`, `generator.`): that part is taken, and
+    what lies beside it is left.
+    """
     state = flat.tensors
-    for name, (keys, reader) in FAMILIES.items():
-        if all(key in state for key in keys):
-            if name == "irsde" and "init_conv.bias" in state:
-                raise ModelError(
-                    "the weights of a U-Net of RDDM or Resfusion without their container: which of the two it is, and so "
-                    "how it is to be run, cannot be told. Give the checkpoint that the training wrote"
-                )
-            try:
-                return reader(state, flat.where)
-            except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-                raise ModelError(f"looks like a checkpoint of {name}, but parts of it are missing ({error})") from error
+    if any(k.startswith("model.diffusion_model.") for k in state):
+        raise ModelError(
+            "a whole latent diffusion model in one file, which serves as a prior and not as a model. Make a folder of it with diffusers, "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), and give that: --prior FOLDER"
+        )
+    for head in ("", *sorted({f"{k.partition('.')[0]}." for k in state if "." in k})):
+        inside, left = _under(state, head)
+        for name, (keys, reader) in FAMILIES.items():
+            if all(key in inside for key in keys):
+                found = _as(name, reader, inside, flat.where)
+                return replace(found, left=(*found.left, *left)) if left else found
     shown = ", ".join(sorted(state)[:3])
     raise ModelError(
         f"no published network that is known here has such weights ({len(state)} tensors: {shown}, ...). Known are "
         "Resfusion, RDDM, IR-SDE, Refusion, the U-Nets of DA-CLIP and wild-IR, DA-CLIP, and CLIP"
     )
+
+
+def _as(name: str, reader: Reader, state: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+    """The network of a family, once its keys have told which one."""
+    if name == "irsde" and "init_conv.bias" in state:
+        raise ModelError(
+            "the weights of a U-Net of RDDM or Resfusion without their container: which of the two it is, and so "
+            "how it is to be run, cannot be told. Give the checkpoint that the training wrote"
+        )
+    try:
+        return reader(state, where)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"looks like a checkpoint of {name}, but parts of it are missing ({error})") from error

@@ -87,7 +87,7 @@ class Guidance:
 
         F-PAM and the discriminators learn from them on the way. None where nothing finite came of it.
         """
-        time = float(self.prior.process.time[t]) / self.prior.process.steps
+        time = (t - 1) / self.prior.process.steps
         late = time < GUIDED
         z0 = z0.detach()
         lead = len(z0) if self.settings.original else 1  # published: the free sample too, for a gradient of nought

@@ -31,7 +31,7 @@ def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text
             total.denoise += samples * (2 if text else 1)
             if step % settings.every and u > 0:
                 continue
-            late = float(process.time[t]) / process.steps < GUIDED
+            late = (t - 1) / process.steps < GUIDED
             total.decode_gradient += lead if late else 0
             total.decode += samples - lead + bool(settings.trust) if late else samples
             total.learn += samples * (settings.inner or max(1, round(waited / STRIDE)))

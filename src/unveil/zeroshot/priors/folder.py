@@ -33,8 +33,18 @@ def config(folder: Path, part: str, file: str = "config.json") -> dict[str, Any]
 
 
 def weights(folder: Path, part: str) -> Path:
-    """The safetensors of a part, the fp16 variant where there is no other. Raises ModelError naming what was looked for."""
-    tried = [f"{name}{variant}.safetensors" for variant in ("", ".fp16") for name in NAMES]
+    """The safetensors of a part, or the index of its shards; the fp16 variant where there is no other, raw weights (non_ema) last of all.
+
+    Raises ModelError naming what was looked for.
+    """
+    ends = (
+        ".safetensors",
+        ".safetensors.index.json",
+        ".fp16.safetensors",
+        ".safetensors.index.fp16.json",
+        ".non_ema.safetensors",
+    )
+    tried = [f"{name}{end}" for end in ends for name in NAMES]
     for name in tried:
         if (folder / part / name).is_file():
             return folder / part / name
@@ -49,7 +59,7 @@ def fill(module: nn.Module, folder: Path, part: str) -> nn.Module:
     """Weights into a network, frozen. Raises ModelError for a damaged file, or tensors that do not fit the description beside it."""
     path = weights(folder, part)
     try:
-        tensors = {_current(k): v.float() for k, v in load_file(path).items()}
+        tensors = {_current(k): v.float() for file in _files(path) for k, v in load_file(file).items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: damaged or not a safetensors file ({error})") from error
     wanted = module.state_dict()
@@ -65,6 +75,20 @@ def fill(module: nn.Module, folder: Path, part: str) -> nn.Module:
             f"{path}: its tensors do not fit the config.json beside it ({str(error).splitlines()[-1].strip()})"
         ) from error
     return module.eval().requires_grad_(False)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or the shards that it is the index of. Raises ModelError where it is no index, or one is missing."""
+    if path.suffix != ".json":
+        return [path]
+    try:
+        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: no index of shards ({error})") from error
+    missing = [name for name in names if not (path.parent / name).is_file()]
+    if missing:
+        raise ModelError(f"{path}: {missing[0]}, one of its {len(names)} shards, does not lie beside it")
+    return [path.parent / name for name in names]
 
 
 def _current(key: str) -> str:

@@ -13,6 +13,7 @@ from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
 from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.zeroshot.priors.scheduler import Reading
 from unveil.zeroshot.priors.text import Encoder, Text
 
 CPU = torch.device("cpu")
@@ -24,6 +25,7 @@ class LatentPrior:
 
     network: (z_t (B, C, h, w), the model's steps (B,), vectors of a text (B, tokens, width) or None) -> what `prediction` names.
     vae: images and latents. scale, shift: the latents that diffuse are (vae's - shift) * scale. encoder: of texts, None where none steers.
+    reading: see `Reading`.
     tiny: a small decoder of the latents that diffuse to images in [-1, 1] (TAESD), used instead of the autoencoder's where a gradient
     is asked for: an eighteenth of its cost; what is finally decoded is decoded in full.
     """
@@ -42,6 +44,7 @@ class LatentPrior:
     tiny: Callable[[Tensor], Tensor] | None = None
     where: torch.device = CPU
     dtype: torch.dtype = torch.float32
+    reading: Reading | None = None
     _texts: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
@@ -70,7 +73,7 @@ class LatentPrior:
         One evaluation of the network where g is 1 or both texts are the same, else two in one batch (Ho and Salimans 2022).
         """
         told = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
-        z = z_t.to(self.dtype)
+        z = (z_t if self.reading is None else self.reading.ask(z_t.float(), t)).to(self.dtype)
         text = condition or (self.condition("") if self.prompted else None)
         if text is None:
             said = self.network(z, told, None).float()
@@ -80,6 +83,8 @@ class LatentPrior:
             both = torch.cat([t.expand(len(z), -1, -1) for t in (text.negative, text.positive)])
             negative, positive = self.network(torch.cat([z, z]), torch.cat([told, told]), both).float().chunk(2)
             said = negative + guidance * (positive - negative)
+        if self.reading is not None:
+            return self.reading.read(said, z_t.float(), t)
         return to_x0(self.prediction, self.process, t, said, z_t.float(), z_t.float())
 
     def condition(self, prompt: str, negative: str = "") -> Text | None:

@@ -16,7 +16,7 @@ from unveil.zeroshot.priors.folder import config, digest, fill, images, placed, 
 from unveil.zeroshot.priors.hub import fetched
 from unveil.zeroshot.priors.latent import LatentPrior
 from unveil.zeroshot.priors.pixel import PixelPrior
-from unveil.zeroshot.priors.scheduler import path, prediction
+from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.text import open_text
 
 NEEDS = "install it with pip install 'unveil[latent]' -c constraints.txt"
@@ -39,19 +39,31 @@ def open_prior(
     """
     device = device or torch.device("cpu")
     folder, half = Path(source), dtype != torch.float32
+    if folder.is_file():
+        raise ModelError(
+            f"{folder}: a prior is a folder, and this is one file. Make a folder of it: `unveil models import` for ADM's, diffusers' "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER) for a latent diffusion model"
+        )
     if not folder.is_dir():
         folder = fetched(str(source), half)
     called = name or (folder.name if Path(source).is_dir() else str(source))
     latent = any((folder / part).is_dir() for part in ("vae", "vqvae"))
     unet = "unet" if (folder / "unet").is_dir() else ""
+    if not unet and (folder / "transformer").is_dir():
+        raise ModelError(
+            f"{folder}: its network is a transformer (SD 3, Flux, DiT), which is not supported; give one with a U-Net"
+        )
+    _supported(folder, config(folder, unet))
     network, sizes = _network(folder, unet, device, dtype)
     scheduler = config(folder, "scheduler" if (folder / "scheduler").is_dir() else "", "scheduler_config.json")
     levels = 2 ** (len(sizes["block_out_channels"]) - 1)
     native = sizes.get("sample_size") or 64
     native = int(native[0] if isinstance(native, list) else native)
+    told = trained(scheduler)
     common: dict[str, Any] = {
-        "process": path(scheduler),
-        "prediction": prediction(scheduler),
+        "process": told.process,
+        "prediction": told.prediction,
+        "reading": told.reading,
         "where": device,
         "dtype": dtype,
     }
@@ -95,6 +107,17 @@ def open_prior(
     )
 
 
+def _supported(folder: Path, sizes: dict[str, Any]) -> None:
+    """Raise ModelError for a network that must be told more than a text, by what it is."""
+    if sizes.get("addition_embed_type") is not None or (folder / "text_encoder_2").is_dir():
+        raise ModelError(
+            f"{folder}: a network of SDXL's kind, with two text encoders and sizes of pictures among what it is told, is not supported; "
+            "give a Stable Diffusion 1 or 2"
+        )
+    if sizes.get("num_class_embeds") or sizes.get("class_embed_type"):
+        raise ModelError(f"{folder}: a class-conditional network is not supported; give the unconditional one")
+
+
 def _network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
     """The U-Net as one callable, and its description. Built here where it can be, by diffusers where it cannot."""
     sizes = config(folder, part)
@@ -118,7 +141,7 @@ def _diffusers(kind: str, folder: Path, part: str, device: torch.device, dtype: 
         import diffusers
     except ImportError as error:
         raise ModelError(f"{folder}: {why}, which needs diffusers; {NEEDS}") from error
-    variant = "fp16" if weights(folder, part).name.endswith(".fp16.safetensors") else None
+    variant = "fp16" if ".fp16." in weights(folder, part).name else None
     try:
         module = getattr(diffusers, kind).from_pretrained(
             folder / part, variant=variant, torch_dtype=dtype, use_safetensors=True, local_files_only=True

@@ -12,6 +12,7 @@ from torch import Tensor
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
+from unveil.zeroshot.priors.scheduler import Reading
 
 CPU = torch.device("cpu")
 
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 @dataclass(frozen=True, eq=False)
 class PixelPrior:
     """See `prior.Prior` for the fields. network: (x_t (B, 3, h, w), the model's steps (B,)) -> what `prediction` names, (B, 3, h, w), or
-    (B, 6, h, w) where it also learned a variance, which is left out.
+    (B, 6, h, w) where it also learned a variance, which is left out. reading: see `Reading`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class PixelPrior:
     channels: int = 3
     factor: int = 1
     prompted: bool = False
+    reading: Reading | None = None
 
     @property
     def device(self) -> torch.device:
@@ -43,7 +45,10 @@ class PixelPrior:
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         """E[x_0 | x_t], (B, 3, h, w) fp32. condition and guidance are None and of no effect here."""
         told = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
-        said = self.network(z_t.to(self.dtype), told).float()[:, : self.channels]
+        shown = z_t if self.reading is None else self.reading.ask(z_t.float(), t)
+        said = self.network(shown.to(self.dtype), told).float()[:, : self.channels]
+        if self.reading is not None:
+            return self.reading.read(said, z_t.float(), t)
         return to_x0(self.prediction, self.process, t, said, z_t.float(), z_t.float())
 
     def condition(self, prompt: str, negative: str = "") -> None:

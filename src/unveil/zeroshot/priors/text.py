@@ -30,7 +30,8 @@ def clip_text(tokenizer: Any, model: Any) -> Encoder:
     """The encoder of Stable Diffusion's folders. Texts beyond the tokenizer's length (77) are cut, with a warning that says where."""
 
     def encode(text: str) -> Tensor:
-        most = int(tokenizer.model_max_length)
+        # A tokenizer saved without a length says 10^30; the model then knows how many positions it has.
+        most = int(min(tokenizer.model_max_length, model.config.max_position_embeddings))
         whole = tokenizer(text, truncation=False, padding=False, verbose=False).input_ids
         if len(whole) > most:
             lost = tokenizer.decode(whole[most - 1 : -1], skip_special_tokens=True)
@@ -44,6 +45,12 @@ def clip_text(tokenizer: Any, model: Any) -> Encoder:
     return encode
 
 
+def _variant(folder: Path) -> str | None:
+    """Which variant of the text encoder's weights is to be read: fp16 where there is no other."""
+    names = [p.name for p in (folder / "text_encoder").glob("*.safetensors")]
+    return "fp16" if names and all(".fp16" in name for name in names) else None
+
+
 def open_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoder:
     """The text encoder of a folder (tokenizer/, text_encoder/). Raises ModelError without transformers, or for a damaged one."""
     try:
@@ -55,7 +62,7 @@ def open_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoder
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         model = CLIPTextModel.from_pretrained(
-            folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype
+            folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype, variant=_variant(folder)
         )
     except (OSError, ValueError) as error:
         raise ModelError(
