@@ -10,7 +10,9 @@ from unveil.errors import InputError
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.manifest import Row
 from unveil.jobs.queue_restorers import Restores
+from unveil.jobs.shots import Decisions, shots
 from unveil.jobs.targets import Job
+from unveil.models import describer
 from unveil.photo.atomic import replacing
 from unveil.restorer import Callback, Options
 from unveil.video import Frame, opened
@@ -30,7 +32,8 @@ def restore(
     """Restore the video `job.source` into `job.target`; returns its row.
 
     Every frame is restored from the same seed, and the noise is indexed by position: where the picture stands still, so does the
-    result. One frame is held at a time. watch: number of frames (0 where unknown) -> the context around the work.
+    result. What is to be fixed is decided for every shot, in a first pass. One frame is held at a time. watch: number of frames (0 where
+    unknown) -> the context around the work.
 
     Raises InputError for a video that cannot be read or written; then, and after any interruption, nothing is left of the target.
     """
@@ -40,7 +43,8 @@ def restore(
         raise InputError(
             f"{job.source}: --uncertainty is for photographs, a clip has no picture of it; leave it out, or take single frames"
         )
-    seconds, protocol, notes = 0.0, {}, dict[str, None]()
+    decisions = _decided(restorer, job, options)
+    seconds, protocol, notes, number = 0.0, {}, dict[str, None](), 0
     with (
         opened(job.source, options.max_pixels) as clip,
         replacing(job.target) as temporary,
@@ -51,7 +55,9 @@ def restore(
             if not isinstance(item, Frame):
                 writer.copy(item)
                 continue
-            result = restorer.restore(item.pixels, options, callback=callback)
+            how = options if decisions is None else decisions.options(number)
+            number += 1
+            result = restorer.restore(item.pixels, how, callback=callback)
             writer.add(changed(item, pixels=result.image))
             seconds, protocol = seconds + result.seconds, result.protocol
             notes |= dict.fromkeys(result.notes)
@@ -69,3 +75,14 @@ def restore(
         protocol=protocol,
         notes=(*clip.notes, *notes, *writer.notes),
     )
+
+
+def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:
+    """What is fixed in each shot; None where somebody said so, or the model cannot be told."""
+    spec = getattr(restorer.model, "spec", None) if hasattr(restorer, "model") else None
+    if spec is None or not spec.told or options.fix is not None or options.told is not None:
+        return None
+    speaker = describer.shipped()
+    with opened(job.source, options.max_pixels) as clip:
+        frames = (item.pixels for item in clip if isinstance(item, Frame))
+        return Decisions(shots(frames, lambda pixels: speaker.describe(pixels).probabilities), options)
