@@ -220,7 +220,9 @@ class Restorer:
 
     def __init__(self, model: Model, device: str = "auto", dtype: str = "auto", memory: int | None = None) -> None:
         self.device = pick_device(device)
-        self.dtype = pick_dtype(dtype, self.device, model.spec.dtypes)
+        # Imported networks keep the digits of their authors' code unless asked otherwise.
+        wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
+        self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
         self.memory = tiling.budget(self.device) if memory is None else memory
 

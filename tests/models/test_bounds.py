@@ -23,6 +23,10 @@ from unveil.testing import tiny_model
 HUGE = 10**12
 SIZES: dict[str, dict[str, Any]] = {
     "compact": {"base": 8, "mults": [1, 2], "blocks": 1, "bottom": 1, "head": 4},
+    "experts": {
+        "low": {"base": 8, "mults": [1, 2], "blocks": 1, "bottom": 1, "up_blocks": 1},
+        "native": {"base": 8, "mults": [1], "blocks": 1, "bottom": 0, "up_blocks": 2},
+    },
     "unet": {"dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0},
     "unet_pair": {"dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0},
     "shared_encoder_unet": {"dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0},

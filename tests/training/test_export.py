@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from unveil.errors import InputError, ModelError
-from unveil.models import shelf
+from unveil.models import shelf, weights_file
 from unveil.networks.compact import CompactUNet, CorrectionHead
-from unveil.restorer import load
+from unveil.restorer import Restorer, load
 from unveil.training import config as configuration
 from unveil.training.config import Network
 from unveil.training.export import export, reach
@@ -96,7 +96,7 @@ def test_kinds_of_runs_become_kinds_of_models(tree: Tree, tmp_path: Path) -> Non
     assert (one_shot.spec.sampler, one_shot.head, one_shot.spec.defaults.resolution) == ("one_shot", None, "off")
     plain = exported(stage("predictor"))
     assert (plain.spec.sampler, plain.head) == ("diffusion", None)  # a head that no stage trained is left out
-    assert exported(stage("predictor"), stage("correction")).spec.defaults.fidelity == 0.0
+    assert exported(stage("predictor"), stage("correction")).spec.defaults.fidelity == 1.0
     assert exported(stage("predictor"), stage("adapter")).spec.defaults.fidelity == 1.0
     assert exported(stage("predictor"), steps=25).spec.defaults.steps == 10  # T' of linear_pro(25)
     assert exported(stage("predictor"), steps=25).spec.process().steps == 10
@@ -189,3 +189,17 @@ def test_a_regression_run_is_evaluated_once(tree: Tree, tmp_path: Path) -> None:
     restorer.model.predictor.features = lambda *a: (seen.append(1), predict(*a))[1]  # type: ignore[method-assign]
     restorer.restore(photo, seed=0)
     assert len(seen) == 1
+
+
+def test_a_trained_correction_is_used_by_default(tree: Tree, tmp_path: Path) -> None:
+    """A head of random numbers changes what the model returns when nobody says anything."""
+    stages = [stage("predictor", steps=2), stage("correction", steps=2)]
+    train(configuration.parse(tree(stages=stages)), tmp_path / "run", report=lambda line: None)
+    model = weights_file.read(tmp_path / "run" / "model.safetensors")
+    assert model.head is not None
+    y = np.random.default_rng(0).random((32, 32, 3), dtype=np.float32)
+    before = Restorer(model, "cpu").restore(y).image
+    torch.manual_seed(0)
+    for parameter in model.head.parameters():
+        parameter.data.normal_(std=0.3)
+    assert np.abs(Restorer(model, "cpu").restore(y).image - before).max() > 1 / 255

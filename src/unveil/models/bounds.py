@@ -16,9 +16,19 @@ if TYPE_CHECKING:
 
 WIDEST = 65_536
 """The largest size that a layer may have; the words that CLIP knows are 49,408."""
-MOST = {"blocks": 32, "bottom": 32, "middle": 32, "layers": 64, "encoder": 32, "decoder": 32, "mults": 64, "kinds": 64}
+MOST = {
+    "blocks": 32,
+    "up_blocks": 32,
+    "bottom": 32,
+    "middle": 32,
+    "layers": 64,
+    "encoder": 32,
+    "decoder": 32,
+    "mults": 64,
+    "kinds": 64,
+}
 """The largest number under these names: how often something is repeated, or multiplied."""
-MAY_BE_NONE = ("blocks", "bottom", "middle", "encoder", "decoder", "head", "mask_channels")
+MAY_BE_NONE = ("blocks", "up_blocks", "bottom", "middle", "encoder", "decoder", "head", "mask_channels")
 LEVELS = 8
 """The longest list of levels; each halves the resolution once more."""
 LONGEST = 256

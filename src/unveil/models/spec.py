@@ -59,6 +59,11 @@ class Spec:
     reach: int = 0
 
     @property
+    def trained_here(self) -> bool:
+        """Whether the network is one of this package's own, which were compared in bf16 (docs/speed.md)."""
+        return self.network.get("kind", "compact") in ("compact", "experts")
+
+    @property
     def told(self) -> bool:
         """Whether the network is told the kinds of damage, so that one can say what to fix."""
         return self.network.get("kind") == "experts"

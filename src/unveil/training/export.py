@@ -92,7 +92,8 @@ def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidel
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
-        defaults = dataclasses.replace(defaults, fidelity=1.0 if adapted(config) else fidelity)
+        # The paper subtracts the correction in full; a model that began with another default keeps it.
+        defaults = dataclasses.replace(defaults, fidelity=1.0 if adapted(config) or fidelity == 0 else fidelity)
     return Spec(
         name=config.name,
         network=network,
