@@ -20,6 +20,7 @@ import numpy as np
 
 from _pages import Value
 from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from quality import TOLD
 
 NAME = "calibration"
 SEED = 29
@@ -39,16 +40,18 @@ def settings(row: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Group:
-    """Photographs of one source. x, y: (N, 3, size, size) in [0, 1], target and input."""
+    """Photographs of one source. x, y: (N, 3, size, size) in [0, 1], target and input. told: of each, the damage it has."""
 
     x: Any
     y: Any
+    told: tuple[tuple[str, ...], ...]
 
 
 def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group, Group]:
     """The photographs that training kept back, each used once, cut at random into one part to fit on and one to measure on.
 
-    Clean photographs are damaged as in the model's own training; real pairs come as they are. Of an odd number the first part has more.
+    Clean photographs are damaged as in the model's own training, all of them; real pairs come as they are. Of an odd number the first
+    part has more.
     """
     import torch
 
@@ -57,8 +60,12 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     from unveil.data.crops import crops
 
     source = _choices.held_out(model)
-    real = [p for _, found in source.pairs for p in found]
-    scenes = {p.clean.path for p in real}
+    real = [
+        (p, tuple(entry.kinds))
+        for (_, found), entry in zip(source.pairs, source.data.pairs, strict=True)
+        for p in found
+    ]
+    scenes = {p.clean.path for p, _ in real}
     clean = [p for p in source.photos if p.clean.path not in scenes and min(p.clean.shape[:2]) >= size]
     generator = np.random.default_rng(SEED)
     data = model.spec.recipe["config"]["data"]
@@ -66,15 +73,19 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     for i in generator.permutation(len(clean))[:photographs]:
         x, _ = crops([clean[i]], 1, size, generator)
         own = torch.Generator().manual_seed(SEED * 1009 + int(i))
-        y, _, _ = degradation.mixture(
-            x, own, weights=data["kinds"] or None, second=data.get("second", 0.35), clean=data.get("clean", 0.08)
+        y, kinds, _ = degradation.mixture(
+            x, own, weights=data["kinds"] or None, second=data.get("second", 0.35), clean=0.0
         )
-        found.append((x, y))
+        found.append((x, y, kinds[0]))
     for i in generator.permutation(len(real))[:pairs]:
-        found.append(_most_damaged([real[i]], size, generator))
+        photograph, told = real[i]
+        found.append((*_most_damaged([photograph], size, generator), told))
     order, half = generator.permutation(len(found)), (len(found) + 1) // 2
     parts = [[found[i] for i in part] for part in (order[:half], order[half:])]
-    first, second = (Group(torch.cat([x for x, _ in part]), torch.cat([y for _, y in part])) for part in parts)
+    first, second = (
+        Group(torch.cat([x for x, _, _ in part]), torch.cat([y for _, y, _ in part]), tuple(t for _, _, t in part))
+        for part in parts
+    )
     return first, second
 
 
@@ -102,7 +113,8 @@ def test_set(name: str, size: int, count: int) -> Group:
         places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
         top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
         found.append([torch.from_numpy(_cut(a, (top, left), size).transpose(2, 0, 1).copy())[None] for a in (x, y)])
-    return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
+    told = tuple(TOLD[name].split(","))
+    return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]), (told,) * len(found))
 
 
 def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
@@ -114,8 +126,9 @@ def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[An
     from unveil.evaluation.evidence import gather
 
     found, protocol = [], {}
-    for i, (x, y) in enumerate(zip(group.x, group.y, strict=True)):
-        out = restorer.restore(y, samples=draws, seed=SEED * 101 + i, **settings(row))
+    for i, (x, y, told) in enumerate(zip(group.x, group.y, group.told, strict=True)):
+        fix = {"fix": told} if restorer.model.spec.told else {}
+        out = restorer.restore(y, samples=draws, seed=SEED * 101 + i, **settings(row), **fix)
         protocol = out.protocol
         found.append(gather(out.samples, x.permute(1, 2, 0).numpy(), seed=i))
         print(f"\r{row}: {i + 1} of {len(group.x)}", end="", file=sys.stderr, flush=True)
@@ -182,9 +195,9 @@ def measure_all(arguments: Any) -> dict[str, Any]:
     groups = {FITTED_ON: first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
     d = restorer.model.spec.defaults
     numbers = (
-        f"{draws} draws, fidelity 0, resolution {d.resolution} (low stage {d.low} px); random crops of {size} px (of a real pair, of "
+        f"told the damage, {draws} draws, fidelity 0, resolution {d.resolution} (low stage {d.low} px); random crops of {size} px (of a real pair, of "
         f"eight cuts the one that differs most from its target); {len(first.x)} and {len(second.x)} photographs that training kept back "
-        f"({photographs} with simulated damage, {pairs} real shadow pairs, at most), cut in two at random, the first part to fit on; "
+        f"({photographs} with simulated damage, {pairs} real pairs, at most), cut in two at random, the first part to fit on; "
         f"{each} of each test set; seed {SEED}"
     )
     own = {"model": restorer.model.spec.name, "sha256": restorer.model.sha256, "numbers": numbers}

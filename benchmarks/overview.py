@@ -1,4 +1,4 @@
-"""The one table of the README: every method, what it needs, what it costs, how good it is. `render.py` puts it there.
+"""The one table of docs/choose.md: every method, what it needs, what it costs, how good it is. `render.py` puts it there.
 
 Trained models stand on whole sets. Zero-shot methods were measured on each n-th photograph of them, so the input, the corrections and
 `general` stand beside them on those photographs too: a number is only to be compared within its half of the table.
@@ -13,16 +13,16 @@ import numpy as np
 
 SETS = {"tao256/LOL": "low light", "tao256/HSTS": "haze", "tao256/Kodak24": "noise"}
 NEEDS = {
-    "general": ("[LearnIR](docs/learnir.md), ICLR 2026", "the default", "nothing: ships as `general`"),
-    "wild": ("[IR-SDE](docs/wild.md), as in DA-CLIP, CVPRW 2024", "`-n wild`", "nothing: ships as `wild`"),
-    "LD-RPS": ("[LD-RPS](docs/ldrps.md), ICCV 2025", "`ldrps`", "a prior"),
-    "UP-ZeroIR": ("[UP-ZeroIR](docs/upzeroir.md), CVPR 2026", "`upzeroir`", "a prior"),
-    "TAO": ("[TAO](docs/known_operators.md), ICML 2024", "`tao`", "a prior"),
-    "GDP": ("[GDP](docs/known_operators.md), CVPR 2023", "`gdp`", "a prior, the operator"),
-    "DPS": ("[DPS](docs/known_operators.md), ICLR 2023", "`dps`", "a prior, the operator"),
-    "DiffPIR": ("[DiffPIR](docs/known_operators.md), CVPRW 2023", "`diffpir`", "a prior, the operator"),
-    "DDRM": ("[DDRM](docs/known_operators.md), NeurIPS 2022", "`ddrm`", "a prior, the operator"),
-    "PiGDM": ("[PiGDM](docs/known_operators.md), ICLR 2023", "`pigdm`", "a prior, the operator"),
+    "general": ("[LearnIR](learnir.md), ICLR 2026", "the default", "nothing: ships as `general`"),
+    "wild": ("[IR-SDE](wild.md), as in DA-CLIP, CVPRW 2024", "`-n wild`", "nothing: ships as `wild`"),
+    "LD-RPS": ("[LD-RPS](ldrps.md), ICCV 2025", "`ldrps`", "a prior"),
+    "UP-ZeroIR": ("[UP-ZeroIR](upzeroir.md), CVPR 2026", "`upzeroir`", "a prior"),
+    "TAO": ("[TAO](known_operators.md), ICML 2024", "`tao`", "a prior"),
+    "GDP": ("[GDP](known_operators.md), CVPR 2023", "`gdp`", "a prior, the operator"),
+    "DPS": ("[DPS](known_operators.md), ICLR 2023", "`dps`", "a prior, the operator"),
+    "DiffPIR": ("[DiffPIR](known_operators.md), CVPRW 2023", "`diffpir`", "a prior, the operator"),
+    "DDRM": ("[DDRM](known_operators.md), NeurIPS 2022", "`ddrm`", "a prior, the operator"),
+    "PiGDM": ("[PiGDM](known_operators.md), ICLR 2023", "`pigdm`", "a prior, the operator"),
 }
 BEGIN, END = "<!-- written by benchmarks/render.py -->\n", "<!-- until here -->\n"
 ABSENT = "–"

@@ -1,6 +1,6 @@
 """Write the pages of docs/ whose numbers come from benchmarks/results, or check that they are what the results say.
 
-Their text is in benchmarks/pages; docs/api.md is written from the package's own docstrings, the README's table by `overview.py`.
+Their text is in benchmarks/pages; docs/api.md is written from the package's own docstrings, the table of docs/choose.md by `overview.py`.
 
     python benchmarks/render.py            write them
     python benchmarks/render.py --check    exit status 1 and a line for every page that is not up to date
@@ -41,7 +41,7 @@ SCRIPTS = {"quality_wild": "quality"}
 """Results that another benchmark's script made: the same measurement of another model."""
 
 DOCS = HERE.parent / "docs"
-README = HERE.parent / "README.md"
+CHOOSE = DOCS / "choose.md"
 PAGES = HERE / "pages"
 
 
@@ -65,18 +65,18 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
     return found
 
 
-def readme(results: Path = RESULTS) -> str:
-    """README.md with its table of methods as the results say."""
+def choose(results: Path = RESULTS) -> str:
+    """docs/choose.md with its table of methods as the results say."""
     quality, wild, zero = (
         json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("quality", "quality_wild", "zeroshot_quality")
     )
     shelf = json.loads((files("unveil.models") / "manifest.json").read_text())
-    return overview.placed(README.read_text(encoding="utf-8"), overview.methods(quality, wild, zero, shelf))
+    return overview.placed(CHOOSE.read_text(encoding="utf-8"), overview.methods(quality, wild, zero, shelf))
 
 
 def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
-    """Target in docs/, and the README -> what should stand there.
+    """Target in docs/ -> what should stand there.
 
     Raises PageError, with the page's name, where a page contradicts the results.
     """
@@ -88,7 +88,7 @@ def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
         except PageError as error:
             raise PageError(f"{source.name}: {error}") from error
     made[DOCS / "api.md"] = api.page()
-    made[README] = readme()
+    made[CHOOSE] = choose()
     return made
 
 
