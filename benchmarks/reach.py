@@ -24,13 +24,17 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     """max |whole - cut| in [0, 1] over all steps and pixels that lie 0, 16, 32, ... pixels or more from the cut."""
     import torch
 
+    from unveil.models.treatment import Treatment
+    from unveil.networks.condition import KINDS
     from unveil.photo.noise import field
     from unveil.restorer import first_native
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
     process = restorer.model.spec.process()
-    denoise = restorer.model.denoiser(process, fidelity)
+    # A model that is told what to fix is measured untold, and told that everything is wrong.
+    told = (None, Treatment(dict.fromkeys(KINDS, 1.0), True)) if restorer.model.spec.told else (None,)
+    makers = [restorer.model.told_of(treat).denoiser(process, fidelity) for treat in told]
     found = torch.zeros(CUT)
     with torch.inference_mode():
         # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
@@ -38,10 +42,11 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
         for t in range(1, process.steps + 1 - early):
             eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
             x_t = (process.a[t] + process.b[t]).float() * y + process.s[t].float() * eps
-            whole = denoise(x_t, y, t)[..., :CUT]
-            part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)
-            off = (whole - part).abs().amax((0, 1, 2)) / (high - low)
-            found = torch.maximum(found, off)
+            for denoise in makers:
+                whole = denoise(x_t, y, t)[..., :CUT]
+                part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)
+                off = (whole - part).abs().amax((0, 1, 2)) / (high - low)
+                found = torch.maximum(found, off)
     from_cut = found.flip(0)  # [d]: the column d pixels left of the cut
     return [float(from_cut[d:].max()) for d in range(0, CUT, STEP)]
 
