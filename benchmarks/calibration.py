@@ -197,7 +197,8 @@ def measure_all(arguments: Any) -> dict[str, Any]:
     numbers = (
         f"told the damage, {draws} draws, fidelity 0, resolution {d.resolution} (low stage {d.low} px); random crops of {size} px "
         "(of a real pair, of eight cuts the one that differs most from its target); "
-        f"{len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with simulated damage, {pairs} real pairs, at most), cut in two at random, the first part to fit on; "
+        f"{len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with simulated damage, {pairs} real pairs, "
+        "at most), cut in two at random, the first part to fit on; "
         f"{each} of each test set; seed {SEED}"
     )
     own = {"model": restorer.model.spec.name, "sha256": restorer.model.sha256, "numbers": numbers}
