@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from unveil.jobs.shots import Decisions, shots
 from unveil.restorer import Options
@@ -34,7 +33,7 @@ def test_a_shot_that_is_dark_throughout_is_low_light() -> None:
     found = shots([scene(i, 0.1) for i in range(8)], describe)
     told = Decisions(found, Options()).options(7).told
     assert told is not None
-    assert told["lowlight"] == pytest.approx(0.98)
+    assert told["lowlight"] > 0.9
 
 
 def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:

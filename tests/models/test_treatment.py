@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unveil.errors import InputError
-from unveil.models.treatment import kinds_of, repeated, treatment
+from unveil.models.treatment import NOTICED, kinds_of, repeated, treatment
 from unveil.networks.condition import KINDS, LIGHT
 
 SEEN = {"haze": 0.9, "noise": 0.6, "jpeg": 0.3, "clean": 0.1}
@@ -22,14 +22,23 @@ def test_what_is_told_is_fixed_and_nothing_else() -> None:
 
 def test_untold_the_describer_decides_and_what_it_doubts_stays() -> None:
     told = treatment(SEEN)
-    assert fixed(told) == {"haze": 0.9, "noise": 0.6}
+    # Odds of 9 against 1/9, and of 1.5 against 1/4.
+    assert fixed(told) == {"haze": pytest.approx(81 / 82, abs=1e-4), "noise": pytest.approx(6 / 7, abs=1e-4)}
     assert told.light
-    assert told.sentence() == "found haze 90%, noise 60%"
+    assert told.sentence() == "found haze 99%, noise 86%"
 
 
 def test_keeping_takes_out_of_what_was_found() -> None:
-    assert fixed(treatment(SEEN, keep="light")) == {"noise": 0.6}
-    assert fixed(treatment(SEEN, keep=["noise"])) == {"haze": 0.9}
+    assert fixed(treatment(SEEN, keep="light")).keys() == {"noise"}
+    assert fixed(treatment(SEEN, keep=["noise"])).keys() == {"haze"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_told_from_its_threshold_on_and_there_at_one_half(kind: str) -> None:
+    threshold = NOTICED[kind]
+    assert treatment({kind: threshold - 0.01}).nothing
+    assert treatment({kind: threshold}).probabilities[kind] == 0.5
+    assert treatment({kind: 1.0}).probabilities[kind] == 1.0
 
 
 def test_a_drawing_has_nothing_to_fix_unless_someone_says_so() -> None:

@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
 
 NOTICED: dict[str, float] = {
-    "haze": 0.12, "shadow": 0.4, "lowlight": 0.5, "noise": 0.2, "blur": 0.25, "jpeg": 0.5, "rain": 0.25,
+    "haze": 0.1, "shadow": 0.5, "lowlight": 0.5, "noise": 0.2, "blur": 0.2, "jpeg": 0.5, "rain": 0.15,
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what at most two in a hundred undamaged photographs that were
 held out from training reach (docs/choices.md). Below it the network is told nothing of the kind."""
@@ -107,7 +107,17 @@ def treatment(
     assert described is not None
     drawn = described.get("graphic", 0.0) >= DRAWN
     seen = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
-    return Treatment({k: round(p, 4) if p >= NOTICED[k] else 0.0 for k, p in seen.items()}, False)
+    return Treatment({k: _told(p, NOTICED[k]) if p >= NOTICED[k] else 0.0 for k, p in seen.items()}, False)
+
+
+def _told(probability: float, threshold: float) -> float:
+    """What the network is told of a kind: the odds against those of the threshold, which stands at one half.
+
+    The describer speaks of all photographs, of which few have any one kind of damage; the network was taught with guesses for which each
+    kind is as often there as not. The ratio of odds is what changes from the one prior to the other.
+    """
+    ratio = probability * (1 - threshold) / max((1 - probability) * threshold, 1e-9)
+    return round(ratio / (1 + ratio), 4)
 
 
 def repeated(told: Mapping[str, Any]) -> Treatment:
