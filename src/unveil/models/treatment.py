@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
 
 NOTICED: dict[str, float] = {
-    "haze": 0.1, "shadow": 0.5, "lowlight": 0.5, "noise": 0.2, "blur": 0.2, "jpeg": 0.5, "rain": 0.15,
+    "haze": 0.1, "shadow": 0.55, "lowlight": 0.5, "noise": 0.2, "blur": 0.2, "jpeg": 0.5, "rain": 0.15,
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what at most two in a hundred undamaged photographs that were
 held out from training reach (docs/choices.md). Below it the network is told nothing of the kind."""
