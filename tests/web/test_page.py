@@ -18,8 +18,9 @@ from PIL import Image
 
 from unveil.errors import ModelError
 from unveil.models.describer import Description
+from unveil.networks.condition import KINDS
 from unveil.web.page import describing, photographs, words
-from unveil.web.page.controls import Controls, order
+from unveil.web.page.controls import NAMES, order
 from unveil.web.service import Given
 
 
@@ -84,7 +85,9 @@ def test_examples_are_damaged_photographs(client: TestClient) -> None:
     assert client.get("/page/examples/..%2f..%2fx").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["page.css", "drop.js", "common.js", "progress.js", "compare.js", "icon.svg"])
+@pytest.mark.parametrize(
+    "name", ["page.css", "drop.js", "common.js", "progress.js", "compare.js", "copy.js", "icon.svg"]
+)
 def test_assets(client: TestClient, name: str) -> None:
     answer = client.get(f"/page/assets/{name}")
     assert answer.status_code == 200
@@ -129,11 +132,11 @@ def test_words_are_escaped(tmp_path: Path) -> None:
 def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient], tmp_path: Path) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
     given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
-    names = list(Controls.__dataclass_fields__)
     default = dict(
         zip(
-            names,
-            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False),
+            NAMES,
+            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, True)
+            + (False,) * len(KINDS),
             strict=True,
         )
     )
@@ -152,6 +155,15 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
         "png",
         True,
     )
+    assert plain.suffix == "_restored"
+    assert plain.options.fix is None
+    by_hand = {"model": "told", "auto": False, "noise": True, "haze": True}
+    assert order(service, given, tuple((default | by_hand).values())).options.fix == ("haze", "noise")
+    assert order(service, given, tuple((default | by_hand | {"auto": True}).values())).options.fix is None
+    # A model that cannot be told is told nothing, whatever stands on the switches that are hidden then.
+    assert order(service, given, tuple((default | by_hand | {"model": "tiny"}).values())).options.fix is None
+    with pytest.raises(ValueError, match="Every switch is off"):
+        order(service, given, tuple((default | {"model": "told", "auto": False}).values()))
     with pytest.raises(ValueError, match="Seed is empty"):
         order(service, given, tuple((default | {"seed": None}).values()))
 
@@ -174,5 +186,5 @@ def test_what_it_looks_like_is_said_by_the_classifier_that_ships_or_not_at_all(
     for load, expected in ((Fixed, ["haze 80%", "noise 31%"]), (missing, [])):
         describing._speaker.cache_clear()
         monkeypatch.setattr(describing.describer, "load", load)
-        assert re.findall(r'u-chip">([^<]+)<', describing.described(given)) == expected
+        assert re.findall(r'u-chip">([^<]+)<', describing.described(describing.diagnosed(given))) == expected
     describing._speaker.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,11 +69,12 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     import torch
 
     from unveil import __version__, degradation, photo
+    from unveil.degradation.seeding import own_seed
     from unveil.photo import atomic
 
     picture = photo.read(source)
     x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
-    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source)), severity)
+    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source.name)), severity)
     notes = photo.write(picture, y[0].permute(1, 2, 0).numpy(), target)
     account = {
         "input": str(source),
@@ -88,9 +88,3 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     }
     atomic.replace(target.with_name(target.name + ".json"), (json.dumps(account, indent=1) + "\n").encode())
     return account
-
-
-def own_seed(seed: int, source: Path) -> int:
-    """The generator's seed for a file: so that many files damaged with one seed are damaged differently."""
-    # 32 bits, since torch's CPU generator keeps no more.
-    return int.from_bytes(hashlib.sha256(f"{seed}/{source.name}".encode()).digest()[:4], "big")

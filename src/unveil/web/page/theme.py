@@ -10,7 +10,10 @@ HEAD = "\n".join(
     [
         '<meta name="description" content="Restore photographs">',
         '<link rel="stylesheet" href="/page/assets/page.css">',
-        *(f'<script type="module" src="/page/assets/{name}.js"></script>' for name in ("drop", "progress", "compare")),
+        *(
+            f'<script type="module" src="/page/assets/{name}.js"></script>'
+            for name in ("drop", "progress", "compare", "copy")
+        ),
     ]
 )
 
