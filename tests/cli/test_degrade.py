@@ -118,3 +118,9 @@ def test_folders_are_mirrored(tmp_path: Path, picture: Path) -> None:
 def test_standard_output_has_no_place_for_the_account(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["degrade", str(picture), "-o", "-", "--kind", "rain"]) == 2
     assert "name files" in capsys.readouterr().err
+
+
+def test_without_an_output_it_is_written_beside(tmp_path: Path, picture: Path) -> None:
+    for _ in range(2):
+        assert main(["degrade", str(tmp_path), "--kind", "haze"]) == 0
+        assert {p.name for p in tmp_path.iterdir()} == {"p.png", "p_haze.png", "p_haze.png.json"}

@@ -30,7 +30,7 @@ def command(
         model: The trained model.
         method: A zero-shot method in its place.
         output: Where to, empty for beside the photograph.
-        protocol: Of one restoration; its tiles and precision are named too, since they decide pixels and another machine might choose others.
+        protocol: Of one restoration; its tiles and precision are named too: they decide pixels, and another machine might choose others.
 
     """
     words = ["unveil", "restore", *(f"./{name}" if name.startswith("-") and name != "-" else name for name in inputs)]

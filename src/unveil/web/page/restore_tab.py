@@ -24,6 +24,8 @@ DOUBT = (
     f"Red: by ±{INVENTED * 255:.0f} or more, it invented. An error that all draws share leaves no trace."
 )
 
+ONE_DRAW = "One of the pictures that the photograph may have been."
+
 
 def tab(service: Service, visits: working.Visits) -> tuple[gr.State, gr.HTML]:
     """Build the tab; returns which photograph it works on, and its stage."""
@@ -100,7 +102,7 @@ def result(job: Job, order: Order) -> str:
         {
             "src": f"{here}/{name}",
             "label": name.replace("-", " ").capitalize(),
-            "note": "One of the pictures that the photograph may have been.",
+            "note": ONE_DRAW,
         }
         for name in draws
     ]
