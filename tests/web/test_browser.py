@@ -168,7 +168,7 @@ def visit(browser: Any, server: tuple[str, Held, Service]) -> Iterator[Callable[
 
 def choose(page: Page, model: str) -> None:
     """Choose a model in the tab Restore."""
-    page.window.get_by_role("listbox", name="Model").click()
+    page.window.locator("input[aria-label=Model]").click()
     page.window.get_by_role("option", name=f"{model} (LearnIR)").click()
 
 

@@ -25,7 +25,7 @@ def theme() -> Base:
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_text_color="white",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
