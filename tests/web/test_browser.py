@@ -327,6 +327,18 @@ def test_compare_two_models(visit: Callable[..., Page]) -> None:
     page.show("10-compare")
 
 
+def test_compare_begins_with_the_photograph_and_settings_of_restore(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit()
+    page.give("restore", lake)
+    choose(page, "other")
+    page.window.get_by_role("tab", name="Compare").click()
+    page.window.wait_for_selector("#stage-compare .u-stage-image:visible")
+    page.window.wait_for_selector("#drop-compare .u-chosen >> text=lake.jpg")
+    page.go("compare")
+    page.done("compare")
+    assert page.window.inner_text("#stage-compare .u-tag-left").startswith("other, fidelity")
+
+
 def test_damage_a_photograph_and_hand_it_on(visit: Callable[..., Page], lake: Path) -> None:
     page = visit()
     page.window.get_by_role("tab", name="Degrade").click()

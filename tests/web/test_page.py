@@ -17,11 +17,14 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.errors import ModelError
+from unveil.jobs.queue_restorers import Engine
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.web.page import describing, photographs, words
-from unveil.web.page.controls import NAMES, order
+from unveil.web.page.controls import NAMES, changed, offered, order
+from unveil.web.page.limits import Limits
 from unveil.web.service import Given
+from unveil.zeroshot_restorer import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +191,34 @@ def test_what_it_looks_like_is_said_by_the_classifier_that_ships_or_not_at_all(
         monkeypatch.setattr(describing.describer, "load", load)
         assert re.findall(r'u-chip">([^<]+)<', describing.described(describing.diagnosed(given))) == expected
     describing._speaker.cache_clear()
+
+
+def test_what_cannot_finish_in_time_is_not_offered_and_why(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    tried: list[tuple[int, int]] = []
+
+    class Slow:
+        def estimate(self, height: int, width: int) -> Estimate:
+            tried.append((height, width))
+            return Estimate(1000, 0.01 * height * width)
+
+        def resolve(self, options: object) -> None: ...
+
+    service = serve(seconds=600).app.state.service  # type: ignore[attr-defined]
+    service.restorers.known["slow"] = Engine("slow", "Slow", "takes long", lambda device: Slow())  # type: ignore[arg-type]
+    limits = Limits(service)
+    small, large = (Given("id", "a.jpg", side, 100, "JPEG", tmp_path) for side in (600, 1000))
+    assert limits.refused(small) == {}
+    assert limits.reason({}) == ""
+    assert limits.refused(large) == {"slow": pytest.approx(1000)}
+    assert len(tried) == 1
+    assert "slow (about 17 min). The limit here is 10 min." in limits.reason(limits.refused(large))
+    assert [name for _, name in offered(service, limits.refused(large))] == ["tiny", "other", "told"]
+
+
+def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    service = serve().app.state.service  # type: ignore[attr-defined]
+    given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
+    values = ("tiny", 0.5, 2, 0.75, 7, 3, "2m", "off", 0, "png", True, False, *(kind == "noise" for kind in KINDS))
+    made = order(service, given, changed(service, values, "told", 1.0, 9))
+    assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
+    assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")

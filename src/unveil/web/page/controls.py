@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -58,10 +59,11 @@ class Controls:
     format: gr.Dropdown
     strip: gr.Checkbox
     switches: Switches
+    refused: gr.HTML
 
     def all(self) -> list[Any]:
         """As the inputs of an event, in the order of NAMES."""
-        own = [getattr(self, field.name) for field in fields(self) if field.name != "switches"]
+        own = [getattr(self, field.name) for field in fields(self) if field.name not in ("switches", "refused")]
         return [*own, self.switches.auto, *self.switches.kinds]
 
 
@@ -109,13 +111,16 @@ def default_fidelity(service: Service, model: str) -> float | None:
     return getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "fidelity", None)
 
 
+def offered(service: Service, refused: Collection[str] = ()) -> list[tuple[str, str]]:
+    """All engines but those that are refused, as the choices of a list."""
+    return [(f"{e.name} ({e.method})", e.name) for e in service.restorers.known.values() if e.name not in refused]
+
+
 def model_choice(service: Service, label: str = "Model", value: str | None = None) -> tuple[gr.Dropdown, gr.HTML]:
     """A choice among all engines, and the line about the one that is chosen."""
     known = service.restorers.known
     first = value or next(iter(known))
-    choice = gr.Dropdown(
-        [(f"{e.name} ({e.method})", e.name) for e in known.values()], value=first, label=label, filterable=False
-    )
+    choice = gr.Dropdown(offered(service), value=first, label=label, filterable=False)
     about = gr.HTML(words.model(known[first].summary, ""))
     choice.change(
         lambda name: words.model(known[name].summary, ""),
@@ -130,6 +135,7 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
 def controls(service: Service, switches: Switches) -> Controls:
     """Build them where they stand."""
     choice, _ = model_choice(service)
+    refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
     fidelity = gr.Slider(
         0,
         1,
@@ -186,7 +192,19 @@ def controls(service: Service, switches: Switches) -> Controls:
     choice.change(
         dials, choice, [fidelity, solver, resolution, switches.panel], show_progress="hidden", api_visibility="private"
     )
-    return Controls(choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, switches)
+    return Controls(
+        choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, switches, refused
+    )
+
+
+def changed(
+    service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
+) -> tuple[Any, ...]:
+    """The values of `Controls.all` for another model; what it does not have is left to its default."""
+    told = dict(zip(NAMES, values, strict=True)) | {"model": model, "fidelity": fidelity, "seed": seed}
+    if default_fidelity(service, model) is None:
+        told |= {"solver": DEFAULT, "resolution": DEFAULT}
+    return tuple(told.values())
 
 
 def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:

@@ -15,6 +15,7 @@ from unveil.jobs.queue_work import Order
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.describing import described, diagnosed
+from unveil.web.page.limits import Limits
 from unveil.web.service import Job, Service
 from unveil.zeroshot.methods import METHODS
 
@@ -27,8 +28,8 @@ DOUBT = (
 ONE_DRAW = "One of the pictures that the photograph may have been."
 
 
-def tab(service: Service, visits: working.Visits) -> tuple[gr.State, gr.HTML]:
-    """Build the tab; returns which photograph it works on, and its stage."""
+def tab(service: Service, visits: working.Visits) -> tuple[gr.State, gr.HTML, panel.Controls]:
+    """Build the tab; returns which photograph it works on, its stage and its settings."""
     photo = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320):
@@ -88,7 +89,23 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.State, gr.HTML]:
         show_progress="hidden",
         api_visibility="private",
     )
-    return photo, stage
+
+    limits = Limits(service)
+
+    async def weigh(id: str | None, model: str) -> tuple[Any, ...]:
+        given = service.given(id) if id else None
+        refused = await asyncio.to_thread(limits.refused, given) if given else {}
+        left = panel.offered(service, refused)
+        return gr.update(choices=left, value=model if model not in refused else left[0][1]), limits.reason(refused)
+
+    photo.change(
+        weigh,
+        [photo, settings.model],
+        [settings.model, settings.refused],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return photo, stage, settings
 
 
 def result(job: Job, order: Order) -> str:
