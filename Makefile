@@ -1,6 +1,9 @@
 # Two commands from a fresh clone, with nothing but Python 3.11, make and a package index:
 #   make demo    restore a damaged photograph and show what came of it
 #   make test    run the fast tests
+# Then:
+#   make web     serve the page at http://127.0.0.1:7860
+#   make install put the command `unveil` into ~/.local/bin (another place: make install BINDIR=/usr/local/bin)
 # The first run creates $(VENV) and installs into it; later runs go straight to work.
 #
 # torch from the default index is the CUDA build (large). For the small CPU build:
@@ -10,6 +13,8 @@ VENV ?= .venv
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 JOBS ?= 0
+BINDIR ?= $(HOME)/.local/bin
+WEB_FLAGS ?=
 ifndef PYTHON
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -21,11 +26,24 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $
 export OMP_WAIT_POLICY := PASSIVE
 export UNVEIL_SCREENSHOTS
 
-.PHONY: demo test test-web test-cluster test-package findings lint format docs venv clean
+.PHONY: demo install web test test-web test-cluster test-package findings lint format docs venv clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
 	@$(BIN)/python -m unveil.demo
+
+# A link to the environment of this clone, which it needs to stay; nothing that is not such a link is replaced.
+install: $(VENV)/.web
+	@mkdir -p "$(BINDIR)"
+	@if [ -e "$(BINDIR)/unveil" ] && [ ! -L "$(BINDIR)/unveil" ]; then \
+		echo "make: $(BINDIR)/unveil is there already and is no link; remove it, or name another place with BINDIR=" >&2; exit 1; fi
+	@ln -sfn "$(abspath $(BIN))/unveil" "$(BINDIR)/unveil"
+	@echo "Installed $(BINDIR)/unveil. Try: unveil restore photo.jpg"
+	@case ":$$PATH:" in *":$(BINDIR):"*) ;; *) echo "$(BINDIR) is not on your PATH yet. Add it: export PATH=\"$(BINDIR):\$$PATH\"";; esac
+
+# Options of the server: make web WEB_FLAGS="--port 8000"
+web: $(VENV)/.web
+	@$(BIN)/unveil web $(WEB_FLAGS)
 
 # JOBS: worker processes, 0 for none. Each imports torch anew, which pays only once the tests take minutes (286 tests on two
 # busy cores: 5 s with 0, 12 s with 2). One thread for each. All tests, slow ones too: make test PYTEST_FLAGS='-m ""'
@@ -80,6 +98,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Unveil into $(VENV) (minutes the first time: torch is large) ..."
 	@$(PIP) -e .
 	@touch $@
+
+$(VENV)/.web: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Unveil and its page into $(VENV) (minutes the first time: torch is large) ..."
+	@$(PIP) -e '.[web]'
+	@touch $(VENV)/.core $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing Unveil and the tools of its developers into $(VENV) (minutes the first time: torch is large) ..."

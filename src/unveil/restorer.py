@@ -319,6 +319,10 @@ class Restorer:
     def resolve(self, options: Options) -> Run:
         """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""
         d = self.model.spec.defaults
+        if not self.model.spec.told and (options.fix is not None or options.keep or options.told is not None):
+            raise InputError(
+                f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
+            )
         solver = options.solver or d.solver
         if solver not in SOLVERS:
             raise InputError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
@@ -332,11 +336,8 @@ class Restorer:
 
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
         """What to fix in a photograph (H, W, 3), None for a model that cannot be told. Raises InputError where it is told all the same."""
+        self.resolve(options)
         if not self.model.spec.told:
-            if options.fix is not None or options.keep or options.told is not None:
-                raise InputError(
-                    f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
-                )
             return None
         if options.told is not None:
             return repeated(options.told)

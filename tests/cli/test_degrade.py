@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from unveil.cli import main
-from unveil.cli.degrade import own_seed
 from unveil.degradation import KINDS, apply
+from unveil.degradation.seeding import own_seed
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_every_kind_writes_a_picture_and_an_account(tmp_path: Path, picture: Pat
     assert after.shape == before.shape
     assert np.abs(after - before).max() > 2 / 255
     x = torch.from_numpy(before).permute(2, 0, 1)[None].float()
-    y = apply(kind, x, torch.Generator().manual_seed(own_seed(4, picture)), 0.5)[0]
+    y = apply(kind, x, torch.Generator().manual_seed(own_seed(4, picture.name)), 0.5)[0]
     np.testing.assert_allclose(after, y[0].permute(1, 2, 0).numpy(), atol=0.5 / 255 + 1e-6)
 
 
@@ -118,3 +118,9 @@ def test_folders_are_mirrored(tmp_path: Path, picture: Path) -> None:
 def test_standard_output_has_no_place_for_the_account(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["degrade", str(picture), "-o", "-", "--kind", "rain"]) == 2
     assert "name files" in capsys.readouterr().err
+
+
+def test_without_an_output_it_is_written_beside(tmp_path: Path, picture: Path) -> None:
+    for _ in range(2):
+        assert main(["degrade", str(tmp_path), "--kind", "haze"]) == 0
+        assert {p.name for p in tmp_path.iterdir()} == {"p.png", "p_haze.png", "p_haze.png.json"}

@@ -15,6 +15,7 @@ from cyclopts import App
 
 import unveil
 from unveil import cli
+from unveil.cli.progress import Pace
 from unveil.errors import Cancelled, InputError
 
 Command = Callable[..., int | None]
@@ -103,11 +104,12 @@ def test_a_command_returns_its_exit_status(status: int | None, register: Registe
     ("tokens", "expected"),
     [
         (["prob"], 'Unknown command "prob". Did you mean "probe"?'),
-        (["probe"], "requires an argument"),
+        (["probe"], "--size is missing"),
+        (["probe", "--size"], "--size needs a value behind it"),
         (["probe", "many"], "unable to convert"),
         (["probe", "3", "--speed", "2"], "Unknown option: --speed"),
     ],
-    ids=["command", "missing", "type", "option"],
+    ids=["command", "missing", "no value", "type", "option"],
 )
 def test_wrong_usage_ends_with_2(
     tokens: list[str], expected: str, register: Register, capsys: pytest.CaptureFixture[str]
@@ -172,3 +174,25 @@ def test_threads_that_wait_do_not_spin_unless_told_to(
         monkeypatch.delenv("OMP_WAIT_POLICY")
     assert cli.main(["--version"]) == 0
     assert os.environ["OMP_WAIT_POLICY"] == after
+
+
+def test_the_help_of_restore_is_in_groups_and_begins_with_three_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["restore", "--help"]) == 0
+    page = capsys.readouterr().out
+    groups = [
+        page.index(f"─ {name} ") for name in ("Everyday", "Many files", "Sampling", "Zero-shot methods", "Machine")
+    ]
+    assert groups == sorted(groups)
+    assert page[: groups[0]].count("\nunveil restore ") == 3
+    assert groups[0] < page.index("--keep STR") < groups[1] < page.rindex("--skip-existing") < groups[2]
+    assert "─ Parameters" not in page
+
+
+def test_the_time_left_for_all_photographs() -> None:
+    now = [100.0]
+    pace = Pace(5, clock=lambda: now[0])
+    assert pace.left(0) == ""
+    now[0] = 130.0
+    assert pace.left(1) == " (all: 2 min left)"
+    now[0] = 140.0
+    assert pace.left(4) == " (all: 10 s left)"

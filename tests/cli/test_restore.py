@@ -11,7 +11,8 @@ import unveil
 from unveil import figures
 from unveil.cli import main
 from unveil.models.weights_file import write
-from unveil.testing import tiny_model
+from unveil.restorer import Restorer
+from unveil.testing import tiny_experts, tiny_model
 
 
 @pytest.fixture
@@ -170,3 +171,54 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(
     assert main(["restore", str(picture), str(other), "-o", str(tmp_path / "out"), "-n", model]) == 2
     assert "p.png" in capsys.readouterr().err
     assert not (tmp_path / "out" / "p.png").exists()
+
+
+def test_without_an_output_it_is_written_beside_and_not_restored_again(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "folder" / name).write_bytes(picture.read_bytes())
+    before = (tmp_path / "folder" / "a.png").read_bytes()
+    call = ["restore", str(tmp_path / "folder"), "-n", model, "--device", "cpu", "--steps", "1"]
+    for _ in range(2):
+        assert main(call) == 0
+        assert files(tmp_path / "folder") == {"a.png", "b.png", "a_restored.png", "b_restored.png"}
+    assert (tmp_path / "folder" / "a.png").read_bytes() == before
+    expected = unveil.load(model, device="cpu").restore(picture, steps=1)
+    expected.save(tmp_path / "expected.png")
+    assert (tmp_path / "folder" / "a_restored.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    assert main([*call[:4], "--suffix", "_x", *call[4:]]) == 0
+    assert "a_x.png" in files(tmp_path / "folder")
+    capsys.readouterr()
+    assert main(["restore", "-", "-n", model]) == 2
+    assert "standard input has no name to write beside" in capsys.readouterr().err
+
+
+def test_several_photographs_into_one_name_are_refused(
+    tmp_path: Path, model: str, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "q.png"
+    other.write_bytes(picture.read_bytes())
+    for share in ([], ["--shard", "1/2"]):
+        call = ["restore", str(picture), str(other), "-o", str(tmp_path / "x.png"), "-n", model, *share]
+        assert main(call) == 2
+        assert "2 photographs cannot be written to one file" in capsys.readouterr().err
+        assert not (tmp_path / "x.png").exists()
+    assert main([*call[:4], f"{tmp_path / 'x.png'}/", "-n", model, "--device", "cpu", "--steps", "1"]) == 0
+    assert files(tmp_path / "x.png") == {"p.png", "q.png"}
+
+
+def test_method_auto_is_what_restore_does_by_itself_where_the_model_can_be_told() -> None:
+    from unveil.jobs.choosing import Auto, auto
+
+    loaded: list[str] = []
+    made = {"told": Restorer(tiny_experts(), "cpu"), "old": Restorer(tiny_model(), "cpu")}
+
+    def load(kind: str, name: str) -> Restorer:
+        loaded.append(name)
+        return made[kind]
+
+    assert auto(lambda name: load("told", name)) is made["told"]
+    assert isinstance(auto(lambda name: load("old", name)), Auto)
+    assert loaded == ["general", "general"]

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from unveil import photo
+from unveil.cli import main
+from unveil.degradation.seeding import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
 from unveil.jobs.queue_degrade import damage, degrading
@@ -145,9 +147,9 @@ def test_damage_is_the_simulators_own(tmp_path: Path) -> None:
     (tmp_path / UPLOAD).write_bytes(data)
     task = Task("me", degrading("lake.png", "noise", 0.5, 3, tmp_path, 10_000))
     task.run("cpu")
-    expected, report = damage(photo.read(data).pixels, "noise", 0.5, 3)
+    expected, report = damage(photo.read(data).pixels, "noise", 0.5, own_seed(3, "lake.png"))
     assert np.array_equal(np.asarray(opened(task.result.file)), np.rint(expected * 255).astype(np.uint8))
-    assert task.result.protocol == {"kind": "noise"} | report
+    assert task.result.protocol == {"kind": "noise", "seed": 3} | report
     assert set(task.result.views) == {"before", "after"}
 
 
@@ -157,3 +159,17 @@ def test_formats() -> None:
     check_format(".TIFF")
     with pytest.raises(InputError, match="unknown format"):
         check_format("psd")
+
+
+def test_the_page_and_the_command_line_damage_alike(tmp_path: Path) -> None:
+    (tmp_path / "lake.png").write_bytes(data := picture())
+    status = main(
+        ["degrade", str(tmp_path / "lake.png"), "-o", str(tmp_path / "d.png"), "--kind", "noise", "--seed", "5"]
+    )
+    assert status == 0
+    (tmp_path / UPLOAD).write_bytes(data)
+    task = Task("me", degrading("lake.png", "noise", None, 5, tmp_path, 10_000))
+    task.run("cpu")
+    assert task.result is not None
+    assert task.result.name == "lake_noise.png"
+    assert np.array_equal(np.asarray(opened(task.result.file)), np.asarray(opened(tmp_path / "d.png")))

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from unveil.jobs.queue_restorers import Engine, Restorers
 from unveil.restorer import Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 from unveil.web.app import application
 from unveil.web.service import Service
 from unveil.web.settings import Settings
@@ -36,7 +36,7 @@ def picture(seed: int = 0, size: tuple[int, int] = (24, 16), format: str = "PNG"
 
 
 def restorers() -> Restorers:
-    """Two small random models."""
+    """Two small random models, and one that can be told what to fix."""
     return Restorers(
         {
             name: Engine(
@@ -44,6 +44,7 @@ def restorers() -> Restorers:
             )
             for seed, name in enumerate(("tiny", "other"))
         }
+        | {"told": Engine("told", "LearnIR", "can be told", lambda device: Restorer(tiny_experts(), "cpu"))}
     )
 
 

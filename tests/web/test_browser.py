@@ -19,12 +19,15 @@ pytest.importorskip("gradio", reason="the page is the extra `web`")
 pytest.importorskip("playwright", reason="browser tests need playwright (pip install playwright)")
 
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from unveil import photo
 from unveil.jobs.queue_restorers import Engine, Restorers
+from unveil.models import describer
+from unveil.models.treatment import treatment
+from unveil.networks.condition import KINDS
 from unveil.restorer import Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 from unveil.web.app import application
 from unveil.web.service import Service
 from unveil.web.settings import Settings
@@ -128,6 +131,9 @@ def server() -> Iterator[tuple[str, Held, Service]]:
     known = {
         "tiny": Engine("tiny", "LearnIR", "A small model with random weights.", lambda device: restorer),
         "other": Engine("other", "LearnIR", "Another one.", lambda device: Restorer(tiny_model(1), "cpu")),
+        "told": Engine(
+            "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(), "cpu")
+        ),
     }
     service = Service(Settings(samples=8, max_pixels=500_000), Restorers(known))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -158,6 +164,12 @@ def visit(browser: Any, server: tuple[str, Held, Service]) -> Iterator[Callable[
         assert foreign == [], "the page must ask nobody else"
         assert page.wrong == []
         assert page.refused == []
+
+
+def choose(page: Page, model: str) -> None:
+    """Choose a model in the tab Restore."""
+    page.window.locator("input[aria-label=Model]").click()
+    page.window.get_by_role("option", name=f"{model} (LearnIR)").click()
 
 
 @pytest.fixture
@@ -201,7 +213,7 @@ def test_upload_restore_slide_and_download(visit: Callable[..., Page], lake: Pat
     with page.window.expect_download() as fetched:
         page.window.click("#stage-restore a.u-main")
     fetched.value.save_as(tmp_path / "fetched.jpg")
-    assert fetched.value.suggested_filename == "lake.jpg"
+    assert fetched.value.suggested_filename == "lake_restored.jpg"
     # The very bytes that the library writes, with the photograph's metadata.
     result = Restorer(tiny_model(), "cpu").restore(lake, fidelity=0.0)
     result.save(tmp_path / "expected.jpg")
@@ -315,6 +327,18 @@ def test_compare_two_models(visit: Callable[..., Page]) -> None:
     page.show("10-compare")
 
 
+def test_compare_begins_with_the_photograph_and_settings_of_restore(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit()
+    page.give("restore", lake)
+    choose(page, "other")
+    page.window.get_by_role("tab", name="Compare").click()
+    page.window.wait_for_selector("#stage-compare .u-stage-image:visible")
+    page.window.wait_for_selector("#drop-compare .u-chosen >> text=lake.jpg")
+    page.go("compare")
+    page.done("compare")
+    assert page.window.inner_text("#stage-compare .u-tag-left").startswith("other, fidelity")
+
+
 def test_damage_a_photograph_and_hand_it_on(visit: Callable[..., Page], lake: Path) -> None:
     page = visit()
     page.window.get_by_role("tab", name="Degrade").click()
@@ -326,7 +350,7 @@ def test_damage_a_photograph_and_hand_it_on(visit: Callable[..., Page], lake: Pa
     page.show("11-degrade")
     page.window.click("#hand-on")
     page.window.wait_for_selector("#stage-restore .u-stage-image:visible")
-    page.window.wait_for_selector("#drop-restore .u-chosen >> text=lake.jpg")
+    page.window.wait_for_selector("#drop-restore .u-chosen >> text=lake_haze.jpg")
     page.go("restore")
     page.done("restore")
 
@@ -372,3 +396,69 @@ def test_dark(visit: Callable[..., Page]) -> None:
     )
     light = [sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) for colour in colours]
     assert light[0] < 200 < 500 < light[1]
+
+
+def test_the_diagnosis_is_switches_that_act(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit({"width": 1366, "height": 768})
+    choose(page, "told")
+    page.window.wait_for_selector("#fix-restore:visible")
+    page.give("restore", lake)
+    page.window.wait_for_selector("#fix-noise >> text=%")
+    pixels = photo.read(lake).pixels
+    found = treatment(describer.shipped().describe(pixels).probabilities).probabilities
+    for kind in KINDS:
+        assert page.window.locator(f"#fix-{kind} input").is_checked() == (found[kind] > 0)
+    assert page.window.locator("#fix-auto input").is_checked()
+    page.show("15-switches", whole=False)
+    # A switch that is touched ends Automatic, and Automatic puts the switches back.
+    other = next(kind for kind in KINDS if found[kind] == 0)
+    page.window.locator(f"#fix-{other} input").check()
+    expect(page.window.locator("#fix-auto input")).not_to_be_checked()
+    page.window.locator("#fix-auto input").check()
+    expect(page.window.locator(f"#fix-{other} input")).not_to_be_checked()
+    for kind in KINDS:
+        page.window.locator(f"#fix-{kind} input").set_checked(kind in ("noise", "jpeg"))
+    expect(page.window.locator("#fix-auto input")).not_to_be_checked()
+    page.go("restore")
+    page.done("restore")
+    # The result, its slider and the download are in view.
+    for part in (".u-compare", ".u-slider", "a.u-main"):
+        box = page.window.locator(f"#stage-restore {part}").bounding_box()
+        assert box["y"] >= 0, part
+        assert box["y"] + box["height"] <= 768, part
+    page.show("16-told", whole=False)
+    page.window.click("#stage-restore summary")
+    line = page.window.inner_text("#stage-restore unveil-copy code")
+    assert line.startswith("unveil restore lake.jpg -n told --fix noise,jpeg --seed 0")
+    assert "noise 1, jpeg 1" in page.window.inner_text("#stage-restore table")
+    page.show("17-again")
+    with page.window.expect_download() as fetched:
+        page.window.click("#stage-restore a.u-main")
+    expected = Restorer(tiny_experts(), "cpu").restore(lake, fix="noise,jpeg")
+    expected.save(lake.with_name("expected.jpg"))
+    fetched.value.save_as(got := lake.with_name("got.jpg"))
+    assert got.read_bytes() == lake.with_name("expected.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility_by_axe(visit: Callable[..., Page], lake: Path, scheme: str) -> None:
+    """WCAG 2.2 AA, as far as axe-core can tell: nothing serious, empty and with a result."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python").Axe()
+    page = visit(scheme=scheme)
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+    def serious() -> list[str]:
+        found = axe.run(page.window, options=rules).response["violations"]
+        return [
+            f"{v['id']} ({v['impact']}): {node['html'][:200]}"
+            for v in found
+            if v["impact"] in ("serious", "critical")
+            for node in v["nodes"]
+        ]
+
+    empty = serious()
+    page.give("restore", lake)
+    page.draws(2)
+    page.go("restore")
+    page.done("restore")
+    assert [*empty, *serious()] == []

@@ -258,7 +258,7 @@ def test_metrics_count_what_happened(serve: Callable[..., TestClient], make: Cal
 
 
 def test_models_and_health(client: TestClient) -> None:
-    assert [model["name"] for model in client.get("/v1/models").json()] == ["tiny", "other"]
+    assert [model["name"] for model in client.get("/v1/models").json()] == ["tiny", "other", "told"]
     assert client.get("/healthz").json()["status"] == "ok"
 
 

@@ -17,10 +17,14 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.errors import ModelError
+from unveil.jobs.queue_restorers import Engine
 from unveil.models.describer import Description
+from unveil.networks.condition import KINDS
 from unveil.web.page import describing, photographs, words
-from unveil.web.page.controls import Controls, order
+from unveil.web.page.controls import NAMES, changed, offered, order
+from unveil.web.page.limits import Limits
 from unveil.web.service import Given
+from unveil.zeroshot_restorer import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,9 @@ def test_examples_are_damaged_photographs(client: TestClient) -> None:
     assert client.get("/page/examples/..%2f..%2fx").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["page.css", "drop.js", "common.js", "progress.js", "compare.js", "icon.svg"])
+@pytest.mark.parametrize(
+    "name", ["page.css", "drop.js", "common.js", "progress.js", "compare.js", "copy.js", "icon.svg"]
+)
 def test_assets(client: TestClient, name: str) -> None:
     answer = client.get(f"/page/assets/{name}")
     assert answer.status_code == 200
@@ -129,11 +135,11 @@ def test_words_are_escaped(tmp_path: Path) -> None:
 def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient], tmp_path: Path) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
     given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
-    names = list(Controls.__dataclass_fields__)
     default = dict(
         zip(
-            names,
-            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False),
+            NAMES,
+            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, True)
+            + (False,) * len(KINDS),
             strict=True,
         )
     )
@@ -152,6 +158,15 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
         "png",
         True,
     )
+    assert plain.suffix == "_restored"
+    assert plain.options.fix is None
+    by_hand = {"model": "told", "auto": False, "noise": True, "haze": True}
+    assert order(service, given, tuple((default | by_hand).values())).options.fix == ("haze", "noise")
+    assert order(service, given, tuple((default | by_hand | {"auto": True}).values())).options.fix is None
+    # A model that cannot be told is told nothing, whatever stands on the switches that are hidden then.
+    assert order(service, given, tuple((default | by_hand | {"model": "tiny"}).values())).options.fix is None
+    with pytest.raises(ValueError, match="Every switch is off"):
+        order(service, given, tuple((default | {"model": "told", "auto": False}).values()))
     with pytest.raises(ValueError, match="Seed is empty"):
         order(service, given, tuple((default | {"seed": None}).values()))
 
@@ -174,5 +189,36 @@ def test_what_it_looks_like_is_said_by_the_classifier_that_ships_or_not_at_all(
     for load, expected in ((Fixed, ["haze 80%", "noise 31%"]), (missing, [])):
         describing._speaker.cache_clear()
         monkeypatch.setattr(describing.describer, "load", load)
-        assert re.findall(r'u-chip">([^<]+)<', describing.described(given)) == expected
+        assert re.findall(r'u-chip">([^<]+)<', describing.described(describing.diagnosed(given))) == expected
     describing._speaker.cache_clear()
+
+
+def test_what_cannot_finish_in_time_is_not_offered_and_why(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    tried: list[tuple[int, int]] = []
+
+    class Slow:
+        def estimate(self, height: int, width: int) -> Estimate:
+            tried.append((height, width))
+            return Estimate(1000, 0.01 * height * width)
+
+        def resolve(self, options: object) -> None: ...
+
+    service = serve(seconds=600).app.state.service  # type: ignore[attr-defined]
+    service.restorers.known["slow"] = Engine("slow", "Slow", "takes long", lambda device: Slow())  # type: ignore[arg-type]
+    limits = Limits(service)
+    small, large = (Given("id", "a.jpg", side, 100, "JPEG", tmp_path) for side in (600, 1000))
+    assert limits.refused(small) == {}
+    assert limits.reason({}) == ""
+    assert limits.refused(large) == {"slow": pytest.approx(1000)}
+    assert len(tried) == 1
+    assert "slow (about 17 min). The limit here is 10 min." in limits.reason(limits.refused(large))
+    assert [name for _, name in offered(service, limits.refused(large))] == ["tiny", "other", "told"]
+
+
+def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_path: Path) -> None:
+    service = serve().app.state.service  # type: ignore[attr-defined]
+    given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
+    values = ("tiny", 0.5, 2, 0.75, 7, 3, "2m", "off", 0, "png", True, False, *(kind == "noise" for kind in KINDS))
+    made = order(service, given, changed(service, values, "told", 1.0, 9))
+    assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
+    assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")

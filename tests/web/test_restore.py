@@ -15,7 +15,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.restorer import Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 
 MAKER = 0x010F
 
@@ -236,3 +236,57 @@ def test_options_follow_the_pixels(client: TestClient, make: Callable[..., bytes
     data = make(5)
     answer = client.post("/v1/restore", files={"photo": ("a.png", data)}, data={"model": "tiny", "strength": "0"})
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_told_what_to_fix_and_what_to_keep(client: TestClient, make: Callable[..., bytes]) -> None:
+    data = make(5)
+    for fields, options in (
+        ({"fix": "noise,haze"}, {"fix": "noise,haze"}),
+        ({"fix": "light", "keep": "shadow"}, None),
+        ({"fix": "light"}, {"fix": ("light",)}),
+    ):
+        answer = client.post(
+            "/v1/restore", files={"photo": ("a.png", data)}, data={"model": "told", "seed": "3"} | fields
+        )
+        if options is None:
+            assert answer.status_code == 422
+            assert "shadow: asked to fix and to keep at once" in answer.json()["detail"]
+            continue
+        assert answer.status_code == 200
+        expected = Restorer(tiny_experts(), "cpu").restore(data, seed=3, **options)
+        assert expected.source is not None
+        photo.write(expected.source, expected.image, out := io.BytesIO())
+        assert answer.content == out.getvalue()
+    tree = {"photo": base64.b64encode(data).decode(), "model": "told", "fix": ["noise", "haze"], "seed": 3}
+    told = client.post("/v1/jobs", json=tree).json()
+    done = client.app.state.service.find(told["id"]).task.wait(60)  # type: ignore[attr-defined]
+    assert done.state == "done"
+    said = client.get(f"/v1/jobs/{told['id']}").json()
+    assert said["protocol"]["told"] == {k: float(k in ("haze", "noise")) for k in said["protocol"]["told"]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"model": "told", "fix": "niose"}, "fix: 'niose' is no kind of damage; did you mean noise?"),
+        ({"model": "told", "keep": "lihgt"}, "keep: 'lihgt' is no kind of damage; did you mean light?"),
+        ({"model": "tiny", "fix": "noise"}, "tiny cannot be told what to fix"),
+        ({"model": "tiny", "keep": "light"}, "tiny cannot be told what to fix"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_in_the_users_words(
+    client: TestClient, make: Callable[..., bytes], fields: dict[str, str], words: str
+) -> None:
+    for path in ("/v1/restore", "/v1/jobs"):
+        answer = client.post(path, files={"photo": ("a.png", make())}, data=fields)
+        assert answer.status_code == 422
+        assert words in answer.json()["detail"]
+
+
+def test_what_can_be_told_is_documented(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    for path in ("/v1/restore", "/v1/jobs"):
+        for media in schema["paths"][path]["post"]["requestBody"]["content"].values():
+            fields = media["schema"]["properties"]
+            assert "lowlight" in str(fields["fix"])
+            assert "light" in str(fields["keep"])

@@ -78,6 +78,14 @@ def test_only_what_was_understood_is_handed_on() -> None:
     assert seen == {"data": given["data"], "event_data": given["event_data"], "fn_index": 3}
 
 
+def test_which_tab_was_chosen_passes_as_plain_values_only() -> None:
+    plain = {"data": [], "event_data": {"index": 1, "value": "Compare"}}
+    assert json.loads(wire.checked("queue/join", json.dumps(plain).encode())) == plain
+    for odd in ({"value": {"path": "/etc/passwd"}}, {"index": [1]}, {"path": "x"}):
+        with pytest.raises(ValueError, match="event_data"):
+            wire.checked("queue/join", json.dumps({"event_data": odd}).encode())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [

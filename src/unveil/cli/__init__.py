@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 from unveil import __version__
 from unveil.cli.statuses import INTERRUPTED, NOTHING_DONE, USAGE
@@ -74,6 +74,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         status = build(called)(arguments)
         sys.stdout.flush()
         return status
+    except MissingArgumentError as error:
+        place = f"unveil {called}" if called in COMMANDS else "unveil"
+        return _fail(f"{_missing(error)}. See `{place} --help`.", USAGE)
     except CycloptsError as error:
         place = f"unveil {called}" if called in COMMANDS else "unveil"
         return _fail(f"{error} See `{place} --help`.", USAGE)
@@ -87,6 +90,13 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return NOTHING_DONE
     except OSError as error:
         return _fail(str(error), NOTHING_DONE)
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """Which option is missing, or has nothing behind it."""
+    if error.keyword:
+        return f"{error.keyword} needs a value behind it"
+    return f"{' or '.join(error.argument.names if error.argument else ())} is missing"
 
 
 def _fail(message: str, status: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from unveil.errors import InputError, UnveilError
 
 def degrade(
     *inputs: Path,
-    output: Annotated[str, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)],
+    output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
     kind: str,
     severity: float | None = None,
     seed: int = 0,
@@ -31,7 +30,7 @@ def degrade(
     Args:
         inputs: Files, folders or globs to damage.
         output: File to write; or folder (made if missing) when there are several inputs, or it ends in a slash or has no
-            suffix.
+            suffix. Default: NAME_KIND beside each photograph.
         kind: haze, shadow, lowlight, noise, blur, jpeg, rain or wild (blur, resizing, noise and compression, shuffled).
         severity: From 0, the mildest, to 1, the strongest. Default: drawn at random; for wild every strength on its own.
         seed: The same seed and file name give the same damage, whatever other files are named.
@@ -47,12 +46,17 @@ def degrade(
     simulator(kind)
     if severity is not None and not 0.0 <= severity <= 1.0:
         raise InputError(f"severity must lie in [0, 1] (0 mildest, 1 strongest), not {severity}")
-    if output.startswith("-") and output != "-":
+    if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
-    if finding.STANDARD in (*inputs, Path(output)):
+    place = None if output is None else Path(output)
+    if finding.STANDARD in (*inputs, place):
         raise InputError("standard input and output have no place beside them for the account; name files")
-    items = finding.find(inputs, recursive=recursive, leave_out=Path(output))
-    jobs = targets.plan(items, Path(output), folder=output.endswith(("/", "\\")))
+    items = finding.find(inputs, recursive=recursive, leave_out=place)
+    if output is None:
+        suffix = f"_{kind}"
+        jobs = targets.plan(targets.without_own(items, suffix), None, suffix=suffix)
+    else:
+        jobs = targets.plan(items, place, folder=output.endswith(("/", "\\")))
     failed = 0
     for job in jobs:
         try:
@@ -70,11 +74,12 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     import torch
 
     from unveil import __version__, degradation, photo
+    from unveil.degradation.seeding import own_seed
     from unveil.photo import atomic
 
     picture = photo.read(source)
     x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
-    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source)), severity)
+    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source.name)), severity)
     notes = photo.write(picture, y[0].permute(1, 2, 0).numpy(), target)
     account = {
         "input": str(source),
@@ -88,9 +93,3 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     }
     atomic.replace(target.with_name(target.name + ".json"), (json.dumps(account, indent=1) + "\n").encode())
     return account
-
-
-def own_seed(seed: int, source: Path) -> int:
-    """The generator's seed for a file: so that many files damaged with one seed are damaged differently."""
-    # 32 bits, since torch's CPU generator keeps no more.
-    return int.from_bytes(hashlib.sha256(f"{seed}/{source.name}".encode()).digest()[:4], "big")

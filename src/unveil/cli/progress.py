@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +13,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from unveil.diffusion.sampling import Progress as Step
+
+
+class Pace:
+    """How long the rest of a folder takes, from what came before."""
+
+    def __init__(self, photographs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.photographs, self._clock = photographs, clock
+        self._began: tuple[int, float] | None = None
+
+    def left(self, number: int) -> str:
+        """Behind the title of photograph `number` (from 0), as it begins; empty where nothing can be told yet."""
+        from unveil.training.reporting import duration
+
+        now = self._clock()
+        if self._began is None:
+            self._began = (number, now)
+        first, then = self._began
+        if number <= first or self.photographs - number < 1:
+            return ""
+        return f" (all: {duration((now - then) / (number - first) * (self.photographs - number))} left)"
 
 
 class Bar:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from unveil.cli import failing
 from unveil.cli.statuses import of_files
@@ -25,60 +25,77 @@ AUTO = "auto"
 MODEL = "general"
 MOST_PIXELS = 200_000_000
 ENOUGH_DRAWS = 8
+SUFFIX = "_restored"
+"""Behind the name of what is written beside its photograph."""
+EVERYDAY, FILES, SAMPLING, ZERO_SHOT, MACHINES = (
+    Group(name, sort_key=place)
+    for place, name in enumerate(("Everyday", "Many files", "Sampling", "Zero-shot methods", "Machine and cluster"))
+)
+"""How the options are arranged in the help."""
 
 
 def restore(
-    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    output: Annotated[str, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)],
-    name: Annotated[str, Parameter(name=["--name", "-n"])] = MODEL,
-    method: str | None = None,
-    prior: str = "",
-    prompt: str | None = None,
-    task: str | None = None,
-    operator: str | None = None,
-    noise: float | None = None,
-    rounds: int | None = None,
-    steps: int | None = None,
-    samples: int = 1,
-    uncertainty: bool = False,
-    seed: int = 0,
-    fix: str | None = None,
-    keep: str = "",
-    fidelity: float | None = None,
-    strength: float = 1.0,
-    solver: str | None = None,
-    grid: str | None = None,
-    resolution: str | None = None,
-    compare: bool = False,
-    recursive: bool = False,
-    follow_links: Annotated[bool, Parameter(negative="")] = False,
-    skip_existing: bool = False,
-    keep_times: Annotated[bool, Parameter(negative="")] = False,
-    suffix: str = "",
-    ext: str = "auto",
-    strip: bool = False,
-    tone_map: bool = False,
-    manifest: Path | None = None,
-    frames: Path | None = None,
-    tile: Annotated[str, Parameter(name=["--tile", "-t"])] = "auto",
-    max_pixels: int = MOST_PIXELS,
-    device: str = "auto",
-    dtype: str = "auto",
-    shard: str = "",
-    cluster: str = "",
-    workers: int = 0,
-    worker_cpus: float = 1.0,
-    worker_gpus: float = 0.0,
-    json_lines: Annotated[bool, Parameter(name="--json")] = False,
+    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True, group=EVERYDAY)],
+    output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True, group=EVERYDAY)] = None,
+    name: Annotated[str, Parameter(group=EVERYDAY, name=["--name", "-n"])] = MODEL,
+    method: Annotated[str | None, Parameter(group=SAMPLING)] = None,
+    prior: Annotated[str, Parameter(group=ZERO_SHOT)] = "",
+    prompt: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
+    task: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
+    operator: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
+    noise: Annotated[float | None, Parameter(group=ZERO_SHOT)] = None,
+    rounds: Annotated[int | None, Parameter(group=ZERO_SHOT)] = None,
+    steps: Annotated[int | None, Parameter(group=SAMPLING)] = None,
+    samples: Annotated[int, Parameter(group=EVERYDAY)] = 1,
+    uncertainty: Annotated[bool, Parameter(group=EVERYDAY)] = False,
+    seed: Annotated[int, Parameter(group=EVERYDAY)] = 0,
+    fix: Annotated[str | None, Parameter(group=EVERYDAY)] = None,
+    keep: Annotated[str, Parameter(group=EVERYDAY)] = "",
+    fidelity: Annotated[float | None, Parameter(group=SAMPLING)] = None,
+    strength: Annotated[float, Parameter(group=EVERYDAY)] = 1.0,
+    solver: Annotated[str | None, Parameter(group=SAMPLING)] = None,
+    grid: Annotated[str | None, Parameter(group=SAMPLING)] = None,
+    resolution: Annotated[str | None, Parameter(group=SAMPLING)] = None,
+    compare: Annotated[bool, Parameter(group=EVERYDAY)] = False,
+    recursive: Annotated[bool, Parameter(group=FILES)] = False,
+    follow_links: Annotated[bool, Parameter(group=FILES, negative="")] = False,
+    skip_existing: Annotated[bool, Parameter(group=FILES)] = False,
+    keep_times: Annotated[bool, Parameter(group=FILES, negative="")] = False,
+    suffix: Annotated[str, Parameter(group=FILES)] = "",
+    ext: Annotated[str, Parameter(group=FILES)] = "auto",
+    strip: Annotated[bool, Parameter(group=EVERYDAY)] = False,
+    tone_map: Annotated[bool, Parameter(group=FILES)] = False,
+    manifest: Annotated[Path | None, Parameter(group=FILES)] = None,
+    frames: Annotated[Path | None, Parameter(group=FILES)] = None,
+    tile: Annotated[str, Parameter(group=MACHINES, name=["--tile", "-t"])] = "auto",
+    max_pixels: Annotated[int, Parameter(group=FILES)] = MOST_PIXELS,
+    device: Annotated[str, Parameter(group=MACHINES)] = "auto",
+    dtype: Annotated[str, Parameter(group=MACHINES)] = "auto",
+    shard: Annotated[str, Parameter(group=FILES)] = "",
+    cluster: Annotated[str, Parameter(group=MACHINES)] = "",
+    workers: Annotated[int, Parameter(group=MACHINES)] = 0,
+    worker_cpus: Annotated[float, Parameter(group=MACHINES)] = 1.0,
+    worker_gpus: Annotated[float, Parameter(group=MACHINES)] = 0.0,
+    json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
 ) -> int:
     """Restore photographs.
 
+    unveil restore photo.jpg
+        writes photo_restored.jpg beside it: what is wrong with it is found and fixed, and what needs nothing stays as it is.
+
+    unveil restore old.png --fix noise,jpeg -o clean.png
+        fixes noise and compression, and leaves light and colours alone.
+
+    unveil restore album/ -o restored/ --recursive --skip-existing
+        restores a folder; called again after an interruption, it goes on.
+
     Args:
         inputs: Files, folders, globs, or `-` for standard input. In folders, what is no photograph is passed over.
-        output: File to write, or folder (made if missing) for several inputs, without suffix, or ending in a slash; `-`: standard output.
+        output: File to write; or folder (made if missing): for several inputs, without suffix, or ending in a slash; `-`: standard
+            output. Default: NAME_restored beside each photograph.
         name: Model: a name on the shelf (see `unveil models`), a weight file, or the folder of a training run.
-        method: learnir (default): a trained model. auto: for each photograph the model that suits what `unveil describe` finds in it,
-            saying which and why. ldrps, upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
+        method: learnir (default): a trained model. auto: the same, kept for scripts: `general` looks by itself now. ldrps,
+            upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
         prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
         prompt: Zero-shot: what the clean photograph shows, for priors that read (at most 77 tokens).
         task: Zero-shot and blind: auto, dehaze, lowlight, denoise or colorize.
@@ -126,14 +143,18 @@ def restore(
     _check_hyphens(inputs)
     if not inputs:
         raise InputError("nothing to restore: name at least one photograph")
-    if output.startswith("-") and output != "-":
+    if output is None and Path("-") in inputs:
+        raise InputError("standard input has no name to write beside; name a file with -o, or -o - for standard output")
+    if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
     from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar
+    from unveil.cli.progress import Bar, Pace
     from unveil.jobs import finding, sharding, targets
+    from unveil.jobs.choosing import Auto
     from unveil.jobs.manifest import Manifest
     from unveil.jobs.run import Handling, run
+    from unveil.loading import TRAINED
     from unveil.restorer import Options
     from unveil.video import is_video
 
@@ -158,25 +179,31 @@ def restore(
     opening = partial(_restorer, method, name, prior, given, device, dtype)
     restorer = opening()
     restorer.resolve(options)  # a wrong setting is a usage error, not one per file
-    place, folder = Path(output), output.endswith(("/", "\\"))
+    place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = finding.find(
         inputs,
         recursive=recursive,
-        leave_out=None if place == finding.STANDARD else place,
+        leave_out=None if place in (None, finding.STANDARD) else place,
         follow_links=follow_links,
         tell=lambda text: print(f"unveil: {text}", file=sys.stderr, flush=True),
     )
+    if place is None:
+        suffix = suffix or SUFFIX
+        items = targets.without_own(items, suffix)
+    else:
+        targets.check_folder(items, place, folder=folder)
     if shard:
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = sharding.share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if method == AUTO and any(is_video(job.source) for job in jobs):
+    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
         raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
     if not json_lines:
         _say_how_long(restorer, jobs, options)
     seen: dict[str, int] = {}
+    pace = Pace(len(jobs))
     rows = sys.stderr if place == finding.STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
@@ -187,8 +214,8 @@ def restore(
             _say(row, json_lines, rows)
 
         def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
-            place = f"{number + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-            bar = Bar(f"{place}{job.source}", samples, pictures, quiet=json_lines)
+            title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
+            bar = Bar(title, samples, pictures, quiet=json_lines)
             return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
         handling = Handling(skip_existing, strip, ext, keep_times, tone_map)
@@ -200,7 +227,29 @@ def restore(
             with _quiet_warnings():
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
+    if seen.get("restored") and not json_lines and sys.stderr.isatty():
+        _say_again(inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given, prior)
     return of_files(failed, sum(seen.values()) - failed)
+
+
+def _say_again(
+    inputs: tuple[Path, ...],
+    output: str | None,
+    options: Options,
+    method: str,
+    name: str,
+    given: dict[str, object],
+    prior: str,
+) -> None:
+    """The line that gives the same pixels again, with the seed named."""
+    import shlex
+
+    from unveil.jobs import again
+
+    more = {"prior": prior, **given} if prior else given
+    line = again.command(map(str, inputs), options, model=name, method=method, output=output or "")
+    told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in more.items())
+    print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 
 
 def _restorer(method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str) -> Restores:
@@ -211,9 +260,9 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
-        from unveil.jobs.choosing import Auto
+        from unveil.jobs.choosing import auto
 
-        return Auto(lambda chosen: load(chosen, device, dtype))  # type: ignore[return-value]
+        return auto(lambda chosen: load(chosen, device, dtype))  # type: ignore[return-value]
     if method == TRAINED:
         alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
         if alone:

@@ -1,4 +1,7 @@
-"""Which model a photograph is given to, when nobody says: by what the classifier finds in it, and a table."""
+"""`--method auto`: what `general` does by itself; a table of models for a `general` that cannot be told what to fix.
+
+A model that is told looks at the photograph itself (`models.treatment`). One from before that time is helped out by this table.
+"""
 
 from __future__ import annotations
 
@@ -74,3 +77,20 @@ class Auto:
     def resolve(self, options: Options) -> None:
         """Raise InputError for options that the model for clean photographs does not have."""
         self._load(DEFAULT.model).resolve(options)
+
+
+def auto(load: Callable[[str], Restorer], speaker: Describer | None = None) -> Restorer | Auto:
+    """What `--method auto` restores with.
+
+    Args:
+        load: A restorer by name.
+        speaker: Who says what is wrong with a photograph; by default the classifier that ships.
+
+    Returns:
+        `general` where it can be told what to fix, which is what `unveil restore` does by itself; else `Auto`.
+
+    """
+    usual = load(DEFAULT.model)
+    return (
+        usual if usual.model.spec.told else Auto(lambda name: usual if name == DEFAULT.model else load(name), speaker)
+    )

@@ -45,7 +45,7 @@ class Order:
 
     name: what the user calls the file; messages and the download bear it. engine: see `queue_restorers.engines`. format: of the result,
     None for the photograph's own. views: also write what a browser shows: before, after, every draw, the uncertainty. preview: keep
-    the estimate of the latest step as a small picture.
+    the estimate of the latest step as a small picture. suffix: what the download's name has behind the photograph's.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Order:
     strip: bool = False
     views: bool = False
     preview: bool = False
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         result = restorer.restore(source, order.options, callback=pace)
         assert result.source is not None
         task.go_on()
-        done = delivered(result.source, result.image, folder, order.name, written, order.strip)
+        done = delivered(result.source, result.image, folder, order.name, written, order.strip, order.suffix)
         return replace(
             done,
             seed=result.seed,
@@ -118,15 +119,15 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
 
 
 def delivered(
-    source: Photo, pixels: np.ndarray, folder: Path, name: str, written: str, strip: bool = False
+    source: Photo, pixels: np.ndarray, folder: Path, name: str, written: str, strip: bool = False, suffix: str = ""
 ) -> Delivery:
-    """Write new pixels of a photograph into the folder, in format `written`, under a name whose suffix says so."""
+    """Write new pixels of a photograph into the folder, in format `written`, under a name whose ending says so. suffix: behind its stem."""
     out = io.BytesIO()
     notes = photo.write(source, pixels, out, written, strip)
     (folder / RESULT).write_bytes(out.getbuffer())
     return Delivery(
         file=folder / RESULT,
-        name=f"{Path(name).stem}{_ending(name, written)}",
+        name=f"{Path(name).stem}{suffix}{_ending(name, written)}",
         media=TYPES[written],
         size=(source.width, source.height),
         notes=notes,

@@ -45,7 +45,7 @@ class Job:
 
 def plan(
     items: Sequence[Item],
-    output: Path,
+    output: Path | None,
     *,
     folder: bool = False,
     suffix: str = "",
@@ -54,7 +54,8 @@ def plan(
 ) -> list[Job]:
     """A target for every item. Makes the output folder and tries that it can be written to; writes nothing else.
 
-    output: a folder where `folder` says so, where there are several items, where it is one already, or where its suffix is none that a
+    output: None for beside each photograph, under its name with the suffix.
+    A folder where `folder` says so, where there are several items, where it is one already, or where its suffix is none that a
     picture or a video could have (`album.v2`); otherwise the file; or `-`.
     suffix: put behind the stem. ext: the photographs' format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds
     of further pictures, written as STEM_kind.png.
@@ -72,11 +73,16 @@ def plan(
         if len(items) > 1 or extras:
             raise InputError("standard output takes one photograph and nothing beside it; name a folder with -o")
         return [Job(items[0].source, STANDARD, {})]
-    folder = folder or len(items) > 1 or output.is_dir() or not _names_a_file(output)
+    if output is not None:
+        check_folder(items, output, folder=folder)
+    folder = output is None or folder or len(items) > 1 or output.is_dir() or not _names_a_file(output)
     jobs = []
     for item in items:
-        name = item.place if folder else Path(output.name)
-        target = (output if folder else output.parent) / name
+        if output is None:
+            name, target = Path(item.source.name), item.source
+        else:
+            name = item.place if folder else Path(output.name)
+            target = (output if folder else output.parent) / name
         if folder:
             own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
             target = target.with_name(f"{name.stem}{suffix}{own}")
@@ -85,6 +91,26 @@ def plan(
     for place in {job.target.parent for job in jobs}:
         _open(place)
     return jobs
+
+
+def check_folder(items: Sequence[Item], output: Path, *, folder: bool = False) -> None:
+    """Raise InputError for several photographs into what is named like one file."""
+    if len(items) > 1 and not folder and output != STANDARD and not output.is_dir() and _names_a_file(output):
+        raise InputError(
+            f"{len(items)} photographs cannot be written to one file {output}; name a folder, or write {output}/ for one of that name"
+        )
+
+
+def without_own(items: Sequence[Item], suffix: str) -> list[Item]:
+    """The items without those that an earlier run wrote beside another one of them, by their names: a.jpg, a_restored.jpg."""
+    names = {(item.source.parent, item.source.stem) for item in items}
+    return [
+        item
+        for item in items
+        if not (
+            item.source.stem.endswith(suffix) and (item.source.parent, item.source.stem.removesuffix(suffix)) in names
+        )
+    ]
 
 
 def _names_a_file(output: Path) -> bool:

@@ -18,6 +18,8 @@ from starlette.requests import Request
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
 from unveil.jobs.queue_work import Order
+from unveil.models.treatment import GROUPS
+from unveil.networks.condition import KINDS
 from unveil.photo.writing import NAMES
 from unveil.restorer import MOST_SEED, Options
 from unveil.web.service import clean
@@ -37,6 +39,20 @@ def one_of(names: Iterable[str]) -> Any:
 
 Solver = Annotated[str, *one_of(SOLVERS)]
 Reading = Annotated[str, *one_of(READINGS)]
+KIND = {"type": "string", "enum": [*KINDS, *GROUPS]}
+Kinds = Annotated[
+    str | list[str],
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^({0})(,({0}))*$".format("|".join(KIND["enum"]))},
+                {"type": "array", "items": KIND, "minItems": 1, "maxItems": 16},
+            ]
+        }
+    ),
+    Field(max_length=256),
+]
+"""Kinds of damage: one text with commas, or (in JSON) a list. Which names there are, `Options` says with the nearest one."""
 Format = Annotated[str, *one_of(sorted({name.lower() for name in NAMES}))]
 
 
@@ -53,6 +69,15 @@ class Ask(BaseModel):
         int, Field(ge=1, le=64, description="Draws from the posterior; with several, their mean is the result.")
     ] = 1
     seed: Annotated[int, Field(ge=0, le=MOST_SEED, description="Same seed, same pixels.")] = 0
+    fix: Annotated[
+        Kinds | None,
+        Field(
+            description="What to fix and nothing else, with commas; light: haze, shadow and lowlight. A model that cannot be "
+            "told refuses it. Default: what the describer finds.",
+            examples=["noise,jpeg"],
+        ),
+    ] = None
+    keep: Annotated[Kinds | None, Field(description="What to leave as it is, likewise.", examples=["light"])] = None
     fidelity: Annotated[
         float | None,
         Field(ge=0, le=1, description="0 samples the posterior, 1 aims at the smallest error. Default: the model's."),
@@ -83,6 +108,8 @@ class Ask(BaseModel):
             resolution=self.resolution,
             tile=self.tile,
             max_pixels=max_pixels,
+            fix=self.fix,
+            keep=self.keep or (),
         )
         return Order(name, self.model, options, self.format, self.strip, views, preview)
 

@@ -20,6 +20,8 @@ MOST_BYTES = 1 << 16
 """Bytes of an event; the longest of this page has a few hundred."""
 _WORD = re.compile(r"[\w-]{1,64}", re.ASCII)
 
+_SAID = {"id", "index", "value", "selected"}
+
 Check = Callable[[Any], bool]
 
 
@@ -42,8 +44,12 @@ def _number(value: Any) -> bool:
 
 
 def _told(value: Any) -> bool:
-    """What an element says of its event: a photograph's identifier, or nothing that this page reads."""
-    return value is None or (isinstance(value, dict) and set(value) <= {"id"} and _word(value.get("id")))
+    """What an element says of its event: a photograph's identifier, or which tab was chosen, which this page does not read."""
+    if value is None:
+        return True
+    return (
+        isinstance(value, dict) and set(value) <= _SAID and _word(value.get("id")) and all(map(_plain, value.values()))
+    )
 
 
 _EVENT: Mapping[str, Check] = {

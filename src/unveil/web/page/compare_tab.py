@@ -8,8 +8,7 @@ from typing import Any
 import gradio as gr
 
 from unveil.errors import InputError
-from unveil.jobs.queue_work import Order
-from unveil.restorer import Options
+from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import default_fidelity, model_choice
 from unveil.web.service import Given, Job, Service
@@ -17,9 +16,9 @@ from unveil.web.service import Given, Job, Service
 ASK = "Compare"
 
 
-def tab(service: Service, visits: working.Visits) -> None:
-    """Build the tab."""
-    photo = gr.State(None)
+def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: panel.Controls) -> None:
+    """Build the tab. restored, settings: the photograph and the settings of the tab Restore, which it begins with."""
+    photo, came = gr.State(None), gr.State(None)
     names = list(service.restorers.known)
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320):
@@ -41,6 +40,7 @@ def tab(service: Service, visits: working.Visits) -> None:
         model_b: str,
         fidelity_b: float,
         number: float | None,
+        *values: Any,
     ) -> AsyncIterator[tuple[Any, ...]]:
         try:
             given = working.chosen(service, id)
@@ -52,8 +52,11 @@ def tab(service: Service, visits: working.Visits) -> None:
         done: list[tuple[Job, str]] = []
         for model, fidelity in ((model_a, fidelity_a), (model_b, fidelity_b)):
             dial = None if default_fidelity(service, model) is None else fidelity
-            options = Options(seed=int(number or 0), fidelity=dial, max_pixels=service.settings.max_pixels)
-            order = Order(given.name, model, options, views=True, preview=True)
+            try:
+                order = panel.order(service, given, panel.changed(service, values, model, fidelity, number))
+            except InputError as error:
+                yield words.alert(str(error)), gr.update()
+                break
             start = lambda order=order: service.restore(order, given.file, client)  # noqa: E731
             finished = None
             async for html, finished in visits.follow(request, given, start, lambda job: ""):
@@ -67,8 +70,24 @@ def tab(service: Service, visits: working.Visits) -> None:
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
     drop.upload(working.taking(service), None, [photo, stage, button], show_progress="hidden", api_visibility="private")
-    inputs = [photo, left, left_fidelity, right, right_fidelity, seed]
+    inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.all()]
     button.click(run, inputs, [stage, button], show_progress="hidden", api_visibility="private", concurrency_limit=None)
+
+    def inherit(
+        id: str | None, before: str | None, model: str, fidelity: float, number: float | None
+    ) -> tuple[Any, ...]:
+        given = service.given(id) if id and id != before else None
+        if given is None:
+            return (gr.update(),) * 7
+        return given.id, given.id, words.handed(given, "compare"), gr.update(interactive=True), model, fidelity, number
+
+    itself.select(
+        inherit,
+        [restored, came, settings.model, settings.fidelity, settings.seed],
+        [photo, came, stage, button, left, left_fidelity, seed],
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def _result(given: Given, done: list[tuple[Job, str]]) -> str:

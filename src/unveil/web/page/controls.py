@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,13 +12,35 @@ from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError
 from unveil.jobs.queue_work import Order
-from unveil.restorer import Options
+from unveil.networks.condition import KINDS
+from unveil.restorer import Options, Restorer
 from unveil.web.page import words
+from unveil.web.page.describing import Diagnosis, called, in_words
 from unveil.web.service import Given, Service
 
 DEFAULT = "model's default"
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
-FIDELITY = "0: sharp, every draw differs. 1: cautious, the least expected error."
+FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
+CHOOSE = "Choose a photograph: what is wrong with it is shown here."
+NAMES = (
+    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "auto", *KINDS,
+)  # fmt: skip
+"""What the values of `Controls.all` are, in order."""
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is found in a photograph, as switches. auto: nobody says what to fix; kinds: one for each of KINDS; found: what was, kept."""
+
+    panel: gr.Column
+    line: gr.HTML
+    auto: gr.Checkbox
+    kinds: tuple[gr.Checkbox, ...]
+    found: gr.State
+
+    def outputs(self) -> list[Any]:
+        """What `shown` sets."""
+        return [self.line, self.auto, self.found, *self.kinds]
 
 
 @dataclass(frozen=True)
@@ -35,10 +58,52 @@ class Controls:
     tile: gr.Number
     format: gr.Dropdown
     strip: gr.Checkbox
+    switches: Switches
+    refused: gr.HTML
 
     def all(self) -> list[Any]:
-        """As the inputs of an event."""
-        return [getattr(self, field.name) for field in fields(self)]
+        """As the inputs of an event, in the order of NAMES."""
+        own = [getattr(self, field.name) for field in fields(self) if field.name not in ("switches", "refused")]
+        return [*own, self.switches.auto, *self.switches.kinds]
+
+
+def can_be_told(service: Service, model: str) -> bool:
+    """Whether one can say what this model is to fix."""
+    restorer = service.restorers.get(model, service.devices[0])
+    return isinstance(restorer, Restorer) and restorer.model.spec.told
+
+
+def switches(service: Service) -> Switches:
+    """Build them where they stand."""
+    told = can_be_told(service, next(iter(service.restorers.known)))
+    with gr.Column(visible=told, elem_id="fix-restore") as panel:
+        line = gr.HTML(words.model(CHOOSE, ""), js_on_load=None)
+        auto = gr.Checkbox(True, label="Automatic: fix what is found", elem_id="fix-auto")
+        with gr.Row(elem_classes="u-kinds"):
+            kinds = tuple(
+                gr.Checkbox(False, label=called(kind), container=False, min_width=90, elem_id=f"fix-{kind}")
+                for kind in KINDS
+            )
+    found = gr.State(())
+    for kind in kinds:
+        kind.input(None, None, auto, js="() => false", show_progress="hidden", api_visibility="private")
+
+    def back(automatic: bool, fixed: tuple[str, ...]) -> tuple[Any, ...]:
+        return tuple(gr.update(value=kind in fixed) if automatic else gr.update() for kind in KINDS)
+
+    auto.input(back, [auto, found], list(kinds), show_progress="hidden", api_visibility="private")
+    return Switches(panel, line, auto, kinds, found)
+
+
+def shown(found: Diagnosis | None) -> tuple[Any, ...]:
+    """The switches for a photograph, for `Switches.outputs`: each with its probability, set to what would be fixed."""
+    fixed = found.fixed if found else ()
+    said = found.probabilities if found else {}
+    boxes = [
+        gr.update(value=kind in fixed, label=f"{called(kind)} {said[kind]:.0%}" if kind in said else called(kind))
+        for kind in KINDS
+    ]
+    return in_words(found), gr.update(value=True), fixed, *boxes
 
 
 def default_fidelity(service: Service, model: str) -> float | None:
@@ -46,13 +111,16 @@ def default_fidelity(service: Service, model: str) -> float | None:
     return getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "fidelity", None)
 
 
+def offered(service: Service, refused: Collection[str] = ()) -> list[tuple[str, str]]:
+    """All engines but those that are refused, as the choices of a list."""
+    return [(f"{e.name} ({e.method})", e.name) for e in service.restorers.known.values() if e.name not in refused]
+
+
 def model_choice(service: Service, label: str = "Model", value: str | None = None) -> tuple[gr.Dropdown, gr.HTML]:
     """A choice among all engines, and the line about the one that is chosen."""
     known = service.restorers.known
     first = value or next(iter(known))
-    choice = gr.Dropdown(
-        [(f"{e.name} ({e.method})", e.name) for e in known.values()], value=first, label=label, filterable=False
-    )
+    choice = gr.Dropdown(offered(service), value=first, label=label, filterable=False)
     about = gr.HTML(words.model(known[first].summary, ""))
     choice.change(
         lambda name: words.model(known[name].summary, ""),
@@ -64,9 +132,10 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
     return choice, about
 
 
-def controls(service: Service) -> Controls:
+def controls(service: Service, switches: Switches) -> Controls:
     """Build them where they stand."""
     choice, _ = model_choice(service)
+    refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
     fidelity = gr.Slider(
         0,
         1,
@@ -89,7 +158,7 @@ def controls(service: Service) -> Controls:
         steps = gr.Number(
             0,
             label="Steps",
-            info="Network evaluations per draw; 0 is the model's default.",
+            info="More is slower; 0 is the model's default.",
             precision=0,
             minimum=0,
             maximum=200,
@@ -100,7 +169,7 @@ def controls(service: Service) -> Controls:
         resolution = gr.Dropdown(
             [DEFAULT, *READINGS],
             value=DEFAULT,
-            label="Dynamic resolution",
+            label="Sizes",
             info="At which size the early steps run.",
             filterable=False,
         )
@@ -114,20 +183,41 @@ def controls(service: Service) -> Controls:
 
     def dials(name: str) -> tuple[Any, ...]:
         value = default_fidelity(service, name)
-        return gr.update(value=value or 0, visible=value is not None), *[
-            gr.update(value=DEFAULT, visible=value is not None)
-        ] * 2
+        return (
+            gr.update(value=value or 0, visible=value is not None),
+            *[gr.update(value=DEFAULT, visible=value is not None)] * 2,
+            gr.update(visible=can_be_told(service, name)),
+        )
 
-    choice.change(dials, choice, [fidelity, solver, resolution], show_progress="hidden", api_visibility="private")
-    return Controls(choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip)
+    choice.change(
+        dials, choice, [fidelity, solver, resolution, switches.panel], show_progress="hidden", api_visibility="private"
+    )
+    return Controls(
+        choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, switches, refused
+    )
+
+
+def changed(
+    service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
+) -> tuple[Any, ...]:
+    """The values of `Controls.all` for another model; what it does not have is left to its default."""
+    told = dict(zip(NAMES, values, strict=True)) | {"model": model, "fidelity": fidelity, "seed": seed}
+    if default_fidelity(service, model) is None:
+        told |= {"solver": DEFAULT, "resolution": DEFAULT}
+    return tuple(told.values())
 
 
 def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
     """The order for the values of `Controls.all`. Raises InputError for an empty number."""
-    told = {field.name: value for field, value in zip(fields(Controls), values, strict=True)}
+    told = dict(zip(NAMES, values, strict=True))
     for name in ("seed", "steps", "tile", "fidelity", "samples", "strength"):
         if told[name] is None:
             raise InputError(f"{name.capitalize()} is empty; give a number")
+    fix = None
+    if not told["auto"] and can_be_told(service, told["model"]):
+        fix = tuple(kind for kind in KINDS if told[kind])
+        if not fix:
+            raise InputError("Every switch is off, so nothing would be fixed; turn one on, or Automatic")
     options = Options(
         steps=int(told["steps"]) or None,
         samples=int(told["samples"]),
@@ -138,6 +228,7 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         resolution=None if told["resolution"] == DEFAULT else told["resolution"],
         tile=int(told["tile"]) or "auto",
         max_pixels=service.settings.max_pixels,
+        fix=fix,
     )
     own = told["format"] == FORMATS[0]
     return Order(
@@ -148,4 +239,5 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         bool(told["strip"]),
         views=True,
         preview=True,
+        suffix="_restored",
     )

@@ -21,9 +21,9 @@ def blocks(service: Service) -> gr.Blocks:
         gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p></header>', js_on_load=None)
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
-                photo, stage = restore_tab.tab(service, visits)
-            with gr.Tab("Compare", id="compare"):
-                compare_tab.tab(service, visits)
+                photo, stage, settings = restore_tab.tab(service, visits)
+            with gr.Tab("Compare", id="compare") as comparing:
+                compare_tab.tab(service, visits, comparing, photo, settings)
             with gr.Tab("Degrade", id="degrade"):
                 hand_on, made = degrade_tab.tab(service, visits)
 

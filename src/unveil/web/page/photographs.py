@@ -30,7 +30,7 @@ ASSETS = Path(str(files("unveil.web.page") / "assets"))
 SERVED: Mapping[str, str] = {
     "page.css": "text/css",
     "icon.svg": "image/svg+xml",
-    **{f"{name}.js": "text/javascript" for name in ("common", "drop", "progress", "compare")},
+    **{f"{name}.js": "text/javascript" for name in ("common", "drop", "progress", "compare", "copy")},
 }
 
 

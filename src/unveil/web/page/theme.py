@@ -10,7 +10,10 @@ HEAD = "\n".join(
     [
         '<meta name="description" content="Restore photographs">',
         '<link rel="stylesheet" href="/page/assets/page.css">',
-        *(f'<script type="module" src="/page/assets/{name}.js"></script>' for name in ("drop", "progress", "compare")),
+        *(
+            f'<script type="module" src="/page/assets/{name}.js"></script>'
+            for name in ("drop", "progress", "compare", "copy")
+        ),
     ]
 )
 
@@ -22,7 +25,7 @@ def theme() -> Base:
     ).set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_text_color="white",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",

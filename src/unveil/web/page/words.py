@@ -54,13 +54,14 @@ def download(job: Job, what: str) -> str:
     )
 
 
-def facts(title: str, rows: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
-    """A closed list of what decided the pixels, with notes above it."""
+def facts(title: str, rows: Mapping[str, Any], notes: Sequence[str] = (), command: str = "") -> str:
+    """A closed list of what decided the pixels, with notes above it, and a command to copy."""
     cells = "".join(
         f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(_plain(v))}</td></tr>" for k, v in rows.items() if v != ""
     )
+    copied = f'<unveil-copy text="{html.escape(command, quote=True)}"></unveil-copy>' if command else ""
     lines = "".join(f'<p class="u-note">{html.escape(note)}</p>' for note in notes)
-    return f'{lines}<details class="u-facts"><summary>{html.escape(title)}</summary><table>{cells}</table></details>'
+    return f'{lines}<details class="u-facts"><summary>{html.escape(title)}</summary>{copied}<table>{cells}</table></details>'
 
 
 def chips(title: str, texts: Sequence[str], hint: str) -> str:
@@ -79,6 +80,8 @@ def model(summary: str, method: str) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v) or "nothing"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -68,7 +68,7 @@ class Compare extends HTMLElement {
   listen() {
     this.below.addEventListener("load", () => {
       this.view.style.aspectRatio = `${this.below.naturalWidth} / ${this.below.naturalHeight}`;
-      this.view.style.maxWidth = `calc(72vh * ${this.below.naturalWidth / this.below.naturalHeight})`;
+      this.view.style.maxWidth = `calc(var(--u-tall) * ${this.below.naturalWidth / this.below.naturalHeight})`;
       this.draw();
     });
     this.slider.addEventListener("input", () => this.part(Number(this.slider.value)));
@@ -148,7 +148,7 @@ class Compare extends HTMLElement {
     const edge = (this.share / 100) * width;
     for (const layer of [this.below, this.above]) {
       layer.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.factor})`;
-      layer.style.imageRendering = this.factor > 2 * this.natural() ? "pixelated" : "auto";
+      layer.style.imageRendering = this.factor > 1.01 && this.factor >= 4 * this.natural() ? "pixelated" : "auto";
     }
     const cut = Math.min(width, Math.max(0, (edge - this.x) / this.factor));
     this.above.style.clipPath = `inset(0 ${width - cut}px 0 0)`;
