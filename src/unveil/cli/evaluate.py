@@ -58,8 +58,10 @@ def evaluate(
         seed: Of the bootstrap that gives the intervals.
 
     """
+    from unveil.data.overlaps import cautions
     from unveil.evaluation.evaluate import compare_reports, evaluate_folders
     from unveil.evaluation.protocols import get_protocol
+    from unveil.evaluation.reading import find_images
     from unveil.evaluation.writers import check_extension, to_json, to_markdown, write
 
     for path in output:
@@ -95,6 +97,8 @@ def evaluate(
     print(to_json(report, comparisons) if as_json else to_markdown(report, comparisons, worst=worst), end="")
     for path in output:
         write(path, report, comparisons)
+    for caution in cautions(find_images(target) if target.is_dir() else [target]):
+        print(f"unveil: {caution}", file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
         failing.say(failure.name, failure.reason)
