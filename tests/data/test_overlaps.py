@@ -34,3 +34,9 @@ def test_an_overlap_is_said_where_both_sides_are_seen() -> None:
     assert "19 of LIVE1's 29" in overlaps(files("Kodak24", ("1",)), LIVE1)[0]
     assert cautions(EVAL15) == overlaps(train, EVAL15)
     assert cautions(files("holiday", ("1",))) == []
+
+
+def test_two_test_sets_are_only_compared_where_both_are_there() -> None:
+    kodak = files("Kodak24", ("1",))
+    assert cautions(kodak) == cautions(LIVE1) == []
+    assert "19 of LIVE1's 29" in cautions([*kodak, *LIVE1])[0]
