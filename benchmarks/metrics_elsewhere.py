@@ -2,9 +2,10 @@
 
     python benchmarks/metrics_elsewhere.py                     # the tables of docs/metrics.md; needs a package index, minutes
 
+What stands in results/metrics_elsewhere.json is not asked again: delete the file, or a row, to measure anew.
 Each version is installed into a folder of its own that is removed afterwards, without its dependencies (torch, NumPy, SciPy and Pillow are
-this environment's), and asked in a process of its own. Where torchvision is missing, its place is taken by an empty stand-in: nothing
-measured here calls it. The pair is one of the example photographs and the same with white noise of 15 levels (seed 0).
+this environment's), and asked in a process of its own. Where torchvision is missing, an empty stand-in takes its
+place: nothing measured here calls it. The pair is one of the example photographs and the same with white noise of 15 levels (seed 0).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ VERSIONS = {
     "opencv": ("5.0.0.93",),
 }
 BESIDE = {"torchmetrics": ["lightning-utilities"], "kornia": ["kornia_rs"], "deepinv": ["einops"]}
-DECODERS = {"opencv-python-headless": "5.0.0.93", "imagecodecs": "2026.3.6", "simplejpeg": "1.9.0"}
+NOT_CALLED = ("torchvision", "natsort", "h5py")  # what piq and deepinv import, and do not need for what is asked here
+DECODERS = {"opencv-python-headless": "5.0.0.93", "simplejpeg": "1.9.0"}
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:
@@ -174,19 +176,19 @@ def answer(what: str) -> dict[str, Any]:
         return of_resizing()
     if what == "decoders":
         return of_decoders()
-    if what in ("piq", "deepinv") and find_spec("torchvision") is None:
-        stand_in()
+    if what in ("piq", "deepinv"):
+        stand_in({name for name in NOT_CALLED if find_spec(name) is None})
     return of_library(what)
 
 
-def stand_in() -> None:
-    """An empty torchvision, whatever is imported from it."""
+def stand_in(packages: set[str]) -> None:
+    """Empty packages, whatever is imported from them."""
 
     class Finder:
         def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
             from importlib.machinery import ModuleSpec
 
-            return ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None  # type: ignore[arg-type]
+            return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in packages else None  # type: ignore[arg-type]
 
         def create_module(self, spec: Any) -> Any:
             made = mock.MagicMock(name=spec.name)
@@ -211,18 +213,25 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(answer(sys.argv[1])))
         return
-    metrics = ours()
+    place = Path(__file__).parent / "results/metrics_elsewhere.json"
+    result = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {"metrics": {}}
+    metrics = result["metrics"] = ours() | result["metrics"]
     for name, versions in VERSIONS.items():
         package = LIBRARIES[name].package
         for version in versions:
             wanted = [f"{package}=={version}", *BESIDE.get(name, [])] if package != "scikit-image" else []
-            metrics[f"{name} {version}"] = asked(name, wanted)
-            print(name, version, metrics[f"{name} {version}"], file=sys.stderr, flush=True)
-    decoders = asked("decoders", [f"{name}=={version}" for name, version in DECODERS.items()])
-    resizing = asked("resizing", ["opencv-python-headless==5.0.0.93", "kornia==0.9.0", "kornia_rs"])
-    place = Path(__file__).parent / "results/metrics_elsewhere.json"
-    result = {"metrics": metrics, "resizing": resizing, "decoders": decoders}
-    place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            if "failed" in metrics.get(f"{name} {version}", {"failed": "not asked yet"}):
+                metrics[f"{name} {version}"] = asked(name, wanted)
+                place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    others = {
+        "decoders": [f"{name}=={version}" for name, version in DECODERS.items()],
+        "resizing": ["opencv-python-headless==5.0.0.93", "kornia==0.9.0", "kornia_rs"],
+    }
+    for what, wanted in others.items():
+        if "failed" in result.get(what, {"failed": "not asked yet"}):
+            result[what] = asked(what, wanted)
+            place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    resizing, decoders = result["resizing"], result["decoders"]
     print(table(metrics))
     print(
         "\n| bicubic to a quarter | PSNR to MATLAB's rule | largest difference | without the border |\n|---|---:|---:|---:|"

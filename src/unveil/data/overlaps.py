@@ -124,8 +124,8 @@ def overlaps(train: Iterable[Path], test: Iterable[Path]) -> list[str]:
 def cautions(paths: Iterable[Path]) -> list[str]:
     """What to know before these files are trained on or scored, where only they are seen.
 
-    Overlaps of two sets that are both among them, and of the two splits of one data set, of which one is: whoever scores LOL's eval15 compares
-    with weights trained on LOL. That Kodak24 is in LIVE1, too, is nobody's concern who has one of them.
+    Overlaps of two sets that are both among them, and of the two splits of one data set, of which one is: whoever scores LOL's eval15
+    compares with weights trained on LOL. That LIVE1 has Kodak24's pictures is nobody's concern who has one of them.
     """
     found = sets_in(paths)
     splits = [o for o in OVERLAPS if o.splits and found & {o.train, o.test}]
