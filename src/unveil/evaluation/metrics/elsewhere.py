@@ -125,13 +125,14 @@ def _sewar_ms_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
 def _skimage_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
     from skimage.metrics import peak_signal_noise_ratio
 
-    return float(peak_signal_noise_ratio(target, prediction, data_range=1.0))
+    return float(np.asarray(peak_signal_noise_ratio(target, prediction, data_range=1.0)))
 
 
 def _skimage_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
     from skimage.metrics import structural_similarity
 
-    return float(structural_similarity(target, prediction, data_range=1.0, channel_axis=2))
+    made: Any = structural_similarity(target, prediction, data_range=1.0, channel_axis=2)
+    return float(made)
 
 
 def _skimage_mae_lab(prediction: np.ndarray, target: np.ndarray) -> float:
