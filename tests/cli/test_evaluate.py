@@ -38,6 +38,15 @@ def test_a_page_with_the_protocol_and_exit_0(folders: tuple, capsys: pytest.Capt
     assert err == ""
 
 
+def test_targets_that_others_train_on_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    for folder in ("eval15/high", "mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / folder / "1.png")
+    assert run("--pred", tmp_path / "mine", "--target", tmp_path / "eval15/high") == 0
+    assert "weights trained on it are helped on eval15" in capsys.readouterr().err
+
+
 def test_json_files_and_a_second_method(folders: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pred, target, other = folders
     files = [tmp_path / "out" / f"report.{kind}" for kind in ("json", "csv", "md")]

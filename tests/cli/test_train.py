@@ -86,6 +86,16 @@ def test_check_finds_everything_and_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_check_says_where_the_pictures_are_known_to_be_in_a_test_set(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").rename(tmp_path / "our485")
+    assert cli.main(["train", str(config), "--check", "--data.root", str(tmp_path / "our485")]) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out)["name"] == "tiny"
+    assert err.startswith("unveil: LOL's training split shows 25 of eval15's shots at another exposure")
+
+
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [

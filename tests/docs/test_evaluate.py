@@ -27,7 +27,7 @@ def test_no_protocol_is_listed_that_does_not_exist() -> None:
     assert rows == list(PROTOCOLS)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name for name in METRICS if "@" not in name])
 def test_every_metric_is_defined_with_its_better_side(name: str) -> None:
     assert f"| `{name}` | {METRICS[name].better} |" in PAGE
 

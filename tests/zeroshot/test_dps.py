@@ -76,3 +76,18 @@ def test_published_weights() -> None:
     assert dps.ZETA["blur"] == dps.ZETA["downsample"] == 0.3
     assert trained_steps(ddpm(1000), 700, 699) == 1
     assert trained_steps(ddpm(100), 7, 5) == 20
+
+
+def test_a_pull_through_the_score_vanishes() -> None:
+    """What docs/known_operators.md says of deepinv 0.5.0's DPS with its defaults, weight 1 inside the score (`scored` in the benchmark).
+
+    A step multiplies the score by a_t a_u (sigma_t^2 - sigma_u^2), which is beta_t over the root of 1 - beta_t on DDPM's path; the
+    published gradient stands beside the step with weight one.
+    """
+    a, s = (getattr(ddpm(1000), name).double() for name in "as")
+    sigma = s / a
+    weights = [float(a[t] * a[t - 1] * (sigma[t] ** 2 - sigma[t - 1] ** 2)) for t in (1, 500, 1000)]
+    betas = [1e-4 + (0.02 - 1e-4) * (t - 1) / 999 for t in (1, 500, 1000)]
+    assert weights == pytest.approx([b / (1 - b) ** 0.5 for b in betas], rel=1e-3)
+    assert weights[0] < 1.1e-4
+    assert max(weights) < 1 / 49

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.zeroshot.measurement import ROUNDING, estimate, side_multiple
+from unveil.zeroshot.measurement import ROUNDING, estimate, level, side_multiple
 from unveil.zeroshot.operator_text import OPTIONS, parse
 from unveil.zeroshot.operators import Blur, Operator, cosines
 
@@ -208,6 +208,20 @@ def test_noise_is_estimated(sigma: float) -> None:
     bound = 4 * 3 * 1.17 / (3 * 94 * 94) ** 0.5
     assert float(found[0]) == pytest.approx(sigma, rel=bound)
     assert float(found[1]) == pytest.approx(sigma / 2, rel=bound)
+
+
+def test_noise_that_neighbours_share_is_estimated() -> None:
+    """White noise blurred until its deviation is 0.1: second differences see a quarter of it, blocks see it all."""
+    rows = torch.linspace(-0.3, 0.3, 128, dtype=F64)
+    generator = torch.Generator().manual_seed(8)
+    drawn = torch.randn(1, 3, 128, 128, generator=generator, dtype=F64)
+    noise = parse("blur:sigma=1.2").build(drawn, (128, 128)).apply(drawn)
+    y = rows[:, None].expand(1, 3, 128, 128) + 0.1 * noise / noise.std()
+    assert float(estimate(y)) < 0.05
+    assert float(level(y)) == pytest.approx(0.1, rel=0.2)
+    white = rows[:, None].expand(1, 3, 128, 128) + 0.1 * torch.randn(1, 3, 128, 128, generator=generator).double()
+    assert torch.equal(level(white), estimate(white))
+    assert torch.equal(level(torch.cat([y, white]))[1], level(white)[0])  # each picture by itself
 
 
 def test_noise_is_estimated_around_holes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -122,6 +123,7 @@ def _quality(
 ) -> dict[str, Any]:
     from unveil.bench import quality
     from unveil.bench.sets import find
+    from unveil.data.overlaps import cautions
 
     if data is None:
         raise InputError("quality is measured on test sets: name the folder that holds them with --data")
@@ -138,6 +140,8 @@ def _quality(
         except ValueError as error:
             raise InputError(f"{output} is no result to go on from ({error}); name another file") from error
     chosen = [found[name] for name in wanted or found]
+    for caution in cautions(clean for test in chosen for _, _, clean in test.pairs):
+        print(f"unveil: {caution}", file=sys.stderr)
     with counting() as show:
         return quality.measure(
             chosen,

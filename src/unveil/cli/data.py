@@ -1,4 +1,4 @@
-"""`unveil data`: making training pairs."""
+"""`unveil data`: making training pairs, and finding test pictures among training pictures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from unveil.cli.statuses import of_files
+from unveil.cli.statuses import SOME_FAILED, of_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unveil.data.writing import Outcome
 
-app = App(name="data", help="Make training pairs: face shadows, super-resolution.")
+app = App(
+    name="data", help="Make training pairs: face shadows, super-resolution; find test pictures among training pictures."
+)
 
 
 @app.command
@@ -75,6 +77,57 @@ def superresolution(
         outcome = build(photos, output, scale, workers or _processors(), progress)
     print(f"{outcome.made} pairs made, {outcome.there} were there")
     return _status(outcome)
+
+
+@app.command
+def leaks(
+    train: Path,
+    test: Path,
+    *,
+    features: bool | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Find pictures of TEST that TRAIN shows too: copies, mirrored or at another exposure; pieces; other views of the same scene.
+
+    One line for each pair: the test picture, the training picture, and how they were found (hash: the whole picture; features: local
+    features that one homography explains). Exit status 3 where there are any, or files that cannot be read; 0 where there are none.
+
+    Args:
+        train: Folder of training pictures, with everything below it.
+        test: Folder of test pictures; the same folder finds the twins within it.
+        features: Compare local features too, a tenth of a second for each picture and some for each pair. Default: where
+            scikit-image is installed (extra "leaks").
+        as_json: Print one line of JSON for each pair.
+
+    """
+    import json
+    import sys
+
+    from unveil.cli.counting import counting
+    from unveil.data.decoding import images_in
+    from unveil.data.leaks import find_leaks
+    from unveil.data.overlaps import overlaps
+
+    with counting() as show:
+        found = find_leaks(train, test, features=features, progress=show)
+    for leak in found.leaks:
+        row = {"test": str(leak.test), "train": str(leak.train), "by": leak.by, "strength": leak.strength}
+        print(json.dumps(row) if as_json else f"{leak.test}  {leak.train}  {leak.by} {leak.strength}")
+    for told in overlaps(images_in(train), images_in(test)):
+        print(f"unveil: known of these sets: {told}", file=sys.stderr)
+    for reason in found.unreadable:
+        print(f"unveil: {reason}", file=sys.stderr)
+    how = (
+        "whole pictures and local features"
+        if found.features
+        else "whole pictures alone; the extra leaks finds pieces, too"
+    )
+    tests = len({leak.test for leak in found.leaks})
+    print(
+        f"unveil: {tests} of {found.test} test pictures are among {found.train} training pictures ({how})",
+        file=sys.stderr,
+    )
+    return SOME_FAILED if found.leaks or found.unreadable else 0
 
 
 def _processors() -> int:

@@ -29,6 +29,7 @@ def evaluate(
     mask_suffix: str = "",
     output: Annotated[tuple[Path, ...], Parameter(name=["--output", "-o"], negative="")] = (),
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    beside: Annotated[str, Parameter(name="--as")] = "",
     worst: int = 10,
     workers: int = 1,
     seed: int = 0,
@@ -53,13 +54,18 @@ def evaluate(
         mask_suffix: The same in --masks.
         output: File to write as well: .csv, .json or .md. May be given several times.
         as_json: Print JSON instead of text.
+        beside: Packages, separated by commas, whose numbers for the same metrics are printed beside ours, from the installed version:
+            scikit-image, torchmetrics, kornia, piq, pytorch-msssim, sewar, deepinv, opencv.
         worst: How many of the worst images to print.
         workers: Images scored at the same time; the numbers do not depend on it.
         seed: Of the bootstrap that gives the intervals.
 
     """
+    from unveil.data.overlaps import cautions
     from unveil.evaluation.evaluate import compare_reports, evaluate_folders
+    from unveil.evaluation.metrics import elsewhere
     from unveil.evaluation.protocols import get_protocol
+    from unveil.evaluation.reading import find_images
     from unveil.evaluation.writers import check_extension, to_json, to_markdown, write
 
     for path in output:
@@ -67,7 +73,8 @@ def evaluate(
     rules = get_protocol(protocol)
     if region is not None and region != rules.region:
         rules = rules.changed(region=region)
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    libraries = [name.strip() for name in beside.split(",") if name.strip()]
+    names = elsewhere.beside([name.strip() for name in metrics.split(",") if name.strip()], libraries)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -92,9 +99,16 @@ def evaluate(
         report = score(pred)
         second = score(against) if against is not None else None
     comparisons = None if second is None or not (report.rows and second.rows) else compare_reports(report, second)
+    for name in libraries:
+        print(
+            f"unveil: {name} is {elsewhere.LIBRARIES[name].version()}; docs/metrics.md says how it differs",
+            file=sys.stderr,
+        )
     print(to_json(report, comparisons) if as_json else to_markdown(report, comparisons, worst=worst), end="")
     for path in output:
         write(path, report, comparisons)
+    for caution in cautions(find_images(target) if target.is_dir() else [target]):
+        print(f"unveil: {caution}", file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
         failing.say(failure.name, failure.reason)

@@ -29,7 +29,8 @@ def train(
             settings by its dotted name, as --data.root photos --stages.0.steps 2000 --precision bf16.
         output: Folder of the run, runs/NAME by default. It becomes what `unveil restore -n` takes.
         resume: Folder of a run to go on with. Only settings that leave the result as it is may be changed, as --data.root.
-        check: Read the configuration, find and match all photographs, print the configuration, and stop.
+        check: Read the configuration, find and match all photographs, print the configuration, and stop;
+            says so where these are a set that shares pictures with a known test set.
 
     """
     if resume is not None:
@@ -98,6 +99,9 @@ def _resumed(folder: Path, overrides: dict[str, str]) -> Config:
 
 
 def _check(settings: Config) -> None:
+    import sys
+
+    from unveil.data.overlaps import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
     from unveil.training.loop import inventory
@@ -106,3 +110,6 @@ def _check(settings: Config) -> None:
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))
     print(dump(settings), end="")
     print(f"# {inventory(source, held_out)}")
+    learned = [*material.photos, *(photo for _, photos in material.pairs for photo in photos)]
+    for caution in cautions(photo.clean.path for photo in learned):
+        print(f"unveil: {caution}", file=sys.stderr)

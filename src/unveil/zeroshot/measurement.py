@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from unveil.errors import InputError
 from unveil.networks.padding import pad_to_multiple
+from unveil.photo.noise_level import noise_level
 from unveil.zeroshot.operator_text import parse
 from unveil.zeroshot.operators import Operator
 from unveil.zeroshot.prior import Prior
@@ -57,7 +58,7 @@ def measured(prior: Prior, y: Tensor, operator: str, noise: float | None) -> Mea
     built = recipe.build(padded, (height, width))
     if noise is None:
         seen = None if built.seen is None else built.seen[..., :height, :width]
-        sigma = estimate(y, seen)
+        sigma = estimate(y, seen) if seen is not None else level(y)
     else:
         sigma = torch.full((len(y), 1, 1, 1), 2.0 * noise).to(y)
     size = (height * recipe.factor, width * recipe.factor)
@@ -67,6 +68,20 @@ def measured(prior: Prior, y: Tensor, operator: str, noise: float | None) -> Mea
 def side_multiple(multiple: int, factor: int) -> int:
     """What the sides of a measurement must be multiples of, so that `factor` times them are multiples of `multiple`."""
     return multiple // math.gcd(multiple, factor)
+
+
+def level(y: Tensor) -> Tensor:
+    """Standard deviation of the noise in y (B, C, H, W) in [-1, 1], (B, 1, 1, 1), also where neighbouring pixels share it.
+
+    Cameras, JPEG and reductions leave noise that second differences hardly see (`estimate`); where whole flat blocks vary by more
+    (`photo.noise_level`), theirs is taken. The methods assume white noise all the same: this gives them its size, not its shape.
+    """
+    sigma = estimate(y)
+    for k, image in enumerate(y.detach().double().cpu()):
+        found = noise_level((image.permute(1, 2, 0).numpy() + 1) / 2)
+        if found.correlated:
+            sigma[k] = sigma[k].clamp(min=2 * found.sigma)
+    return sigma
 
 
 def estimate(y: Tensor, seen: Tensor | None = None) -> Tensor:

@@ -9,10 +9,10 @@ import pytest
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
-from unveil.degradation.noise_level import noise_level
 from unveil.errors import InputError
 from unveil.evaluation.baselines import BASELINES, denoise
 from unveil.evaluation.metrics.psnr import psnr
+from unveil.photo.noise_level import noise_level
 
 
 @pytest.mark.parametrize("sigma", [2, 10, 30])

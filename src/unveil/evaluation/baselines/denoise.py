@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unveil.degradation.noise_level import noise_level
 from unveil.errors import InputError
+from unveil.photo.noise_level import noise_level
 
 
 def non_local_means(

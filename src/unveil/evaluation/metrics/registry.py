@@ -11,7 +11,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import round_to
-from unveil.evaluation.metrics import lab, learned, naturalness, psnr, ssim
+from unveil.evaluation.metrics import elsewhere, lab, learned, naturalness, psnr, ssim
 from unveil.evaluation.protocol import Protocol
 
 # (prediction, target, mask or None, protocol) -> value; images float64 in [0, 1], already resized, rounded and cropped.
@@ -95,15 +95,38 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def _elsewhere(measure: elsewhere.Measure) -> Compute:
+    return lambda prediction, target, mask, protocol: measure(prediction, target)
+
+
+# What other packages print for the same images: psnr@torchmetrics, ...
+METRICS |= {
+    f"{metric}@{name}": Metric(
+        f"{metric}@{name}",
+        f"{METRICS[metric].title} by {name}",
+        METRICS[metric].better,
+        METRICS[metric].unit,
+        _elsewhere(measure),
+        decimals=4 if "ssim" in metric else 3,
+    )
+    for name, library in elsewhere.LIBRARIES.items()
+    for metric, measure in library.measures.items()
+}
+
+
 def get_metric(name: str) -> Metric:
     """The metric of that name. Raises InputError, naming those there are, for another name."""
     if name not in METRICS:
-        raise InputError(f"unknown metric {name!r}; known: {', '.join(METRICS)} (and fid, for whole folders)")
+        raise InputError(
+            f"unknown metric {name!r}; known: {', '.join(m for m in METRICS if '@' not in m)} (and fid, for whole folders)"
+        )
     return METRICS[name]
 
 
 def check_available(name: str) -> None:
     """Raise InputError, with what to install, if a metric is unknown or its package or weights are not here."""
     get_metric(name)
+    if "@" in name:
+        elsewhere.LIBRARIES[name.partition("@")[2]].version()
     if name in {**learned.WITH_TARGET, **learned.WITHOUT_TARGET}:
         _loaded(name)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from unveil.degradation.noise_level import NoiseLevel, noise_level, white_noise
+from unveil.photo.noise_level import NoiseLevel, noise_level, white_noise
 
 
 def scene(size: int = 384) -> np.ndarray:

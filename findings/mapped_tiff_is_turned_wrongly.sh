@@ -1,12 +1,8 @@
-#!/usr/bin/env bash
-# Pillow and an uncompressed grey TIFF that is to be shown turned: read from its path and from its bytes.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/env"
-"$folder/env/bin/pip" -q install --disable-pip-version-check pillow==12.3.0 numpy==2.4.6
-cd "$folder"
-"$folder/env/bin/python" - <<'PY'
+#!/bin/sh
+# Guess: a TIFF that is to be shown turned comes upright, whether it is opened by path or from memory, compressed or not.
+. "$(dirname "$0")/_room.sh"
+room pillow==12.3.0 numpy==2.4.6
+look <<'PY'
 import io
 import sys
 
@@ -17,7 +13,7 @@ from PIL import Image
 stored = np.arange(24 * 32, dtype=np.uint32).reshape(24, 32).astype(np.uint8)
 upright = np.rot90(stored, -1)
 print(f"Pillow {PIL.__version__}: a TIFF of 32 x 24 with orientation 6 (turn by 90 degrees), opened, then loaded")
-print("Most would guess: upright pixels, 24 x 32, whether opened by path or from memory, compressed or not")
+print("most would guess: upright pixels, 24 x 32, whether opened by path or from memory, compressed or not")
 seen = {}
 for compression in ("raw", "tiff_deflate"):
     image = Image.fromarray(stored)
@@ -33,6 +29,6 @@ for compression in ("raw", "tiff_deflate"):
             seen[compression, source] = right
             print(f"seen: {compression:13} by {source:6}: size before loading {told}, after {opened.size}, upright: {right}")
 expected = {("raw", "path"): False, ("raw", "memory"): True, ("tiff_deflate", "path"): True, ("tiff_deflate", "memory"): True}
-print("Uncompressed and by path it is mapped with the turned width: the rows are cut at the wrong places, and the size is that of the file")
+print("Uncompressed and by path it is mapped with the turned width: the rows are cut at the wrong places")
 sys.exit(seen != expected)
 PY
