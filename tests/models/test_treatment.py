@@ -73,3 +73,8 @@ def test_a_protocol_is_repeated() -> None:
         repeated({"noise": 2})
     with pytest.raises(InputError, match="told must map"):
         repeated({"noise": "much"})
+
+
+def test_to_fix_nothing_is_an_answer_too() -> None:
+    assert treatment(SEEN, "").nothing
+    assert treatment(SEEN, ()).nothing

@@ -68,7 +68,7 @@ def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]
         InputError: A name that is no kind, with the nearest one.
 
     """
-    given = names.split(",") if isinstance(names, str) else list(names)
+    given = [n for n in names.split(",") if n.strip()] if isinstance(names, str) else list(names)
     found: set[str] = set()
     for name in (str(n).strip() for n in given):
         if name in GROUPS:
