@@ -25,8 +25,7 @@ from unveil.models import describer, shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, repeated, treatment
-from unveil.networks.experts import BORDER
+from unveil.models.treatment import Treatment, first_native, repeated, treatment
 from unveil.photo import content
 from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
@@ -444,12 +443,6 @@ def _options(options: Options | None, settings: dict[str, Any]) -> Options:
 
 def _whole_of(pixels: np.ndarray) -> content.Box:
     return content.Box(0, pixels.shape[0], 0, pixels.shape[1])
-
-
-def first_native(process: Process) -> int:
-    """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.s[1:])
-    return early if early < process.steps else 0
 
 
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
