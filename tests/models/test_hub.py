@@ -112,7 +112,9 @@ def test_pushing_makes_the_repository_and_sends_the_folder(monkeypatch: pytest.M
 
         def upload_folder(self, *, repo_id: str, folder_path: str, **settings: Any) -> str:
             config = json.loads((Path(folder_path) / "config.json").read_text())
-            sent.update(settings, repo_id=repo_id, config=config, files=sorted(p.name for p in Path(folder_path).iterdir()))
+            sent.update(
+                settings, repo_id=repo_id, config=config, files=sorted(p.name for p in Path(folder_path).iterdir())
+            )
             return "https://huggingface.co/someone/tiny/commit/1"
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)

@@ -184,7 +184,9 @@ def card(model: Model, digest: str, entry: Mapping[str, Any] | None = None) -> s
         sets = {name: row for name, row in numbers.items() if isinstance(row, Mapping)}
         columns = list(dict.fromkeys(column for row in sets.values() for column in row))
         lines += ["| set | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-        lines += [f"| {name} | " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for name, row in sets.items()]
+        lines += [
+            f"| {name} | " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for name, row in sets.items()
+        ]
         lines.append("")
     return "\n".join(lines)
 

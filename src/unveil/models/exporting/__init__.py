@@ -1,9 +1,9 @@
 """Our models for other programs: the whole sampler at fidelity 1 as one graph, in formats that need nothing of ours to run.
 
-    pt2        torch.export: any program with torch 2.10 or newer
-    onnx       ONNX Runtime and whatever else reads ONNX
-    openvino   Intel's runtime: an .xml beside its .bin
-    dtmodel    darktable 5.6 and newer: its package around the ONNX file
+pt2        torch.export: any program with torch 2.10 or newer
+onnx       ONNX Runtime and whatever else reads ONNX
+openvino   Intel's runtime: an .xml beside its .bin
+dtmodel    darktable 5.6 and newer: its package around the ONNX file
 """
 
 from __future__ import annotations

@@ -24,7 +24,11 @@ from unveil.models.exporting.unrolled import Unrolled
 from unveil.photo import atomic
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "dtmodel": ".dtmodel", "pt2": ".pt2"}
-NEEDS = {"onnx": ("onnx", "onnxscript"), "dtmodel": ("onnx", "onnxscript"), "openvino": ("onnx", "onnxscript", "openvino")}
+NEEDS = {
+    "onnx": ("onnx", "onnxscript"),
+    "dtmodel": ("onnx", "onnxscript"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+}
 """Packages that a format is written with; `unveil[export]` brings those of ONNX, `unveil[openvino]` all of them."""
 OPSET = 20
 """Of ONNX: what ONNX Runtime 1.17 (2024) and newer read."""
@@ -47,7 +51,13 @@ class About:
     @property
     def facts(self) -> dict[str, str]:
         """What is written into the file for those who find it."""
-        return {"unveil": __version__, "model": self.name, "fix": self.fix, "sha256": self.sha256, "range": "sRGB in [0, 1]"}
+        return {
+            "unveil": __version__,
+            "model": self.name,
+            "fix": self.fix,
+            "sha256": self.sha256,
+            "range": "sRGB in [0, 1]",
+        }
 
 
 def need(format: str) -> None:
@@ -183,7 +193,14 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _bare(proto: Any) -> None:
     """Take out what the exporter notes about its own machine: stack traces with paths of files, and names of its passes."""
-    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+    for part in (
+        proto,
+        proto.graph,
+        *proto.graph.node,
+        *proto.graph.input,
+        *proto.graph.output,
+        *proto.graph.value_info,
+    ):
         del part.metadata_props[:]
         if hasattr(part, "doc_string"):
             part.doc_string = ""

@@ -93,9 +93,7 @@ class Unrolled(nn.Module):
             x0_hat = self._estimate(x, y, i)
             if i + 1 == self.early:
                 x0_hat = (
-                    full - _resized_like(y - x0_hat, full)
-                    if self.switch == "residual"
-                    else _resized_like(x0_hat, full)
+                    full - _resized_like(y - x0_hat, full) if self.switch == "residual" else _resized_like(x0_hat, full)
                 )
                 y = full
                 x = of_x0 * x0_hat + of_y * y
