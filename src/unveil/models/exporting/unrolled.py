@@ -64,9 +64,12 @@ class Unrolled(nn.Module):
         fresh = [i + 1 == self.early for i in range(first - 1)]
         self.sums = [_sum(process, d.solver, t, f) for t, f in zip(range(first, 1, -1), fresh, strict=True)]
         self.reduced = (d.low, d.low) if reduced is None else reduced
-        asked = [model.predictor.expert(level) for level in self.levels] if spec.told else [model.predictor]
+        asked = [
+            model.predictor.expert(level) if isinstance(model.predictor, TimestepExperts) else model.predictor
+            for level in self.levels
+        ]
         self.networks = nn.ModuleList(dict.fromkeys(asked))  # an expert that is never asked is not carried along
-        self.which = [list(self.networks).index(asked[min(i, len(asked) - 1)]) for i in range(first)]
+        self.which = [list(self.networks).index(network) for network in asked]
         self.head = model.head
         self.multiple_of = model.predictor.multiple_of
         told = None
