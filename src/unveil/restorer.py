@@ -21,12 +21,11 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
-from unveil.models import describer, shelf
+from unveil.models import describer, hub, shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, repeated, treatment
-from unveil.networks.experts import BORDER
+from unveil.models.treatment import Treatment, first_native, repeated, treatment
 from unveil.photo import content
 from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
@@ -225,6 +224,45 @@ class Restorer:
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
         self.memory = tiling.budget(self.device) if memory is None else memory
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, device: str = "auto", dtype: str = "auto", **hub_settings: Any
+    ) -> Restorer:
+        """A restorer from a folder that `save_pretrained` wrote, or from the Hugging Face hub.
+
+        Args:
+            source: A folder, or a repository as OWNER/NAME.
+            device: As `load` takes it.
+            dtype: As `load` takes it.
+            hub_settings: revision, cache_dir, token and local_files_only, as the hub's other libraries have them.
+
+        Raises:
+            ModelError: No such folder or repository, or files that are missing, damaged or not what their description says.
+            InputError: A device or precision that is not there.
+
+        """
+        return cls(hub.from_pretrained(source, **hub_settings), device, dtype)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model as the hub keeps it: model.safetensors, config.json and a model card. Returns the folder."""
+        return hub.save_pretrained(self.model, folder)
+
+    def push_to_hub(self, repo_id: str, **hub_settings: Any) -> str:
+        """Publish the model on the Hugging Face hub.
+
+        Args:
+            repo_id: OWNER/NAME; made where it is missing.
+            hub_settings: private, token, revision, commit_message and create_pr, as the hub's other libraries have them.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ModelError: The hub refuses or cannot be reached.
+
+        """
+        return hub.push_to_hub(self.model, repo_id, **hub_settings)
 
     @cached_property
     def _footprint(self) -> float:
@@ -447,12 +485,6 @@ def _options(options: Options | None, settings: dict[str, Any]) -> Options:
 
 def _whole_of(pixels: np.ndarray) -> content.Box:
     return content.Box(0, pixels.shape[0], 0, pixels.shape[1])
-
-
-def first_native(process: Process) -> int:
-    """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.s[1:])
-    return early if early < process.steps else 0
 
 
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:

@@ -6,8 +6,9 @@ import json
 
 from cyclopts import App
 
-app = App(name="models", help="List, show and verify the models on the shelf, and import published ones.")
+app = App(name="models", help="List, show and verify the models on the shelf, import published ones, and export ours.")
 app.command("unveil.cli.import_model:import_model", name="import", help="Convert a published checkpoint to a model.")
+app.command("unveil.cli.export_model:export_model", name="export", help="Write a model for another program.")
 
 
 @app.command(name="list")

@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from unveil.diffusion.process import Process
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS, LIGHT, vector
+from unveil.networks.experts import BORDER
 
 GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
@@ -130,3 +132,9 @@ def repeated(told: Mapping[str, Any]) -> Treatment:
     if not all(0 <= p <= 1 for p in probabilities.values()):
         raise InputError(f"told must hold probabilities between 0 and 1, got {told!r}")
     return Treatment({k: probabilities.get(k, 0.0) for k in KINDS}, True)
+
+
+def first_native(process: Process) -> int:
+    """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
+    early = sum(float(s) >= BORDER for s in process.s[1:])
+    return early if early < process.steps else 0
