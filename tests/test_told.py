@@ -22,6 +22,8 @@ def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
 
 
 class Says:
+    speaker = "a test"
+
     def __init__(self, **probabilities: float) -> None:
         self.said, self.shapes = probabilities, []
 

@@ -68,7 +68,7 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
     return restorer.restore(image, **called)
 
 
-_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen")
+_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer")
 """What a protocol says beside the settings that repeat it."""
 
 

@@ -443,6 +443,7 @@ class Restorer:
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
         run = self.resolve(options)
+        asked = self.model.spec.told and options.fix is None and options.told is None
         return {
             "model": self.model.spec.name,
             "sha256": self.model.sha256,
@@ -458,6 +459,7 @@ class Restorer:
             "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
             "device": self.device.type,
             "hardware": hardware(self.device),
+            **({"describer": describer.shipped().speaker} if asked else {}),
         }
 
 
