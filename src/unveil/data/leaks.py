@@ -150,7 +150,7 @@ def _by_hash(learned: Sequence[_Look], shown: Sequence[_Look], within: bool) -> 
     for n, look in enumerate(shown):
         for own, thumb in ((look.mirrored, look.thumb[:, ::-1]), (look.hash, look.thumb)):
             equal = (BITS + table @ own) / 2 if own.any() else np.zeros(len(table))
-            for k in np.flatnonzero(equal >= BITS - ALIKE):
+            for k in np.flatnonzero(equal >= BITS - ALIKE).tolist():
                 likeness = float((learned[k].thumb * thumb).sum())
                 if likeness >= _CORRELATION and not (within and k <= n):
                     yield Leak(learned[k].path, look.path, "hash", round(float(equal[k])))
@@ -171,8 +171,9 @@ def _features(grey: Image.Image) -> tuple[np.ndarray, np.ndarray]:
         sift.detect_and_extract(((pixels - low) / (high - low)).clip(0, 1))
     except RuntimeError:  # scikit-image's word for a picture without any feature
         return np.empty((0, 2)), np.empty((0, 128), np.uint8)
-    order = np.argsort(-sift.sigmas, kind="stable")[:_KEYPOINTS]
-    return sift.keypoints[order].astype(np.float64), sift.descriptors[order].astype(np.uint8)
+    sigmas, keypoints, descriptors = (np.asarray(v) for v in (sift.sigmas, sift.keypoints, sift.descriptors))
+    order = np.argsort(-sigmas, kind="stable")[:_KEYPOINTS]
+    return keypoints[order].astype(np.float64), descriptors[order].astype(np.uint8)
 
 
 def _unit(descriptors: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def restore(
 
 def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:
     """What is fixed in each shot; None where somebody said so, or the model cannot be told."""
-    spec = getattr(restorer.model, "spec", None) if hasattr(restorer, "model") else None
+    spec = getattr(getattr(restorer, "model", None), "spec", None)
     if spec is None or not spec.told or options.fix is not None or options.told is not None:
         return None
     speaker = describer.shipped()

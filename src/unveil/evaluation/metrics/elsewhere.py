@@ -60,26 +60,26 @@ def _torchmetrics(name: str) -> Measure:
 
 
 def _kornia_psnr(prediction: Any, target: Any) -> Any:
-    import kornia
+    import kornia  # type: ignore[import-not-found]
 
     return kornia.metrics.psnr(prediction, target, 1.0)
 
 
 def _kornia_ssim(prediction: Any, target: Any) -> Any:
-    import kornia
+    import kornia  # type: ignore[import-not-found]
 
     return kornia.metrics.ssim(prediction, target, 11).mean()
 
 
 def _kornia_lab(prediction: Any, target: Any) -> Any:
-    import kornia
+    import kornia  # type: ignore[import-not-found]
 
     return (kornia.color.rgb_to_lab(prediction) - kornia.color.rgb_to_lab(target)).abs().sum(1).mean()
 
 
 def _piq(name: str) -> Measure:
     def call(prediction: Any, target: Any) -> Any:
-        import piq
+        import piq  # type: ignore[import-not-found]
 
         return getattr(piq, name)(prediction, target, data_range=1.0)
 
@@ -88,7 +88,7 @@ def _piq(name: str) -> Measure:
 
 def _pytorch_msssim(name: str) -> Measure:
     def call(prediction: Any, target: Any) -> Any:
-        import pytorch_msssim
+        import pytorch_msssim  # type: ignore[import-not-found]
 
         return getattr(pytorch_msssim, name)(prediction, target, data_range=1.0)
 
@@ -97,7 +97,7 @@ def _pytorch_msssim(name: str) -> Measure:
 
 def _deepinv(name: str) -> Measure:
     def call(prediction: Any, target: Any) -> Any:
-        import deepinv
+        import deepinv  # type: ignore[import-not-found]
 
         return getattr(deepinv.loss.metric, name)()(prediction, target)
 
@@ -105,19 +105,19 @@ def _deepinv(name: str) -> Measure:
 
 
 def _sewar_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import psnr
+    from sewar.full_ref import psnr  # type: ignore[import-not-found]
 
     return float(psnr(_bytes(target), _bytes(prediction)))
 
 
 def _sewar_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import ssim
+    from sewar.full_ref import ssim  # type: ignore[import-not-found]
 
     return float(ssim(_bytes(target), _bytes(prediction))[0])
 
 
 def _sewar_ms_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import msssim
+    from sewar.full_ref import msssim  # type: ignore[import-not-found]
 
     return float(np.real(msssim(_bytes(target), _bytes(prediction))))
 
@@ -148,13 +148,13 @@ def _skimage_ciede2000(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def _opencv_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    import cv2
+    import cv2  # type: ignore[import-not-found]
 
     return float(cv2.PSNR(_bytes(target), _bytes(prediction)))
 
 
 def _opencv_mae_lab(prediction: np.ndarray, target: np.ndarray) -> float:
-    import cv2
+    import cv2  # type: ignore[import-not-found]
 
     left, right = (cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2Lab) for image in (prediction, target))
     return float(np.abs(left.astype(np.float64) - right).sum(2).mean())
