@@ -77,7 +77,7 @@ def lines(name: str, of_set: dict[str, Any]) -> list[list[str]]:
                 f"{name} ({len(one)})",
                 row,
                 f"{average(one, 'psnr'):.2f}",
-                "" if row == "input" else f"{harmed(of_set, row):.0%}",
+                "" if row == "input" or "input" not in of_set else f"{harmed(of_set, row):.0%}",
                 f"{average(one, 'ssim'):.3f}",
                 f"{average(one, 'psnr_mean_matched'):.2f}",
             ]

@@ -130,8 +130,9 @@ def _look(path: Path, features: bool) -> _Look:
     small = np.asarray(grey.convert("F").resize((_THUMB, _THUMB), Image.Resampling.BOX), dtype=np.float64)
     thumb = small - small.mean()
     thumb /= np.linalg.norm(thumb) or 1.0
+    nothing = np.zeros(BITS, np.float32)
     flat = small.std() < _FLAT
-    look = _Look(path, *((np.zeros(BITS, np.float32),) * 2 if flat else (_hash(thumb), _hash(thumb[:, ::-1]))), thumb)
+    look = _Look(path, nothing if flat else _hash(thumb), nothing if flat else _hash(thumb[:, ::-1]), thumb)
     if features:
         look.points, look.descriptors = _features(grey)
     return look
