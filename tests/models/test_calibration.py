@@ -107,3 +107,9 @@ def test_every_calibration_on_the_shelf_is_of_the_weights_that_ship() -> None:
             assert found.protocol["sha256"] == entry["sha256"], f"{name}: run benchmarks/calibration.py again"
             assert all(key in found.protocol for key in DECIDES if key != "strength")
             assert found.factor > 0
+
+
+def test_a_stretched_deviation_stays_within_what_values_can_have(known: Calibration) -> None:
+    """Values in [0, 1] deviate by at most one half."""
+    stretched = dataclasses.replace(known, factor=25.0).std(np.array([0.001, 0.1, 0.4], np.float32))
+    assert stretched.tolist() == pytest.approx([0.025, 0.5, 0.5])

@@ -45,8 +45,11 @@ class Calibration:
         return all(own.get(name) == protocol.get(name) for name in DECIDES)
 
     def std(self, std: np.ndarray) -> np.ndarray:
-        """The draws' std, any shape, stretched: the standard deviation that the errors had on the calibration photographs, on average."""
-        return (self.factor * std).astype(std.dtype)
+        """The draws' std, any shape, stretched: the standard deviation that the errors had on the calibration photographs, on average.
+
+        At most one half, which no values in [0, 1] can exceed.
+        """
+        return np.minimum(self.factor * std, 0.5).astype(std.dtype)
 
     def half_width(self, std: np.ndarray, level: float = TARGET) -> np.ndarray:
         """Half width of the conformal pixel interval for the draws' std, any shape, full range = 1.
