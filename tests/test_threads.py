@@ -44,6 +44,6 @@ def test_zero_shot_methods_say_the_number_and_keep_it() -> None:
 
 @pytest.mark.parametrize("seed", [-1, MOST_SEED + 1, 2**64, 0.5, True])
 def test_seeds_out_of_range_are_refused(seed: int) -> None:
-    with pytest.raises(InputError, match="seed must be a whole number from 0 to 9007199254740991"):
+    with pytest.raises(InputError, match="seed must be a whole number"):
         Options(seed=seed)
     Options(seed=MOST_SEED)

@@ -284,7 +284,7 @@ def watch(job, number, pictures):
     from contextlib import nullcontext
     if number == 1:
         threading.Thread(target=kill, daemon=True).start()
-    return nullcontext(lambda step: time.sleep(1) if number == 2 else None)
+    return nullcontext(lambda step: time.sleep(2) if number >= 2 else None)
 try:
     running.run(Restorer(tiny_model(), "cpu"), jobs, Options(steps=2), lambda row: print(row.status, flush=True), watch=watch)
 except KeyboardInterrupt:

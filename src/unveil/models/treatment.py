@@ -18,11 +18,10 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
 
 NOTICED: dict[str, float] = {
-    "haze": 0.5, "shadow": 0.35, "lowlight": 0.3, "noise": 0.2, "blur": 0.4, "jpeg": 0.4, "rain": 0.2,
+    "haze": 0.5, "shadow": 0.55, "lowlight": 0.3, "noise": 0.2, "blur": 0.4, "jpeg": 0.4, "rain": 0.2,
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what about two in a hundred held-out photographs without that
-kind reach (docs/choices.md), fewer for haze, and more for shadows, where the network changes little as long as it is told less than a
-half. Below it the network is told nothing of the kind."""
+kind reach (docs/choices.md), fewer for haze and shadows. Below it the network is told nothing of the kind."""
 DRAWN = 0.5
 """Probability from which a picture is taken for a page of text or a drawing."""
 
