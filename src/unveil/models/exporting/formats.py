@@ -136,7 +136,7 @@ def onnx_bytes(network: Unrolled, about: About) -> bytes:
 
 def openvino(network: Unrolled, path: Path, about: About) -> Path:
     """Write an .xml and, beside it, the weights as .bin, both in fp32."""
-    import openvino as ov
+    import openvino as ov  # type: ignore[import-not-found]
 
     with TemporaryDirectory() as folder, _quiet():
         source = Path(folder) / "model.onnx"
