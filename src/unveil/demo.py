@@ -7,7 +7,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
-EXAMPLE, KIND, SEVERITY, SEED = "coffee.jpg", "lowlight", 0.4, 4
+EXAMPLE, KIND, SEVERITY, SEED = "astronaut.jpg", "noise", 0.72, 4
 """A freely licensed photograph (see examples/README.md) and the damage done to it: what the shipped model is best at."""
 
 
