@@ -139,3 +139,11 @@ def test_strength_blends_inside_the_bars_alone(restorer: Restorer) -> None:
     y[6:54] = picture()
     full, half = (restorer.restore(y, fix="noise", strength=s).image for s in (1.0, 0.5))
     assert np.allclose(half, (y + full) / 2, atol=1e-6)
+
+
+def test_a_model_for_tests_is_the_same_in_every_thread() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: tiny_experts().predictor.native.stem.weight, range(16)))
+    assert all(bool((weight == made[0]).all()) for weight in made)

@@ -495,8 +495,11 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     Where the light is not to be fixed, the mean of each channel stays; grey stays grey; black in which nothing is hidden stays.
     """
     if not treat.light:
-        shift = (after - before).mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-        after = np.clip(after - shift, 0, 1)
+        for _ in range(8):  # what the ends of the range take from a shift is made good by the next
+            shift = (after - before).mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+            if np.abs(shift).max() < 1e-4:
+                break
+            after = np.clip(after - shift, 0, 1)
     if content.is_grey(before):
         after = content.as_grey(after)
     share = content.void(before)

@@ -31,12 +31,12 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
 def tiny_experts(seed: int = 0, *, low: int = 32) -> Model:
     """As `tiny_model`, of two experts that are told what to fix."""
     sizes = {"base": 4, "mults": [1, 2], "blocks": 1, "bottom": 0, "up_blocks": 1}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        predictor = TimestepExperts(sizes, sizes)
-        for parameter in predictor.parameters():
-            if not parameter.any():
-                parameter.data.normal_(std=0.05)
+    predictor = TimestepExperts(sizes, sizes)
+    # From a generator of its own: torch's is shared by all threads, and a server builds models in several.
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in predictor.parameters():
+        scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.05
+        parameter.data = scale * torch.randn(parameter.shape, generator=generator)
     predictor.eval().requires_grad_(False)
     spec = Spec(
         "tiny",

@@ -305,7 +305,7 @@ def test_two_stops_end_cleanly(tmp_path: Path, name: str) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     told = ran.stdout.split()
-    assert told[-1] == "interrupted"
+    assert told.count("interrupted") == 1  # the row of a file that was being written may be told after it
     assert len(told) == 7
     assert told.count("restored") == len(list(tmp_path.glob("out*"))) >= 1
     assert told.count("stopped") == 6 - told.count("restored")
