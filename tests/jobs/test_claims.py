@@ -270,6 +270,7 @@ from unveil.jobs.targets import Job
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 first, root = sys.argv[1], Path(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts this in the background has it ignored
 write = running.write
 def slow(*args, **settings):
     time.sleep(0.5)
