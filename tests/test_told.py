@@ -147,3 +147,14 @@ def test_a_model_for_tests_is_the_same_in_every_thread() -> None:
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda _: tiny_experts().predictor.native.stem.weight, range(16)))
     assert all(bool((weight == made[0]).all()) for weight in made)
+
+
+def test_a_picture_that_may_not_be_written_to_is_described_without_a_word() -> None:
+    """Some readers hand out read-only arrays; torch warns of them, and here a warning is an error."""
+    pixels = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (48, 64, 3))
+    thin = np.asfortranarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
+    for given in (pixels, np.lib.stride_tricks.as_strided(thin, thin.shape, thin.strides, writeable=False)):
+        assert describer.load().describe(given).probabilities
+    flat = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    flat.flags.writeable = False
+    assert describer.load().describe(flat.transpose(1, 2, 0)).probabilities

@@ -48,7 +48,7 @@ class Describer:
     @torch.inference_mode()
     def describe(self, pixels: np.ndarray) -> Description:
         """pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1."""
-        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         network = self.network
         if isinstance(network, DACLIP):
             said, kinds = self._named(network, image), tuple(words(network.clip))
