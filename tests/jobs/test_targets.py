@@ -81,3 +81,12 @@ def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     Leftovers([job]).sweep(job)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_what_a_kill_left_of_trying_a_folder_is_swept(tmp_path: Path) -> None:
+    from unveil.jobs import targets
+
+    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.TEMPORARY_SUFFIX}"
+    left.write_bytes(b"0")
+    targets.Leftovers([targets.Job(tmp_path / "a.png", tmp_path / "b.png", {})])
+    assert not left.exists()

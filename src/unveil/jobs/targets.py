@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import os
 import secrets
@@ -170,9 +171,13 @@ def _open(place: Path) -> None:
         raise InputError(f"{place}: cannot be written to ({error.strerror}); choose another -o") from error
 
 
+_PROBED = ".unveil-probe."
+"""How the names of files begin that only try whether a folder takes one; no output's temporary file is called so."""
+
+
 def tried(folder: Path) -> None:
     """Raise OSError where a folder takes no file now, or none with anything in it."""
-    probe = folder / f".probe.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    probe = folder / f"{_PROBED}{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
     try:
         with probe.open("xb") as file:
             file.write(PROBE)
@@ -191,6 +196,9 @@ class Leftovers:
             for entry in _hidden(folder):
                 if entry.endswith(CLAIM_SUFFIX):
                     claims.forget(folder / entry)
+                elif entry.startswith(_PROBED):
+                    with contextlib.suppress(OSError):  # whoever tries just now does not mind that it is gone
+                        (folder / entry).unlink(missing_ok=True)
                 elif entry.endswith(TEMPORARY_SUFFIX):
                     stem = entry[1 : -len(TEMPORARY_SUFFIX)].rpartition(".")[0]
                     self._found.setdefault((folder, stem), []).append(entry)
