@@ -32,11 +32,20 @@ _EACH = {"haze": 4, "shadow": 3, "lowlight": 4, "noise": 4, "blur": 2, "jpeg": 2
 
 def held_out(model: Model) -> Source:
     """What the model's own training kept back, by the rule in its recipe; never data/test."""
+    return _source(model, held_out=True)
+
+
+def trained_on(model: Model) -> Source:
+    """The photographs and pairs that the model was trained on."""
+    return _source(model, held_out=False)
+
+
+def _source(model: Model, *, held_out: bool) -> Source:
     recipe = model.spec.recipe.get("config")
     if not recipe:
         raise SystemExit("benchmark: the model has no training recipe, so what it was not trained on is unknown")
     data = configuration.parse(recipe).data
-    return Source(replace(data, root=str(shared_folder() / "data" / "train")), held_out=True)
+    return Source(replace(data, root=str(shared_folder() / "data" / "train")), held_out=held_out)
 
 
 def crops_of(source: Source, each: dict[str, int], pairs: int, size: int, seed: int = SEED) -> TestSet:

@@ -24,7 +24,7 @@ from quality import TOLD
 
 NAME = "calibration"
 SEED = 29
-ROWS = ("default", "second order", "cubic")
+ROWS = ("doubt", "default", "second order", "cubic")
 FITTED_ON = "calibration part"
 HELD_OUT = "held-out part"
 TESTS = ("PolyU_100", "LOL_eval15", "SRD", "tao256/HSTS", "tao256/Kodak24")
@@ -33,7 +33,12 @@ STAGES = ("before", "after")
 
 
 def settings(row: str) -> dict[str, Any]:
-    """What `Restorer.restore` is asked for in a row: the model's own way, second order on its grid, or eight second-order steps."""
+    """What `Restorer.restore` is asked for in a row: what the model's network says, or the spread of draws: the model's own way, second
+
+    order on its grid, or eight second-order steps.
+    """
+    if row == "doubt":
+        return {"uncertainty": True}
     chosen = {"default": {}, "second order": {"solver": "2m"}, "cubic": {"grid": "cubic", "steps": 8, "solver": "2m"}}
     return {"fidelity": 0.0, **chosen[row]}
 
@@ -122,15 +127,20 @@ def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
 
 
 def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[Any], dict[str, Any]]:
-    """The evidence of every photograph, restored as `unveil restore` does at fidelity 0, and the protocol of the runs."""
-    from unveil.evaluation.evidence import gather
+    """The evidence of every photograph, restored as `unveil restore --uncertainty` does, and the protocol of the runs."""
+    from unveil.evaluation.evidence import gather, gather_stated
 
     found, protocol = [], {}
     for i, (x, y, told) in enumerate(zip(group.x, group.y, group.told, strict=True)):
         fix = {"fix": told} if restorer.model.spec.told else {}
-        out = restorer.restore(y, samples=draws, seed=SEED * 101 + i, **settings(row), **fix)
-        protocol = out.protocol
-        found.append(gather(out.samples, x.permute(1, 2, 0).numpy(), seed=i))
+        count = 1 if row == "doubt" else draws
+        out = restorer.restore(y, samples=count, seed=SEED * 101 + i, **settings(row), **fix)
+        protocol, truth = out.protocol, x.permute(1, 2, 0).numpy()
+        if row == "doubt":
+            said = np.hypot(out.doubt.local, out.doubt.light)
+            found.append(gather_stated(out.image, said, truth, seed=i))
+        else:
+            found.append(gather(out.samples, truth, seed=i))
         print(f"\r{row}: {i + 1} of {len(group.x)}", end="", file=sys.stderr, flush=True)
     return found, protocol
 
@@ -156,22 +166,34 @@ def _plain(measured: Any) -> dict[str, Any]:
 
 
 def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int, numbers: str) -> dict[str, Any]:
-    from unveil.evaluation.calibration import fit, measure
+    from unveil.evaluation.calibration import fit, fit_stated, measure
     from unveil.models.calibration import DECIDES
 
     clock = Clock()
     known, protocol = evidence(restorer, groups[FITTED_ON], label, draws)
     own = {k: protocol[k] for k in ("model", *DECIDES, "dtype")}
-    calibration = fit(known, protocol={**own, "numbers": numbers})
+    about = {**own, "numbers": numbers}
+    stated = label == "doubt"
+    calibration = fit_stated(known, groups[FITTED_ON].told, protocol=about) if stated else fit(known, protocol=about)
     found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
-    found[ALL] = [e for name in TESTS for e in found[name]]
+    told = {name: list(group.told) for name, group in groups.items()}
+    found[ALL], told[ALL] = ([e for name in TESTS for e in of[name]] for of in (found, told))
+    if stated:
+        for kind in dict.fromkeys(k for names in told[HELD_OUT] for k in names):
+            chosen = [i for i, names in enumerate(told[HELD_OUT]) if kind in names]
+            found[kind], told[kind] = ([of[HELD_OUT][i] for i in chosen] for of in (found, told))
     sets: dict[str, Any] = {}
     for name, values in found.items():
-        before, after = measure(values), measure(values, calibration.factor)
+        before = measure(values)
+        if stated:
+            values = [e.restated(calibration.std(e.spread, names)) for e, names in zip(values, told[name], strict=True)]
+            after = measure(values)
+        else:
+            after = measure(values, calibration.factor)
         sets[name] = {
             "before": _plain(before),
             "after": _plain(after),
-            "coverage90_of_each": [measure([e], calibration.factor).coverage[0.9] for e in values],
+            "coverage90_of_each": [measure([e], 1.0 if stated else calibration.factor).coverage[0.9] for e in values],
             "conformal": conformal(calibration, values),
         }
         print(

@@ -29,10 +29,12 @@ from unveil.data.store import Store
 from unveil.models.spec import Defaults, Spec
 from unveil.models.treatment import NOTICED
 from unveil.models.weights_file import write
-from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, statistics, views
+from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, Survey, statistics, views
+from unveil.networks.condition import LIGHT
+from unveil.restorer import computes_bf16
 
 KINDS = ("haze", "shadow", "lowlight", "noise", "blur", "jpeg", "rain", "clean", "graphic")
-CROP, REACH, PATCHES = 256, 720, 4
+CROP, REACH, PATCHES = 256, 1100, 4
 SECOND, CLEAN, EXPOSED, GRAPHIC, REAL_SHARE = 0.35, 0.2, 0.25, 0.05, 0.3
 PHOTOS = ("BSDS500", "SunHays80", "faces_ffhq6", "photos_more")
 PAIRS = (
@@ -60,8 +62,15 @@ REAL = {
 }
 
 
-Examples = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""whole (N, 3, s, s) and patches (N, P, 3, s, s) uint8, statistics (N, S), labels and which of them are known (N, K)."""
+PART, PART_SEED = 12_000, 1_000
+"""Crops are made in parts of so many, each with a seed of its own."""
+CELLS, LIFT, ENOUGH, SHOWN = 8, 0.03, 0.12, 0.03
+"""Light is compared on CELLS x CELLS means of the reduced photograph, as the logarithm of what is left of it, black lifted by LIFT; damage
+to it counts as known where at least a share SHOWN of them differs by ENOUGH: many cuts of a shadow photograph have no shadow."""
+
+Examples = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""whole (N, 3, s, s) and patches (N, P, 3, s, s) uint8, statistics (N, S), labels and which of them are known (N, K), and where the light
+was changed: (N, len(LIGHT), CELLS, CELLS) logarithms by kind, NaN where two kinds share the change."""
 Pairs = list[tuple[list[Photograph], tuple[str, ...]]]
 
 
@@ -103,11 +112,11 @@ def pairs_of(root: Path, store: Store) -> Pairs:
 
 def damaged(
     photographs: list[Photograph], pairs: Pairs, generator: np.random.Generator, batch: int, reach: int
-) -> tuple[Tensor, list[tuple[str, ...]], list[tuple[str, ...]]]:
-    """(pictures (n, 3, CROP, CROP), the damage of each, the kinds that are not known of each)."""
+) -> tuple[Tensor, Tensor, list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """(pictures (n, 3, CROP, CROP), what they were before, the damage of each, the kinds that are not known of each)."""
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
     real = int(generator.binomial(batch, REAL_SHARE))
-    images, kinds, unknown = [], [], []
+    images, before, kinds, unknown = [], [], [], []
     x, _ = crops(photographs, batch - real, CROP, generator, reach)
     dim = generator.random(len(x)) < EXPOSED
     unlit = {k: 1.0 for k in degradation.ORDER if k not in degradation.LIGHT}
@@ -129,6 +138,7 @@ def damaged(
             if quality > 88
         } if "jpeg" in drawn else set()  # fmt: skip
         images += list(y)
+        before += list(piece)
         kinds += [tuple(k for k in told if (i, k) not in hidden) for i, told in enumerate(found)]
         unknown += [() for _ in found]
     for _ in range(real):
@@ -136,22 +146,35 @@ def damaged(
         clean, worse = crops(found, 1, CROP, generator, reach)
         spoilt = worse is not None and generator.random() < 0.5
         images.append(worse[0] if spoilt and worse is not None else clean[0])
+        before.append(clean[0])
         kinds.append(told if spoilt else ())
         unknown.append(("jpeg",))
     for n in range(len(images)):
         if generator.random() < GRAPHIC:
             images[n], kinds[n], unknown[n] = graphic(generator), ("graphic",), ()
-    return torch.stack(images), kinds, unknown
+            before[n] = images[n]
+    return torch.stack(images), torch.stack(before), kinds, unknown
+
+
+def light_left(images: Tensor, before: Tensor) -> Tensor:
+    """(n, CELLS, CELLS): logarithm of the mean brightness of each cell over what it was."""
+    now, then = (F.adaptive_avg_pool2d(t.mean(1, keepdim=True), CELLS)[:, 0] for t in (images, before))
+    return torch.log((now + LIFT) / (then + LIFT))
 
 
 def made(photographs: list[Photograph], pairs: Pairs, count: int, seed: int, batch: int = 8) -> Examples:
     """`count` damaged crops as the network sees them."""
-    whole, patches, counted, labels, known = [], [], [], [], []
+    whole, patches, counted, labels, known, maps = [], [], [], [], [], []
     for step in range(count // batch):
         generator = rng(seed, step)
-        images, kinds, unknown = damaged(photographs, pairs, generator, batch, REACH if step % 2 else 0)
-        for image, told, hidden in zip(images, kinds, unknown, strict=True):
+        images, before, kinds, unknown = damaged(photographs, pairs, generator, batch, REACH if step % 3 else 0)
+        for image, left, told, hidden in zip(images, light_left(images, before), kinds, unknown, strict=True):
             image = (image * 255).round() / 255
+            lit = [k for k in LIGHT if k in told]
+            if lit and float((left.abs() > ENOUGH).float().mean()) < SHOWN:
+                hidden = (*hidden, *lit, "clean")
+            changed = torch.full_like(left, torch.nan) if len(lit) > 1 else left
+            maps.append(torch.stack([changed if k in told else torch.zeros_like(left) for k in LIGHT]))
             seen, near = views(image, side=WHOLE)
             pick = torch.from_numpy(generator.permutation(len(near))[:PATCHES])
             whole.append((seen * 255).round().byte())
@@ -159,7 +182,10 @@ def made(photographs: list[Photograph], pairs: Pairs, count: int, seed: int, bat
             counted.append(statistics(image))
             labels.append([float(k in told or (k == "clean" and not told)) for k in KINDS])
             known.append([float(k not in hidden) for k in KINDS])
-    return torch.stack(whole), torch.stack(patches), torch.stack(counted), torch.tensor(labels), torch.tensor(known)
+    return (
+        torch.stack(whole), torch.stack(patches), torch.stack(counted), torch.tensor(labels), torch.tensor(known),
+        torch.stack(maps),
+    )  # fmt: skip
 
 
 def error(said: Tensor, labels: Tensor, known: Tensor) -> Tensor:
@@ -168,28 +194,42 @@ def error(said: Tensor, labels: Tensor, known: Tensor) -> Tensor:
 
 
 def trained(data: Examples, epochs: int, seed: int, batch: int = 32) -> DegradationClassifier:
-    whole, patches, counted, labels, known = data
+    """The network after `epochs` over the examples.
+
+    Beside the kinds its look at the whole must say where the light was changed, by a layer that is thrown away: a picture has many places
+    and one label, and from the labels alone so few photographs do not teach what a shadow looks like.
+    """
+    whole, patches, counted, labels, known, maps = data
     torch.manual_seed(seed)
-    net = DegradationClassifier(KINDS, statistics=True)
+    net = DegradationClassifier(KINDS, statistics=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert isinstance(net.far, Survey)
+    place = torch.nn.Conv2d(net.far.depth, len(LIGHT), 1)
     net.centre.copy_(counted.mean(0))
     net.scale.copy_(counted.std(0).clamp_min(1e-3))
     steps = epochs * (len(whole) // batch)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW([*net.parameters(), *place.parameters()], lr=3e-3, weight_decay=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(epochs):
-        total = 0.0
+        total, where = 0.0, 0.0
         for index in torch.randperm(len(whole), generator=generator).split(batch)[: len(whole) // batch]:
             flip = bool(torch.rand((), generator=generator) < 0.5)
-            w, p = (t[index].flip(-1) if flip else t[index] for t in (whole, patches))
-            loss = error(net(w / 255, p / 255, counted[index]), labels[index], known[index])
+            w, p, m = (t[index].flip(-1) if flip else t[index] for t in (whole, patches, maps))
+            with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16(torch.device("cpu"))):
+                seen = net.far.places(w / 255)
+                said = net.judged(net.far.pooled(seen), p / 255, counted[index])
+                left = place(seen)
+            loss = error(said.float(), labels[index], known[index])
+            sure = ~m.isnan()
+            off = (left.float()[sure] - m[sure]).abs().mean()
             optimiser.zero_grad()
-            loss.backward()
+            (loss + off).backward()
             optimiser.step()
             schedule.step()
-            total += float(loss.detach())
-        print(f"epoch {epoch + 1}: loss {total / (len(whole) // batch):.4f}", flush=True)
-    return net.eval()
+            total, where = total + float(loss.detach()), where + float(off.detach())
+        n = len(whole) // batch
+        print(f"epoch {epoch + 1}: loss {total / n:.4f}, light {where / n:.4f}", flush=True)
+    return net.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
 
 @torch.inference_mode()
@@ -322,8 +362,15 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=14000, help="damaged crops to train on")
-    command.add_argument("--epochs", type=int, default=6)
+    command.add_argument("--count", type=int, default=36_000, help="damaged crops to train on")
+    command.add_argument("--epochs", type=int, default=4)
+    command.add_argument(
+        "--part",
+        type=int,
+        metavar="K",
+        help="make the Kth part of the crops, write it as -o and end: for several processes",
+    )
+    command.add_argument("--parts", type=Path, nargs="+", metavar="FILE", help="parts made before, in their order")
     given = command.parse_args()
     use_threads(given.threads)
     data, clock, seed = shared_folder() / "data", Clock(), 11
@@ -331,9 +378,19 @@ def main() -> None:
     store = Store()
     photographs, real_pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
     (train, train_pairs), fitted, tested = parts_of(photographs, real_pairs)
-    examples = made(train, train_pairs, count, seed)
+    if given.part is not None:
+        torch.save(made(train, train_pairs, min(PART, count), PART_SEED + given.part), given.output)
+        return
+    if given.parts:
+        found = [torch.load(path) for path in given.parts]
+    else:
+        sizes = [min(PART, count - first) for first in range(0, count, PART)]
+        found = [made(train, train_pairs, size, PART_SEED + k) for k, size in enumerate(sizes)]
+    examples = tuple(torch.cat(tensors) for tensors in zip(*found, strict=True))
+    del found
+    count = len(examples[0])
     print(f"{count} crops of {len(train)} pictures made: {clock.processor:.0f} s of processor time", flush=True)
-    net = trained(examples, epochs, seed)
+    net = trained(examples, epochs, seed)  # type: ignore[arg-type]
     fitting, testing = (made(*p, max(64, count // 7), seed + n) for n, p in ((1, fitted), (2, tested)))
     raw = logits(net, testing)
     calibrate(net, logits(net, fitting), fitting[3], fitting[4])

@@ -26,6 +26,7 @@ from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, treatment
+from unveil.networks.doubt import deviations
 from unveil.photo import content
 from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
@@ -71,6 +72,7 @@ class Options:
     fix: str | Sequence[str] | None = None
     keep: str | Sequence[str] = ()
     told: Mapping[str, float] | None = None
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         for name in ("samples", "seed", "max_pixels", "steps"):
@@ -109,8 +111,9 @@ class Restoration:
     samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
     per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
     network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
-    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. calibration: what
-    was measured about the spread of such draws, None where nothing was for these settings.
+    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. doubt: what the
+    model's own network says about its error, where it was asked. calibration: what was measured about that, or about the spread of such
+    draws, None where nothing was for these settings.
     """
 
     samples: np.ndarray
@@ -122,6 +125,7 @@ class Restoration:
     notes: tuple[str, ...] = ()
     moments: Moments | None = field(default=None, repr=False)
     calibration: Calibration | None = field(default=None, repr=False)
+    doubt: Doubt | None = field(default=None, repr=False)
 
     @property
     def mean(self) -> np.ndarray:
@@ -154,11 +158,27 @@ class Restoration:
 
     @property
     def uncertainty(self) -> np.ndarray | None:
-        """(H, W, 3), `std` stretched by the factor of the calibration, as drawn where there is none; None for a single draw."""
-        return self.std if self.std is None or self.calibration is None else self.calibration.std(self.std)
+        """(H, W, 3) standard deviation of the error from place to place, in units of the full range, calibrated where it was measured.
+
+        What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
+        An error of the light of the whole is no part of it (`light_uncertainty`).
+        """
+        said = self.std if self.doubt is None else self.doubt.local
+        return said if said is None or self.calibration is None else self.calibration.std(said, self._kinds)
+
+    @property
+    def light_uncertainty(self) -> float | None:
+        """Standard deviation of the error of the light of the whole, in units of the full range; None where nothing says it."""
+        if self.doubt is None:
+            return None
+        return self.doubt.light * (1.0 if self.calibration is None else self.calibration.light)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return tuple(k for k, p in self.protocol.get("told", {}).items() if p > 0)
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """(lower, upper), each (H, W, 3) in [0, 1]: mean -+ the conformal width times the draws' std.
+        """(lower, upper), each (H, W, 3) in [0, 1]: the image -+ the conformal width times its standard deviation, light included.
 
         For a photograph exchangeable with the calibration photographs the expected share of pixel values inside is at least `level`
         (`evaluation.conformal.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
@@ -167,13 +187,16 @@ class Restoration:
         known = self.calibration
         if known is None:
             raise InputError(
-                "no interval was calibrated for this model under these settings; restore with fidelity=0 and samples=8, or calibrate it"
+                "no interval was calibrated for this model under these settings; restore with uncertainty=True, or with fidelity=0 and "
+                "samples=8, or calibrate it"
             )
-        if self.std is None or self.protocol["samples"] != known.draws:
+        if self.doubt is None and (self.std is None or self.protocol["samples"] != known.draws):
             raise InputError(
                 f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
             )
-        width = known.half_width(self.std, level).astype(np.float32)
+        std = np.hypot(self.uncertainty, self.light_uncertainty) if self.doubt is not None else self.std
+        assert std is not None
+        width = known.half_width(std, level).astype(np.float32)
         return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
 
     def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
@@ -182,6 +205,17 @@ class Restoration:
         strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
         """
         return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What a model's network says about its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
+
+    place. light: that of the light of the whole.
+    """
+
+    local: np.ndarray
+    light: float
 
 
 @dataclass
@@ -323,6 +357,10 @@ class Restorer:
         protocol = self.protocol(options) | {"tile": plan.tile}
         if treat is not None:
             protocol["told"] = dict(treat.probabilities)
+        doubt = None
+        if options.uncertainty:
+            mean = samples[0] if len(samples) == 1 else samples.mean(axis=0) if moments is None else moments.mean
+            doubt = self._doubt(box, source.pixels, mean, treat)
         return Restoration(
             samples,
             time.perf_counter() - started,
@@ -332,8 +370,22 @@ class Restorer:
             source,
             tuple(dict.fromkeys(notes)),
             moments,
-            fitting(self.model.calibrations, protocol),
+            fitting(self.model.calibrations, protocol, "draws" if doubt is None else "doubt"),
+            doubt,
         )
+
+    def _doubt(self, box: content.Box, before: np.ndarray, after: np.ndarray, treat: Treatment | None) -> Doubt:
+        """What the model's network says about the error of `after` (H, W, 3), where `before` was restored inside `box`."""
+        network = self.model.doubt
+        assert network is not None
+        assert treat is not None
+        local = np.zeros_like(after)
+        if treat.nothing:
+            return Doubt(local, 0.0)
+        pair = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
+        said, light = deviations(network, *pair, treat.vector())
+        box.of(local)[...] = said.permute(1, 2, 0).cpu().numpy() / 2
+        return Doubt(local, light / 2)
 
     def restore_batch(
         self, images: Tensor | Sequence[Any], options: Options | None = None, **settings: Any
@@ -360,6 +412,10 @@ class Restorer:
         if not self.model.spec.told and (options.fix is not None or options.keep or options.told is not None):
             raise InputError(
                 f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
+            )
+        if options.uncertainty and self.model.doubt is None:
+            raise InputError(
+                f"{self.model.spec.name} has no network that says how far it is off; take samples=8 and fidelity=0 in place of uncertainty"
             )
         solver = options.solver or d.solver
         if solver not in SOLVERS:

@@ -7,6 +7,7 @@ import torch
 from unveil.models.model import Model
 from unveil.models.spec import Defaults, Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.doubt import DoubtNetwork
 from unveil.networks.experts import TimestepExperts
 
 
@@ -28,21 +29,24 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
     return Model(spec, predictor, correction)
 
 
-def tiny_experts(seed: int = 0, *, low: int = 32) -> Model:
-    """As `tiny_model`, of two experts that are told what to fix."""
+def tiny_experts(seed: int = 0, *, low: int = 32, doubt: bool = False) -> Model:
+    """As `tiny_model`, of two experts that are told what to fix. doubt: with a network that says how far it is off."""
     sizes = {"base": 4, "mults": [1, 2], "blocks": 1, "bottom": 0, "up_blocks": 1}
     predictor = TimestepExperts(sizes, sizes)
     # From a generator of its own: torch's is shared by all threads, and a server builds models in several.
     generator = torch.Generator().manual_seed(seed)
-    for parameter in predictor.parameters():
+    doubts = DoubtNetwork(8, 4) if doubt else None
+    for parameter in (*predictor.parameters(), *(doubts.parameters() if doubts is not None else ())):
         scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.05
         parameter.data = scale * torch.randn(parameter.shape, generator=generator)
     predictor.eval().requires_grad_(False)
     spec = Spec(
         "tiny",
-        {"kind": "experts", "low": sizes, "native": sizes},
+        {"kind": "experts", "low": sizes, "native": sizes} | ({"doubt": {"width": 8, "wide": 4}} if doubt else {}),
         multiple_of=predictor.multiple_of,
         receptive_field=44,
         defaults=Defaults(low=low, fidelity=1.0),
     )
-    return Model(spec, predictor, None)
+    if doubts is not None:
+        doubts.eval().requires_grad_(False)
+    return Model(spec, predictor, None, doubt=doubts)

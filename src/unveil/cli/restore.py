@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.jobs.queue_restorers import Restores
-    from unveil.restorer import Options
+    from unveil.restorer import Options, Restorer
 
 AUTO = "auto"
 MODEL = "general"
@@ -104,9 +104,9 @@ def restore(
         rounds: Zero-shot: how often to go up again to more noise and come down once more. Default: the method's.
         steps: Network evaluations per draw; more is slower. Default: the model's.
         samples: Draws from the posterior; with several, their mean is written.
-        uncertainty: Also write NAME_std.png, the calibrated standard deviation of the draws, with a colour bar, and
-            NAME_overlay.png, the result in grey with what the model invented tinted (at least 8 draws, at fidelity 0 unless
-            one is given).
+        uncertainty: Also write NAME_std.png, how far each place is likely off (a calibrated standard deviation, with a colour bar), and
+            NAME_overlay.png, the result in grey with what the model invented tinted. Models without a network for it take at least 8 draws,
+            at fidelity 0 unless one is given.
         seed: Same seed, same pixels (with zero-shot methods: for the same number of threads). 0 to 2^53 - 1.
         fix: What to fix, and nothing else: haze, shadow, lowlight, noise, blur, jpeg, rain, with commas; light for the first three, all for
             everything. Default: what `unveil describe` finds; where that is nothing, the photograph stays as it is.
@@ -158,7 +158,14 @@ def restore(
     from unveil.restorer import Options
     from unveil.video import is_video
 
-    if uncertainty:  # draws are told apart, and their spread is calibrated, where nothing pulls them together
+    zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
+    given = {k: v for k, v in zero_shot.items() if v is not None}
+    opening = partial(_restorer, method, name, prior, given, device, dtype)
+    restorer = opening()
+    says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
+    if (
+        uncertainty and not says
+    ):  # draws are told apart, and their spread is calibrated, where nothing pulls them together
         samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
     options = Options(
         steps,
@@ -173,11 +180,8 @@ def restore(
         max_pixels=max_pixels,
         fix=fix,
         keep=keep,
+        uncertainty=uncertainty and says,
     )
-    zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
-    given = {k: v for k, v in zero_shot.items() if v is not None}
-    opening = partial(_restorer, method, name, prior, given, device, dtype)
-    restorer = opening()
     restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = finding.find(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan, sqrt
 from typing import Any
 
@@ -18,6 +18,8 @@ from unveil.evaluation.student import central_probability, central_quantile
 from unveil.models.calibration import TARGET, Calibration
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+FEWEST = 6
+"""Photographs with one kind of damage from which on it has a factor of its own."""
 CURVE = tuple(round(0.05 * k, 2) for k in range(1, 20))
 
 
@@ -60,9 +62,9 @@ def measure(evidence: Sequence[Evidence], factor: float = 1.0, levels: Sequence[
     count = _draws(evidence)
     sure = []  # the central probability at which each value is just inside
     for e in evidence:
-        error, std = e.error(), e.std(factor) * sqrt(1 + 1 / count)
+        error, std = e.error(), e.std(factor) * e.widening
         with np.errstate(divide="ignore", invalid="ignore"):
-            sure.append(central_probability(np.where(error == 0, 0.0, error / std), count - 1))
+            sure.append(central_probability(np.where(error == 0, 0.0, error / std), e.freedom))
 
     def covered(level: float) -> float:
         return float(np.mean([(s <= level + 1e-12).mean() for s in sure]))
@@ -110,7 +112,7 @@ def fit(
     scores = [e.scores() for e in evidence]
     fewest = {level: fewest_photographs(level) for level in levels}
     return Calibration(
-        factor=_factor(evidence, count),
+        factor=_factor(evidence),
         pixel={x: pixel_factor(scores, x) for x in levels if len(scores) > fewest[x]},
         photograph={
             x: photograph_factor(scores, x, confidence) for x in levels if len(scores) >= fewest_photographs(confidence)
@@ -124,17 +126,55 @@ def fit(
     )
 
 
-def _factor(evidence: Sequence[Evidence], count: int) -> float:
+def fit_stated(
+    evidence: Sequence[Evidence],
+    kinds: Sequence[Sequence[str]],
+    *,
+    levels: Sequence[float] = LEVELS,
+    confidence: float = 0.9,
+    protocol: Mapping[str, Any] | None = None,
+) -> Calibration:
+    """The `Calibration` of a model that says its own standard deviation (`gather_stated`).
+
+    Args:
+        evidence: Of the calibration photographs, of which none may serve to measure it afterwards.
+        kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own.
+        levels: Of the conformal intervals.
+        confidence: As for `fit`.
+        protocol: Of the runs.
+
+    Raises:
+        InputError: No photographs, or a standard deviation of nothing beside errors.
+
+    """
+    overall = _factor(evidence)
+    own = {}
+    for kind in sorted({k for names in kinds for k in names}):
+        of = [e for e, names in zip(evidence, kinds, strict=True) if kind in names]
+        if len(of) >= FEWEST:
+            own[kind] = _factor(of)
+    known = Calibration(overall, {}, {}, confidence, 1, len(evidence), 0, evidence[0].rounding, of="doubt", kinds=own)
+    stretched = [e.restated(known.std(e.spread, names)) for e, names in zip(evidence, kinds, strict=True)]
+    return replace(
+        fit(stretched, levels=levels, confidence=confidence, protocol=protocol),
+        factor=overall,
+        of="doubt",
+        light=overall,
+        kinds=own,
+    )
+
+
+def _factor(evidence: Sequence[Evidence]) -> float:
     """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values.
 
     A value is inside where (factor std)^2 + rounding^2 >= (error / (t sqrt(1 + 1/K)))^2; solved for the factor, it is a quantile.
     """
-    wide = central_quantile(TARGET, count - 1) * sqrt(1 + 1 / count)
     needed = []
     for e in evidence:
+        wide = central_quantile(TARGET, e.freedom) * e.widening
         missing = np.maximum((e.error() / wide) ** 2 - e.rounding**2, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            needed.append(np.where(missing == 0, 0.0, np.sqrt(missing) / e.samples.std(axis=0, ddof=1)))
+            needed.append(np.where(missing == 0, 0.0, np.sqrt(missing) / e.spread))
     values = np.sort(np.concatenate(needed))
     factor = float(values[int(np.ceil(TARGET * len(values))) - 1])
     if not isfinite(factor):

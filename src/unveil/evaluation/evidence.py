@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, as_numpy
-from unveil.evaluation.metrics.probabilistic import crps
+from unveil.evaluation.metrics.probabilistic import crps, gaussian_crps
 from unveil.evaluation.ranks import spearman
+from unveil.evaluation.student import MOST_DEGREES
 
 PIXELS = 2048
 PATCH = 16
@@ -22,7 +23,8 @@ ROUNDING = 1 / 255 / sqrt(12)
 @dataclass(frozen=True)
 class Evidence:
     """samples: (K, n) draws at n chosen values, truth: (n,) their targets, in [0, 1]. patch_error, patch_std: (P,) mean |error| of the
-    draws' mean and mean standard deviation of the patches. rounding: standard deviation of the target's own rounding.
+    draws' mean and mean standard deviation of the patches. rounding: standard deviation of the target's own rounding. stated: (n,)
+    standard deviation that the model says itself, in place of its draws', of which there is then one.
     """
 
     samples: np.ndarray
@@ -30,11 +32,32 @@ class Evidence:
     patch_error: np.ndarray
     patch_std: np.ndarray
     rounding: float = ROUNDING
+    stated: np.ndarray | None = None
 
     @property
     def draws(self) -> int:
         """K."""
         return len(self.samples)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the standard deviation: K - 1, or so many that Student's distribution is a Gaussian where it is stated."""
+        return self.draws - 1 if self.stated is None else MOST_DEGREES
+
+    @property
+    def widening(self) -> float:
+        """By how much the next draw is less sure than the mean of K draws is: sqrt(1 + 1 / K), nothing where the error itself is stated."""
+        return sqrt(1 + 1 / self.draws) if self.stated is None else 1.0
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(n,) the draws' standard deviation, or the stated one."""
+        return self.samples.std(axis=0, ddof=1) if self.stated is None else self.stated
+
+    def restated(self, std: np.ndarray) -> Evidence:
+        """The same with another stated standard deviation (n,); those of the patches follow it on average."""
+        factor = float(np.mean(std)) / max(float(np.mean(self.spread)), 1e-12)
+        return replace(self, stated=std, patch_std=factor * self.patch_std)
 
     def stretched(self, factor: float) -> np.ndarray:
         """(K, n): the draws with their distance to their mean multiplied."""
@@ -47,7 +70,7 @@ class Evidence:
 
     def std(self, factor: float = 1.0) -> np.ndarray:
         """(n,) standard deviation of what is predicted for the (rounded) target, the draws' being stretched by `factor`."""
-        return np.hypot(factor * self.samples.std(axis=0, ddof=1), self.rounding)
+        return np.hypot(factor * self.spread, self.rounding)
 
     def scores(self) -> np.ndarray:
         """(n,) error / std: 0 where both are zero, infinite where only the std is."""
@@ -56,7 +79,9 @@ class Evidence:
             return np.where(error == 0, 0.0, error / std)
 
     def crps(self, factor: float = 1.0) -> float:
-        """Mean CRPS of the stretched draws (fair estimator), full range = 1."""
+        """Mean CRPS of the stretched draws (fair estimator), or of the stated Gaussian, full range = 1."""
+        if self.stated is not None:
+            return float(gaussian_crps(self.error(), self.std(factor)).mean())
         return float(crps(self.stretched(factor), self.truth).mean())
 
     def pixel_correlation(self) -> float:
@@ -99,6 +124,47 @@ def gather(
         _patches(error, patch),
         _patches(std, patch),
         rounding,
+    )
+
+
+def gather_stated(
+    image: Any,
+    std: Any,
+    target: Any,
+    *,
+    pixels: int = PIXELS,
+    patch: int = PATCH,
+    rounding: float = ROUNDING,
+    seed: int = 0,
+) -> Evidence:
+    """The `Evidence` of one restoration that says its own standard deviation.
+
+    Args:
+        image: (H, W, C) in [0, 1], or uint8.
+        std: (H, W, C) its stated standard deviation, full range = 1.
+        target: (H, W, C) in [0, 1], or uint8.
+        pixels: As for `gather`.
+        patch: As for `gather`.
+        rounding: As for `gather`.
+        seed: As for `gather`.
+
+    Raises:
+        InputError: Shapes that do not fit, NaN, or images outside the range.
+
+    """
+    truth, restored, said = as_image(target, name="target"), as_image(image, name="image"), as_numpy(std)
+    if not truth.shape == restored.shape == said.shape:
+        raise InputError(f"image {restored.shape}, std {said.shape} and target {truth.shape} must have one shape")
+    count = truth.shape[0] * truth.shape[1]
+    chosen = np.random.default_rng(seed).permutation(count)[:pixels]
+    values = [a.reshape(count, -1)[chosen].ravel() for a in (restored, truth, said)]
+    return Evidence(
+        values[0][None],
+        values[1],
+        _patches(np.abs(truth - restored), patch),
+        _patches(np.hypot(said, rounding), patch),
+        rounding,
+        values[2],
     )
 
 

@@ -20,11 +20,15 @@ def _std(result: Restoration) -> Image.Image | None:
     if result.uncertainty is None:
         return None
     known = result.calibration
-    how = "as drawn, not calibrated for these settings"
+    how = "not calibrated for these settings"
     if known is not None:
-        how = f"stretched {known.factor:.2f} times, as calibrated on {known.photographs} photographs"
-    draws = result.protocol["samples"]
-    return figures.deviation(result.uncertainty, caption=f"standard deviation of {draws} draws in levels of 255, {how}")
+        how = f"calibrated on {known.photographs} photographs"
+    if result.light_uncertainty is None:
+        what = f"standard deviation of {result.protocol['samples']} draws in levels of 255"
+    else:
+        light = 255 * result.light_uncertainty
+        what = f"standard deviation of the error, place by place, in levels of 255; of the light of the whole: ±{light:.1f}"
+    return figures.deviation(result.uncertainty, caption=f"{what}; {how}")
 
 
 def _compare(result: Restoration) -> Image.Image | None:
@@ -44,7 +48,7 @@ EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {
     "overlay": _overlay,
     "compare": _compare,
 }
-"""Kinds of further pictures: the deviation of the draws, what the model invented, and before beside after."""
+"""Kinds of further pictures: the deviation, what the model invented, and before beside after."""
 
 
 def write(

@@ -25,6 +25,8 @@ class Calibration:
     new photograph (`conformal.photograph_factor`). Levels that so few photographs could only bound by the largest score of all, which
     says nothing, are absent from `pixel`.
     draws: K, with which alone the widths hold (the factor is about a variance, whose unbiased estimate has the same mean for any K).
+    of: "draws", or "doubt" where it is about what the model's own network says; then widths are in stretched std, light is the factor for
+    the light of the whole, and kinds has a factor in place of `factor` for photographs with one kind of damage.
     photographs, values: how many, and values used of each. rounding: see `Evidence`.
     protocol: model, sampler and photographs, as plain values.
     """
@@ -38,18 +40,22 @@ class Calibration:
     values: int
     rounding: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    of: str = "draws"
+    light: float = 1.0
+    kinds: dict[str, float] = field(default_factory=dict)
 
     def fits(self, protocol: Mapping[str, Any]) -> bool:
         """Whether it was measured with these weights under these settings of the sampler (`DECIDES`; strength 1 unless it says so)."""
         own = {"strength": 1.0, **self.protocol}
         return all(own.get(name) == protocol.get(name) for name in DECIDES)
 
-    def std(self, std: np.ndarray) -> np.ndarray:
-        """The draws' std, any shape, stretched: the standard deviation that the errors had on the calibration photographs, on average.
+    def std(self, std: np.ndarray, kinds: Sequence[str] = ()) -> np.ndarray:
+        """The std, any shape, stretched: the standard deviation that the errors had on the calibration photographs, on average.
 
-        At most one half, which no values in [0, 1] can exceed.
+        kinds: of damage that were fixed; of several the largest factor holds. At most one half, which no values in [0, 1] can exceed.
         """
-        return np.minimum(self.factor * std, 0.5).astype(std.dtype)
+        factor = max((self.kinds.get(k, self.factor) for k in kinds), default=self.factor)
+        return np.minimum(factor * std, 0.5).astype(std.dtype)
 
     def half_width(self, std: np.ndarray, level: float = TARGET) -> np.ndarray:
         """Half width of the conformal pixel interval for the draws' std, any shape, full range = 1.
@@ -106,6 +112,6 @@ def read(path: Path) -> tuple[Calibration, ...]:
         ) from error
 
 
-def fitting(calibrations: Sequence[Calibration], protocol: Mapping[str, Any]) -> Calibration | None:
-    """The calibration that was measured under a run's protocol (`DECIDES`), or None."""
-    return next((c for c in calibrations if c.fits(protocol)), None)
+def fitting(calibrations: Sequence[Calibration], protocol: Mapping[str, Any], of: str = "draws") -> Calibration | None:
+    """The calibration of the draws, or of the doubt, that was measured under a run's protocol (`DECIDES`), or None."""
+    return next((c for c in calibrations if c.of == of and c.fits(protocol)), None)

@@ -50,7 +50,7 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
         digest = model.sha256
     else:
         spec = replace(model.spec, reach=0)  # stands in config.json, as for models of the shelf
-        digest = weights_file.write(folder / WEIGHTS, spec, model.predictor, model.head, _dtype(model))
+        digest = weights_file.write(folder / WEIGHTS, spec, model.predictor, model.head, _dtype(model), model.doubt)
     config = {
         "model_type": "unveil",
         "unveil_version": __version__,

@@ -19,6 +19,7 @@ from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.daclip import DACLIP, Seen
+from unveil.networks.doubt import DoubtNetwork
 from unveil.networks.experts import TimestepExperts
 from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
@@ -30,7 +31,8 @@ class Model:
 
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
-    measured about the spread of its draws, one for each setting of the sampler.
+    measured about the spread of its draws, or of what `doubt` says, one for each setting of the sampler. doubt: says how far a restoration
+    is likely to be off.
     """
 
     spec: Spec
@@ -41,10 +43,11 @@ class Model:
     seen: tuple[Tensor, ...] | None = None
     told: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
+    doubt: DoubtNetwork | None = None
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""
-        for module in (self.predictor, self.head, self.guide):
+        for module in (self.predictor, self.head, self.guide, self.doubt):
             if module is not None:
                 module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,7 @@ from unveil.models.model import Model
 from unveil.models.spec import Spec
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.daclip import DACLIP
+from unveil.networks.doubt import DoubtNetwork
 
 
 def sha256_of(path: Path) -> str:
@@ -26,12 +28,18 @@ def sha256_of(path: Path) -> str:
 
 
 def write(
-    path: Path, spec: Spec, predictor: nn.Module, head: CorrectionHead | None, dtype: torch.dtype = torch.float16
+    path: Path,
+    spec: Spec,
+    predictor: nn.Module,
+    head: CorrectionHead | None,
+    dtype: torch.dtype = torch.float16,
+    doubt: DoubtNetwork | None = None,
 ) -> str:
     """Write the model in fp16, or another floating type, aside and renamed; returns its sha256."""
     tensors = {f"predictor.{k}": v for k, v in predictor.state_dict().items()}
-    if head is not None:
-        tensors |= {f"head.{k}": v for k, v in head.state_dict().items()}
+    for name, part in (("head", head), ("doubt", doubt)):
+        if part is not None:
+            tensors |= {f"{name}.{k}": v for k, v in part.state_dict().items()}
     temporary = path.with_name(path.name + ".tmp")
     save_file(
         {k: v.detach().to(dtype).contiguous() for k, v in tensors.items()},
@@ -55,7 +63,11 @@ def read(path: Path, expected_sha256: str | None = None) -> Model:
     _fill(path, predictor, tensors, "predictor.")
     if head is not None:
         _fill(path, head, tensors, "head.")
-    return Model(spec, predictor, head, digest, _guide(path, spec))
+    sizes = spec.network.get("doubt")
+    doubt = _doubt(sizes) if sizes else None
+    if doubt is not None:
+        _fill(path, doubt, tensors, "doubt.")
+    return Model(spec, predictor, head, digest, _guide(path, spec), doubt=doubt)
 
 
 def read_guide(path: Path, expected_sha256: str | None = None) -> tuple[nn.Module, Spec, str]:
@@ -143,7 +155,20 @@ def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
             predictor = build(spec.network)
             head = CorrectionHead(predictor.widths, wide)  # type: ignore[arg-type]
         wanted |= {f"head.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    sizes = spec.network.get("doubt")
+    if sizes:
+        with Weightless():
+            doubt = _doubt(sizes)
+        wanted |= {f"doubt.{name}": tuple(tensor.shape) for name, tensor in doubt.state_dict().items()}
     return wanted
+
+
+def _doubt(sizes: Any) -> DoubtNetwork:
+    """The network of these sizes. Raises ModelError for others than it has."""
+    try:
+        return DoubtNetwork(**sizes)
+    except TypeError as error:
+        raise ModelError(f"the description of the doubt network is not right ({error})") from error
 
 
 def _what_it_is(path: Path) -> str:

@@ -59,10 +59,18 @@ class Survey(nn.Module):
             *_layer(width, last, 2),
             *_layer(last, last),
         )
+        self.depth = last
+
+    def places(self, x: Tensor) -> Tensor:
+        """(B, depth, s / 16, s / 16): what each place holds."""
+        return self.layers(x - 0.5)
+
+    def pooled(self, seen: Tensor) -> Tensor:
+        """(B, 2 * depth) of what `places` returned."""
+        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = self.layers(x - 0.5)
-        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
+        return self.pooled(self.places(x))
 
 
 def _layer(taken: int, given: int, stride: int = 1) -> tuple[nn.Module, ...]:
@@ -102,8 +110,12 @@ class DegradationClassifier(nn.Module):
             counted: (B, STATISTICS), for networks that take them.
 
         """
+        return self.judged(self.far(whole), patches, counted)
+
+    def judged(self, far: Tensor, patches: Tensor, counted: Tensor | None = None) -> Tensor:
+        """Logits (B, K) from what the look at the whole told, (B, F); the rest as for `forward`."""
         near = self.near(patches.flatten(0, 1)).unflatten(0, patches.shape[:2]).mean(1)
-        seen = [self.far(whole), near]
+        seen = [far, near]
         if self.counts:
             assert counted is not None
             seen.append(((counted - self.centre) / self.scale).clamp(-5, 5))

@@ -118,7 +118,7 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
 
     process = learner.processes[0 if float(uniform()) < 0.75 else -1]
     on_path = float(uniform()) < stage.forward
-    fidelity = 0.0 if on_path else min(1.0, 2 * float(uniform()))
+    fidelity = 0.0 if on_path else min(1.0, float(uniform()) / max(1 - stage.quiet, 1e-9))
     indices = [t for t in range(process.steps, 0, -1) if (float(process.s[t]) >= BORDER) == (stage.expert == "low")]
     expert = learner.modules[stage.expert]
     told = told_kinds(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)

@@ -148,6 +148,9 @@ class Stage:
     forward: float = 0.35
     """Share of a rollout stage's steps spent on states of the forward path at fidelity 0, as the posterior has them."""
 
+    quiet: float = 0.5
+    """Share of a rollout stage's other steps at fidelity 1, where nothing is drawn; the rest is spread evenly over the fidelities below."""
+
     told: float = 0.5
     """Share of a rollout stage's samples for which the network is told the true kinds of damage; of the others one half is told an
     uncertain guess, as a describer makes it, and one half nothing."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.evaluation.calibration import Calibration, fit, measure
-from unveil.evaluation.evidence import Evidence, gather
+from unveil.evaluation.calibration import Calibration, fit, fit_stated, measure
+from unveil.evaluation.evidence import Evidence, gather, gather_stated
 
 SIDE, K = 32, 8
 SIGMA = 0.04
@@ -153,3 +153,40 @@ def test_what_cannot_be_measured_is_refused(honest: list[Evidence]) -> None:
         measure([])
     with pytest.raises(InputError, match=r"\[3, 8\]"):
         measure([honest[0], scene(0, draws=3)])
+
+
+def stated(seed: int, scale: float, kind: str) -> tuple[Evidence, tuple[str, ...]]:
+    """One photograph whose error is `scale` times as wide as what is said of it."""
+    generator = np.random.default_rng(seed)
+    image = np.full((64, 64, 3), 0.5)
+    std = np.broadcast_to(generator.uniform(0.01, 0.05, (64, 64, 1)), image.shape)
+    truth = image + scale * std * generator.standard_normal(image.shape)
+    return gather_stated(image, std, truth, rounding=0.0, seed=seed), (kind,)
+
+
+def test_a_deviation_that_is_stated_is_measured_as_a_gaussian() -> None:
+    found = [stated(i, 1.0, "noise")[0] for i in range(8)]
+    measured = measure(found)
+    assert measured.coverage[0.9] == pytest.approx(0.9, abs=0.006)
+    assert measured.coverage[0.5] == pytest.approx(0.5, abs=0.01)
+    assert measured.pixel_correlation > 0.3  # of |error| and its own deviation, which varies five-fold
+    assert measured.spread == pytest.approx(measured.error, rel=0.02)
+
+
+def test_stated_deviations_are_stretched_by_kind() -> None:
+    pairs = [stated(i, 2.0, "noise") for i in range(10)] + [stated(50 + i, 0.5, "haze") for i in range(10)]
+    pairs += [stated(90, 1.0, "rain")]
+    known = fit_stated([e for e, _ in pairs], [k for _, k in pairs], protocol={"fidelity": 1.0})
+    assert known.of == "doubt"
+    assert known.kinds == pytest.approx(
+        {"noise": 2.0, "haze": 0.5}, rel=0.03
+    )  # rain is too seldom for a factor of its own
+    assert 1.0 < known.factor < 2.0
+    # In stretched deviations: 21 photographs allow 0.1 * 22 / 21 - 1 / 21 outside, which a Gaussian has beyond 1.90.
+    assert known.pixel[0.9] == pytest.approx(1.90, rel=0.03)
+    assert known.protocol == {"fidelity": 1.0}
+
+
+def test_what_is_stated_must_have_the_shape_of_the_picture() -> None:
+    with pytest.raises(InputError, match="one shape"):
+        gather_stated(np.zeros((8, 8, 3)), np.zeros((8, 8)), np.zeros((8, 8, 3)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
+import torch
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_numpy
@@ -39,6 +41,25 @@ def crps(samples: Any, target: Any, *, fair: bool = True) -> np.ndarray:
     rank = (2 * np.arange(1, count + 1) - count - 1).reshape((count,) + (1,) * truth.ndim)
     pairs = 2 * (rank * np.sort(draws, axis=0)).sum(axis=0)
     return distance - pairs / (2 * count * (count - 1 if fair else count))
+
+
+def gaussian_crps(error: Any, std: Any) -> np.ndarray:
+    """Continuous ranked probability score of a Gaussian at every pixel; lower is better, in the units of the image.
+
+    Args:
+        error: (...) target minus mean, of either sign.
+        std: (...) standard deviation, at least 0.
+
+    Returns:
+        (...): std (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / std (Gneiting and Raftery 2007, eq. 5); |error| where std
+        is 0.
+
+    """
+    off, wide = torch.as_tensor(as_numpy(error)).double().abs(), torch.as_tensor(as_numpy(std)).double()
+    z = off / wide.clamp_min(1e-12)
+    density = torch.exp(-0.5 * z**2) / sqrt(2 * pi)
+    score = wide * (z * (2 * torch.special.ndtr(z) - 1) + 2 * density - 1 / sqrt(pi))
+    return torch.where(wide > 0, score, off).numpy()
 
 
 def central_interval(samples: Any, level: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,158 @@
+"""How far a restoration is likely to be off: the second moment of the posterior, learned as its mean is.
+
+A network that minimises a squared error learns the posterior's mean. One that is shown that mean x0_hat beside the photograph y, and
+minimises the Gaussian likelihood of the errors x0 - x0_hat that were made, learns their variance E[(x0 - x0_hat)^2 | y] (Nix and Weigend
+1994), which a few draws of a sampler that hardly draws cannot tell. Two parts are told apart: what differs from place to place, and
+what is off about the light of the whole.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unveil.networks.condition import KINDS
+
+LEAST = -6.5
+"""Of the logarithm of a standard deviation on [-1, 1]: a fifth of one of 255 levels, less than rounding to 8 bits leaves."""
+MOST = 0.0
+WHOLE = 64
+Box = tuple[float, float, float, float]
+WHOLE_PICTURE: Box = (0.0, 0.0, 1.0, 1.0)
+_DILATIONS = (1, 2, 4, 8, 1)
+_FAR_DILATIONS = (1, 2, 4, 8)
+_DETAIL = 8.0  # gain of the change beside the pixels themselves: one of a few levels should be as loud as an edge
+
+
+class DoubtNetwork(nn.Module):
+    """(y, x0_hat, kinds) -> logarithms of two standard deviations: of the local error, and of the error of the light of the whole.
+
+    It looks in two ways: at its neighbourhood, at half of the resolution, and at the whole, reduced to WHOLE x WHOLE places, since what is
+    wrong about light stretches over half a photograph.
+
+    Args:
+        width: Channels of the look at the neighbourhood.
+        wide: Channels of the look at the whole.
+
+    """
+
+    def __init__(self, width: int = 32, wide: int = 16) -> None:
+        super().__init__()
+        self.enter = _layer(36, width)
+        self.told = nn.Linear(len(KINDS), 2 * width)
+        self.layers = nn.ModuleList(_layer(width, width, d) for d in _DILATIONS)
+        self.far = nn.ModuleList(_layer(9 if i == 0 else wide, wide, d) for i, d in enumerate(_FAR_DILATIONS))
+        self.join = nn.Conv2d(wide, width, 1)
+        self.leave = nn.Conv2d(width, 12, 1)
+        self.light = nn.Sequential(nn.Linear(len(KINDS) + 6, 24), nn.SiLU(), nn.Linear(24, 1))
+
+    reach = 2 * (2 + sum(_DILATIONS))
+    """Pixels that the look at the neighbourhood goes away, so that tiles with this margin agree with the whole."""
+
+    def places(self, y: Tensor, x0_hat: Tensor) -> Tensor:
+        """(B, wide, WHOLE, WHOLE) from the look at the whole; arguments as for `local`."""
+        x = F.interpolate(_seen(y, x0_hat), size=(WHOLE, WHOLE), mode="bilinear", antialias=True)
+        for i, layer in enumerate(self.far):
+            x = F.silu(layer(x)) if i == 0 else x + F.silu(layer(x))
+        return x
+
+    def local(self, y: Tensor, x0_hat: Tensor, kinds: Tensor, places: Tensor, box: Box = WHOLE_PICTURE) -> Tensor:
+        """Logarithm of the local standard deviation.
+
+        Args:
+            y: (B, 3, H, W) photographs in [-1, 1], or pieces of them, any H, W >= 1.
+            x0_hat: (B, 3, H, W) their restorations.
+            kinds: (B, K) probabilities of the kinds of damage that were fixed.
+            places: What `places` returned for the whole photographs.
+            box: (top, left, bottom, right) of the pieces as shares of the photograph's sides.
+
+        Returns:
+            (B, 3, H, W), in the unit of the images, between LEAST and MOST.
+
+        """
+        h, w = int(y.shape[-2]), int(y.shape[-1])
+        seen = F.pad(_seen(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
+        x = self.enter(F.pixel_unshuffle(seen, 2)) + self.join(_within(places, box, (h + 1) // 2, (w + 1) // 2))
+        scale, shift = self.told(kinds)[:, :, None, None].chunk(2, dim=1)
+        x = F.silu(x * (1 + scale) + shift)
+        for layer in self.layers:
+            x = x + F.silu(layer(x))
+        return _bounded(F.pixel_shuffle(self.leave(x), 2)[..., :h, :w])
+
+    def whole(self, y: Tensor, x0_hat: Tensor, kinds: Tensor) -> Tensor:
+        """(B,) logarithm of the standard deviation of the mean error of a channel; arguments as for `local`, of whole photographs."""
+        before, after = y.mean((1, 2, 3)), x0_hat.mean((1, 2, 3))
+        spread = y.std((1, 2, 3), correction=0), x0_hat.std((1, 2, 3), correction=0)
+        size = torch.log((x0_hat - y).abs().mean((1, 2, 3)) + 1e-3)
+        counted = torch.stack([before, after, *spread, size, torch.log((after - before).abs() + 1e-3)], dim=1)
+        return _bounded(self.light(torch.cat([kinds, counted], dim=1))[:, 0])
+
+    def forward(self, y: Tensor, x0_hat: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+        """(local, whole), each as above, of whole photographs."""
+        return self.local(y, x0_hat, kinds, self.places(y, x0_hat)), self.whole(y, x0_hat, kinds)
+
+
+@torch.inference_mode()
+def deviations(
+    network: DoubtNetwork, y: Tensor, x0_hat: Tensor, kinds: Tensor, rows: int = 256
+) -> tuple[Tensor, float]:
+    """(local, light): standard deviations of one photograph, strip by strip, so that memory does not grow with its height.
+
+    Args:
+        network: Says them.
+        y: (3, H, W) photograph in [-1, 1].
+        x0_hat: (3, H, W) its restoration.
+        kinds: (K,) probabilities of the kinds of damage that were fixed.
+        rows: Height of a strip, even.
+
+    Returns:
+        (3, H, W) local standard deviation and that of the light of the whole, in the unit of the images.
+
+    """
+    before, after, told = y[None], x0_hat[None], kinds[None].to(y)
+    out = torch.empty_like(y)
+    height, margin = int(y.shape[-2]), network.reach + network.reach % 2
+    places = network.places(before, after)
+    for top in range(0, height, rows):
+        first, last = max(0, top - margin), min(height, top + rows + margin)
+        here = (..., slice(first, last), slice(None))
+        strip = network.local(before[here], after[here], told, places, (first / height, 0.0, last / height, 1.0))
+        out[:, top : top + rows] = strip[0, :, top - first : top - first + rows].exp()
+    return out, float(network.whole(before, after, told)[0].exp())
+
+
+def likelihood(log_std: Tensor, squared: Tensor) -> Tensor:
+    """Negative logarithm of the Gaussian likelihood of errors, elementwise and without its constant.
+
+    Args:
+        log_std: Logarithm of the stated standard deviation.
+        squared: Squared errors of the same shape.
+
+    """
+    return log_std + 0.5 * squared * torch.exp(-2 * log_std)
+
+
+def _bounded(raw: Tensor) -> Tensor:
+    """Between LEAST and MOST, smoothly, so that gradients do not end at the bounds."""
+    return LEAST + (MOST - LEAST) * torch.sigmoid(raw - 0.5)
+
+
+def _layer(taken: int, given: int, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(taken, given, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
+
+
+def _seen(y: Tensor, x0_hat: Tensor) -> Tensor:
+    """(B, 9, H, W): both, and what was changed, louder."""
+    return torch.cat([y, x0_hat, (_DETAIL * (x0_hat - y)).clamp(-2, 2)], dim=1)
+
+
+def _within(places: Tensor, box: Box, height: int, width: int) -> Tensor:
+    """(B, C, height, width): the part of `places` (B, C, h, w) inside the box, interpolated at the centres of its pixels."""
+    top, left, bottom, right = box
+    across, down = (
+        2 * (first + (last - first) * (torch.arange(n, device=places.device) + 0.5) / n) - 1
+        for first, last, n in ((left, right, width), (top, bottom, height))
+    )
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).expand(len(places), -1, -1, -1)
+    return F.grid_sample(places, grid.to(places), align_corners=False, padding_mode="border")

@@ -1,0 +1,94 @@
+"""The network that says how far a restoration is off: its likelihood against closed forms, its strips against the whole."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from unveil.networks.condition import KINDS
+from unveil.networks.doubt import LEAST, MOST, DoubtNetwork, deviations, likelihood
+
+
+@pytest.fixture(scope="module")
+def network() -> DoubtNetwork:
+    torch.manual_seed(0)
+    return DoubtNetwork(8, 4).eval()
+
+
+def pair(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    y = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
+    x0_hat = (y + 0.1 * torch.randn(y.shape, generator=generator)).clamp(-1, 1)
+    return y, x0_hat, torch.rand(batch, len(KINDS), generator=generator)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (40, 33)])
+def test_any_size_and_bounded(network: DoubtNetwork, size: tuple[int, int]) -> None:
+    local, light = network(*pair(*size, batch=2))
+    assert local.shape == (2, 3, *size)
+    assert light.shape == (2,)
+    assert bool(((local >= LEAST) & (local <= MOST)).all())
+    assert bool(((light >= LEAST) & (light <= MOST)).all())
+
+
+def test_strips_agree_with_the_whole(network: DoubtNetwork) -> None:
+    y, x0_hat, kinds = pair(210, 24)
+    with torch.no_grad():
+        whole, light = network(y, x0_hat, kinds)
+    said, off = deviations(network, y[0], x0_hat[0], kinds[0], rows=32)
+    assert torch.allclose(said, whole[0].exp(), atol=1e-6)
+    assert off == pytest.approx(float(light[0].exp()), rel=1e-6)
+
+
+def test_reach_is_what_an_answer_looks_away(network: DoubtNetwork) -> None:
+    y, x0_hat, kinds = pair(2 * network.reach + 20, 8)
+    moved = y.clone()
+    moved[..., -4:, :] = 0.9
+    with torch.no_grad():
+        before, after = (network.local(v, x0_hat, kinds, network.places(y, x0_hat)) for v in (y, moved))
+    differs = (before != after).any(dim=3)[0].any(dim=0).nonzero()
+    first = int(differs.min())
+    assert y.shape[-2] - 4 - network.reach <= first < y.shape[-2] - 4
+
+
+def test_the_likelihood_is_the_gaussian_one_and_least_at_the_true_deviation() -> None:
+    for std, error in ((0.3, 0.2), (0.05, 0.4)):
+        wanted = math.log(std) + error**2 / (2 * std**2)
+        assert float(likelihood(torch.tensor(std).log(), torch.tensor(error**2))) == pytest.approx(wanted, rel=1e-5)
+    squared = torch.tensor([0.01, 0.03, 0.08])
+    log_std = torch.tensor(0.0, requires_grad=True)
+    best = 0.5 * torch.log(squared.mean())
+    likelihood(best.detach() + 0 * log_std, squared).mean().backward()
+    at = best.clone().requires_grad_(True)
+    likelihood(at, squared).mean().backward()
+    assert float(at.grad) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_it_learns_the_deviation_of_the_errors_it_is_shown() -> None:
+    torch.manual_seed(0)
+    network = DoubtNetwork(8, 4)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(2)
+    kinds = torch.zeros(4, len(KINDS))
+
+    def pictures() -> torch.Tensor:
+        return (
+            (torch.rand(4, 1, 4, 4, generator=generator) - 0.5)
+            .repeat_interleave(8, 2)
+            .repeat_interleave(8, 3)
+            .expand(-1, 3, -1, -1)
+        )
+
+    for _ in range(170):
+        y = pictures()
+        squared = (torch.where(y > 0, 0.2, 0.02) * torch.randn(y.shape, generator=generator)) ** 2
+        optimiser.zero_grad()
+        likelihood(network(y, y, kinds)[0], squared).mean().backward()
+        optimiser.step()
+    y = pictures()
+    with torch.no_grad():
+        said = network(y, y, kinds)[0]
+    assert float(said[y > 0.1].mean().exp()) == pytest.approx(0.2, rel=0.3)
+    assert float(said[y < -0.1].mean().exp()) == pytest.approx(0.02, rel=0.5)
