@@ -36,6 +36,7 @@ SHORT = {
     "wild": "pipeline",
     "attention_memory": "attention",
     "fit_classifier": "describe",
+    "blind": "blind",
 }
 SCRIPTS = {"quality_wild": "quality"}
 """Results that another benchmark's script made: the same measurement of another model."""

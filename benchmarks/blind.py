@@ -1,0 +1,124 @@
+"""What eyes say that do not know which is which: real photographs before and after, shuffled, and the count of their words.
+
+    python benchmarks/blind.py sheets OUT
+    python benchmarks/blind.py count OUT --json benchmarks/results/blind.json
+
+`sheets` restores them all and writes OUT/001.jpg and so on, A left and B right, and the key to OUT/key.json. Whoever looks writes
+OUT/eye_1.json, OUT/eye_2.json, ...: {"001": "A", "002": "same", ...}, which side looks better, and may not see the key. A photograph that
+comes back bit for bit as it was is "same" without being looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _pages import Value
+from _shared import environment, parser, shared_folder, table, use_threads, write_json
+
+SETS = ("DiffBIR_real47", "LIME_subset", "RealSRSet", "hazy_aodnet", "lowlight_sci", "old_photos")
+SIDE, SEED = 620, 5
+WORDS = ("better", "same", "worse")
+
+
+def sheets(folder: Path) -> None:
+    """Restore every photograph as `unveil restore` does, and write the sheets and the key."""
+    from PIL import Image
+
+    from unveil import figures, photo
+    from unveil.restorer import load
+
+    folder.mkdir(parents=True, exist_ok=True)
+    restorer, generator = load("general", "cpu"), np.random.default_rng(SEED)
+    root, key = shared_folder() / "data" / "real", {}
+    files = [p for name in SETS for p in sorted((root / name).iterdir())]
+    for number, at in enumerate(generator.permutation(len(files)), start=1):
+        source = photo.read(files[at])
+        out = restorer.restore(source)
+        after_first = bool(generator.integers(2))
+        unchanged = np.array_equal(out.image, source.pixels)
+        key[f"{number:03}"] = {
+            "photograph": files[at].relative_to(root).as_posix(),
+            "after": "A" if after_first else "B",
+            "unchanged": unchanged,
+            "found": {k: p for k, p in out.protocol["told"].items() if p > 0},
+        }
+        if unchanged:
+            continue
+        pair = [out.image, source.pixels] if after_first else [source.pixels, out.image]
+        shown = [Image.fromarray(np.rint(np.clip(a, 0, 1) * 255).astype(np.uint8)) for a in pair]
+        for picture in shown:
+            picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        figures.side_by_side([np.asarray(p, np.float32) / 255 for p in shown], ["A", "B"]).save(
+            folder / f"{number:03}.jpg", quality=95
+        )
+        print(f"{number} of {len(files)}", flush=True)
+    (folder / "key.json").write_text(json.dumps({"sha256": restorer.model.sha256, "photographs": key}, indent=1))
+
+
+def count(folder: Path) -> dict[str, Any]:
+    """The words of every pair of eyes, turned by the key into better, same and worse."""
+    kept = json.loads((folder / "key.json").read_text())
+    key = kept["photographs"]
+    eyes = []
+    for path in sorted(folder.glob("eye_*.json")):
+        said = json.loads(path.read_text())
+        missing = [n for n, entry in key.items() if not entry["unchanged"] and said.get(n) not in ("A", "B", "same")]
+        if missing:
+            raise SystemExit(f"blind: {path} has no word for {', '.join(missing)}; A, B or same")
+        words = {}
+        for n, entry in key.items():
+            same = entry["unchanged"] or said[n] == "same"
+            words[entry["photograph"]] = "same" if same else "better" if said[n] == entry["after"] else "worse"
+        eyes.append(words)
+    if not eyes:
+        raise SystemExit(f"blind: no eye_*.json in {folder}")
+    unchanged = sorted(entry["photograph"] for entry in key.values() if entry["unchanged"])
+    return {"protocol": {**environment(), "sha256": kept["sha256"], "seed": SEED}, "eyes": eyes, "unchanged": unchanged}
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """A table by set; better, same, worse: shares of all words in per cent; photographs, eyes, unchanged: how many."""
+    eyes = result["eyes"]
+    rows = []
+    for name in SETS:
+        words = Counter(word for eye in eyes for photograph, word in eye.items() if photograph.startswith(name + "/"))
+        total = sum(words.values())
+        if total:
+            rows.append([name, str(total // len(eyes)), *(f"{100 * words[w] / total:.0f} %" for w in WORDS)])
+    words = Counter(word for eye in eyes for word in eye.values())
+    total = sum(words.values())
+    both = [p for p in eyes[0] if all(eye[p] == eyes[0][p] for eye in eyes)]
+    worse = sorted(p for p in eyes[0] if all(eye[p] == "worse" for eye in eyes))
+    return {
+        "table": table(["photographs", "n", *WORDS], rows),
+        **{word: Value([100 * words[word] / total], 0) for word in WORDS},
+        "photographs": str(len(eyes[0])),
+        "eyes": str(len(eyes)),
+        "unchanged": str(len(result["unchanged"])),
+        "agree": Value([100 * len(both) / len(eyes[0])], 0),
+        "worse.names": ", ".join(worse) or "none",
+        "sha256": result["protocol"]["sha256"][:12],
+    }
+
+
+def main() -> None:
+    command = parser(__doc__ or "")
+    command.add_argument("what", choices=("sheets", "count"))
+    command.add_argument("folder", type=Path)
+    given = command.parse_args()
+    use_threads(given.threads)
+    if given.what == "sheets":
+        sheets(given.folder)
+        return
+    result = count(given.folder)
+    write_json(given.json, result)
+    print("\n".join(f"{k}: {v}" for k, v in facts(result).items()))
+
+
+if __name__ == "__main__":
+    main()
