@@ -215,9 +215,11 @@ def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
     if result.uncertainty is not None:
         pictures |= {f"draw-{k + 1}": draw for k, draw in enumerate(result.samples)}
         height, width = result.image.shape[:2]
-        # Without the legend below, so that every view has the photograph's size.
-        pictures["overlay"] = figures.overlay(result.image, result.uncertainty).crop((0, 0, width, height))
+        # To look at under the slider, every view has the photograph's size; the one to keep has its legend.
+        doubt = figures.overlay(result.image, result.uncertainty)
+        pictures["overlay"] = doubt.crop((0, 0, width, height))
         pictures["deviation"] = EXTRAS["std"](result)  # type: ignore[assignment]
+        pictures["doubt"] = doubt
     views = {}
     for name, picture in pictures.items():
         task.go_on()
