@@ -17,6 +17,7 @@ from unveil import figures, photo
 from unveil.diffusion.resolution import resize
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
+from unveil.jobs import second_look
 from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.writing import EXTRAS
@@ -105,13 +106,14 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         result = restorer.restore(source, order.options, callback=pace)
         assert result.source is not None
         task.go_on()
+        worse = second_look.warning(result)
         done = delivered(result.source, result.image, folder, order.name, written, order.strip, order.suffix)
         return replace(
             done,
             seed=result.seed,
             protocol=result.protocol,
             seconds=result.seconds,
-            notes=(*source.notes, *result.notes, *done.notes),
+            notes=(*source.notes, *result.notes, *done.notes, *([worse] if worse else [])),
             views=_views(result, folder, task) if order.views else {},
         )
 
