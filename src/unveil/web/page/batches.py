@@ -217,7 +217,10 @@ def archive(jobs: list[Job]) -> Iterator[bytes]:
                 continue  # deleted just now
             entry = zipfile.ZipInfo(name, time.localtime()[:6])
             entry.external_attr = 0o644 << 16
-            with source, into.open(entry, "w", force_zip64=job.delivery.file.stat().st_size > zipfile.ZIP64_LIMIT) as out:
+            with (
+                source,
+                into.open(entry, "w", force_zip64=job.delivery.file.stat().st_size > zipfile.ZIP64_LIMIT) as out,
+            ):
                 while piece := source.read(PIECE):
                     out.write(piece)
                     yield sink.taken()

@@ -180,7 +180,9 @@ def _standing(service: Service, given: Given, batch: several.Batch | None) -> st
         return result(entry.job)
     if status.state == several.CANCELLED:
         return words.photograph(given) + words.told("Cancelled. Nothing was kept of it.")
-    return words.photograph(given) + words.alert(f"It could not be done: {status.reason or 'it was deleted after its time'}")
+    return words.photograph(given) + words.alert(
+        f"It could not be done: {status.reason or 'it was deleted after its time'}"
+    )
 
 
 def result(job: Job) -> str:

@@ -81,9 +81,10 @@ def chips(title: str, texts: Sequence[str], hint: str) -> str:
     )
 
 
-def model(summary: str, method: str) -> str:
-    """One line about a model."""
-    return f'<p class="u-model">{html.escape(summary)} <b>{html.escape(method)}</b></p>'
+def model(summary: str, method: str, hint: str = "") -> str:
+    """One line about a model. hint: shown where the pointer rests."""
+    title = f' title="{html.escape(hint, quote=True)}"' if hint else ""
+    return f'<p class="u-model"{title}>{html.escape(summary)} <b>{html.escape(method)}</b></p>'
 
 
 def _plain(value: Any) -> str:

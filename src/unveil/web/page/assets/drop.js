@@ -319,6 +319,7 @@ class Drop extends HTMLElement {
   work(batch) {
     this.batch = batch;
     this.remember({ batch, job: "" });
+    this.alert.hidden = true;
     this.following = true;
     clearInterval(this.timer);
     this.timer = setInterval(() => this.askBatch(), EVERY);
