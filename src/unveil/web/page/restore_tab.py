@@ -164,7 +164,7 @@ def _said(event: gr.EventData, name: str) -> Any:
 def _known(event: gr.EventData, given: Given) -> list[str]:
     """All photographs that the page says it has."""
     ids = _said(event, "ids")
-    return [one for one in ids][: several.MOST] if isinstance(ids, list) and len(ids) > 1 else [given.id]
+    return ids[: several.MOST] if isinstance(ids, list) and len(ids) > 1 else [given.id]
 
 
 def _standing(service: Service, given: Given, batch: several.Batch | None) -> str:

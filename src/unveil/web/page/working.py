@@ -31,8 +31,8 @@ GRACE = 20.0
 def drop(service: Service, name: str, most: int = 1) -> gr.HTML:
     """The place where photographs come in.
 
-    Its events: `upload` tells the photograph's id (and ids, where there may be several), `select` which of several is to be looked at, `retry`
-    what this window had before it was loaded again. most: how many photographs may come in together; several are remembered.
+    Its events: `upload` tells the photograph's id (and ids, where there may be several), `select` which of several is to be looked
+    at, `retry` what this window had before it was loaded again. most: how many photographs may come in together; several are remembered.
     """
     return gr.HTML(
         "",
@@ -128,7 +128,8 @@ class Visits:
     ) -> AsyncIterator[tuple[str, Job | None]]:
         """HTML for the stage, step by step: progress, then what `show` says of the finished job, or why there is none.
 
-        start: queues the job, in a thread of its own, or returns one that is under way. tab: which remembers it when the page is loaded again.
+        start: queues the job, in a thread of its own, or returns one that is under way. tab: which remembers it when the
+        page is loaded again.
         """
         job: Job | None = None
         try:
