@@ -331,7 +331,7 @@ def test_progress_and_cancel(visit: Callable[..., Page]) -> None:
     pressed = time.monotonic()
     page.window.click("#stage-restore unveil-progress .u-button")
     page.window.wait_for_selector("#stage-restore >> text=Cancelled")
-    assert time.monotonic() - pressed < 1 + PATIENCE / 60, "a second, and what a busy machine takes"
+    assert time.monotonic() - pressed < 1 + PATIENCE / 20, "a second, and what a busy machine takes"
     page.show("07-cancelled")
     assert page.window.locator("#go-restore").is_enabled()
     assert page.service.queue.running == 0
@@ -413,7 +413,7 @@ def test_all_of_several_are_cancelled_together(visit: Callable[..., Page], lakes
     page.window.click("#drop-restore >> text=Cancel all")
     for state in page.window.locator("#drop-restore .u-state").all():
         expect(state).to_have_text("cancelled")
-    assert time.monotonic() - pressed < 1 + PATIENCE / 60
+    assert time.monotonic() - pressed < 1 + PATIENCE / 20
     expect(page.window.locator("#go-restore")).to_be_enabled()
     assert page.service.queue.running == page.service.queue.waiting == 0
     page.refused = [(status, path) for status, path in page.refused if not ("preview" in path and status == 404)]

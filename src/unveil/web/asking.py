@@ -120,7 +120,7 @@ class JobAsk(Ask):
     views: Annotated[
         bool,
         Field(
-            description="Also make pictures to look at: before, after, every draw, the overlay of doubt, their deviation, the doubt with a legend."
+            description="Also make pictures to look at: before, after, every draw, their deviation, the doubt without and with a legend."
         ),
     ] = False
     preview: Annotated[
