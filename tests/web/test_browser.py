@@ -41,7 +41,7 @@ PATIENCE = float(os.environ.get("UNVEIL_BROWSER_SECONDS", "60"))
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 LAPTOP = {"width": 1366, "height": 768}
-GRACE = 4.0
+GRACE = 15.0
 expect.set_options(timeout=1000 * PATIENCE)
 
 
