@@ -43,7 +43,7 @@ def test_overlay_tints_where_the_draws_disagree_and_only_there() -> None:
     image = np.random.default_rng(0).random((40, 60, 3)).astype(np.float32)
     std = np.zeros((40, 60, 3), np.float32)
     std[10:30, 20:40] = 0.2
-    sheet = np.asarray(figures.overlay(image, std))[:40]
+    sheet = np.asarray(figures.overlay(image, std))[:40, :60]
     assert tinted(sheet)[10:30, 20:40].all()
     reach = 2
     outside = np.ones((40, 60), bool)
@@ -53,7 +53,7 @@ def test_overlay_tints_where_the_draws_disagree_and_only_there() -> None:
 
 def test_overlay_of_a_sure_model_is_the_grey_photograph() -> None:
     image = np.random.default_rng(1).random((32, 32, 3)).astype(np.float32)
-    sheet = np.asarray(figures.overlay(image, np.full((32, 32, 3), 3.9 / 255, np.float32)))[:32]
+    sheet = np.asarray(figures.overlay(image, np.full((32, 32, 3), 3.9 / 255, np.float32)))[:32, :32]
     luma = image.astype(np.float64) @ [0.299, 0.587, 0.114]
     assert np.array_equal(sheet, np.rint(luma * 255).astype(np.uint8)[..., None].repeat(3, -1))
 
@@ -70,8 +70,14 @@ def test_overlay_goes_from_yellow_to_red_and_never_hides_the_photograph() -> Non
     assert (light[4, 4].astype(int) - dark[4, 4] > 50).all()  # a quarter of the photograph's contrast is left
 
 
-def test_overlay_of_one_pixel() -> None:
-    assert figures.overlay(np.zeros((1, 1, 3), np.float32), np.ones((1, 1, 3), np.float32)).width == 1
+@pytest.mark.parametrize(("width", "lines"), [(1, 2), (200, 2), (600, 1)])
+def test_the_legend_of_an_overlay_is_whole_at_any_width(width: int, lines: int) -> None:
+    sheet = np.asarray(figures.overlay(np.zeros((4, width, 3), np.float32), np.ones((4, width, 3), np.float32)))
+    assert sheet.shape[0] == 4 + 28 * lines
+    legend = sheet[4:]
+    assert (legend[:, -3:] == 255).all(), "its words end before the sheet does"
+    ink = [(np.abs(legend.astype(int) - np.rint(255 * tint)).sum(-1) <= 3).any() for tint in figures._TINTS]
+    assert ink == [True, True]
 
 
 def test_overlay_in_bands_is_the_overlay_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ def _captioned(sheet: Image.Image, caption: str) -> Image.Image:
 UNSURE, INVENTED = 4 / 255, 20 / 255
 _TINTS = np.array([[1.00, 0.80, 0.10], [0.90, 0.10, 0.35]])
 _REACH = 2  # pixels on each side that are averaged: a tint is about a region, not about one pixel
+_LEGEND_FONT = ImageFont.load_default(size=13)
 _ROWS = 256  # of a band that is tinted at a time, so that the overlay of a large photograph takes no more memory than its own bytes
 
 
@@ -78,17 +79,26 @@ def overlay(image: np.ndarray, std: np.ndarray, unsure: float = UNSURE, invented
     image, std: (H, W, 3), in units of the full range; std is the draws' standard deviation. unsure, invented: standard deviations
     (mean over the channels and over 5x5 pixels) at which the tint begins and is strongest. They are fixed levels and no shares of this
     image's own, so that a photograph about which the model was sure stays grey and two overlays can be compared. The tint is about what
-    the draws say; an error that all draws share leaves no trace. Below the picture a legend, as wide as it fits.
+    the draws say; an error that all draws share leaves no trace. Below the picture a legend, in two lines where one is too short for it;
+    where the picture is narrower than its words, the sheet is wider than the picture.
     """
     height, width = image.shape[:2]
-    sheet = Image.new("RGB", (width, height + _BAR), "white")
+    lines = _legend_lines(width, unsure, invented)
+    legend = max(left + 18 + _LEGEND_FONT.getlength(words) for line in lines for left, words, _ in line)
+    sheet = Image.new("RGB", (max(width, round(legend) + 4), height + _BAR * len(lines)), "white")
     for top in range(0, height, _ROWS):
         # With the rows that the neighbourhood of the band's own reaches into.
         first, last = max(0, top - _REACH), min(height, top + _ROWS + _REACH)
         own = slice(top - first, min(top + _ROWS, height) - first)
         doubt = _blurred(std[first:last].mean(axis=-1))[own]
         sheet.paste(_to_image(_tinted(image[first:last][own], doubt, unsure, invented)), (0, top))
-    _legend(ImageDraw.Draw(sheet), height, width, unsure, invented)
+    draw = ImageDraw.Draw(sheet)
+    for row, line in enumerate(lines):
+        top = height + row * _BAR
+        for left, words, tint in line:
+            colour = tuple(round(255 * c) for c in tint)
+            draw.rectangle((left, top + 8, left + 12, top + 20), fill=colour)
+            draw.text((left + 18, top + 6), words, fill="black", font=_LEGEND_FONT)
     return sheet
 
 
@@ -110,18 +120,19 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _legend(draw: ImageDraw.ImageDraw, top: int, width: int, unsure: float, invented: float) -> None:
-    """Two boxes with their words; the second only where it fits."""
-    font = ImageFont.load_default(size=13)
-    left = 4
+def _legend_lines(width: int, unsure: float, invented: float) -> list[list[tuple[int, str, np.ndarray]]]:
+    """Lines of (left, words, colour): both beside each other where they fit, else one below the other."""
     entries = (
         (f"unsure (±{unsure * 255:.0f} of 255)", _TINTS[0]),
         (f"invented (±{invented * 255:.0f} or more)", _TINTS[1]),
     )
+    lines: list[list[tuple[int, str, np.ndarray]]] = [[]]
+    left = 4
     for words, tint in entries:
-        if left > 4 and left + 18 + draw.textlength(words, font=font) > width:
-            return
-        colour = tuple(round(255 * c) for c in tint)
-        draw.rectangle((left, top + 8, left + 12, top + 20), fill=colour)
-        draw.text((left + 18, top + 6), words, fill="black", font=font)
-        left += 18 + round(draw.textlength(words, font=font)) + 16
+        wide = 18 + round(_LEGEND_FONT.getlength(words))
+        if lines[-1] and left + wide > width:
+            lines.append([])
+            left = 4
+        lines[-1].append((left, words, tint))
+        left += wide + 16
+    return lines

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +224,22 @@ def test_method_auto_is_what_restore_does_by_itself_where_the_model_can_be_told(
     assert auto(lambda name: load("told", name)) is made["told"]
     assert isinstance(auto(lambda name: load("old", name)), Auto)
     assert loaded == ["general", "general"]
+
+
+def test_the_line_that_is_printed_gives_the_same_pixels(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pasted into a shell, as it stands on standard error."""
+    made = tiny_experts()
+    write(told := tmp_path / "told.safetensors", made.spec, made.predictor, made.head)
+    out = tmp_path / "a name.png"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    call = ["restore", str(picture), "-o", str(out), "-n", str(told), "--fix", "noise,jpeg", "--seed", "5"]
+    assert main([*call, "--strength", "0.5", "--fidelity", "0", "--device", "cpu"]) == 0
+    first = out.read_bytes()
+    line = capsys.readouterr().err.partition("the same pixels again: ")[2].splitlines()[0]
+    out.unlink()
+    assert main([*shlex.split(line)[1:], "--device", "cpu"]) == 0
+    assert out.read_bytes() == first
+    assert main([*shlex.split(line.replace("--seed 5", "--seed 6"))[1:], "--device", "cpu"]) == 0
+    assert out.read_bytes() != first

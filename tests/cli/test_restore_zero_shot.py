@@ -13,6 +13,7 @@ from PIL import Image
 from unveil.cli import USAGE, main
 from unveil.networks.diffusers_folder import write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.zeroshot_restorer import Estimate, ZeroShotRestorer
 
 UNET = {
     "_class_name": "UNet2DModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [4], "layers_per_block": 1,
@@ -95,3 +96,19 @@ def test_wrong_calls_are_told(
     assert said in told
     assert len(told.splitlines()) == 1
     assert not (tmp_path / "out.png").exists()
+
+
+def test_what_takes_more_than_ten_minutes_asks_first(
+    photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ZeroShotRestorer, "estimate", lambda self, *size: Estimate(3, 400.0))
+    other = tmp_path / "other.png"
+    other.write_bytes(Path(photo).read_bytes())
+    call = ["restore", "--method", "ddrm", "--prior", prior, "--operator", "identity", "--noise", "0.1", "--steps", "2"]
+    assert main([*call, photo, "-o", str(tmp_path / "out.png")]) == 0  # 400 s: said, not asked
+    assert "about 7 min" in capsys.readouterr().err
+    assert main([*call, photo, str(other), "-o", f"{tmp_path / 'out'}/"]) == 2
+    assert "about 13 min in all, which is long; add --yes to begin" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
+    assert main([*call, photo, str(other), "-o", f"{tmp_path / 'out'}/", "--yes"]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2

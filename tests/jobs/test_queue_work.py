@@ -61,9 +61,9 @@ def test_the_file_is_what_save_writes_and_the_upload_is_gone(tmp_path: Path, res
     assert 1 <= task.status.detail["previews"] <= 10
     # The last one that there was time for: of the reduced stage on a fast machine, of the whole size on a slow one.
     assert opened(tmp_path / "preview.jpg").size in ((32, 22), (40, 28))
-    assert {name: opened(path).size for name, path in done.views.items() if name != "deviation"} == dict.fromkeys(
-        ("before", "after", "draw-1", "draw-2", "overlay"), (40, 28)
-    )
+    assert {
+        name: opened(path).size for name, path in done.views.items() if name not in ("deviation", "doubt")
+    } == dict.fromkeys(("before", "after", "draw-1", "draw-2", "overlay"), (40, 28))
     second = np.asarray(opened(done.views["draw-2"]))
     assert np.abs(second - expected.samples[1] * 255).max() <= 0.5 + 1e-3
 

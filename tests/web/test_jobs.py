@@ -69,7 +69,7 @@ def test_a_job_from_its_start_to_its_end(client: TestClient, make: Callable[...,
     assert done["result"] == f"/v1/jobs/{job['id']}/result"
     assert done["protocol"]["seed"] == done["seed"] == 3
     assert 0 < done["expires"] <= 900
-    assert list(done["views"]) == ["before", "after", "draw-1", "draw-2", "overlay", "deviation"]
+    assert list(done["views"]) == ["before", "after", "draw-1", "draw-2", "overlay", "deviation", "doubt"]
     for address in (*done["views"].values(), done["preview"]):
         assert client.get(address).headers["content-type"] in ("image/png", "image/jpeg")
     first, again = client.get(done["result"]), client.get(done["result"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +18,19 @@ pytest.importorskip("gradio", reason="the page is the extra `web`")
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from unveil.degradation.registry import KINDS as simulators
 from unveil.errors import ModelError
+from unveil.jobs.queue import Caller
 from unveil.jobs.queue_restorers import Engine
+from unveil.jobs.queue_task import Task
+from unveil.jobs.queue_work import Delivery, Order
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
-from unveil.web.page import describing, photographs, words
+from unveil.restorer import Options
+from unveil.web.page import batches, degrade_tab, describing, photographs, words
 from unveil.web.page.controls import NAMES, changed, offered, order
 from unveil.web.page.limits import Limits
-from unveil.web.service import Given
+from unveil.web.service import Given, Job
 from unveil.zeroshot_restorer import Estimate
 
 
@@ -213,6 +220,64 @@ def test_what_cannot_finish_in_time_is_not_offered_and_why(serve: Callable[..., 
     assert len(tried) == 1
     assert "slow (about 17 min). The limit here is 10 min." in limits.reason(limits.refused(large))
     assert [name for _, name in offered(service, limits.refused(large))] == ["tiny", "other", "told"]
+
+
+def test_damage_is_described_in_plain_words_and_exactly_as_a_hint() -> None:
+    assert set(degrade_tab.PLAIN) == set(simulators)
+    for kind in simulators:
+        shown = re.fullmatch(r'<p class="u-model" title="[^"]+">([^<]+)<b></b></p>', degrade_tab._about(kind))
+        assert shown is not None
+        assert "=" not in shown[1]
+
+
+def test_the_archive_of_several_has_a_name_for_each(tmp_path: Path) -> None:
+    jobs = []
+    for number, name in enumerate(("a.jpg", "A.jpg", "b.png", "a.jpg")):
+        (file := tmp_path / str(number)).write_bytes(bytes([number]) * (batches.PIECE + number))
+        task = Task("x", lambda task, device: None)
+        task.result = Delivery(file, name, "image/jpeg", (1, 1))
+        jobs.append(Job(str(number), task, tmp_path, name, "tiny", 0))
+    assert batches.names(jobs) == ["a.jpg", "A_2.jpg", "b.png", "a_3.jpg"]
+    (tmp_path / "2").unlink()  # deleted after its time, just now
+    with zipfile.ZipFile(io.BytesIO(b"".join(batches.archive(jobs)))) as whole:
+        assert whole.testzip() is None
+        assert [(i.filename, i.file_size) for i in whole.infolist()] == [
+            ("a.jpg", batches.PIECE), ("A_2.jpg", batches.PIECE + 1), ("a_3.jpg", batches.PIECE + 3),
+        ]  # fmt: skip
+
+
+def test_a_batch_goes_past_a_full_queue_and_what_cannot_be_done(
+    serve: Callable[..., TestClient], make: Callable[..., bytes]
+) -> None:
+    """More photographs than one client may have in the queue, and one whose order is wrong."""
+    client = serve(page=True, per_client=1, samples=2)
+    service = client.app.state.service  # type: ignore[attr-defined]
+    caller = Caller("here", "page")
+    given = [service.give(make(seed), f"{seed}.png", caller) for seed in range(4)]
+    orders = [(one, Order(one.name, "tiny", Options(samples=3 if one is given[1] else 1))) for one in given]
+
+    async def run() -> batches.Batch:
+        known = batches.Batches(service)
+        batch = known.start(orders, caller)
+        await asyncio.wait_for(batch.over.wait(), 120)
+        assert known.find(batch.id) is batch
+        assert known.find("x") is None
+        return batch
+
+    batch = asyncio.run(run())
+    told = batches.told(batch)
+    assert [entry["state"] for entry in told["entries"]] == ["done", "failed", "done", "done"]
+    assert "samples may be at most 2" in told["entries"][1]["reason"]
+    assert told["final"]
+    assert told["zip"] == f"/page/batches/{batch.id}/zip"
+    assert client.get("/page/batches/x").status_code == 404
+
+
+def test_help_and_its_style(client: TestClient) -> None:
+    page = client.get("/page/help")
+    assert page.status_code == 200
+    assert 'id="fails"' in page.text
+    assert client.get("/page/assets/help.css").headers["content-type"].startswith("text/css")
 
 
 def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_path: Path) -> None:

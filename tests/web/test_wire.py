@@ -81,7 +81,23 @@ def test_only_what_was_understood_is_handed_on() -> None:
 def test_which_tab_was_chosen_passes_as_plain_values_only() -> None:
     plain = {"data": [], "event_data": {"index": 1, "value": "Compare"}}
     assert json.loads(wire.checked("queue/join", json.dumps(plain).encode())) == plain
+    odd: dict[str, object]
     for odd in ({"value": {"path": "/etc/passwd"}}, {"index": [1]}, {"path": "x"}):
+        with pytest.raises(ValueError, match="event_data"):
+            wire.checked("queue/join", json.dumps({"event_data": odd}).encode())
+
+
+def test_several_photographs_are_identifiers_and_no_more_than_are_taken() -> None:
+    plain = {"event_data": {"id": "a", "ids": ["a", "b-_1"], "batch": None, "job": "c"}}
+    assert json.loads(wire.checked("queue/join", json.dumps(plain).encode())) == plain
+    for odd in (
+        {"ids": "a"},
+        {"ids": [{"path": "/etc/passwd"}]},
+        {"ids": ["/etc/passwd"]},
+        {"ids": ["a"] * 101},
+        {"job": "../x"},
+        {"batch": ["a"]},
+    ):
         with pytest.raises(ValueError, match="event_data"):
             wire.checked("queue/join", json.dumps({"event_data": odd}).encode())
 

@@ -25,6 +25,8 @@ AUTO = "auto"
 MODEL = "general"
 MOST_PIXELS = 200_000_000
 ENOUGH_DRAWS = 8
+LONG = 600.0
+"""Seconds that a call may be expected to take before it asks for --yes."""
 SUFFIX = "_restored"
 """Behind the name of what is written beside its photograph."""
 EVERYDAY, FILES, SAMPLING, ZERO_SHOT, MACHINES = (
@@ -77,6 +79,7 @@ def restore(
     worker_cpus: Annotated[float, Parameter(group=MACHINES)] = 1.0,
     worker_gpus: Annotated[float, Parameter(group=MACHINES)] = 0.0,
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
+    yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
 ) -> int:
     """Restore photographs.
 
@@ -138,6 +141,7 @@ def restore(
         worker_cpus: With --cluster: processors for each, fractions too.
         worker_gpus: With --cluster: GPUs for each, fractions too.
         json_lines: Print one line of JSON per file instead of text.
+        yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
     _check_hyphens(inputs)
@@ -156,6 +160,7 @@ def restore(
     from unveil.jobs.run import Handling, run
     from unveil.loading import TRAINED
     from unveil.restorer import Options
+    from unveil.training.reporting import duration
     from unveil.video import is_video
 
     zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
@@ -205,7 +210,9 @@ def restore(
     if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
         raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
     if not json_lines:
-        _say_how_long(restorer, jobs, options)
+        seconds = _say_how_long(restorer, jobs, options)
+        if seconds > LONG and not yes and spread is None:
+            raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
     pace = Pace(len(jobs))
     rows = sys.stderr if place == finding.STANDARD else sys.stdout
@@ -298,15 +305,18 @@ def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path 
     return Cluster(address, workers, cpus, gpus)
 
 
-def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> None:
-    """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph."""
+def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> float:
+    """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph.
+
+    Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where nobody can tell.
+    """
     from unveil.jobs.run import size_of
     from unveil.training.reporting import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
     size = size_of(jobs[0].source) if jobs and isinstance(restorer, ZeroShotRestorer) else None
     if size is None:
-        return
+        return 0.0
     told = restorer.estimate(size[1], size[0], options)  # type: ignore[union-attr]
     more = f", and there are {len(jobs)}" if len(jobs) > 1 else ""
     print(
@@ -314,6 +324,7 @@ def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options)
         file=sys.stderr,
         flush=True,
     )
+    return told.seconds * len(jobs)
 
 
 def _check_hyphens(inputs: tuple[Path, ...]) -> None:

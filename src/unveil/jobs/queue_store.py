@@ -23,6 +23,10 @@ LOCK = ".lock"
 """Locked by the process that a folder belongs to: what a killed one left can be told from what is in use."""
 
 
+class NoSpace(Full):
+    """There is no room for more of this client's files; waiting for its own work to end makes none."""
+
+
 @dataclass
 class _Kept:
     until: float
@@ -115,7 +119,7 @@ class Store:
     def _check(self, owner: str, size: int) -> None:
         own = sum(kept.size for kept in self._kept.values() if kept.owner == owner)
         if own + size > self.share:
-            raise Full(
+            raise NoSpace(
                 f"you have {own / 2**20:.0f} MiB of photographs and results here, of {self.share / 2**20:.0f} that one client may have; "
                 "delete some (DELETE /v1/jobs/ID), or wait until they are",
                 self._first(owner),

@@ -17,6 +17,7 @@ from unveil import figures, photo
 from unveil.diffusion.resolution import resize
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
+from unveil.jobs import second_look
 from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.writing import EXTRAS
@@ -105,13 +106,14 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         result = restorer.restore(source, order.options, callback=pace)
         assert result.source is not None
         task.go_on()
+        worse = second_look.warning(result)
         done = delivered(result.source, result.image, folder, order.name, written, order.strip, order.suffix)
         return replace(
             done,
             seed=result.seed,
             protocol=result.protocol,
             seconds=result.seconds,
-            notes=(*source.notes, *result.notes, *done.notes),
+            notes=(*source.notes, *result.notes, *done.notes, *([worse] if worse else [])),
             views=_views(result, folder, task) if order.views else {},
         )
 
@@ -215,9 +217,11 @@ def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
     if result.uncertainty is not None:
         pictures |= {f"draw-{k + 1}": draw for k, draw in enumerate(result.samples)}
         height, width = result.image.shape[:2]
-        # Without the legend below, so that every view has the photograph's size.
-        pictures["overlay"] = figures.overlay(result.image, result.uncertainty).crop((0, 0, width, height))
+        # To look at under the slider, every view has the photograph's size; the one to keep has its legend.
+        doubt = figures.overlay(result.image, result.uncertainty)
+        pictures["overlay"] = doubt.crop((0, 0, width, height))
         pictures["deviation"] = EXTRAS["std"](result)  # type: ignore[assignment]
+        pictures["doubt"] = doubt
     views = {}
     for name, picture in pictures.items():
         task.go_on()

@@ -120,7 +120,7 @@ class JobAsk(Ask):
     views: Annotated[
         bool,
         Field(
-            description="Also make pictures to look at: before, after, every draw, their deviation and the overlay of doubt."
+            description="Also make pictures to look at: before, after, every draw, their deviation, the doubt without and with a legend."
         ),
     ] = False
     preview: Annotated[

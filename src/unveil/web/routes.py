@@ -178,7 +178,7 @@ async def preview(job: Known) -> Response:
     summary="Look at a picture of the result",
 )
 async def view(job: Known, name: Annotated[str, Path(max_length=32)]) -> Response:
-    """before, after, draw-1 and so on, deviation, overlay: at full size, without metadata, for looking at."""
+    """before, after, draw-1 and so on, overlay, deviation, doubt (the overlay, with a legend): at full size, for looking at."""
     views = job.delivery.views if job.delivery else {}
     if name not in views:
         raise HTTPException(404, f"there is no such picture; there are {', '.join(views) or 'none'}")

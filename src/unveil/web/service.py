@@ -58,7 +58,8 @@ class Given:
 @dataclass(eq=False)
 class Job:
     """Work that was asked for. id: also the name of its folder in the store. name: what the client calls the photograph. engine: what
-    works on it. forgotten: the client wants to hear no more of it.
+    works on it. order: what was asked for, None for a simulated damage. photo: the id of the photograph that was given before, if it was.
+    forgotten: the client wants to hear no more of it.
     """
 
     id: str
@@ -67,6 +68,8 @@ class Job:
     name: str
     engine: str
     seed: int
+    order: Order | None = None
+    photo: str = ""
     forgotten: bool = False
 
     @property
@@ -125,34 +128,42 @@ class Service:
         check_format(order.format)
         self.restorers.get(order.engine, self.devices[0]).resolve(order.options)
 
-    def restore(self, order: Order, data: bytes | Path, client: Caller) -> Job:
-        """Queue a restoration. data: the photograph's bytes, or a `Given`'s file. Raises what the checks raise, and Full."""
+    def restore(self, order: Order, data: bytes | Given, client: Caller) -> Job:
+        """Queue a restoration. data: the photograph's bytes, or one that was given before. Raises what the checks raise, and Full."""
         if isinstance(data, bytes):
             self.check(data, order.name)
         self.check_order(order)
         start = lambda folder: restoring(order, folder, self.restorers)  # noqa: E731
-        return self._start(data, client, start, order.name, order.engine, order.options.seed)
+        return self._start(data, client, start, order.name, order.engine, order.options.seed, order)
 
     def degrade(self, given: Given, kind: str, severity: float | None, seed: int, client: Caller) -> Job:
         """Queue a simulated damage. Raises InputError for an unknown kind, and Full."""
         simulator(kind)
         check_seed(seed)
         start = lambda folder: degrading(given.name, kind, severity, seed, folder, self.settings.max_pixels)  # noqa: E731
-        return self._start(given.file, client, start, given.name, kind, seed)
+        return self._start(given, client, start, given.name, kind, seed)
 
     def _start(
-        self, data: bytes | Path, client: Caller, work: Callable[[Path], Any], name: str, engine: str, seed: int
+        self,
+        data: bytes | Given,
+        client: Caller,
+        work: Callable[[Path], Any],
+        name: str,
+        engine: str,
+        seed: int,
+        order: Order | None = None,
     ) -> Job:
-        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        size = len(data) if isinstance(data, bytes) else data.file.stat().st_size
         folder = self.store.make(hold=True, owner=client.share, size=size)
         try:
             if isinstance(data, bytes):
                 (folder / UPLOAD).write_bytes(data)
             else:
-                shutil.copyfile(data, folder / UPLOAD)
+                shutil.copyfile(data.file, folder / UPLOAD)
             with self._lock:  # so that a task that ends at once finds its job
                 task = self.queue.submit(client, work(folder))
-                job = self._jobs[folder.name] = Job(folder.name, task, folder, name, engine, seed)
+                photo = "" if isinstance(data, bytes) else data.id
+                job = self._jobs[folder.name] = Job(folder.name, task, folder, name, engine, seed, order, photo)
         except BaseException:
             self.store.remove(folder.name)
             raise

@@ -16,11 +16,14 @@ GRADIO = "/gradio_api/"
 LONGEST = 256
 """Characters of a text in an event: names of models, formats and solvers, identifiers."""
 MOST_VALUES = 64
+MOST_IDS = 100
+"""Identifiers of photographs in one event."""
 MOST_BYTES = 1 << 16
 """Bytes of an event; the longest of this page has a few hundred."""
 _WORD = re.compile(r"[\w-]{1,64}", re.ASCII)
 
-_SAID = {"id", "index", "value", "selected"}
+_NAMED = ("id", "batch", "job")
+_SAID = {*_NAMED, "ids", "index", "value", "selected"}
 
 Check = Callable[[Any], bool]
 
@@ -44,12 +47,15 @@ def _number(value: Any) -> bool:
 
 
 def _told(value: Any) -> bool:
-    """What an element says of its event: a photograph's identifier, or which tab was chosen, which this page does not read."""
+    """What an element says of its event: identifiers of photographs and work, or which tab was chosen, which this page does not read."""
     if value is None:
         return True
-    return (
-        isinstance(value, dict) and set(value) <= _SAID and _word(value.get("id")) and all(map(_plain, value.values()))
-    )
+    if not isinstance(value, dict) or not set(value) <= _SAID:
+        return False
+    several = value.get("ids", [])
+    if not isinstance(several, list) or len(several) > MOST_IDS or not all(map(_word, several)):
+        return False
+    return all(_word(value.get(name)) for name in _NAMED) and all(_plain(v) for k, v in value.items() if k != "ids")
 
 
 _EVENT: Mapping[str, Check] = {

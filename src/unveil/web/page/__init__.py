@@ -15,6 +15,7 @@ import gradio
 from fastapi import FastAPI
 
 from unveil.web.page import photographs
+from unveil.web.page.batches import Batches
 from unveil.web.page.layout import blocks
 from unveil.web.page.theme import HEAD, theme
 from unveil.web.service import Service
@@ -37,7 +38,8 @@ def mount(app: FastAPI, service: Service) -> None:
 
 def _mount(app: FastAPI, service: Service) -> None:
     cache.empty()
-    page = blocks(service)
+    app.state.batches = Batches(service)
+    page = blocks(service, app.state.batches)
     page.has_launched = (
         True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
     )

@@ -57,7 +57,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             except InputError as error:
                 yield words.alert(str(error)), gr.update()
                 break
-            start = lambda order=order: service.restore(order, given.file, client)  # noqa: E731
+            start = lambda order=order: service.restore(order, given, client)  # noqa: E731
             finished = None
             async for html, finished in visits.follow(request, given, start, lambda job: ""):
                 if finished is None:

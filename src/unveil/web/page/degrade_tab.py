@@ -15,6 +15,17 @@ from unveil.web.page import words, working
 from unveil.web.service import Given, Job, Service
 
 ASK = "Damage it"
+PLAIN = {
+    "haze": "Haze or fog: what is far away fades into the light of the air.",
+    "shadow": "Shadows with hard and soft edges, as something outside the picture casts them.",
+    "lowlight": "Too little light: dark, noisy, with a tint.",
+    "noise": "Noise, as sensors make it.",
+    "blur": "Out of focus, or moved while it was taken.",
+    "jpeg": "Compression: a file that was saved too small.",
+    "rain": "Streaks of rain under a thin veil.",
+    "wild": "Blur, resizing, noise and compression together, as pictures gather them on their way.",
+}
+"""Kinds of damage for people; what exactly is computed is a hint."""
 
 
 def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
@@ -78,9 +89,8 @@ async def adopt(service: Service, id: str | None, client: Caller) -> Given | Non
 
 
 def _about(kind: str) -> str:
-    """The first sentence of the simulator's own description."""
-    text = (KINDS[kind].__doc__ or "").split("\n\n")[0]
-    return words.model(" ".join(text.split()), "")
+    exactly = (KINDS[kind].__doc__ or "").split("\n\n")[0]
+    return words.model(PLAIN[kind], "", " ".join(exactly.split()))
 
 
 def _result(job: Job) -> str:

@@ -7,21 +7,24 @@ from typing import Any
 import gradio as gr
 
 from unveil.web.page import compare_tab, degrade_tab, restore_tab, words, working
+from unveil.web.page.batches import Batches
 from unveil.web.service import Service
 
 TITLE = "Unveil"
 LINE = "Restores photographs: haze, shadow, low light, noise, blur, compression. And says how sure it is."
+LINKS = (("help", "Help"), ("help#fails", "Where it fails"))
 
 
-def blocks(service: Service) -> gr.Blocks:
+def blocks(service: Service, batches: Batches) -> gr.Blocks:
     """The page in front of a service."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
-        visits = working.Visits(service)
+        visits = working.Visits(service, working.GRACE)
         page.unload(visits.leave)
-        gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p></header>', js_on_load=None)
+        links = "".join(f'<a href="/page/{place}" target="_blank">{title}</a>' for place, title in LINKS)
+        gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>', js_on_load=None)
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
-                photo, stage, settings = restore_tab.tab(service, visits)
+                photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches)
             with gr.Tab("Compare", id="compare") as comparing:
                 compare_tab.tab(service, visits, comparing, photo, settings)
             with gr.Tab("Degrade", id="degrade"):
@@ -31,9 +34,12 @@ def blocks(service: Service) -> gr.Blocks:
             given = await degrade_tab.adopt(service, id, working.client(request))
             there = gr.update(selected="restore")
             if given is None:
-                return gr.update(), words.alert("It was deleted after its time; damage the photograph again."), there
-            return given.id, words.handed(given, "restore"), there
+                lost = words.alert("It was deleted after its time; damage the photograph again.")
+                return gr.update(), gr.update(), lost, gr.update(), there
+            ready = gr.update(value=restore_tab.ASK, interactive=True)
+            return given.id, [given.id], words.handed(given, "restore"), ready, there
 
-        hand_on.click(move, made, [photo, stage, tabs], show_progress="hidden", api_visibility="private")
+        outputs = [photo, photos, stage, button, tabs]
+        hand_on.click(move, made, outputs, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=None, max_size=256)
     return page

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from unveil import photo
@@ -22,6 +22,7 @@ from unveil.jobs.queue_degrade import damage
 from unveil.jobs.queue_work import image_of
 from unveil.web.answering import problem
 from unveil.web.asking import Nothing, sent
+from unveil.web.page import batches
 from unveil.web.routes import Client, Here
 from unveil.web.service import Given, Service
 
@@ -29,6 +30,7 @@ router = APIRouter(prefix="/page", include_in_schema=False)
 ASSETS = Path(str(files("unveil.web.page") / "assets"))
 SERVED: Mapping[str, str] = {
     "page.css": "text/css",
+    "help.css": "text/css",
     "icon.svg": "image/svg+xml",
     **{f"{name}.js": "text/javascript" for name in ("common", "drop", "progress", "compare", "copy")},
 }
@@ -76,6 +78,30 @@ async def picture(id: str, kind: str, here: Here) -> Response:
     return FileResponse(found, headers={"Cache-Control": "private, max-age=600"})
 
 
+@router.get("/batches/{id}")
+async def batch(id: str, request: Request) -> dict[str, Any]:
+    """How several photographs stand."""
+    return batches.told(_batch(id, request))
+
+
+@router.delete("/batches/{id}")
+async def stop(id: str, request: Request) -> dict[str, Any]:
+    """Cancel what has not ended."""
+    found = _batch(id, request)
+    request.app.state.batches.stop(found)
+    return batches.told(found)
+
+
+@router.get("/batches/{id}/zip")
+async def archive(id: str, request: Request) -> Response:
+    """All results there are, in one file."""
+    done = _batch(id, request).done
+    if not done:
+        raise HTTPException(409, "nothing is restored yet")
+    headers = {"Content-Disposition": 'attachment; filename="restored.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(batches.archive(done), media_type="application/zip", headers=headers)
+
+
 @router.get("/examples")
 async def examples() -> list[dict[str, str]]:
     """The examples, in order."""
@@ -96,6 +122,12 @@ async def example(name: str) -> Response:
 async def take(name: str, here: Here, client: Client) -> dict[str, Any]:
     """Use an example as if it had been sent."""
     return await _given(here, await asyncio.to_thread(_example, name), f"{name}.png", client)
+
+
+@router.get("/help")
+async def manual() -> Response:
+    """How the page is used, and where restorations fail."""
+    return FileResponse(ASSETS / "help.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/assets/{name}")
@@ -131,6 +163,13 @@ async def _given(here: Service, data: bytes, name: str, client: Caller) -> dict[
             return described(await asyncio.to_thread(here.give, data, name, client))
     except UnveilError as error:
         raise problem(error) from None
+
+
+def _batch(id: str, request: Request) -> batches.Batch:
+    found = request.app.state.batches.find(id)
+    if found is None:
+        raise HTTPException(404, "there is no such batch (any more)")
+    return found
 
 
 def _known(id: str, here: Any) -> Given:

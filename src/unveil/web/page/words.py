@@ -31,13 +31,22 @@ def handed(given: Given, tab: str) -> str:
     return f'<unveil-handed photo="{given.id}" to="#drop-{tab} unveil-drop"></unveil-handed>{photograph(given)}'
 
 
-def progress(job: Job, given: Given) -> str:
-    """A running job over its photograph."""
-    return f'<unveil-progress job="{job.id}" photo="/page/photos/{given.id}/view"></unveil-progress>'
+def progress(job: Job, given: Given, tab: str = "") -> str:
+    """A running job over its photograph. tab: whose place for photographs remembers it when the page is loaded again."""
+    kept = f' kept="#drop-{tab} unveil-drop"' if tab else ""
+    return f'<unveil-progress job="{job.id}" photo="/page/photos/{given.id}/view"{kept}></unveil-progress>'
+
+
+def following(batch: str, tab: str) -> str:
+    """Tells the place for photographs of a tab which batch works on them."""
+    return f'<unveil-following batch="{batch}" to="#drop-{tab} unveil-drop"></unveil-following>'
 
 
 def compare(before: str, label: str, views: Sequence[Mapping[str, str]]) -> str:
-    """Two pictures under a slider. before: the first one's address; views: what can be the second: src, label, note."""
+    """Two pictures under a slider. before: the first one's address; views: what can be the second: src, label, note.
+
+    A view may stand beside another first picture (before, before_label), and may be saved (save: address, name: of the file).
+    """
     told = html.escape(json.dumps(list(views)), quote=True)
     return f'<unveil-compare before="{before}" before-label="{html.escape(label, quote=True)}" views="{told}"></unveil-compare>'
 
@@ -54,12 +63,12 @@ def download(job: Job, what: str) -> str:
     )
 
 
-def facts(title: str, rows: Mapping[str, Any], notes: Sequence[str] = (), command: str = "") -> str:
-    """A closed list of what decided the pixels, with notes above it, and a command to copy."""
+def facts(title: str, rows: Mapping[str, Any], notes: Sequence[str] = (), command: str = "", of: str = "") -> str:
+    """A closed list of what decided the pixels, with notes above it, and a command to copy. of: the job that it is about."""
     cells = "".join(
         f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(_plain(v))}</td></tr>" for k, v in rows.items() if v != ""
     )
-    copied = f'<unveil-copy text="{html.escape(command, quote=True)}"></unveil-copy>' if command else ""
+    copied = f'<unveil-copy text="{html.escape(command, quote=True)}" of="{of}"></unveil-copy>' if command else ""
     lines = "".join(f'<p class="u-note">{html.escape(note)}</p>' for note in notes)
     return f'{lines}<details class="u-facts"><summary>{html.escape(title)}</summary>{copied}<table>{cells}</table></details>'
 
@@ -72,9 +81,10 @@ def chips(title: str, texts: Sequence[str], hint: str) -> str:
     )
 
 
-def model(summary: str, method: str) -> str:
-    """One line about a model."""
-    return f'<p class="u-model">{html.escape(summary)} <b>{html.escape(method)}</b></p>'
+def model(summary: str, method: str, hint: str = "") -> str:
+    """One line about a model. hint: shown where the pointer rests."""
+    title = f' title="{html.escape(hint, quote=True)}"' if hint else ""
+    return f'<p class="u-model"{title}>{html.escape(summary)} <b>{html.escape(method)}</b></p>'
 
 
 def _plain(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,17 +16,27 @@ from unveil.web.answering import ended
 from unveil.web.page import words
 from unveil.web.service import Given, Job, Service
 
-DROP = '<unveil-drop most="%g MiB"></unveil-drop>'
+DROP = '<unveil-drop most="%g MiB"%s></unveil-drop>'
 HEARD = """
-element.addEventListener('photo', (event) => trigger('upload', { id: event.detail.id }), true);
+element.addEventListener('photo', (event) => trigger('upload', event.detail), true);
+element.addEventListener('look', (event) => trigger('select', event.detail), true);
+element.addEventListener('resume', (event) => trigger('retry', event.detail), true);
+element.dataset.heard = 'yes';
+element.dispatchEvent(new Event('heard'));
 """
+GRACE = 20.0
+"""Seconds for which the work of a page that was left goes on: one that is loaded again asks for it."""
 
 
-def drop(service: Service, name: str) -> gr.HTML:
-    """The place where a photograph comes in; its event `upload` tells the photograph's id."""
+def drop(service: Service, name: str, most: int = 1) -> gr.HTML:
+    """The place where photographs come in.
+
+    Its events: `upload` tells the photograph's id (and ids, where there may be several), `select` which of several is to be looked
+    at, `retry` what this window had before it was loaded again. most: how many photographs may come in together; several are remembered.
+    """
     return gr.HTML(
         "",
-        html_template=DROP % (service.settings.max_bytes / 2**20),
+        html_template=DROP % (service.settings.max_bytes / 2**20, f' many="{most}"' if most > 1 else ""),
         js_on_load=HEARD,
         elem_id=f"drop-{name}",
         apply_default_css=False,
@@ -66,30 +77,65 @@ def taking(service: Service) -> Callable[[gr.EventData], tuple[Any, ...]]:
 
 
 class Visits:
-    """The jobs that open pages wait for. A page that is left takes its jobs with it."""
+    """The work that open pages wait for. A page that is left takes it along, unless it is loaded again soon.
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self._jobs: dict[str, set[Job]] = {}
+    Work is a `Job` or whatever else `drop` knows how to end; who waits for it is a page, by gradio's name for it. Thread-safe.
+    """
+
+    def __init__(self, service: Service, grace: float = GRACE) -> None:
+        self.service, self.grace = service, grace
+        self._work: dict[str, dict[Any, Callable[[], None]]] = {}
+        self._lock = threading.Lock()
+
+    def wait_for(self, request: gr.Request, work: Any, drop: Callable[[], None]) -> None:
+        """This page waits for a piece of work. drop: called when nobody does any more."""
+        with self._lock:
+            self._work.setdefault(str(request.session_hash), {})[work] = drop
+
+    def done_with(self, request: gr.Request, work: Any) -> None:
+        """It has ended."""
+        with self._lock:
+            mine = self._work.get(str(request.session_hash), {})
+            mine.pop(work, None)
+            if not mine:
+                self._work.pop(str(request.session_hash), None)
 
     def leave(self, request: gr.Request) -> None:
-        """Called by gradio when a page is closed: nobody will look at what its jobs would give."""
-        for job in self._jobs.pop(str(request.session_hash), set()):
-            self.service.forget(job)
+        """Called by gradio when a page is closed: if it does not come back, nobody will look at what its work would give."""
+        with self._lock:
+            left = self._work.pop(str(request.session_hash), {})
+        for work, drop in left.items():
+            self._later(work, drop)
+
+    def _later(self, work: Any, drop: Callable[[], None]) -> None:
+        timer = threading.Timer(self.grace, self._unless_wanted, (work, drop))
+        timer.daemon = True
+        timer.start()
+
+    def _unless_wanted(self, work: Any, drop: Callable[[], None]) -> None:
+        with self._lock:
+            wanted = any(work in mine for mine in self._work.values())
+        if not wanted:
+            drop()
 
     async def follow(
-        self, request: gr.Request, given: Given, start: Callable[[], Job], show: Callable[[Job], str]
+        self,
+        request: gr.Request,
+        given: Given,
+        start: Callable[[], Job],
+        show: Callable[[Job], str],
+        tab: str = "",
     ) -> AsyncIterator[tuple[str, Job | None]]:
         """HTML for the stage, step by step: progress, then what `show` says of the finished job, or why there is none.
 
-        start: queues the job, in a thread of its own.
+        start: queues the job, in a thread of its own, or returns one that is under way. tab: which remembers it when the
+        page is loaded again.
         """
-        mine = self._jobs.setdefault(str(request.session_hash), set())
         job: Job | None = None
         try:
             job = await asyncio.to_thread(start)
-            mine.add(job)
-            yield words.progress(job, given), None
+            self.wait_for(request, job, lambda: self._drop(job))
+            yield words.progress(job, given, tab), None
             status = await ended(job)
             if status.state == DONE:
                 yield show(job), job
@@ -107,8 +153,10 @@ class Visits:
             yield words.photograph(given) + words.alert(str(error)), None
         finally:
             if job is not None:
-                mine.discard(job)
-                if not mine:
-                    self._jobs.pop(str(request.session_hash), None)
-                if not job.task.status.final:
-                    self.service.forget(job)
+                if not job.task.status.final:  # the page was left, or lost its connection
+                    self._later(job, lambda: self._drop(job))
+                self.done_with(request, job)
+
+    def _drop(self, job: Job | None) -> None:
+        if job is not None and not job.task.status.final:
+            self.service.forget(job)

@@ -7,6 +7,24 @@ export function element(name, properties = {}, children = []) {
   return made;
 }
 
+/**
+ * An element that makes its own children with `build()`, and makes them anew when what it was told changes: Gradio edits elements in place, so
+ * that one may get the attributes of the next result and lose its children.
+ */
+export class Built extends HTMLElement {
+  connectedCallback() {
+    if (this.isBuilt) return;
+    this.isBuilt = true;
+    this.build();
+  }
+
+  attributeChangedCallback(name, before, after) {
+    if (!this.isBuilt || before === after) return;
+    clearTimeout(this.rebuilding);
+    this.rebuilding = setTimeout(() => this.isConnected && this.build());
+  }
+}
+
 /** The sentence in which the server says why it refused. */
 export async function problem(answer) {
   try {

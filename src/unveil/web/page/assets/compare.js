@@ -1,13 +1,14 @@
 // <unveil-compare before="URL" before-label="..." views='[{"src", "label", "note"}]'>: two pictures of one size under a slider, with zoom, and
-// a strip to choose the second one from. Mouse, touch (pinch), keyboard: arrows move the slider; + - 0 1 zoom.
+// a strip to choose the second one from. A view may name what it stands beside (before, before_label), and what to save (save, name). Mouse, touch (pinch), keyboard: arrows move the slider; + - 0 1 zoom.
 
-import { element } from "./common.js";
+import { Built, element } from "./common.js";
 
 const MOST = 16;
 
-class Compare extends HTMLElement {
-  connectedCallback() {
-    if (this.view) return;
+class Compare extends Built {
+  static observedAttributes = ["before", "views"];
+
+  build() {
     this.views = JSON.parse(this.getAttribute("views"));
     this.below = element("img", { className: "u-layer", alt: this.views[0].label, draggable: false });
     this.above = element("img", { className: "u-layer", alt: this.getAttribute("before-label"), draggable: false, src: this.getAttribute("before") });
@@ -58,10 +59,14 @@ class Compare extends HTMLElement {
   }
 
   choose(index) {
-    const { src, label, note } = this.views[index];
+    const { src, label, note, before, before_label: beside, save, name } = this.views[index];
     this.below.src = src;
     this.below.alt = this.right.textContent = label;
-    this.note.textContent = note || "";
+    const other = before || this.getAttribute("before");
+    if (this.above.getAttribute("src") !== other) this.above.src = other;
+    this.above.alt = this.left.textContent = beside || this.getAttribute("before-label");
+    this.note.replaceChildren(note || "");
+    if (save) this.note.append(" ", element("a", { href: save, download: name, className: "u-save", textContent: `Save ${name}` }));
     this.thumbs.forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
   }
 
@@ -148,7 +153,8 @@ class Compare extends HTMLElement {
     const edge = (this.share / 100) * width;
     for (const layer of [this.below, this.above]) {
       layer.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.factor})`;
-      layer.style.imageRendering = this.factor > 1.01 && this.factor >= 4 * this.natural() ? "pixelated" : "auto";
+      // Single pixels are shown only to who has come near on purpose: a small picture that fills the frame is smooth.
+      layer.style.imageRendering = this.factor >= 4 && this.factor >= 4 * this.natural() ? "pixelated" : "auto";
     }
     const cut = Math.min(width, Math.max(0, (edge - this.x) / this.factor));
     this.above.style.clipPath = `inset(0 ${width - cut}px 0 0)`;

@@ -1,10 +1,11 @@
-// <unveil-copy text="...">: a line of text with a button that copies it.
+// <unveil-copy text="..." of="JOB">: a line of text with a button that copies it.
 
-import { element } from "./common.js";
+import { Built, element } from "./common.js";
 
-class Copy extends HTMLElement {
-  connectedCallback() {
-    if (this.line) return;
+class Copy extends Built {
+  static observedAttributes = ["text", "of"];
+
+  build() {
     const text = this.getAttribute("text");
     this.line = element("code", { textContent: text, tabIndex: 0 });
     this.button = element("button", { type: "button", className: "u-button", textContent: "Copy" });

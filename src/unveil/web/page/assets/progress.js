@@ -1,10 +1,12 @@
-// <unveil-progress job="ID" photo="URL">: how far a job is, the estimate of its latest step, the time left, and a way to stop it.
+// <unveil-progress job="ID" photo="URL" kept="SELECTOR">: how far a job is, the estimate of its latest step, the time left, and a way to stop it.
 
-import { duration, element } from "./common.js";
+import { Built, duration, element } from "./common.js";
 
-class JobProgress extends HTMLElement {
-  connectedCallback() {
-    if (this.source) return;
+class JobProgress extends Built {
+  static observedAttributes = ["job"];
+
+  build() {
+    if (this.source) this.source.close();
     this.picture = element("img", { className: "u-stage-image u-waiting", alt: "The photograph as it looks now" });
     if (this.getAttribute("photo")) this.picture.src = this.getAttribute("photo");
     this.bar = element("progress", { className: "u-bar", max: 1 });
@@ -19,6 +21,8 @@ class JobProgress extends HTMLElement {
     this.source = new EventSource(`${this.address}/events`);
     this.source.addEventListener("status", (event) => this.tell(JSON.parse(event.data)));
     this.previews = 0;
+    const place = this.getAttribute("kept") && document.querySelector(this.getAttribute("kept"));
+    if (place && place.remember) place.remember({ job: this.getAttribute("job"), batch: "" });
     this.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
@@ -28,7 +32,7 @@ class JobProgress extends HTMLElement {
 
   async cancel() {
     this.stop.disabled = true;
-    this.words.textContent = "Stopping after this step";
+    this.words.textContent = "Stopping";
     await fetch(this.address, { method: "DELETE" });
   }
 
