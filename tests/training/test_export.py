@@ -120,10 +120,10 @@ def test_nothing_outside_the_stated_reach_is_seen(head: bool, bottom: int) -> No
     seen = 0
     for place in (128, 133, 135):
         x, y = torch.randn(1, 3, 256, 256, requires_grad=True), torch.randn(1, 3, 256, 256)
-        features = predictor.features(x, y, torch.full((1,), 0.5))
-        out = predictor.read(features)
+        answer = predictor.answer(x, y, torch.full((1,), 0.5))
+        out = answer.residual
         if head:
-            out = out + correction(features, out, y, torch.ones(1))
+            out = out + correction(answer, torch.ones(1))
         out[0, 0, place, place].backward()
         assert x.grad is not None
         seen = max(seen, int((x.grad.abs().sum((0, 1)).nonzero() - place).abs().max()))

@@ -12,10 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import Weightless, build, shapes
+from unveil.models.kinds import build, build_head, contents
 from unveil.models.model import Model
 from unveil.models.spec import Spec
-from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.daclip import DACLIP
 
 
@@ -26,7 +25,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write(
-    path: Path, spec: Spec, predictor: nn.Module, head: CorrectionHead | None, dtype: torch.dtype = torch.float16
+    path: Path, spec: Spec, predictor: nn.Module, head: nn.Module | None, dtype: torch.dtype = torch.float16
 ) -> str:
     """Write the model in fp16, or another floating type, aside and renamed; returns its sha256."""
     tensors = {f"predictor.{k}": v for k, v in predictor.state_dict().items()}
@@ -50,8 +49,7 @@ def read(path: Path, expected_sha256: str | None = None) -> Model:
         raise ModelError(f"{path}: DA-CLIP describes photographs and restores none; give it as the guide of a network")
     if spec.sampler == "guide":
         raise ModelError(f"{path}: describes photographs and restores none; see `unveil describe`")
-    wide = spec.network.get("head") if isinstance(predictor, CompactUNet) else None
-    head = CorrectionHead(predictor.widths, wide) if isinstance(predictor, CompactUNet) and wide else None
+    head = build_head(spec.network, predictor)
     _fill(path, predictor, tensors, "predictor.")
     if head is not None:
         _fill(path, head, tensors, "head.")
@@ -118,7 +116,7 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
                 raise ModelError(f"{path}: safetensors without a description by unveil; see `unveil models import`")
             try:
                 spec = Spec.from_json(meta["unveil"])
-                wanted = _shapes(spec)
+                wanted = contents(spec.network)
             except ModelError as error:
                 raise ModelError(f"{path}: {error}") from error
             names = set(file.keys())
@@ -132,18 +130,6 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
             return spec, {name: file.get_tensor(name).float() for name in wanted}, digest
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: {_what_it_is(path) or f'damaged or not a safetensors file ({error})'}") from error
-
-
-def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
-    """What a file with this description holds: name -> shape. Nothing of that size is made."""
-    wanted = {f"predictor.{name}": shape for name, shape in shapes(spec.network).items()}
-    wide = spec.network.get("head")
-    if spec.network.get("kind", "compact") == "compact" and wide:
-        with Weightless():
-            predictor = build(spec.network)
-            head = CorrectionHead(predictor.widths, wide)  # type: ignore[arg-type]
-        wanted |= {f"head.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    return wanted
 
 
 def _what_it_is(path: Path) -> str:
