@@ -18,13 +18,13 @@ from unveil.evaluation.evaluate import evaluate_pair
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.reading import read_image
-from unveil.evaluation.resize import resize
 
 METRICS = ("psnr", "ssim", "psnr_mean_matched")
 MOST = 100.0
 """dB that stand for the infinite PSNR of equal images, so that a mean over images exists; at 8 bit any other is below 100."""
 NUMBERS = (
-    "each set under its protocol (stored beside every row), results rounded to 8 bit, mean over images; "
+    "photographs restored as they are, results rounded to 8 bit, each set scored under its protocol (stored beside every row; "
+    "where it has a size, result and target are brought to it), mean over images; "
     f"PSNR of equal images counts as {MOST:g} dB"
 )
 Progress = Callable[[str, str, int, int], None]
@@ -36,10 +36,19 @@ def score(pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[st
     return {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
 
 
+RESTORED = "; restored as they are"
+"""What stands in the protocol of a set that is scored at another size than its photographs have."""
+
+
+def _reduces(protocol: Protocol) -> bool:
+    """Whether scoring changes sizes; TAO's own pairs have theirs on disk."""
+    return protocol.size is not None and protocol.resize != "tao256"
+
+
 def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
     several = {"mean of draws": [], "spread_levels": [], "draws": method.draws} if method.draws > 1 else {}
     return {
-        "protocol": protocol.describe() + (f"; damaged by {damage}" if damage else ""),
+        "protocol": protocol.describe() + RESTORED * _reduces(protocol) + (f"; damaged by {damage}" if damage else ""),
         "run": method.run,
         "images": [],
         "failed": {},
@@ -58,8 +67,6 @@ def _add(
         y, x = (as_image(read_image(path).pixels, name=path.name) for path in (degraded, clean))
         if test.damage:
             y = damaged(x, test.damage, name)
-        if protocol.size is not None:  # the papers that score at a size restore at that size
-            y, x = (resize(image, protocol.resize, protocol.size) for image in (y, x))
         clock = Clock()
         made = method.restore(y.astype(np.float32))
         seconds = clock.processor

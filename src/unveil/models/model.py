@@ -24,7 +24,9 @@ from unveil.networks.padding import pad_to_multiple
 
 @dataclass(frozen=True)
 class Model:
-    """predictor: see `networks.answer.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual. sha256: of the weight file, "" for a model built in memory.
+    """predictor: see `networks.answer.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
+
+    sha256: of the weight file, "" for a model built in memory.
 
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was

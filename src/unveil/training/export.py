@@ -16,6 +16,7 @@ from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import write
+from unveil.training.batches import reduced_side
 from unveil.training.config import Config, total_steps
 from unveil.training.describing import asked, described, described_head
 from unveil.training.objectives import Learner
@@ -127,6 +128,10 @@ def spec(
     defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
     if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
+    if not config.network.experts:
+        # What sampling reduces is what training has seen reduced; of two experts the size was measured (docs/choices.md).
+        views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
+        defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
