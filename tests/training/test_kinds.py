@@ -14,6 +14,7 @@ from unveil.diffusion.prediction import from_x0
 from unveil.errors import InputError
 from unveil.models import shelf, weights_file
 from unveil.models.importing.convert import import_file
+from unveil.models.kinds import KINDS, Kind
 from unveil.models.spec import Defaults, Spec
 from unveil.networks.unet import UNet
 from unveil.restorer import Restorer
@@ -179,6 +180,43 @@ def test_an_imported_network_can_be_trained_further(published: Path, tree: Tree,
     assert max(moved) > 1e-3
     with pytest.raises(InputError, match=r"network\.correction\.base"):
         started_from(configuration.parse(tree(stages=[stage("correction")], init=str(published))))
+
+
+class Plain(torch.nn.Module):
+    """A network of somebody's own, as docs/extend.md has it: no answer, the residual alone."""
+
+    multiple_of = 1
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.only = torch.nn.Conv2d(6, 3, 3, padding=width)
+
+    def forward(self, x_t: torch.Tensor, y: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        return self.only(torch.cat([x_t, y], dim=1))
+
+
+def test_a_correction_attaches_to_a_network_of_ones_own(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "plain", Kind(Plain, ("width",)))
+    spec = Spec(
+        "mine", {"kind": "plain", "width": 1}, multiple_of=1, receptive_field=5, defaults=Defaults(resolution="off")
+    )
+    weights_file.write(tmp_path / "mine.safetensors", spec, Plain(1), None)
+    config = configuration.parse(
+        tree(
+            stages=[stage("adapter")],
+            init=str(tmp_path / "mine.safetensors"),
+            network={"correction": {"base": 8, "mults": [1, 1]}},
+        )
+    )
+    train(config, tmp_path / "run", report=lambda line: None)
+    model = shelf.load(tmp_path / "run")
+    assert model.head is not None
+    photo = np.random.default_rng(1).random((19, 24, 3), dtype=np.float32)
+    before = Restorer(model, "cpu").restore(photo, seed=0).image
+    randomised(model.head)
+    assert np.abs(Restorer(model, "cpu").restore(photo, seed=0).image - before).max() > 1 / 255
 
 
 def test_what_does_not_go_together_is_refused(tree: Tree, tmp_path: Path) -> None:

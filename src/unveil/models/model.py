@@ -14,7 +14,7 @@ from unveil.models.calibration import Calibration
 from unveil.models.estimating import bounded, estimated
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
-from unveil.networks.answer import Answer
+from unveil.networks.answer import Answer, Predictor
 from unveil.networks.clip import prepared
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.daclip import DACLIP, Seen
@@ -113,7 +113,7 @@ class Model:
 
     def denoiser(self, process: Process, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        if self.spec.level_told:
+        if self.spec.level_told and isinstance(self.predictor, Predictor):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:

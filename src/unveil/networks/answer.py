@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -28,8 +28,12 @@ class Answer(NamedTuple):
     features: Features | None = None
 
 
+@runtime_checkable
 class Predictor(Protocol):
-    """A network that is told the noise level of a state and predicts y - x0."""
+    """A network that is told the noise level of a state and predicts y - x0, and has an answer that a correction can read.
+
+    Others are called as they are, with the state, y and what they are told, and corrected by what reads no features.
+    """
 
     multiple_of: int
 

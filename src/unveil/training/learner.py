@@ -16,6 +16,7 @@ from unveil.errors import InputError
 from unveil.models import kinds, shelf
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
+from unveil.networks.answer import Predictor
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block
 from unveil.networks.experts import TimestepExperts
@@ -126,7 +127,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
             recomputed(module)
     asks = published or asked(config)
     text = asks.schedule
-    free = name_of(text) in RESIDUAL and asks.level_told
+    free = name_of(text) in RESIDUAL and asks.level_told and isinstance(predictor, Predictor)
     grids = [path(text, asks.time)] if published is None else [published.process()]
     if free and published is None:
         grids.append(residual(cubic(5)))

@@ -17,7 +17,7 @@ from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.estimating import bounded, estimated
 from unveil.models.paths import RESIDUAL, name_of
 from unveil.models.spec import Spec
-from unveil.networks.answer import Answer, Features
+from unveil.networks.answer import Answer, Features, Predictor
 from unveil.networks.experts import BORDER, TimestepExperts
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
@@ -64,6 +64,11 @@ class Learner:
         """Where the networks are."""
         return next(self.predictor.parameters()).device
 
+    @property
+    def answers(self) -> bool:
+        """Whether the predictor is one of `networks.answer.Predictor`."""
+        return self.asks.level_told and isinstance(self.predictor, Predictor)
+
     def trained(self, stage: Stage) -> tuple[str, ...]:
         """Which of them a stage trains; the others are frozen."""
         if stage.expert:
@@ -75,7 +80,7 @@ class Learner:
     def answer(self, process: Process, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
         """What the predictor says about states at the indices t (B,) of a grid, whatever it is told and predicts."""
         level = at(process.s, process, t, x_t)
-        if self.asks.level_told:
+        if self.answers:
             return self.said(x_t, y, level)
         out = self.predictor(x_t, y, at(process.time, process, t, x_t)).float()
 
@@ -302,7 +307,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
         with learner.autocast():
             with torch.no_grad():
                 answer = learner.answer(process, torch.full((len(y),), t), x_t, y)
-            if not learner.asks.level_told:  # as the sampler does before the correction
+            if not learner.answers:  # as the sampler does before the correction
                 answer = answer._replace(residual=y - bounded(learner.asks, y - answer.residual))
             offset = learner.offset(answer, f)
         corrected = y - answer.residual - offset
@@ -311,7 +316,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
         share.backward()
         total += float(share.detach())
         corrected = corrected.detach()
-        return corrected.clamp(-1, 1) if learner.asks.level_told else bounded(learner.asks, corrected)
+        return corrected.clamp(-1, 1) if learner.answers else bounded(learner.asks, corrected)
 
     def noise(_: int, like: Tensor) -> Tensor:
         return normal(like, generator)
