@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from unveil.errors import Cancelled, InputError, ModelError
 from unveil.restorer import Options, Restorer
 from unveil.zeroshot import methods
 from unveil.zeroshot_restorer import Held, ZeroShotRestorer
+
+RESULT = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "zeroshot_quality.json"
 
 
 class Shrink:
@@ -206,3 +209,36 @@ def test_protocols_are_plain_values() -> None:
     assert told["model"] == "shrink"
     assert json.loads(json.dumps(told)) == told
     assert told["seed"] == 3
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_on_the_priors_that_ship_a_method_runs_as_it_was_measured(name: str) -> None:
+    """benchmarks/results/zeroshot_quality.json holds the settings of the table's rows."""
+    rows = json.loads(RESULT.read_text())["sets"]["tao256/Kodak24"]
+    run = next(row["run"] for row in rows.values() if row["run"].get("method") == name)
+    method = methods.find(name)
+    assert method.quick == {k: v for k, v in run.items() if k in method.quick}
+    assert run["steps"] == method.quick["steps"]
+    quick = loading.load(method=name, device="cpu").resolve(Options())
+    assert quick.steps == run["steps"]
+    assert loading.load(method=name, device="cpu").resolve(Options(steps=7)).steps == 7
+
+
+def test_a_protocol_s_own_settings_are_not_made_quick() -> None:
+    recorded = loading.load(method="ldrps", device="cpu", rounds=None, steps=50, crop=128).resolve(Options())
+    assert (recorded.rounds, recorded.steps, recorded.crop) == (None, 50, 128)
+
+
+@pytest.mark.parametrize("name", ["dps", "gdp"])
+def test_a_noise_that_would_do_nothing_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="leave noise out, or take DiffPIR"):
+        made(name, operator="identity", noise=0.1)
+
+
+def test_files_may_be_given_as_text(tmp_path: Any) -> None:
+    settings = methods.find("upzeroir").configured({"arniqa": str(tmp_path), "vgg": "vgg16.pth"})
+    assert (settings.arniqa, settings.vgg) == (tmp_path, Path("vgg16.pth"))
+    for name, given in (("upzeroir", {"arniqa": str(tmp_path)}), ("ldrps", {"vgg": str(tmp_path / "no.pth")})):
+        r = ZeroShotRestorer(Shrink(), name, {"steps": 2, "width": 6, **given})  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=r"ARNIQA\.safetensors|no VGG-16 weights"):
+            r.restore(np.zeros((64, 64, 3), np.float32) + 0.5)

@@ -239,6 +239,9 @@ def load(
 ) -> ZeroShotRestorer:
     """A zero-shot restorer. prior: a name on the shelf, a folder, a hub id, or "" for the method's own; tiny: a TAESD for guidance.
 
+    On a prior that ships a method runs with the settings that were measured with it (`zeroshot.methods`, `quick`), on others with its own
+    defaults; settings, and steps of a call, are taken instead of either.
+
     Raises ModelError for a prior that cannot be opened, InputError for the rest.
     """
     name = str(prior) or methods.find(method).prior
@@ -247,4 +250,6 @@ def load(
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
     known = name in shelf.manifest()
     opened = open_prior(shelf.folder(name) if known else name, where, kind, name=name if known else "", tiny=tiny)
-    return ZeroShotRestorer(cast(Prior, opened), method, settings, extras=extras)
+    # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.
+    quick = methods.find(method).quick if known else {}
+    return ZeroShotRestorer(cast(Prior, opened), method, {**quick, **(settings or {})}, extras=extras)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unveil import photo
 from unveil.bench import methods, quality
 from unveil.bench.sets import find
 from unveil.bench.tables import markdown, of_set
+from unveil.evaluation.evaluate import evaluate_folders
 from unveil.evaluation.metrics.psnr import psnr
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
@@ -38,15 +40,28 @@ def test_scores_are_those_of_the_metrics_under_the_sets_protocol(data: Path, res
     assert len(row["processor_seconds"]) == 3
 
 
-def test_a_set_with_a_size_is_restored_at_that_size(data: Path) -> None:
+def test_a_set_with_a_size_is_restored_as_it_is_and_has_the_number_that_evaluate_prints(
+    data: Path, tmp_path: Path
+) -> None:
     seen = []
 
     def restore(y: np.ndarray) -> methods.Outcome:
         seen.append(y.shape)
-        return methods.Outcome(y)
+        return methods.Outcome(y[:, ::-1])
 
-    quality.measure([find(data)["O-HAZE"]], [methods.Method("probe", restore)], every=3)
-    assert seen == [(512, 512, 3)]
+    test = find(data)["O-HAZE"]
+    result = quality.measure([test], [methods.Method("probe", restore)], every=3)
+    row = result["sets"]["O-HAZE"]["probe"]
+    _, degraded, clean = test.pairs[0]
+    pixels = photo.read(degraded).pixels
+    assert seen == [pixels.shape]
+    assert row["protocol"].endswith("; restored as they are")
+    for folder, name, image in (("pred", "a.png", pixels[:, ::-1]), ("target", "a.png", photo.read(clean).pixels)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(tmp_path / folder / name)
+    report = evaluate_folders(tmp_path / "pred", tmp_path / "target", protocol="ohaze512")
+    assert row["one draw"][0]["psnr"] == pytest.approx(report.rows[0].values["psnr"], abs=1e-6)
+    assert row["one draw"][0]["ssim"] == pytest.approx(report.rows[0].values["ssim"], abs=1e-6)
 
 
 def test_an_interrupted_run_goes_on_photograph_by_photograph(data: Path, tmp_path: Path) -> None:

@@ -98,6 +98,9 @@ def test_kinds_of_runs_become_kinds_of_models(tree: Tree, tmp_path: Path) -> Non
     assert (plain.spec.sampler, plain.head) == ("diffusion", None)  # a head that no stage trained is left out
     assert exported(stage("predictor"), stage("correction")).spec.defaults.fidelity == 1.0
     assert exported(stage("predictor"), stage("adapter")).spec.defaults.fidelity == 1.0
+    reduced = exported(stage("predictor"), stage("predictor", low=0.5, view=48), stage("correction", low=0.4, crop=64))
+    assert reduced.spec.defaults.low == 128  # the correction's views: twice its crop
+    assert exported(stage("predictor", low=0.5, view=48)).spec.defaults.low == 48
     assert exported(stage("predictor"), steps=25).spec.defaults.steps == 10  # T' of linear_pro(25)
     assert exported(stage("predictor"), steps=25).spec.process().steps == 10
 
@@ -120,10 +123,10 @@ def test_nothing_outside_the_stated_reach_is_seen(head: bool, bottom: int) -> No
     seen = 0
     for place in (128, 133, 135):
         x, y = torch.randn(1, 3, 256, 256, requires_grad=True), torch.randn(1, 3, 256, 256)
-        features = predictor.features(x, y, torch.full((1,), 0.5))
-        out = predictor.read(features)
+        answer = predictor.answer(x, y, torch.full((1,), 0.5))
+        out = answer.residual
         if head:
-            out = out + correction(features, out, y, torch.ones(1))
+            out = out + correction(answer, torch.ones(1))
         out[0, 0, place, place].backward()
         assert x.grad is not None
         seen = max(seen, int((x.grad.abs().sum((0, 1)).nonzero() - place).abs().max()))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from unveil.evaluation.baselines import get_baseline
+from unveil.models.counting import sizes
 from unveil.restorer import Options, Restorer
+from unveil.zeroshot_restorer import ZeroShotRestorer
 
 CHEAP = ("identity", "stretch", "grey-world", "gamma", "clahe", "dark-channel", "nlm", "tv", "bm3d")
 """Baselines by default: what a model has to beat before its numbers mean anything (BM3D where it is installed)."""
@@ -27,12 +29,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Method:
-    """title: how tables call it. restore: (H, W, 3) float32 in [0, 1] -> Outcome. run: everything that decides its pixels."""
+    """title: how tables call it. restore: (H, W, 3) float32 in [0, 1] -> Outcome. run: everything that decides its pixels.
+
+    cost: counts its parameters and the multiply-adds of one evaluation at 512x512, as `counting.sizes` does; None where nothing can.
+    """
 
     title: str
     restore: Callable[[np.ndarray], Outcome]
     run: dict[str, Any] = field(default_factory=dict)
     draws: int = 1
+    cost: Callable[[], dict[str, Any]] | None = None
 
 
 def baseline(name: str) -> Method:
@@ -57,4 +63,22 @@ def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Me
         first = out.samples[0] if len(out.samples) else restorer.restore(y, samples=1, **settings).image
         return Outcome(first, out.mean, float(out.std.mean()))
 
-    return Method(title, restore, {k: v for k, v in restorer.protocol(options).items() if k != "device"}, draws)
+    def cost() -> dict[str, Any]:
+        return {part: asdict(size) for part, size in sizes(restorer.model.spec.network).items()}
+
+    run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
+    return Method(title, restore, run, draws, cost)
+
+
+def zero_shot(restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = None) -> Method:
+    """A zero-shot method on its prior, seed 0, as `load(method=NAME)` gives it."""
+    options = Options(samples=draws, steps=steps)
+
+    def restore(y: np.ndarray) -> Outcome:
+        out = restorer.restore(y, options)
+        if out.std is None:
+            return Outcome(out.image)
+        return Outcome(out.samples[0], out.mean, float(out.std.mean()))
+
+    run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
+    return Method(restorer.method.title + (f", {steps} steps" if steps else ""), restore, run, draws)

@@ -8,38 +8,76 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from unveil.bench.methods import Method
 from unveil.bench.record import Clock, environment, write_json
 from unveil.bench.sets import TestSet, damaged
+from unveil.data.bicubic import bicubic
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair
+from unveil.evaluation.metrics.registry import get_metric
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.reading import read_image
-from unveil.evaluation.resize import resize
 
 METRICS = ("psnr", "ssim", "psnr_mean_matched")
 MOST = 100.0
 """dB that stand for the infinite PSNR of equal images, so that a mean over images exists; at 8 bit any other is below 100."""
 NUMBERS = (
-    "each set under its protocol (stored beside every row), results rounded to 8 bit, mean over images; "
+    "photographs restored as they are, results rounded to 8 bit, each set scored under its protocol (stored beside every row; "
+    "where it has a size, result and target are brought to it), mean over images; "
     f"PSNR of equal images counts as {MOST:g} dB"
 )
 Progress = Callable[[str, str, int, int], None]
 
 
-def score(pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[str, float]:
-    """Metric -> value of a result (H, W, 3) in [0, 1] against its target, after the rounding that writing it to a file does."""
-    values, _ = evaluate_pair(round_to(pixels.clip(0, 1), "8bit"), target, protocol=protocol, metrics=METRICS)
+REGIONS = ("shadow", "non-shadow")
+
+
+def score(
+    pixels: np.ndarray,
+    target: np.ndarray,
+    protocol: Protocol,
+    metrics: Sequence[str] = METRICS,
+    mask: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Metric -> value of a result against its target, after the rounding that writing it to a file does.
+
+    Args:
+        pixels: (H, W, 3) in [0, 1], the result.
+        target: (H, W, 3) in [0, 1].
+        protocol: What decides sizes, rounding and colour spaces.
+        metrics: Names of `evaluation.metrics`.
+        mask: (H, W), nonzero in the shadow; with it the metrics that know regions are taken there and outside too, as "psnr@shadow".
+
+    """
+    rounded = round_to(pixels.clip(0, 1), "8bit")
+    values, _ = evaluate_pair(rounded, target, protocol=protocol, metrics=metrics)
+    if mask is not None:
+        regional = [name for name in metrics if get_metric(name).regions]
+        for region in REGIONS if regional else ():
+            there, _ = evaluate_pair(
+                rounded, target, protocol=protocol.changed(region=region), metrics=regional, mask=mask
+            )
+            values |= {f"{name}@{region}": value for name, value in there.items()}
     return {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
+
+
+RESTORED = "; restored as they are"
+"""What stands in the protocol of a set that is scored at another size than its photographs have."""
+
+
+def _reduces(protocol: Protocol) -> bool:
+    """Whether scoring changes sizes; TAO's own pairs have theirs on disk."""
+    return protocol.size is not None and protocol.resize != "tao256"
 
 
 def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
     several = {"mean of draws": [], "spread_levels": [], "draws": method.draws} if method.draws > 1 else {}
     return {
-        "protocol": protocol.describe() + (f"; damaged by {damage}" if damage else ""),
+        "protocol": protocol.describe() + RESTORED * _reduces(protocol) + (f"; damaged by {damage}" if damage else ""),
         "run": method.run,
         "images": [],
         "failed": {},
@@ -51,20 +89,28 @@ def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
 
 
 def _add(
-    row: dict[str, Any], test: TestSet, name: str, degraded: Path, clean: Path, protocol: Protocol, method: Method
+    row: dict[str, Any],
+    test: TestSet,
+    name: str,
+    degraded: Path,
+    clean: Path,
+    protocol: Protocol,
+    method: Method,
+    metrics: Sequence[str],
 ) -> None:
     """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
     try:
         y, x = (as_image(read_image(path).pixels, name=path.name) for path in (degraded, clean))
         if test.damage:
             y = damaged(x, test.damage, name)
-        if protocol.size is not None:  # the papers that score at a size restore at that size
-            y, x = (resize(image, protocol.resize, protocol.size) for image in (y, x))
+        if y.shape != x.shape and test.enlarge:
+            y = bicubic(np.rint(255 * y).astype(np.uint8), x.shape[:2]) / 255
+        mask = read_image(test.masks[name]).pixels if name in test.masks else None
         clock = Clock()
         made = method.restore(y.astype(np.float32))
         seconds = clock.processor
-        one = score(made.one, x, protocol)
-        mean = None if made.mean is None else score(made.mean, x, protocol)
+        one = score(made.one, x, protocol, metrics, mask)
+        mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
     except InputError as error:
         row["failed"][name] = str(error)
         return
@@ -77,9 +123,17 @@ def _add(
         row["spread_levels"].append(255 * made.spread)
 
 
-def _known(result: dict[str, Any], of: str, fresh: dict[str, Any], title: str) -> dict[str, Any]:
-    """The row as far as it was measured before under the same protocol and settings, else the fresh one. Failures are tried again."""
+def _known(
+    result: dict[str, Any], of: str, fresh: dict[str, Any], title: str, metrics: Sequence[str], masked: bool
+) -> dict[str, Any]:
+    """The row as far as it was measured before under the same protocol and settings, else the fresh one. Failures are tried again.
+
+    One that lacks a metric that is wanted now is measured anew.
+    """
     before = result["sets"].setdefault(of, {}).get(title, {})
+    wanted = {*metrics, *(f"{m}@{r}" for m in metrics for r in REGIONS if masked and get_metric(m).regions)}
+    if any(not wanted <= one.keys() for one in before.get("one draw", ())):
+        return fresh
     same = before.keys() == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
     return {**before, "failed": {}} if same and before.get("draws") == fresh.get("draws") else fresh
 
@@ -99,14 +153,18 @@ def measure(
     before: dict[str, Any] | None = None,
     output: Path | None = None,
     every: int = 1,
+    metrics: Sequence[str] = METRICS,
+    costs: bool = False,
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every method on every set: `sets` -> set -> row -> its lists, one entry a photograph.
 
     before: an earlier result; what it holds under the same protocol and settings is not measured again. output: written after every
-    photograph, this row alone, so that several processes can share a file. every: take each n-th photograph alone. about: what stands in
-    the result's protocol besides. progress(set, method, done, total): what it raises stops the run.
+    photograph, this row alone, so that several processes can share a file. every: take each n-th photograph alone. metrics: names of
+    `evaluation.metrics`; on sets with masks those that know regions are taken in the shadow and outside too. costs: whether parameters and
+    multiply-adds of the methods stand in the result, and the peak of a CUDA device's memory. about: what stands in the result's protocol
+    besides. progress(set, method, done, total): what it raises stops the run.
     """
     result: dict[str, Any] = {"benchmark": "quality", **(before or {})}
     result["protocol"] = {**environment(), "numbers": NUMBERS, "every": every, **(about or {})}
@@ -114,14 +172,20 @@ def measure(
     for test in sets:
         protocol = get_protocol(test.protocol)
         for method in methods:
-            row = _known(result, test.name, _empty(protocol, method, test.damage), method.title)
+            row = _known(
+                result, test.name, _empty(protocol, method, test.damage), method.title, metrics, bool(test.masks)
+            )
             result["sets"][test.name][method.title] = row
             pairs = test.pairs[::every]
+            if costs and method.cost is not None:
+                result.setdefault("costs", {})[method.title] = method.cost()
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
-                    _add(row, test, name, degraded, clean, protocol, method)
+                    _add(row, test, name, degraded, clean, protocol, method, metrics)
                     if output is not None:
                         _keep(output, result, test.name, method.title)
                 if progress is not None:
                     progress(test.name, method.title, done, len(pairs))
+            if costs and method.title in result.get("costs", {}) and torch.cuda.is_available():
+                result["costs"][method.title]["peak_device_bytes"] = torch.cuda.max_memory_allocated()
     return result

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from unveil.data.benchmarks import present
+from unveil.degradation.wild import wild
 from unveil.errors import InputError
 from unveil.evaluation.pairs import match_folders
 
@@ -20,7 +23,8 @@ class Known:
     """A test set in two folders. degraded, clean: below the data folder; ends: what to leave out at the end of their stems.
 
     protocol: name of the protocol its numbers are taken under. damage: "noise:25" (white Gaussian, its standard deviation in levels of 255,
-    clipped and rounded) or "jpeg:10" (quality, 4:2:0), done to the degraded side, which then is the clean one.
+    clipped and rounded), "jpeg:10" (quality, 4:2:0) or "wild" (the pipeline for images in the wild), done to the degraded side, which
+    then is the clean one.
     """
 
     degraded: str
@@ -42,6 +46,7 @@ KNOWN = {
     "Kodak24 JPEG 10": Known("Kodak24", "Kodak24", damage="jpeg:10"),
     "Kodak24 JPEG 30": Known("Kodak24", "Kodak24", damage="jpeg:30"),
     "Kodak24 clean": Known("Kodak24", "Kodak24"),
+    "DIV2K wild": Known("DIV2K_valid_HR", "DIV2K_valid_HR", "div2k-wild", damage="wild"),
 }
 PUBLISHED = {
     "ISTD": "istd256",
@@ -51,18 +56,25 @@ PUBLISHED = {
     "REVIDE": "revide512",
     "LOL v1": "lol-native",
     "FaceShadow": "faceshadow512",
+    "RealSR": "realsr-x2",
 }
 """Benchmarks as their authors ship them (see `unveil.data.layouts`) -> protocol; any other is scored under `native`."""
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """pairs: (name, degraded, clean), sorted by name. protocol, damage: see `Known`."""
+    """pairs: (name, degraded, clean), sorted by name. protocol, damage: see `Known`.
+
+    masks: name -> image that is nonzero in the shadow, for sets that come with them. enlarge: whether degraded images that are smaller are
+    brought to the size of the clean ones before they are restored, by bicubic.
+    """
 
     name: str
     protocol: str
     pairs: tuple[tuple[str, Path, Path], ...]
     damage: str = ""
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    enlarge: bool = False
 
 
 def damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
@@ -74,6 +86,11 @@ def damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
     if kind == "noise":
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         return np.rint((pixels + rng.normal(0, float(strength) / 255, pixels.shape)).clip(0, 1) * 255) / 255
+    if kind == "wild":
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        x = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1).copy())[None]
+        y = wild(x, generator)[0][0].permute(1, 2, 0).double().numpy()
+        return np.rint(y.clip(0, 1) * 255) / 255
     memory = io.BytesIO()
     whole = Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
     whole.save(memory, "JPEG", quality=int(strength), subsampling=2)
@@ -95,19 +112,38 @@ def find(folder: Path) -> dict[str, TestSet]:
         if place is not None:
             found[name] = _in_folders(name, known, place)
     shipped: dict[str, list[tuple[str, Path, Path]]] = {}
-    for part in present(folder, "test") if any(folder.rglob("*.*")) else ():
-        if not part.part.enlarge:  # for these a rule of enlarging would have to be chosen first
-            shipped.setdefault(part.layout.name, []).extend(part.match.pairs)
+    parts = present(folder, "test") if any(folder.rglob("*.*")) else []
+    if parts or any(folder.rglob("validation/degraded")):
+        # The set that `unveil data faceshadow` writes has a validation split for its test.
+        parts += [p for p in present(folder, "validation") if p.layout.name == "FaceShadow"]
+    for part in parts:
+        pairs = part.match.pairs
+        if part.layout.name == "RealSR":  # of its three scales the one that the papers print
+            pairs = [p for p in pairs if p[1].parent.name == "2"]
+        elif part.part.enlarge:  # for these a rule of enlarging would have to be chosen first
+            continue
+        shipped.setdefault(part.layout.name, []).extend(pairs)
     for name, pairs in shipped.items():
         if pairs and name not in found:
             named = tuple((f"{d.parent.name}/{d.name}", d, c) for _, d, c in sorted(pairs, key=lambda p: p[1]))
-            found[name] = TestSet(name, PUBLISHED.get(name, "native"), named)
+            masks = {key: path for key, d, _ in named if (path := _mask(d)) is not None} if name in MASKED else {}
+            found[name] = TestSet(name, PUBLISHED.get(name, "native"), named, "", masks, name == "RealSR")
     if not found:
         wanted = ", ".join(f"{k.degraded} beside {k.clean}" for k in list(KNOWN.values())[:2])
         raise InputError(
             f"{folder}: no known test set; expected folders such as {wanted}, or a benchmark as its authors ship it"
         )
     return found
+
+
+MASKED = ("ISTD", "ISTD+")
+"""Benchmarks that come with masks of the shadow, in the folder B beside the shadowed A."""
+
+
+def _mask(degraded: Path) -> Path | None:
+    folder = degraded.parent
+    path = folder.parent / f"{folder.name.removesuffix('A')}B" / degraded.name
+    return path if folder.name.endswith("_A") and path.is_file() else None
 
 
 def _in_folders(name: str, known: Known, place: Path) -> TestSet:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from unveil.bench.record import table
+from unveil.evaluation.metrics.registry import get_metric
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.published import published_numbers
 from unveil.evaluation.statistics import summarise
 from unveil.evaluation.table import Score, Table
 
-SHOWN = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+HIDDEN = ("psnr_mean_matched",)
+"""Metrics that rows keep and tables of sets do not show."""
+
+
+def label(name: str) -> str:
+    """How a column is called: "PSNR (dB)", or "MAE in Lab, shadow" for a metric in a region."""
+    metric, _, region = name.partition("@")
+    found = get_metric(metric)
+    return found.title + (f" ({found.unit})" if found.unit else "") + (f", {region}" if region else "")
 
 
 def of_set(name: str, rows: dict[str, Any]) -> Table:
@@ -19,23 +29,30 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
     """
     made = Table(name)
     protocol = _protocol(next(iter(rows.values()))["protocol"])
+    shown: dict[str, None] = {}
     for title, row in rows.items():
         if not row["images"]:
             continue
-        for metric, label in SHOWN.items():
-            made.put(title, label, _score(metric, row["one draw"], protocol))
+        for name in row["one draw"][0]:
+            if name in HIDDEN:
+                continue
+            shown.setdefault(name.partition("@")[0])
+            metric, _, region = name.partition("@")
+            rules = protocol.changed(region=region) if region else protocol
+            made.put(title, label(name), _score(metric, row["one draw"], rules, name))
             if row.get("mean of draws"):
-                many = protocol.changed(draws=row["draws"])
-                made.put(title, f"{label}, mean of {row['draws']} draws", _score(metric, row["mean of draws"], many))
+                many = rules.changed(draws=row["draws"])
+                column = f"{label(name)}, mean of {row['draws']} draws"
+                made.put(title, column, _score(metric, row["mean of draws"], many, name))
     for number in published_numbers():
         if number.table.place == "ablation":
             continue
-        if number.column.protocol == protocol.name and number.column.metric in SHOWN:
-            label = SHOWN[number.column.metric]
+        if number.column.protocol == protocol.name and number.column.metric in shown:
+            column = label(number.column.metric)
             if number.comparable:
-                made.put(f"{number.method} (printed)", label, number.score())
+                made.put(f"{number.method} (printed)", column, number.score())
             else:
-                number.put_apart(made, label)
+                number.put_apart(made, column)
     return made
 
 
@@ -44,9 +61,29 @@ def _protocol(described: str) -> Protocol:
     return get_protocol(described.split(":", 1)[0])
 
 
-def _score(metric: str, values: list[dict[str, float]], protocol: Protocol) -> Score:
-    found = summarise([v[metric] for v in values])
+def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name: str) -> Score:
+    found = summarise([v[name] for v in values])
     return Score(metric, found.mean, protocol, found.n, found.low, found.high)
+
+
+def costs(result: dict[str, Any]) -> str:
+    """What the methods cost: size of each network, seconds a photograph, and a CUDA device's peak; "" where nothing was counted."""
+    rows = []
+    for title, found in result.get("costs", {}).items():
+        networks = {part: size for part, size in found.items() if isinstance(size, dict)}
+        spent = [s for of in result["sets"].values() for s in of.get(title, {}).get("processor_seconds", ())]
+        peak = found.get("peak_device_bytes")
+        rows.append(
+            [
+                title,
+                " + ".join(f"{size['parameters'] / 1e6:,.1f}" for size in networks.values()),
+                " + ".join(f"{size['macs'] / 1e9:,.1f}" for size in networks.values()),
+                f"{sum(spent) / len(spent):.2f}" if spent else "",
+                f"{peak / 2**30:.1f}" if peak else "",
+            ]
+        )
+    head = ["method", "parameters (M)", "GMAC an evaluation, 512x512", "processor s a photograph", "device GiB, peak"]
+    return f"## Cost\n\n{table(head, rows)}\n" if rows else ""
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -58,4 +95,5 @@ def markdown(result: dict[str, Any]) -> str:
         for title, row in rows.items()
         for image, reason in row["failed"].items()
     ]
-    return "\n".join([*parts, *(["Not measured:", "", *lost, ""] if lost else [])])
+    counted = costs(result)
+    return "\n".join([*parts, *([counted] if counted else []), *(["Not measured:", "", *lost, ""] if lost else [])])

@@ -28,6 +28,10 @@ def bench(
     samples: int = 1,
     steps: str = "",
     every: int = 1,
+    metrics: str = "",
+    paper: str = "",
+    table: str = "",
+    cost: Annotated[bool, Parameter(negative="")] = False,
     size: int = 512,
     megapixels: str = "",
     threads: int = 1,
@@ -41,12 +45,16 @@ def bench(
     Args:
         what: quality (needs --data), speed, or memory.
         data: Folder with the test sets: LOL_eval15, SRD, tao256, Kodak24, PolyU_100, or benchmarks as their authors ship them.
-        models: Models, separated by commas: names on the shelf, weight files, folders of runs.
+        models: Models, separated by commas: names on the shelf, weight files, folders of runs, or zero-shot methods (diffpir, tao, ...).
         baselines: Methods that cost nothing, separated by commas; auto for the usual ones, none for none.
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
         every: Take each n-th photograph alone.
+        metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
+        paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.
+        table: Number of the table in the paper, or its title.
+        cost: Also count parameters and multiply-adds, and the peak of a CUDA device's memory; with --paper always.
         size: Side in pixels of the photograph that speed is measured on.
         megapixels: Sizes of the photographs that memory is measured on, separated by commas. Default: 1,12,50,100.
         threads: Threads for speed and memory.
@@ -62,8 +70,12 @@ def bench(
     if what == "quality":
         from unveil.bench.tables import markdown
 
+        columns = _parts(metrics)
+        protocols: list[str] = []
+        if paper or table:
+            protocols, columns = _printed(paper, table, columns)
         methods = _methods(_parts(models), baselines, samples, counts, device, dtype)
-        result = _quality(data, methods, _parts(sets), every, output)
+        result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
@@ -103,12 +115,18 @@ def _steps(counts: list[int]) -> dict[str, int]:
 def _methods(
     models: list[str], baselines: str, samples: int, counts: list[int], device: str, dtype: str
 ) -> list[Method]:
+    from unveil import loading
     from unveil.bench import methods
     from unveil.restorer import load
+    from unveil.zeroshot.methods import METHODS
 
     made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in _parts(baselines) if n != "none"]
     for name in models:
         if name == "none":
+            continue
+        if name in METHODS:
+            opened = loading.load(method=name, device=device, dtype=dtype)
+            made += [methods.zero_shot(opened, samples, n) for n in counts or [None]]  # type: ignore[arg-type]
             continue
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
@@ -118,8 +136,46 @@ def _methods(
     return made
 
 
+def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list[str]]:
+    """(protocols, metrics) of a paper's table; metrics whose packages are missing are left out, and that is said."""
+    from unveil.evaluation.metrics.learned import OF_SETS
+    from unveil.evaluation.metrics.registry import METRICS, check_available
+    from unveil.evaluation.published import papers, published_tables
+
+    if paper not in papers():
+        raise InputError(f"no paper {paper!r}; known are {', '.join(papers())}")
+    tables = [t for t in published_tables() if t.paper == paper and t.kind == "quality"]
+    found = [t for t in tables if table in (t.table, t.title)]
+    if not found:
+        named = "; ".join(f"{t.table or repr(t.title)} ({t.title})" for t in tables)
+        raise InputError(f"--paper {paper} has no table {table!r} of quality; --table is one of: {named}")
+    columns = [c for c in found[0].columns if c.protocol is not None]
+    if not columns:
+        raise InputError(f"no column of {found[0].title!r} says enough of its protocol to be taken")
+    metrics: list[str] = []
+    for name in wanted or dict.fromkeys(c.metric for c in columns):
+        try:
+            if name in OF_SETS:
+                raise InputError(
+                    f"{name} is taken on folders: write the results and see `unveil evaluate --metrics {name}`"
+                )
+            if name in METRICS:
+                check_available(name)
+                metrics.append(name)
+        except InputError as error:
+            print(f"unveil: column {name} is left out: {error}", file=sys.stderr)
+    return list(dict.fromkeys(str(c.protocol) for c in columns)), metrics
+
+
 def _quality(
-    data: Path | None, methods: list[Method], wanted: list[str], every: int, output: Path | None
+    data: Path | None,
+    methods: list[Method],
+    wanted: list[str],
+    every: int,
+    output: Path | None,
+    metrics: list[str],
+    protocols: list[str],
+    costs: bool,
 ) -> dict[str, Any]:
     from unveil.bench import quality
     from unveil.bench.sets import find
@@ -133,6 +189,12 @@ def _quality(
     unknown = [name for name in wanted if name not in found]
     if unknown:
         raise InputError(f"no test set {unknown[0]!r} in {data}; found: {', '.join(found)}")
+    if protocols and not wanted:
+        wanted = [name for name, test in found.items() if test.protocol in protocols]
+        if not wanted:
+            raise InputError(
+                f"{data}: none of the table's test sets ({', '.join(protocols)}); found: {', '.join(found)}"
+            )
     before = None
     if output is not None and output.exists():
         try:
@@ -149,6 +211,8 @@ def _quality(
             before=before,
             output=output,
             every=every,
+            metrics=metrics or quality.METRICS,
+            costs=costs,
             progress=lambda name, title, done, total: show(f"{name}, {title}", done, total),
         )
 

@@ -23,11 +23,71 @@ def list_models() -> None:
 
 @app.command
 def show(name: str) -> None:
-    """Print everything known about a model: training data, recipe, licence, sha256 and measured numbers, as JSON."""
+    """Print everything known about a model as JSON, with its parameters and multiply-adds at 512x512.
+
+    Of a model on the shelf: training data, recipe, licence, sha256, measured numbers. Of a weight file or the folder of a run: what it is
+    and how it was made. Of a training preset: the networks that it trains, and the memory that one step needs.
+
+    Args:
+        name: A name on the shelf, a weight file, the folder of a run, or the name of a preset or of a configuration in YAML.
+
+    """
+    from pathlib import Path
+
     from unveil.models import shelf
 
-    shelf.place(name)
-    print(json.dumps({"name": name} | shelf.entries()[name], indent=2))
+    if name in shelf.entries():
+        shelf.place(name)
+        found = {"name": name} | shelf.entries()[name] | (_sized(name) if name in shelf.names() else {})
+    elif Path(name).suffix in (".yaml", ".yml") or (not Path(name).exists() and name in _presets()):
+        found = _preset(name)
+    elif Path(name).exists():
+        model = shelf.load(name)
+        found = {"name": name, "sha256": model.sha256, **json.loads(model.spec.to_json()), **_sized(name)}
+    else:
+        shelf.place(name)  # raises, with the nearest names
+        return
+    print(json.dumps(found, indent=2))
+
+
+def _presets() -> list[str]:
+    from unveil.training.config import presets
+
+    return presets()
+
+
+def _sized(name: str) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from unveil.models import priors, shelf
+    from unveil.models.counting import sizes
+
+    if name in priors.manifest():
+        return {}
+    return {"size": {part: asdict(size) for part, size in sizes(shelf.load(name).spec.network).items()}}
+
+
+def _preset(name: str) -> dict[str, object]:
+    """What a configuration trains: its networks, and the bytes of one step of each stage."""
+    from dataclasses import asdict
+
+    from unveil.models.counting import sizes
+    from unveil.training.config import find, load
+    from unveil.training.describing import described, described_head
+    from unveil.training.needs import needs
+
+    config = load(find(name))
+    found: dict[str, object] = {"preset": name, "init": config.init, "path": config.path, "steps": config.steps}
+    if config.init or config.path == "daclip":
+        return found | {
+            "note": f"the networks are those of {config.init or 'DA-CLIP'}: unveil models show {config.init}"
+        }
+    network = {**described(config), "head": described_head(config)}
+    return found | {
+        "network": network,
+        "size": {part: asdict(size) for part, size in sizes(network).items()},
+        "memory": [f"{stage.kind}: {needs(config, stage).line()}" for stage in config.stages if not stage.expert],
+    }
 
 
 @app.command

@@ -46,7 +46,7 @@ def train(
 
         settings = load(find(config[0]), _overrides(config[1:]))
         folder = output or Path("runs") / settings.name
-        if (folder / "config.yaml").exists():
+        if not check and (folder / "config.yaml").exists():
             raise InputError(
                 f"{folder} holds a run already; go on with --resume {folder}, or choose another folder with -o"
             )

@@ -14,9 +14,11 @@ from unveil.errors import ModelError, UnveilError
 from unveil.models import bounds
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.clip import CLIP, VisionTower
-from unveil.networks.compact import CompactUNet
+from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.conditional_unet import ConditionalUNet
+from unveil.networks.correction_unet import CorrectionUNet
 from unveil.networks.daclip import DACLIP
+from unveil.networks.doubt import DoubtNetwork
 from unveil.networks.experts import TimestepExperts
 from unveil.networks.nafnet import ConditionalNAFNet
 from unveil.networks.unet import UNet
@@ -74,6 +76,39 @@ def build(network: Mapping[str, Any]) -> nn.Module:
         ) from error
 
 
+def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
+    """The correction that a description names beside its predictor, with fresh weights; None where it has none.
+
+    `head` is a width, of the light head on a compact predictor's features, or {"dim", "mults"}, of a U-Net of its own.
+    Raises ModelError for what no correction is built from.
+    """
+    head = network.get("head")
+    if not head:
+        return None
+    try:
+        if isinstance(head, Mapping):
+            return CorrectionUNet(int(head["dim"]), tuple(head["mults"]))
+        if network.get("kind", "compact") == "compact":
+            return CorrectionHead(predictor.widths, head)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the description of the correction is not complete ({error})") from error
+    raise ModelError(f"a correction of width {head} reads a compact predictor, which {network.get('kind')} is not")
+
+
+def build_doubt(network: Mapping[str, Any]) -> DoubtNetwork | None:
+    """The network that says how far a restoration is off, with fresh weights; None where the description has none.
+
+    Raises ModelError for sizes that it does not have.
+    """
+    sizes = network.get("doubt")
+    if not sizes:
+        return None
+    try:
+        return DoubtNetwork(**sizes)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the description of the doubt network is not right ({error})") from error
+
+
 class Weightless(TorchFunctionMode):
     """Inside, networks are built with parameters that have a shape and no memory.
 
@@ -91,4 +126,17 @@ class Weightless(TorchFunctionMode):
 def shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of the network that a description names, told without making any. Raises what `build` raises."""
     with Weightless():
-        return {name: tuple(tensor.shape) for name, tensor in build(network).state_dict().items()}
+        return _shapes(build(network))
+
+
+def contents(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """What a file with this description holds, name -> shape: the network, its correction and its doubt. Raises what `build` raises."""
+    with Weightless():
+        predictor = build(network)
+        parts = {"predictor": predictor, "head": build_head(network, predictor), "doubt": build_doubt(network)}
+    held = {part: module for part, module in parts.items() if module is not None}
+    return {f"{part}.{name}": shape for part, module in held.items() for name, shape in _shapes(module).items()}
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""A model ready to run: its specification, its predictor and, where it has one, its correction head."""
+"""A model ready to run: its specification, its predictor and, where it has one, its correction."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
-from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
 from unveil.models.calibration import Calibration
+from unveil.models.estimating import bounded, estimated
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
+from unveil.networks.answer import Answer, Predictor
 from unveil.networks.clip import prepared
-from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.daclip import DACLIP, Seen
 from unveil.networks.doubt import DoubtNetwork
-from unveil.networks.experts import TimestepExperts
 from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
 
 
 @dataclass(frozen=True)
 class Model:
-    """sha256: of the weight file, "" for a model built in memory.
+    """predictor: see `networks.answer.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
+
+    sha256: of the weight file, "" for a model built in memory.
 
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
@@ -37,7 +37,7 @@ class Model:
 
     spec: Spec
     predictor: Any
-    head: CorrectionHead | None
+    head: nn.Module | None
     sha256: str = ""
     guide: DACLIP | None = None
     seen: tuple[Tensor, ...] | None = None
@@ -63,13 +63,11 @@ class Model:
         padded_y = states[:, 3:]
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), fidelity, device=y.device)
-        if isinstance(self.predictor, TimestepExperts):
-            residual = self.predictor(states[:, :3], padded_y, levels, self._condition(f)).float()
-        else:
-            features = self.predictor.features(states[:, :3], padded_y, levels)
-            residual = self.predictor.read(features).float()
-            if self.head is not None and fidelity > 0:
-                residual = residual + self.head(features, residual, padded_y, f).float()
+        answer = self.predictor.answer(states[:, :3], padded_y, levels, self._condition(f))
+        answer = answer._replace(residual=answer.residual.float())
+        residual = answer.residual
+        if self.head is not None and fidelity > 0:
+            residual = residual + self.head(answer, f).float()
         low, high = self.spec.value_range
         return (y - _visible(residual[..., :h, :w])).clamp(low, high)
 
@@ -79,20 +77,21 @@ class Model:
         return condition(told.to(fidelity).expand(len(fidelity), -1), known, fidelity)
 
     @torch.inference_mode()
-    def estimate(self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = ()) -> Tensor:
-        """x0_hat (B, 3, H, W) from a published network's own prediction at index t, any H, W >= 1.
+    def estimate(
+        self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = (), fidelity: float = 0.0
+    ) -> Tensor:
+        """x0_hat (B, 3, H, W) from a published network's own prediction at index t, any H, W >= 1; corrected where fidelity > 0.
 
-        A prediction of the image or its residual is clamped to the range of the images; one of the noise is taken as it
-        is, as the published samplers do, since x0_hat then only stands for the noise.
+        Clamped as the published samplers do, or not at all (`models.estimating`).
         """
         told = torch.full((len(y),), float(process.time[t]), device=y.device)
         said = _visible(self.predictor(x_t, y, told, *contexts).float())
-        low, high = self.spec.value_range
-        if self.spec.prediction == "residual_and_noise":
-            residual, noise = said.split(3, dim=1)
-            return from_both(process, t, residual.clamp(low, high), noise, x_t, y)
-        x0_hat = to_x0(self.spec.prediction, process, t, said[:, :3], x_t, y)
-        return x0_hat.clamp(low, high) if self.spec.prediction in ("x0", "residual") else x0_hat
+        x0_hat = bounded(self.spec, estimated(self.spec, process, t, said, x_t, y))
+        if self.head is None or fidelity <= 0:
+            return x0_hat
+        level = torch.full((len(y),), float(process.s[t]), device=y.device)
+        f = torch.full((len(y),), fidelity, device=y.device)
+        return bounded(self.spec, x0_hat - _visible(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
     @torch.inference_mode()
     def contexts(self, y: Tensor) -> tuple[Tensor, ...]:
@@ -117,12 +116,12 @@ class Model:
 
     def denoiser(self, process: Process, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        if isinstance(self.predictor, (CompactUNet, TimestepExperts)):
+        if self.spec.level_told and isinstance(self.predictor, Predictor):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
             told = self.contexts(y) if self.seen is None else tuple(c.expand(len(y), -1) for c in self.seen)
-            return self.estimate(process, t, x_t, y, told)
+            return self.estimate(process, t, x_t, y, told, fidelity)
 
         return denoise
 

@@ -64,6 +64,11 @@ class Spec:
         return self.network.get("kind", "compact") in ("compact", "experts")
 
     @property
+    def level_told(self) -> bool:
+        """Whether the network is told the noise level and predicts the residual (`networks.answer.Predictor`)."""
+        return self.time == "level" and self.prediction == "residual"
+
+    @property
     def told(self) -> bool:
         """Whether the network is told the kinds of damage, so that one can say what to fix."""
         return self.network.get("kind") == "experts"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import Weightless, build, shapes
+from unveil.models.kinds import build, build_doubt, build_head, contents
 from unveil.models.model import Model
 from unveil.models.spec import Spec
-from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.daclip import DACLIP
 from unveil.networks.doubt import DoubtNetwork
 
@@ -31,7 +29,7 @@ def write(
     path: Path,
     spec: Spec,
     predictor: nn.Module,
-    head: CorrectionHead | None,
+    head: nn.Module | None,
     dtype: torch.dtype = torch.float16,
     doubt: DoubtNetwork | None = None,
 ) -> str:
@@ -58,13 +56,11 @@ def read(path: Path, expected_sha256: str | None = None) -> Model:
         raise ModelError(f"{path}: DA-CLIP describes photographs and restores none; give it as the guide of a network")
     if spec.sampler == "guide":
         raise ModelError(f"{path}: describes photographs and restores none; see `unveil describe`")
-    wide = spec.network.get("head") if isinstance(predictor, CompactUNet) else None
-    head = CorrectionHead(predictor.widths, wide) if isinstance(predictor, CompactUNet) and wide else None
+    head = build_head(spec.network, predictor)
     _fill(path, predictor, tensors, "predictor.")
     if head is not None:
         _fill(path, head, tensors, "head.")
-    sizes = spec.network.get("doubt")
-    doubt = _doubt(sizes) if sizes else None
+    doubt = build_doubt(spec.network)
     if doubt is not None:
         _fill(path, doubt, tensors, "doubt.")
     return Model(spec, predictor, head, digest, _guide(path, spec), doubt=doubt)
@@ -130,7 +126,7 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
                 raise ModelError(f"{path}: safetensors without a description by unveil; see `unveil models import`")
             try:
                 spec = Spec.from_json(meta["unveil"])
-                wanted = _shapes(spec)
+                wanted = contents(spec.network)
             except ModelError as error:
                 raise ModelError(f"{path}: {error}") from error
             names = set(file.keys())
@@ -144,31 +140,6 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
             return spec, {name: file.get_tensor(name).float() for name in wanted}, digest
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: {_what_it_is(path) or f'damaged or not a safetensors file ({error})'}") from error
-
-
-def _shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
-    """What a file with this description holds: name -> shape. Nothing of that size is made."""
-    wanted = {f"predictor.{name}": shape for name, shape in shapes(spec.network).items()}
-    wide = spec.network.get("head")
-    if spec.network.get("kind", "compact") == "compact" and wide:
-        with Weightless():
-            predictor = build(spec.network)
-            head = CorrectionHead(predictor.widths, wide)  # type: ignore[arg-type]
-        wanted |= {f"head.{name}": tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    sizes = spec.network.get("doubt")
-    if sizes:
-        with Weightless():
-            doubt = _doubt(sizes)
-        wanted |= {f"doubt.{name}": tuple(tensor.shape) for name, tensor in doubt.state_dict().items()}
-    return wanted
-
-
-def _doubt(sizes: Any) -> DoubtNetwork:
-    """The network of these sizes. Raises ModelError for others than it has."""
-    try:
-        return DoubtNetwork(**sizes)
-    except TypeError as error:
-        raise ModelError(f"the description of the doubt network is not right ({error})") from error
 
 
 def _what_it_is(path: Path) -> str:

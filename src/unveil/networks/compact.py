@@ -6,22 +6,14 @@ business of the low-resolution stage. Two convolutions a block, the noise level 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.networks.answer import Answer, Features
 from unveil.networks.condition import SIZE
 
 _EMBEDDING = 128
-
-
-class Features(NamedTuple):
-    """What the predictor knows at the end of its decoder, finest first: (B, c_i, H / 2^(i+1), W / 2^(i+1))."""
-
-    levels: tuple[Tensor, ...]
-    embedding: Tensor
 
 
 class LevelEmbedding(nn.Module):
@@ -36,7 +28,7 @@ class LevelEmbedding(nn.Module):
 
     def forward(self, level: Tensor) -> Tensor:
         angle = level.reshape(-1, 1).float() * self.frequency
-        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1).to(self.mlp[0].weight.dtype))  # type: ignore[arg-type]
 
 
 class Block(nn.Module):
@@ -143,6 +135,11 @@ class CompactUNet(nn.Module):
         """The residual (B, 3, H, W) from the finest features."""
         return F.pixel_shuffle(self.out(features.levels[0]), 2)
 
+    def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
+        """See `networks.answer.Predictor`; with the features that `CorrectionHead` reads."""
+        features = self.features(x_t, y, level, condition)
+        return Answer(x_t, y, level, self.read(features), features)
+
     def forward(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.read(self.features(x_t, y, level, condition))
 
@@ -172,8 +169,10 @@ class CorrectionHead(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Features, residual: Tensor, y: Tensor, fidelity: Tensor) -> Tensor:
-        """Offset of the residual (B, 3, H, W). residual, y: (B, 3, H, W) in [-1, 1]; fidelity: (B,) in [0, 1]."""
+    def forward(self, answer: Answer, fidelity: Tensor) -> Tensor:
+        """Offset of the residual (B, 3, H, W); fidelity: (B,) in [0, 1]. The answer is a compact predictor's."""
+        features, residual, y = answer.features, answer.residual, answer.y
+        assert features is not None
         embedding = self.embed(fidelity) + self.embed_level(features.embedding)
         own = F.pixel_unshuffle(torch.cat([residual, y], dim=1), 2)
         h = self.take[0](torch.cat([features.levels[0], own.to(features.levels[0].dtype)], dim=1))

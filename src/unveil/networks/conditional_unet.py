@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
+from unveil.networks.answer import THOUSAND, Answer
 from unveil.networks.attention import LinearAttention
 from unveil.networks.blocks import downsample, upsample
 from unveil.networks.checks import check_context, check_inputs
@@ -123,6 +124,10 @@ class ConditionalUNet(Skeleton):
         x = self.upsample(x) if self.half_size else x
         x = self.final_res_block(torch.cat((x, first), dim=1), time)
         return self.final_conv(x)[..., :height, :width]
+
+    def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
+        """See `networks.answer.Predictor`: of a network without an embedding, told the noise level, that predicts the residual."""
+        return Answer(x_t, y, level, self(x_t, y, THOUSAND * level))
 
 
 def daclip_unet() -> ConditionalUNet:

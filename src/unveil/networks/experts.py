@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unveil.networks.compact import CompactUNet, Features
+from unveil.networks.answer import Answer, Features
+from unveil.networks.compact import CompactUNet
 
 BORDER = 0.6
 """Noise level s_t from which `low` answers; with the shipped schedule these are the steps of the reduced photograph."""
@@ -41,6 +42,10 @@ class TimestepExperts(nn.Module):
     def features(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Features:
         """As `CompactUNet.features`; all levels of a batch lie on one side of BORDER."""
         return self.expert(float(level[0])).features(x_t, y, level, condition)
+
+    def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
+        """See `networks.answer.Predictor`; all levels of a batch lie on one side of BORDER."""
+        return Answer(x_t, y, level, self(x_t, y, level, condition))
 
     def forward(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.expert(float(level[0]))(x_t, y, level, condition)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
+from unveil.networks.answer import THOUSAND, Answer
 from unveil.networks.attention import Attention, LinearAttention
 from unveil.networks.checks import check_inputs, check_mask
 from unveil.networks.padding import pad_to_multiple
@@ -81,3 +82,7 @@ class UNet(Skeleton):
         x = ascend(self.ups, x, skips, time)
         x = self.final_res_block(torch.cat((x, first), dim=1), time)
         return self.final_conv(x)[..., :height, :width]
+
+    def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
+        """See `networks.answer.Predictor`: of a network that is told the noise level and predicts the residual."""
+        return Answer(x_t, y, level, self(x_t, y, THOUSAND * level))

@@ -107,6 +107,12 @@ def named(kinds: Iterable[Iterable[str]]) -> Tensor:
     return torch.tensor([[float(kind in one) for kind in KINDS] for one in found])
 
 
+def reduced_side(stage: Stage) -> int:
+    """Side in pixels of a stage's reduced views: what it says, else twice the crop up to 128 px, half of a larger one."""
+    usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
+    return stage.view or usual
+
+
 class Source:
     """The mixture of all training material of a configuration, or (held_out) of what was kept back for validation."""
 
@@ -191,6 +197,5 @@ class Source:
         count = stage.batch // stage.accumulate
         if stage.expert == "native" or (not stage.expert and not rng(seed, step, 1).random() < stage.low):
             return self.draw(seed, step, count, stage.crop, False, part)
-        usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
-        size = stage.view or usual
+        size = reduced_side(stage)
         return self.draw(seed, step, max(1, count * stage.crop**2 // size**2), size, True, part)

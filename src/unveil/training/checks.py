@@ -9,18 +9,24 @@ from collections.abc import Collection
 from unveil.data.matching import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
-from unveil.errors import InputError
+from unveil.errors import InputError, ModelError
+from unveil.models.kinds import Weightless
 from unveil.networks import condition
+from unveil.networks.conditional_unet import ConditionalUNet
+from unveil.networks.correction_unet import CorrectionUNet
+from unveil.networks.unet import UNet
 from unveil.training.losses import LOSSES
-from unveil.training.settings import Config, Data, Stage
+from unveil.training.settings import Config, Data, Network, Stage
 
-STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "matching", "contrastive")
+STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "joint", "matching", "contrastive")
 PATHS = {
-    "linear_pro": STAGE_KINDS[:5],
+    "linear_pro": STAGE_KINDS[:6],
     "mean_reverting": ("predictor", "regression", "matching"),
     "daclip": ("contrastive",),
 }
 """The paths that can be trained on, and the kinds of stages on each."""
+NETWORKS = ("compact", "rddm", "conditional", "init")
+PREDICTS = ("residual", "residual_noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
 LOADERS = ("threads", "processes")
@@ -59,8 +65,7 @@ def check(config: Config) -> None:
         raise InputError(
             f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
         )
-    if len(net.mults) < 3:
-        raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
+    _network(net)
     for number, stage in enumerate(config.stages):
         _stage(f"stages.{number}", stage)
         _on_path(f"stages.{number}", stage, config.path)
@@ -68,6 +73,7 @@ def check(config: Config) -> None:
         raise InputError("path daclip trains the controller of an imported DA-CLIP; name its file with init")
     if not config.init:
         check_crops(config)
+    _corrections(config)
     if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
         raise InputError(
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
@@ -75,13 +81,62 @@ def check(config: Config) -> None:
     _data(config.data)
 
 
-def check_crops(config: Config) -> None:
-    """Raise InputError where the network cannot take the crops of a stage; to be called once the network is known."""
+def _network(net: Network) -> None:
+    _one_of("network.kind", net.kind, NETWORKS)
+    _one_of("network.predicts", net.predicts, PREDICTS)
+    if net.kind == "compact" and len(net.mults) < 3:
+        raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
+    if net.kind == "compact" and net.predicts != "residual":
+        raise InputError(
+            f"network.predicts: a compact network predicts the residual, {net.predicts} is for kind rddm or conditional"
+        )
+    if net.kind != "compact" and net.experts:
+        raise InputError(f"network.experts are two compact networks; leave network.kind ({net.kind}) out")
+    _within("network.correction.base", net.correction.base, 0)
+    if net.correction.base:
+        _within("network.correction.mults", len(net.correction.mults), 1)
+    if net.kind in ("rddm", "conditional") or net.correction.base:
+        try:
+            with Weightless():
+                if net.kind == "rddm":
+                    UNet(net.base, net.mults)
+                elif net.kind == "conditional":
+                    ConditionalUNet(net.base, net.mults)
+                if net.correction.base:
+                    CorrectionUNet(net.correction.base, net.correction.mults)
+        except ModelError as error:
+            raise InputError(f"network: {error}") from error
+
+
+def _corrections(config: Config) -> None:
+    """Raise InputError for stages that train what the network has not."""
+    net = config.network
+    for number, stage in enumerate(config.stages):
+        where = f"stages.{number}"
+        if (
+            stage.kind in ("correction", "adapter", "joint")
+            and net.kind in ("rddm", "conditional")
+            and not net.correction.base
+        ):
+            raise InputError(
+                f"{where}: a network of kind {net.kind} has no light head; give its correction a U-Net with network.correction.base"
+            )
+        if net.predicts != "residual" and (stage.switch or stage.start):
+            raise InputError(
+                f"{where}: switch and start need a network that is told the noise level (network.predicts: residual)"
+            )
+
+
+def check_crops(config: Config, multiple_of: int | None = None) -> None:
+    """Raise InputError where the network cannot take the crops of a stage; to be called once the network is known.
+
+    multiple_of: what a published network's sizes must be multiples of.
+    """
     for number, stage in enumerate(config.stages):
         if bool(config.network.experts) != bool(stage.expert):
             raise InputError(f"stages.{number}: networks of two experts are trained by rollout stages, others are not")
         sizes = config.network.experts[stage.expert == "native"] if stage.expert else config.network
-        multiple = 2 ** len(sizes.mults)
+        multiple = multiple_of or 2 ** len(sizes.mults)
         if stage.kind in ("correction", "adapter") and stage.target == "on_policy":
             multiple *= 4  # its rollouts begin at a half or a quarter of the crop
         if stage.crop % multiple:
@@ -99,6 +154,15 @@ def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.target", stage.target, TARGETS)
     _one_of(f"{where}.optimiser", stage.optimiser, OPTIMISERS)
     _one_of(f"{where}.loss", stage.loss, LOSSES)
+    _one_of(f"{where}.error", stage.error, ("x0", "residual_noise"))
+    if stage.error != "x0" and stage.kind not in ("predictor", "joint"):
+        raise InputError(f"{where}.error belongs to predictor stages; a {stage.kind} has its own")
+    if stage.error != "x0" and stage.loss == "psnr":
+        raise InputError(f"{where}: loss psnr is of the clean image; the residual noise has squared, l1 or charbonnier")
+    if stage.kind == "joint" and stage.target == "on_policy":
+        raise InputError(
+            f"{where}.target: a joint stage sees states of the forward path; posterior, forward or eq51 are its targets"
+        )
     _one_of(f"{where}.expert", stage.expert, ("", "low", "native"))
     _within(f"{where}.forward", stage.forward, 0, 1)
     _within(f"{where}.quiet", stage.quiet, 0, 1)

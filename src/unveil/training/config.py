@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from unveil.training.parsing import dump, find, load, parse, presets, same_run
-from unveil.training.settings import Config, Data, Network, Pairs, Sizes, Stage, Validation, schedule, total_steps
+from unveil.training.settings import (
+    Config,
+    Correction,
+    Data,
+    Network,
+    Pairs,
+    Sizes,
+    Stage,
+    Validation,
+    schedule,
+    total_steps,
+)
 
 __all__ = [
     "Config",
+    "Correction",
     "Data",
     "Network",
     "Pairs",

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from unveil.errors import InputError
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import write
-from unveil.networks.compact import CorrectionHead
-from unveil.training.config import Config, schedule, total_steps
+from unveil.training.batches import reduced_side
+from unveil.training.config import Config, total_steps
+from unveil.training.describing import asked, described, described_head
 from unveil.training.objectives import Learner
 from unveil.training.validation import Scores
 
@@ -32,12 +34,14 @@ def machine() -> str:
 
 def one_shot(config: Config) -> bool:
     """Whether the predictor was last trained as a plain regression, a network that is evaluated once."""
-    return [s.kind for s in config.stages if s.kind in ("predictor", "matching", "regression")][-1:] == ["regression"]
+    return [s.kind for s in config.stages if s.kind in ("predictor", "joint", "matching", "regression")][-1:] == [
+        "regression"
+    ]
 
 
 def corrected(config: Config) -> bool:
-    """Whether some stage of the run trains the correction head; an untrained head is not worth its evaluations."""
-    return any(stage.kind in ("correction", "adapter") for stage in config.stages)
+    """Whether some stage of the run trains the correction; an untrained one is not worth its evaluations."""
+    return any(stage.kind in ("correction", "adapter", "joint") for stage in config.stages)
 
 
 def rolled_out(config: Config) -> bool:
@@ -70,25 +74,64 @@ def reach(network: Any, head: bool) -> int:
     return far
 
 
-def _described(config: Config, head: bool) -> tuple[dict[str, Any], int]:
-    """(the network as a description writes it, how far it looks)."""
+_EVERYWHERE = 512
+"""How far a network with attention is said to look: it sees everything, and tiles of less differ."""
+
+
+def _far(config: Config, head: bool) -> int:
+    """Pixels to each side that an output depends on."""
     net = config.network
     if net.experts:
-        sizes = {name: dataclasses.asdict(s) for name, s in zip(("low", "native"), net.experts, strict=True)}
-        return {"kind": "experts", **sizes}, max(reach(s, False) for s in net.experts)
-    plain = {k: v for k, v in dataclasses.asdict(net).items() if k != "experts"}
-    return {**plain, "kind": "compact", "head": net.head if head else 0}, reach(net, head)
+        return max(reach(sizes, False) for sizes in net.experts)
+    if net.kind != "compact" or (head and net.correction.base):
+        return _EVERYWHERE
+    return reach(net, head)
 
 
-def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidelity: float = 0.0) -> Spec:
-    """The specification of the model that a run of this configuration yields. fidelity: its default, where it has a head."""
-    network, far = _described(config, head)
+def spec(
+    config: Config,
+    multiple_of: int,
+    steps_done: int,
+    *,
+    head: bool,
+    fidelity: float = 0.0,
+    published: Spec | None = None,
+) -> Spec:
+    """The specification of the model that a run of this configuration yields.
+
+    Args:
+        config: The run.
+        multiple_of: The predictor's.
+        steps_done: Optimiser steps taken in all.
+        head: Whether the model has its correction.
+        fidelity: The default of the model that the run began from, where that had a correction.
+        published: The description of the published network that was trained as it is; what it says stays, but for the correction.
+
+    """
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
-    text = schedule(config)
+    made = {"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()}
+    correction = described_head(config) if head else 0
+    if published is not None:
+        defaults = published.defaults
+        if head:
+            defaults = dataclasses.replace(defaults, fidelity=1.0 if fidelity == 0 else fidelity)
+        network = {**published.network, "head": correction}
+        return dataclasses.replace(
+            published, name=config.name, network=network, defaults=defaults, recipe={**published.recipe, **made}
+        )
+    network = described(config)
+    if not config.network.experts:
+        network["head"] = correction
+    asks = asked(config)
+    text = asks.schedule
     defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
     if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
+    if not config.network.experts:
+        # What sampling reduces is what training has seen reduced; of two experts the size was measured (docs/choices.md).
+        views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
+        defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
@@ -99,25 +142,29 @@ def spec(config: Config, multiple_of: int, steps_done: int, *, head: bool, fidel
         network=network,
         schedule=text,
         sampler="one_shot" if one_shot(config) else "diffusion",
+        prediction=asks.prediction,
+        time=asks.time,
         multiple_of=multiple_of,
-        receptive_field=far,
+        receptive_field=_far(config, head),
         defaults=defaults,
-        recipe={"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()},
+        recipe=made,
     )
+
+
+def _as_spec(learner: Learner, config: Config, steps_done: int) -> tuple[Spec, nn.Module | None]:
+    """The description and the correction of what a learner has become."""
+    head = None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
+    described = spec(
+        config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity,
+        published=learner.published,
+    )  # fmt: skip
+    return described, head
 
 
 def as_model(learner: Learner, config: Config, steps_done: int) -> Model:
     """The learner's networks as they are now, as a model: what `export` writes, without the file."""
-    head = _head(learner, config)
-    return Model(
-        spec(config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity),
-        learner.predictor,
-        head,
-    )
-
-
-def _head(learner: Learner, config: Config) -> CorrectionHead | None:
-    return None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
+    described, head = _as_spec(learner, config, steps_done)
+    return Model(described, learner.predictor, head)
 
 
 def export(
@@ -129,15 +176,16 @@ def export(
     with their protocol. A regression run is written as a one-shot model, and a head that no stage trained is left out.
     Raises InputError when the file cannot be written.
     """
-    head = _head(learner, config)
     done = total_steps(config) if steps_done is None else steps_done
-    described = spec(config, learner.predictor.multiple_of, done, head=head is not None, fidelity=learner.fidelity)
+    described, head = _as_spec(learner, config, done)
     if scores is not None:
         described.recipe["validation"] = dataclasses.asdict(scores)
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = write(path, described, learner.predictor, head)
+        # A published network stays to the last bit what it was; ours are written in half precision.
+        dtype = torch.float16 if learner.published is None else torch.float32
+        digest = write(path, described, learner.predictor, head, dtype)
         path.chmod(0o644)  # safetensors writes files that only their owner can read
         return digest
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,13 +13,16 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from unveil.diffusion import cubic, residual
 from unveil.errors import InputError
-from unveil.models import shelf
+from unveil.models import kinds, shelf
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
-from unveil.networks.compact import Block, CompactUNet, CorrectionHead
+from unveil.networks.answer import Predictor
+from unveil.networks.blocks import ResnetBlock
+from unveil.networks.compact import Block
 from unveil.networks.experts import TimestepExperts
 from unveil.training.checks import check_crops
-from unveil.training.config import Config, Network, Sizes, schedule
+from unveil.training.config import Config, Correction, Network, Sizes, schedule
+from unveil.training.describing import asked, described, described_head
 from unveil.training.objectives import Learner
 
 
@@ -31,16 +35,15 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     if not config.init:
         return config, None
     model = shelf.load(config.init)
-    if isinstance(model.predictor, TimestepExperts) and not config.network.experts:
+    kind = model.spec.network.get("kind", "compact")
+    if kind == "experts" and not config.network.experts:
         sizes = [Sizes(**model.spec.network[name]) for name in ("low", "native")]
         config = dataclasses.replace(config, network=dataclasses.replace(config.network, experts=sizes))
-    if config.network.experts and isinstance(model.predictor, (CompactUNet, TimestepExperts)):
+    if config.network.experts and kind in ("compact", "experts"):
         check_crops(config)
         return config, model
-    if not isinstance(model.predictor, CompactUNet):
-        raise InputError(
-            f"{config.init} is a {type(model.predictor).__name__}; only compact networks can be trained further"
-        )
+    if kind != "compact":
+        return _as_published(config, model), model
     if model.spec.time != "level":
         raise InputError(f"{config.init} is told the index of a step; networks trained here are told the noise level")
     trained, wanted = model.spec.schedule, schedule(config)
@@ -51,10 +54,45 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     sizes = model.spec.network
     head = sizes.get("head") or config.network.head
     bottom = max(int(sizes.get("bottom", 0)), config.network.bottom)
-    network = Network(int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]), int(head), bottom)
+    own = _correction(model)
+    network = Network(
+        int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]),
+        config.network.head if own or isinstance(head, dict) else int(head), bottom, correction=own or config.network.correction,
+    )  # fmt: skip
     config = dataclasses.replace(config, network=network)
     check_crops(config)
     return config, model
+
+
+def _correction(model: Model) -> Correction | None:
+    """The sizes of a model's own U-Net of correction, where it has one."""
+    head = model.spec.network.get("head")
+    return Correction(int(head["dim"]), [int(m) for m in head["mults"]]) if isinstance(head, dict) else None
+
+
+def _as_published(config: Config, model: Model) -> Config:
+    """The configuration for a network that is trained as it is. Raises InputError for one that cannot be, and for stages it has not."""
+    spec = model.spec
+    if spec.value_range != (-1.0, 1.0) or spec.network.get("context_dim") or spec.network.get("mask_channels"):
+        raise InputError(
+            f"{config.init} cannot be trained further: it takes images in {list(spec.value_range)} or is told more than the photograph; "
+            "networks of images in [-1, 1] that see the photograph alone can (RDDM, Resfusion, and those trained here)"
+        )
+    network = dataclasses.replace(
+        config.network, kind="init", correction=_correction(model) or config.network.correction
+    )
+    config = dataclasses.replace(config, network=network)
+    for number, stage in enumerate(config.stages):
+        if stage.kind in ("correction", "adapter", "joint") and not network.correction.base:
+            raise InputError(
+                f"stages.{number}: the correction of {config.init} is a U-Net of its own; give its size with --network.correction.base 64"
+            )
+        if stage.kind not in ("correction", "adapter") and spec.prediction == "residual_and_noise":
+            raise InputError(
+                f"stages.{number}: {config.init} predicts residual and noise apart; its correction alone is trained here"
+            )
+    check_crops(config, spec.multiple_of)
+    return config
 
 
 def build(config: Config, device: torch.device | None = None, model: Model | None = None) -> Learner:
@@ -62,29 +100,40 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     device = device or torch.device("cpu")
     torch.manual_seed(config.seed)
     net = config.network
+    published = model.spec if model is not None and net.kind == "init" else None
+    predictor: Any
+    head: nn.Module | None = None
     if net.experts:
         predictor = TimestepExperts(*(asdict(sizes) for sizes in net.experts))
-        head = None
         if model is not None:
             _inherit(predictor, model.predictor)
+    elif published is not None and model is not None:
+        predictor = model.predictor
+        head = kinds.build_head({"kind": "init", "head": described_head(config)}, predictor)
     else:
-        predictor = CompactUNet(net.base, tuple(net.mults), net.blocks, net.bottom)
-        head = CorrectionHead(predictor.widths, net.head)
-    if model is not None and head is not None:
-        # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.
-        predictor.load_state_dict({**predictor.state_dict(), **model.predictor.state_dict()})
-        if model.head is not None:
-            head.load_state_dict(model.head.state_dict())
+        predictor = kinds.build(described(config))
+        head = kinds.build_head({**described(config), "head": described_head(config)}, predictor)
+    if model is not None and not net.experts:
+        if published is None:
+            # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.
+            predictor.load_state_dict({**predictor.state_dict(), **model.predictor.state_dict()})
+        trained = model.head
+        if head is not None and trained is not None and type(trained) is type(head):
+            head.load_state_dict(trained.state_dict())
     for module in (m for m in (predictor, head) if m is not None):
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.train()
         if config.checkpointing:
-            _recompute(module)
-    text = schedule(config)
-    free = name_of(text) in RESIDUAL
-    grids = [path(text), residual(cubic(5))] if free else [path(text)]
+            recomputed(module)
+    asks = published or asked(config)
+    text = asks.schedule
+    free = name_of(text) in RESIDUAL and asks.level_told and isinstance(predictor, Predictor)
+    grids = [path(text, asks.time)] if published is None else [published.process()]
+    if free and published is None:
+        grids.append(residual(cubic(5)))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     fidelity = 0.0 if model is None or model.head is None else model.spec.defaults.fidelity
-    return Learner(predictor, head, grids, autocast, free, fidelity)
+    return Learner(predictor, head, grids, autocast, asks, free, fidelity, published)
 
 
 def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
@@ -97,8 +146,8 @@ def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
         own.load_state_dict(here | {k: v for k, v in there.items() if k in here and v.shape == here[k].shape})
 
 
-def _recompute(module: nn.Module) -> None:
+def recomputed(module: nn.Module) -> None:
     """Keep only the inputs of residual blocks for the backward pass and compute the rest again there."""
     for block in module.modules():
-        if isinstance(block, Block):
+        if isinstance(block, (Block, ResnetBlock)):
             block.forward = partial(recompute, block.forward, use_reentrant=False)  # type: ignore[method-assign]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unveil.diffusion.correction import shift_target
+from unveil.diffusion.correction import leverage, shift_target
 from unveil.diffusion.matching import matching_loss
 from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
-from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.models.estimating import bounded, estimated
+from unveil.models.paths import RESIDUAL, name_of
+from unveil.models.spec import Spec
+from unveil.networks.answer import Answer, Features, Predictor
 from unveil.networks.experts import BORDER, TimestepExperts
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
@@ -24,6 +28,7 @@ from unveil.training.states import (
     grid_states,
     grid_weight,
     normal,
+    residual_noise_weight,
     told_kinds,
     weight,
 )
@@ -33,42 +38,84 @@ from unveil.training.states import (
 class Learner:
     """The networks being trained and the paths they are trained on (the first is the paper's grid, the rest alternatives).
 
-    free: whether states may lie between the steps of the grid, as on residual paths. fidelity: the default of the model that
-    training began from, which its correction keeps.
+    asks: what the predictor is told and says. head: what corrects it, None where nothing does. free: whether states may lie between the
+    steps of the grid, as on residual paths. fidelity: the default of the model that training began from, which its correction keeps.
+    published: the description of a published network that is trained as it is.
     """
 
-    predictor: CompactUNet | TimestepExperts
-    head: CorrectionHead | None
+    predictor: Any
+    head: nn.Module | None
     processes: list[Process]
     autocast: Callable[[], torch.autocast]
+    asks: Spec
     free: bool = True
     fidelity: float = 0.0
+    published: Spec | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """The networks by the names they have in checkpoints."""
         if isinstance(self.predictor, TimestepExperts):
             return {"low": self.predictor.low, "native": self.predictor.native}
-        assert self.head is not None
-        return {"predictor": self.predictor, "head": self.head}
-
-    @property
-    def corrected(self) -> tuple[CompactUNet, CorrectionHead]:
-        """The predictor and the head that corrects it."""
-        assert isinstance(self.predictor, CompactUNet)
-        assert self.head is not None
-        return self.predictor, self.head
+        return {"predictor": self.predictor} if self.head is None else {"predictor": self.predictor, "head": self.head}
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.predictor.parameters()).device
 
-    def trained(self, stage: Stage) -> str:
+    @property
+    def answers(self) -> bool:
+        """Whether the predictor is one of `networks.answer.Predictor`."""
+        return self.asks.level_told and isinstance(self.predictor, Predictor)
+
+    def trained(self, stage: Stage) -> tuple[str, ...]:
         """Which of them a stage trains; the others are frozen."""
         if stage.expert:
-            return stage.expert
-        return "head" if stage.kind in ("correction", "adapter") else "predictor"
+            return (stage.expert,)
+        if stage.kind == "joint":
+            return ("predictor", "head")
+        return ("head",) if stage.kind in ("correction", "adapter") else ("predictor",)
+
+    def answer(self, process: Process, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
+        """What the predictor says about states at the indices t (B,) of a grid, whatever it is told and predicts."""
+        level = at(process.s, process, t, x_t)
+        if self.answers:
+            return self.said(x_t, y, level)
+        out = self.predictor(x_t, y, at(process.time, process, t, x_t)).float()
+
+        def read(i: int, said: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
+            return estimated(self.asks, process, i, said, state, damaged)
+
+        return Answer(x_t, y, level, y - by_index(read, t, out, x_t, y))
+
+    def said(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
+        """What a predictor that is told the noise level (B,) says about states, in fp32."""
+        answer = self.predictor.answer(x_t, y, level)
+        return answer._replace(residual=answer.residual.float())
+
+    def offset(self, answer: Answer, fidelity: Tensor) -> Tensor:
+        """The correction of an answer (B, 3, H, W), in fp32."""
+        assert self.head is not None
+        return self.head(answer, fidelity).float()
+
+
+def by_index(function: Callable[..., Tensor], t: Tensor, *tensors: Tensor) -> Tensor:
+    """function(i, *samples) for every index i among t (B,), on the samples (n, ...) that have it, put back in their order."""
+    first = tensors[0]
+    out: Tensor | None = None
+    for i in t.unique().tolist():
+        here = (t == i).nonzero().flatten().to(first.device)
+        part = function(int(i), *(x[here] for x in tensors))
+        out = part.new_zeros(len(first), *part.shape[1:]) if out is None else out
+        out = out.index_copy(0, here, part)
+    assert out is not None
+    return out
+
+
+def at(table: Tensor, process: Process, t: Tensor, like: Tensor) -> Tensor:
+    """(B,) values of a table of the process at the indices t."""
+    return process.at(table, t, like).flatten()
 
 
 Objective = Callable[[Learner, Batch, Stage, torch.Generator], float]
@@ -88,19 +135,67 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
     On IR-SDE's path too, where it is the unbiased sibling of `matching`.
     """
     batch = batch.repeated(stage.states)
-    if learner.free:
-        x_t, level = forward_states(learner.processes[0], batch, stage.switch, stage.start, generator)
+    process = learner.processes[0]
+    if learner.free and stage.error == "x0":
+        x_t, level = forward_states(process, batch, stage.switch, stage.start, generator)
         by_level = weight(level)
+        with learner.autocast():
+            residual = learner.said(x_t, batch.y, level).residual
     else:
-        x_t, t = grid_states(learner.processes[0], batch, generator)
-        level = _told(learner.processes[0], t, x_t)
-        by_level = grid_weight(learner.processes[0], t, x_t)
-    with learner.autocast():
-        residual = learner.predictor(x_t, batch.y, level)
-    error = loss(stage.loss, batch.y - residual.float() - batch.x0, stage.floor)
+        x_t, t = grid_states(process, batch, generator)
+        by_level = _by_level(learner, process, t, stage, x_t)
+        with learner.autocast():
+            residual = learner.answer(process, t, x_t, batch.y).residual
+    error = loss(stage.loss, batch.y - residual - batch.x0, stage.floor)
     total = (balance(batch, stage) * by_level * error).mean()
     total.backward()
     return float(total.detach())
+
+
+def _by_level(learner: Learner, process: Process, t: Tensor, stage: Stage, like: Tensor) -> Tensor:
+    if stage.error == "residual_noise" or stage.kind == "joint":
+        return residual_noise_weight(process, t, like)
+    if name_of(learner.asks.schedule) in RESIDUAL:
+        return weight(at(process.s, process, t, like))
+    return grid_weight(process, t, like)
+
+
+def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
+    """LearnIR's Algorithm 1, lines 10 and 11: |e_res - e_theta|^2 + |mu - mu_theta|^2, predictor and correction in one step.
+
+    The correction is a shift of x0_hat; times the leverage of the step it is mu (`diffusion.correction`). Its target takes the
+    predictor's word as given: through it the second term would pull at the predictor.
+    """
+    process = learner.processes[0]
+    x_t, t = grid_states(process, batch, generator)
+    eps = by_index(lambda i, x, y, x0: _noise_of(process, i, x, y, x0), t, x_t, batch.y, batch.x0)
+    with learner.autocast():
+        answer = learner.answer(process, t, x_t, batch.y)
+        seen = frozen(answer)
+        offset = learner.offset(seen, torch.ones(len(batch.y), device=batch.y.device))
+
+    def target_of(i: int, x: Tensor, y: Tensor, x0_hat: Tensor, x0: Tensor, noise: Tensor) -> Tensor:
+        return shift_target(stage.target, process, i, x, y, x0_hat, x0, noise)
+
+    target = by_index(target_of, t, x_t, batch.y, batch.y - seen.residual, batch.x0, eps)
+    c = torch.tensor([leverage(process, i, i - 1, process.ancestral(i, i - 1)) for i in t.tolist()]).to(x_t)
+    error = loss(stage.loss, batch.y - answer.residual - batch.x0, stage.floor)
+    missed = c**2 * ((offset - target) ** 2).mean((1, 2, 3))
+    total = (balance(batch, stage) * (residual_noise_weight(process, t, x_t) * error + missed)).mean()
+    total.backward()
+    return float(total.detach())
+
+
+def frozen(answer: Answer) -> Answer:
+    """The same answer, through which no gradient goes."""
+    features = answer.features
+    if features is not None:
+        features = Features(tuple(f.detach() for f in features.levels), features.embedding.detach())
+    return answer._replace(residual=answer.residual.detach(), features=features)
+
+
+def _noise_of(process: Process, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
+    return (x_t - float(process.a[t]) * x0 - float(process.b[t]) * y) / float(process.s[t])
 
 
 def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -167,26 +262,21 @@ def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gene
     process = learner.processes[0]
     x_t, t = grid_states(process, batch, generator)
     with learner.autocast():
-        residual = learner.predictor(x_t, batch.y, _told(process, t, x_t))
+        residual = learner.answer(process, t, x_t, batch.y).residual
     a, b, s = (process.at(c, t, x_t) for c in (process.a, process.b, process.s))
-    eps_hat = (x_t - a * (batch.y - residual.float()) - b * batch.y) / s
+    eps_hat = (x_t - a * (batch.y - residual) - b * batch.y) / s
     total = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
     total.backward()
     return float(total.detach())
 
 
-def _told(process: Process, t: Tensor, like: Tensor) -> Tensor:
-    """(B,) what the network is told at the indices t."""
-    return process.at(process.time, t, like).flatten()
-
-
 def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """One-shot baseline: the same network sees y alone (the start's state without its noise) and returns x0."""
     process = learner.processes[0]
-    level = torch.full((len(batch.y),), float(process.s[-1]), device=batch.y.device)
+    last = torch.full((len(batch.y),), process.steps)
     with learner.autocast():
-        residual = learner.predictor(process.start(batch.y, torch.zeros_like(batch.y)), batch.y, level)
-    error = loss(stage.loss, batch.y - residual.float() - batch.x0, stage.floor)
+        residual = learner.answer(process, last, process.start(batch.y, torch.zeros_like(batch.y)), batch.y).residual
+    error = loss(stage.loss, batch.y - residual - batch.x0, stage.floor)
     total = (balance(batch, stage) * error).mean()
     total.backward()
     return float(total.detach())
@@ -199,7 +289,6 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     resolution are drawn at random, so that one head serves every option of the sampler; a fifth of the rollouts is at
     fidelity 1, the end of the dial where nothing is drawn and the head has most to do.
     """
-    network, head = learner.corrected
 
     def pick(n: int) -> int:
         return int(torch.randint(n, (), generator=generator))
@@ -217,27 +306,30 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
         x0 = resize(batch.x0, (int(y.shape[-2]), int(y.shape[-1])))
         with learner.autocast():
             with torch.no_grad():
-                features = network.features(x_t, y, level)
-                residual = network.read(features).float()
-            offset = head(features, residual, y, f).float()
-        corrected = y - residual - offset
+                answer = learner.answer(process, torch.full((len(y),), t), x_t, y)
+            if not learner.answers:  # as the sampler does before the correction
+                answer = answer._replace(residual=y - bounded(learner.asks, y - answer.residual))
+            offset = learner.offset(answer, f)
+        corrected = y - answer.residual - offset
         error = ((corrected - x0) ** 2).mean((1, 2, 3))
         share = (balance(batch, stage) * weight(level) * error).mean() / process.steps
         share.backward()
         total += float(share.detach())
-        return corrected.detach().clamp(-1, 1)
+        corrected = corrected.detach()
+        return corrected.clamp(-1, 1) if learner.answers else bounded(learner.asks, corrected)
 
     def noise(_: int, like: Tensor) -> Tensor:
         return normal(like, generator)
 
     solver = ("ancestral", "2m")[pick(2)]
+    if learner.published is not None:  # such a network is run as its authors do
+        solver, low = learner.published.defaults.solver, Resolution("off")
     sample(denoise, batch.y, process, noise, solver=solver, fidelity=fidelity, resolution=low)
     return total
 
 
 def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """DPSC's other targets (ablation): regress mu on states drawn from the forward path, at fidelity 1."""
-    network, head = learner.corrected
     process = learner.processes[0]
     t = 1 + int(torch.randint(process.steps, (), generator=generator))
     eps = normal(batch.x0, generator)
@@ -246,10 +338,9 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
     f = torch.ones(len(batch.y), device=batch.y.device)
     with learner.autocast():
         with torch.no_grad():
-            features = network.features(x_t, batch.y, level)
-            residual = network.read(features).float()
-        offset = head(features, residual, batch.y, f).float()
-    target = shift_target(stage.target, process, t, x_t, batch.y, batch.y - residual, batch.x0, eps)
+            answer = learner.answer(process, torch.full((len(batch.y),), t), x_t, batch.y)
+        offset = learner.offset(answer, f)
+    target = shift_target(stage.target, process, t, x_t, batch.y, batch.y - answer.residual, batch.x0, eps)
     total = weight(level)[0] * (balance(batch, stage) * ((offset - target) ** 2).mean((1, 2, 3))).mean()
     total.backward()
     return float(total.detach())
@@ -259,4 +350,6 @@ def objective(stage: Stage) -> Objective:
     """The function for a stage's kind and target."""
     if stage.kind in ("correction", "adapter"):
         return correction if stage.target == "on_policy" else correction_forward
-    return {"predictor": predictor, "regression": regression, "matching": matching, "rollout": rollout}[stage.kind]
+    return {"predictor": predictor, "joint": joint, "regression": regression, "matching": matching, "rollout": rollout}[
+        stage.kind
+    ]

@@ -69,8 +69,24 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A correction that is a U-Net of its own (`networks.correction_unet`): its first width and the widths of its levels in it.
+
+    base: 0 for none; a compact predictor then has its light head, of width `network.head`.
+    """
+
+    base: int = 0
+    mults: list[int] = field(default_factory=lambda: [1, 2, 4])
+
+
+@dataclass(frozen=True)
 class Network:
-    """Size of the compact predictor and of its correction head. bottom: residual blocks on the coarsest level beyond `blocks`.
+    """The predictor and its correction. base, mults: first width and widths of the levels; blocks, bottom, head: of compact ones.
+
+    kind: "compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init", the network of a
+    published checkpoint that the run starts from, as it is. predicts: "residual" (y - x0, told the noise level), or with an rddm or
+    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published). bottom: residual blocks on the
+    coarsest level beyond `blocks`.
 
     experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
     its own size (`networks.experts`). They are told the kinds of damage and the fidelity, and need no head.
@@ -82,6 +98,9 @@ class Network:
     head: int = 32
     bottom: int = 0
     experts: list[Sizes] = field(default_factory=list)
+    kind: str = "compact"
+    predicts: str = "residual"
+    correction: Correction = field(default_factory=Correction)
 
 
 @dataclass(frozen=True)
@@ -89,9 +108,10 @@ class Stage:
     """One stage of training. What each field means stands below it."""
 
     kind: str = "predictor"
-    """"predictor": forward states. "rollout": an expert, on the states that the sampler meets. "correction": the head alone, on the
-    sampler's own states. "adapter": likewise, for pairs the predictor never saw. "regression": the one-shot baseline. "matching": IR-SDE's
-    loss on its own path, where correction, reduced views, switch and start have no place. "contrastive": DA-CLIP's."""
+    """"predictor": forward states. "joint": likewise, and the correction with it, as LearnIR's Algorithm 1. "rollout": an expert, on the
+    states that the sampler meets. "correction": the correction alone, on the sampler's own states. "adapter": likewise, for pairs the
+    predictor never saw. "regression": the one-shot baseline. "matching": IR-SDE's loss on its own path, where correction, reduced views,
+    switch and start have no place. "contrastive": DA-CLIP's."""
 
     steps: int = 1000
     """Optimiser steps; where the run has `minutes`, the stage's share of them."""
@@ -123,7 +143,7 @@ class Stage:
     """Length of the cosine of the learning rate, 0 for the stage's own steps; a longer one leaves the rate high at its end."""
 
     target: str = "on_policy"
-    """Of a correction: "on_policy", "posterior", "forward" or "eq51"."""
+    """Of a correction: "on_policy", "posterior", "forward" or "eq51"; of a joint stage one of the last three."""
 
     warmup: int = 200
     """Steps over which the rate rises from nothing."""
@@ -160,6 +180,10 @@ class Stage:
 
     loss: str = "squared"
     """"squared", "l1", "charbonnier" or "psnr" (`training.losses`)."""
+
+    error: str = "x0"
+    """Of a predictor stage, what the loss is of: "x0", weighted by noise level, or "residual_noise", on the steps of the grid alone, as
+    LearnIR's Algorithm 1, line 11; a joint stage has that one."""
 
     floor: float = 2e-4
     """Squared error, on [-1, 1], below which the loss "psnr" no longer counts a gain."""

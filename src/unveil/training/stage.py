@@ -113,9 +113,9 @@ class StageRunner:
     def __post_init__(self) -> None:
         run, state = self.run, self.run.state
         self.parts = run.world.parts(self.stage.accumulate)
-        self.key = state.learner.trained(self.stage)
+        self.keys = state.learner.trained(self.stage)
         resumed = state.counters.done > self.first
-        if not resumed and self.key == "head":
+        if not resumed and self.keys == ("head",):
             state.put_averages("predictor")  # the head is taught on the averaged predictor, the one that ships
         if not resumed:
             state.counters.running, state.counters.bad, state.counters.lowest = 0.0, 0, math.inf
@@ -124,7 +124,7 @@ class StageRunner:
         self.ends = self._ends()
         self.written = time.monotonic()
         self.optimiser = state.optimiser(self.stage, resumed=resumed)
-        self.parameters = list(state.learner.modules[self.key].parameters())
+        self.parameters = [p for key in self.keys for p in state.learner.modules[key].parameters()]
         self.goal: Objective = objective(self.stage)
         self.pace = Pace()
 
@@ -232,7 +232,7 @@ class StageRunner:
             self._skip()
         counters.done = step + 1
         self.pace.step(images * run.world.size)
-        state.average(self.key)
+        state.average(*self.keys)
 
     def _skip(self) -> None:
         counters = self.run.state.counters

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unveil.errors import InputError
 from unveil.training import checkpoint
@@ -59,25 +59,29 @@ class State:
         return cls(config, learner, averages)
 
     def optimiser(self, stage: Stage, *, resumed: bool) -> Optimiser:
-        """That of the network that a stage trains, the others frozen; with its saved moments in the middle of a stage."""
+        """That of the networks that a stage trains, the others frozen; with its saved moments in the middle of a stage."""
         trained = self.learner.trained(stage)
         for key, module in self.learner.modules.items():
-            module.requires_grad_(key == trained)
-        optimiser = Optimiser(stage.optimiser, self.learner.modules[trained], stage.lr)
+            module.requires_grad_(key in trained)
+        modules = {key: self.learner.modules[key] for key in trained}
+        # One network's moments keep the names they have had in checkpoints.
+        whole = nn.ModuleDict(modules) if len(modules) > 1 else modules[trained[0]]
+        optimiser = Optimiser(stage.optimiser, whole, stage.lr)
         if resumed:
             moments = {k.removeprefix("optimiser."): v for k, v in self.saved.items() if k.startswith("optimiser.")}
             optimiser.restore(moments)
         self.saved = {}
         return optimiser
 
-    def average(self, trained: str) -> None:
-        """Move the averages of the trained network towards its weights; faster while the run is young."""
+    def average(self, *trained: str) -> None:
+        """Move the averages of the trained networks towards their weights; faster while the run is young."""
         done = self.counters.done
         decay = min(self.config.ema, (1 + done) / (10 + done))
-        named = dict(self.learner.modules[trained].named_parameters())
-        with torch.no_grad():
-            averages = [self.averages[trained][n] for n in named]
-            torch._foreach_lerp_(averages, [p.data for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        for key in trained:
+            named = dict(self.learner.modules[key].named_parameters())
+            with torch.no_grad():
+                averages = [self.averages[key][n] for n in named]
+                torch._foreach_lerp_(averages, [p.data for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def put_averages(self, *keys: str) -> None:
         """Copy the averages into the networks named."""

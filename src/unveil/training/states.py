@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import resize
 from unveil.networks.condition import KINDS, LIGHT, condition
@@ -107,14 +108,24 @@ def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Ge
 
 
 def grid_states(process: Process, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(x_t, t) on any path: t (B,) uniform on its trained grid, 1..T, as IR-SDE draws it."""
-    t = 1 + torch.randint(process.steps, (len(batch.x0),), generator=generator)
+    """(x_t, t) on any path: t (B,) uniform on its trained grid, 1..T, as published; reduced views in its upper half, t > T/2."""
+    least = process.steps // 2 + 1 if batch.low else 1
+    t = least + torch.randint(process.steps + 1 - least, (len(batch.x0),), generator=generator)
     return process.forward(batch.x0, batch.y, t, normal(batch.x0, generator)), t
 
 
 def weight(level: Tensor) -> Tensor:
     """Weight of the squared error of x0 at noise level s: 1.25 / (s^2 + 0.25), so that nearly clean states count more."""
     return 1.25 / (level**2 + 0.25)
+
+
+def residual_noise_weight(process: Process, t: Tensor, like: Tensor) -> Tensor:
+    """(B,) weights that make the squared error of x0 at the indices t that of the residual noise (LearnIR, Eq. 5): (a / s + k)^2.
+
+    eps_res = (x_t - a x0 - b y) / s + k (y - x0) is linear in x0 where the state is given, so the one error is the other, weighted.
+    """
+    factors = [float(process.a[i]) / float(process.s[i]) + residual_noise_factor(process, i) for i in t.tolist()]
+    return torch.tensor(factors, dtype=torch.float32).square().to(like.device)
 
 
 _PRIOR = 0.01

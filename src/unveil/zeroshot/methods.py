@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from unveil.errors import InputError
@@ -21,7 +22,8 @@ class Method:
 
     prior: the shipped one that it runs on unless told otherwise. held: bytes per pixel of the photograph that it keeps beside the
     prior's. beside: operators that it takes beside those of `operator_text`. least: shortest side in pixels that it takes; smaller
-    photographs are continued by reflection.
+    photographs are continued by reflection. deaf: options that its restorer's interface has and that do not enter its result. quick: what
+    runs on the priors that ship unless told otherwise: the settings that docs/results.md measures them with, seconds and not minutes.
     """
 
     title: str
@@ -32,6 +34,8 @@ class Method:
     held: int = 400
     least: int = 1
     beside: tuple[str, ...] = ()
+    deaf: tuple[str, ...] = ()
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
     def call(self) -> Any:
         """restore(prior, y, noise, settings, callback) -> images."""
@@ -46,16 +50,25 @@ class Method:
         return {f.name: f.default for f in fields(self.options())}
 
     def configured(self, given: Mapping[str, Any]) -> Any:
-        """Its options with those given filled in. Raises InputError for one that it does not have, naming those it has."""
+        """Its options with those given filled in; files and folders may be given as text.
+
+        Raises InputError for one that it does not have, naming those it has, and for one that would do nothing.
+        """
         known = self.takes()
         for name in given:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
                 raise InputError(f"{self.title} has no {name!r}; {hint}")
+            if name in self.deaf:
+                raise InputError(
+                    f"{self.title} pulls alike whatever the {name} of the photograph; leave {name} out, or take DiffPIR, DDRM or PiGDM"
+                )
         operator = given.get("operator")
         if operator is not None and operator not in self.beside:
             parse(str(operator))  # a wrong text is told before anything is opened
+        paths = {f.name for f in fields(self.options()) if "Path" in str(f.type)}
+        given = {k: Path(v) if k in paths and isinstance(v, str) else v for k, v in given.items()}
         try:
             return self.options()(**given)
         except TypeError as error:
@@ -81,6 +94,7 @@ METHODS: dict[str, Method] = {
         prior=LATENTS,
         held=12000,
         least=64,
+        quick={"steps": 12, "rounds": 0, "crop": 64},
     ),
     "upzeroir": Method(
         "UP-ZeroIR",
@@ -90,20 +104,35 @@ METHODS: dict[str, Method] = {
         prior=LATENTS,
         held=12000,
         least=64,
+        quick={"steps": 12, "rounds": 0},
     ),
-    "dps": _linear("dps", "DPS", "Known operator, any prior: a gradient through the network (ICLR 2023)."),
+    "dps": _linear(
+        "dps",
+        "DPS",
+        "Known operator, any prior: a gradient through the network (ICLR 2023).",
+        deaf=("noise",),
+        quick={"steps": 30},
+    ),
     "diffpir": _linear(
-        "diffpir", "DiffPIR", "Known operator: half-quadratic splitting, a proximal step per evaluation (CVPRW 2023)."
+        "diffpir",
+        "DiffPIR",
+        "Known operator: half-quadratic splitting, a proximal step per evaluation (CVPRW 2023).",
+        quick={"steps": 12},
     ),
     "ddrm": _linear(
-        "ddrm", "DDRM", "Known operator: posterior sampling in its singular basis, few steps (NeurIPS 2022)."
+        "ddrm",
+        "DDRM",
+        "Known operator: posterior sampling in its singular basis, few steps (NeurIPS 2022).",
+        quick={"steps": 12},
     ),
-    "pigdm": _linear("pigdm", "PiGDM", "Known operator: pseudo-inverse guidance (ICLR 2023)."),
+    "pigdm": _linear("pigdm", "PiGDM", "Known operator: pseudo-inverse guidance (ICLR 2023).", quick={"steps": 12}),
     "gdp": _linear(
         "gdp",
         "GDP",
         "Known operator, or blind low light: gradient at the clean estimate (CVPR 2023).",
         beside=("light",),
+        deaf=("noise",),
+        quick={"steps": 30},
     ),
     "tao": _linear(
         "tao",
@@ -111,6 +140,7 @@ METHODS: dict[str, Method] = {
         "Blind, in pixels: a degradation network learned while the prior samples (ICML 2024).",
         held=12000,
         least=64,
+        quick={"steps": 12, "crop": 64},
     ),
 }
 

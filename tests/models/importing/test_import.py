@@ -374,3 +374,26 @@ def test_a_file_is_never_overwritten_by_what_is_made_of_it(tmp_path: Path) -> No
     with pytest.raises(ModelError, match="would be overwritten"):
         import_file(tmp_path / "x.safetensors")
     assert import_file(tmp_path / "x.safetensors", tmp_path / "y.safetensors").family == "IR-SDE"
+
+
+@pytest.mark.shared
+@torch.no_grad()
+def test_rddm_with_one_network_derives_the_noise_before_anything_is_clamped(
+    golden: Golden, save: Save, files: SimpleNamespace
+) -> None:
+    """Its objective pred_res: noise from the residual as it is, x <- x - (abar_t - abar_u) residual - (bbar_t - bbar_u) noise."""
+    made = import_file(save("x.pt", files.rddm(golden("rddm_unetres_share-1_dim8"), steps=100, total=1.0)))
+    model = read(made.weights)
+    process = model.spec.process(steps=5)
+    y = 2 * picture((16, 16)) - 1
+    draws = torch.randn(6, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = y + float(process.s[-1]) * draws[0]
+    beyond = 0.0
+    for t in range(5, 0, -1):
+        residual = model.predictor(x, y, torch.tensor([int(process.time[t])]))[:, :3]
+        beyond = max(beyond, float((y - residual).abs().max()))
+        noise = (x - y - (float(process.b[t]) - 1) * residual) / float(process.s[t])
+        db, ds = (float(v[t] - v[t - 1]) for v in (process.b, process.s))
+        x = x - db * residual - ds * noise if t > 1 else y - residual
+    assert beyond > 1.05  # the case is one: clamping would have changed it
+    torch.testing.assert_close(whole(model, y, process, draws, "ddim"), x, rtol=1e-5, atol=1e-5)

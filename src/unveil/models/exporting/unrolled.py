@@ -16,7 +16,7 @@ from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import ModelError
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native
-from unveil.networks.compact import CompactUNet
+from unveil.networks.answer import Predictor
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.experts import TimestepExperts
 
@@ -45,7 +45,7 @@ class Unrolled(nn.Module):
     def __init__(self, model: Model, treat: Treatment | None = None, reduced: tuple[int, int] | None = None) -> None:
         super().__init__()
         spec, d = model.spec, model.spec.defaults
-        if not isinstance(model.predictor, (CompactUNet, TimestepExperts)) or spec.sampler != "diffusion":
+        if not spec.trained_here or spec.sampler != "diffusion":
             raise ModelError(
                 f"{spec.name} cannot be exported: only compact models and models of experts can, such as general"
             )
@@ -109,11 +109,11 @@ class Unrolled(nn.Module):
         states = _padded(torch.cat([x_t, y], dim=1), self.multiple_of)
         x_t, padded = states[:, :3], states[:, 3:]
         level = self.told_levels[index : index + 1]
-        network: CompactUNet = self.networks[self.which[index]]  # type: ignore[assignment]
-        features = network.features(x_t, padded, level, self.told)
-        residual = network.read(features)
+        network: Predictor = self.networks[self.which[index]]  # type: ignore[assignment]
+        answer = network.answer(x_t, padded, level, self.told)
+        residual = answer.residual
         if self.head is not None:
-            residual = residual + self.head(features, residual, padded, self.fidelity)
+            residual = residual + self.head(answer, self.fidelity)
         return (y - _cropped(residual, y)).clamp(*self.value_range)
 
 

@@ -1,0 +1,39 @@
+"""The networks of a configuration as the description of a model writes them: what `models.kinds` builds them from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from unveil.models.spec import Spec
+from unveil.training.config import Config, schedule
+
+
+def described(config: Config) -> dict[str, Any]:
+    """The predictor's entry in a description, without its correction; of a published network that is trained as it is, none."""
+    net = config.network
+    if net.experts:
+        sizes = {name: dataclasses.asdict(s) for name, s in zip(("low", "native"), net.experts, strict=True)}
+        return {"kind": "experts", **sizes}
+    if net.kind == "rddm":
+        return {"kind": "unet", "dim": net.base, "mults": net.mults, "channels": 3, "mask_channels": 0}
+    if net.kind == "conditional":
+        return {
+            "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": None,
+            "degradation": False, "half_size": False,
+        }  # fmt: skip
+    return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
+
+
+def described_head(config: Config) -> int | dict[str, Any]:
+    """The correction's entry: the sizes of a U-Net of its own, the width of a compact predictor's light head, or 0 for none."""
+    net = config.network
+    if net.correction.base:
+        return {"dim": net.correction.base, "mults": net.correction.mults}
+    return net.head if net.kind == "compact" and not net.experts else 0
+
+
+def asked(config: Config) -> Spec:
+    """What the predictor is told and says, as the part of a description that running and training read."""
+    time = "level" if config.network.predicts == "residual" else "index"
+    return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)

@@ -1,0 +1,103 @@
+"""What one training step needs in memory, counted on networks without weights: nothing of that size is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from unveil.models import kinds
+from unveil.networks.answer import Answer
+from unveil.training.config import Config, Stage
+from unveil.training.describing import described, described_head
+from unveil.training.learner import recomputed
+
+_BYTES = {"weights": 4, "gradients": 4, "moments": 8, "average": 4}
+"""Bytes a parameter in fp32: AdamW keeps two moments, the loop an average that ships."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of one step: what all parameters take, what the backward pass keeps of the activations of one part of the batch, and both.
+
+    The largest single block that is computed again comes on top where activations are recomputed, and what the libraries take for
+    themselves (scratch space of convolutions) cannot be counted.
+    """
+
+    parameters: int
+    activations: int
+    part: int
+    crop: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of both."""
+        return self.parameters + self.activations
+
+    def line(self) -> str:
+        """For a reader."""
+        gib = 2**30
+        return (
+            f"{self.total / gib:.1f} GiB: {self.parameters / gib:.1f} for weights, gradients, moments and average, "
+            f"{self.activations / gib:.1f} for the activations of {self.part} crop{'s' * (self.part > 1)} of {self.crop} px"
+        )
+
+
+def needs(config: Config, stage: Stage) -> Needs:
+    """Bytes that one step of a stage keeps at its peak, on one device; a network that `init` names is not counted.
+
+    Args:
+        config: The run. Its `precision` says how large activations are, its `checkpointing` which are kept.
+        stage: The stage; its `batch` and `accumulate` say how many samples are computed at once.
+
+    """
+    with torch.device("meta"):
+        network = described(config)
+        predictor: Any = kinds.build(network)
+        head: Any = kinds.build_head({**network, "head": described_head(config)}, predictor)
+    modules = [m for m in (predictor, head) if m is not None]
+    trained = {"joint": modules, "correction": modules[1:], "adapter": modules[1:]}.get(stage.kind, modules[:1])
+    held = sum(p.numel() * (_BYTES["weights"] + _BYTES["average"]) for m in modules for p in m.parameters())
+    held += sum(p.numel() * (_BYTES["gradients"] + _BYTES["moments"]) for m in trained for p in m.parameters())
+    for module in modules:
+        if config.checkpointing:
+            recomputed(module)
+        if config.precision == "bf16":
+            module.to(
+                torch.bfloat16
+            )  # as autocast computes; what it keeps in fp32 (norms, attention's sums) is counted as 16 bits
+        module.requires_grad_(module in trained)
+    part = stage.batch // stage.accumulate
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    x = torch.empty(part, 3, stage.crop, stage.crop, dtype=dtype, device="meta")
+    level = torch.empty(part, dtype=dtype, device="meta")
+    kept = _Kept(modules)
+    with saved_tensors_hooks(kept.keep, lambda tensor: tensor):
+        answer = _answered(predictor, x, level)
+        if head is not None and head in trained:
+            head(answer._replace(residual=answer.residual.detach()), level)
+    return Needs(held, kept.bytes, part, stage.crop)
+
+
+def _answered(predictor: Any, x: Tensor, level: Tensor) -> Answer:
+    return predictor.answer(x, x, level)
+
+
+class _Kept:
+    """Counts the bytes of all storages that the backward pass keeps, weights apart, each once."""
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.bytes = 0
+        self._kept: list[Tensor] = []  # alive until the count is over, so that no storage has the name of a dead one
+        self._seen = {p.untyped_storage()._cdata for m in modules for p in m.parameters()}
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            self._seen.add(storage._cdata)
+            self._kept.append(tensor)
+            self.bytes += storage.nbytes()
+        return tensor
