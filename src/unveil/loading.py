@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unveil import restorer, zeroshot_restorer
+from unveil import restorer
 from unveil.errors import InputError, ModelError
 from unveil.restorer import Options, Restoration, Restorer
-from unveil.zeroshot.methods import METHODS
-from unveil.zeroshot_restorer import ZeroShotRestorer
+
+if TYPE_CHECKING:
+    from unveil.zeroshot_restorer import ZeroShotRestorer
 
 TRAINED = "learnir"
 """The method of models that were trained to restore; the others are zero-shot."""
@@ -27,12 +27,22 @@ def load(
     are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2").
     Raises ModelError for what cannot be found, InputError for a method, option or device that is not there.
     """
-    if method == TRAINED:
-        if settings:
-            raise InputError(
-                f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
-            )
+    if method == TRAINED and not settings:
         return restorer.load(name or "general", device, dtype)
+    return _zero_shot(name, device, dtype, method, settings)
+
+
+def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings: dict[str, Any]) -> ZeroShotRestorer:
+    """A zero-shot restorer; what they are made of is loaded here, and not for trained models. Raises what `load` raises."""
+    import difflib
+
+    from unveil import zeroshot_restorer
+    from unveil.zeroshot.methods import METHODS
+
+    if method == TRAINED:
+        raise InputError(
+            f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
+        )
     if method not in METHODS:
         near = difflib.get_close_matches(method, [TRAINED, *METHODS], n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([TRAINED, *METHODS])}"

@@ -21,13 +21,12 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
-from unveil.models import describer, hub, shelf
+from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, treatment
 from unveil.photo import content
-from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 
@@ -181,7 +180,7 @@ class Restoration:
 
         strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
         """
-        return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+        return photo.write(self.source or as_photo(self.image), self.image, Path(path), strip=strip)
 
 
 @dataclass
@@ -242,10 +241,14 @@ class Restorer:
             InputError: A device or precision that is not there.
 
         """
+        from unveil.models import hub
+
         return cls(hub.from_pretrained(source, **hub_settings), device, dtype)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model as the hub keeps it: model.safetensors, config.json and a model card. Returns the folder."""
+        from unveil.models import hub
+
         return hub.save_pretrained(self.model, folder)
 
     def push_to_hub(self, repo_id: str, **hub_settings: Any) -> str:
@@ -262,6 +265,8 @@ class Restorer:
             ModelError: The hub refuses or cannot be reached.
 
         """
+        from unveil.models import hub
+
         return hub.push_to_hub(self.model, repo_id, **hub_settings)
 
     @cached_property
@@ -381,6 +386,8 @@ class Restorer:
             return repeated(options.told)
         if options.fix is not None:
             return treatment(None, options.fix, options.keep)
+        from unveil.models import describer
+
         return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
 
     def _draw(
@@ -459,8 +466,14 @@ class Restorer:
             "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
             "device": self.device.type,
             "hardware": hardware(self.device),
-            **({"describer": describer.shipped().speaker} if asked else {}),
+            **({"describer": _speaker()} if asked else {}),
         }
+
+
+def _speaker() -> str:
+    from unveil.models import describer
+
+    return describer.shipped().speaker
 
 
 @dataclass(frozen=True)
@@ -595,6 +608,8 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     elif hasattr(image, "convert") and hasattr(image, "size"):
         return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
+        from unveil.photo.arrays import plain
+
         return plain(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
 

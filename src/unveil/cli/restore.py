@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import failing
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilWarning
 
 if TYPE_CHECKING:
+    from unveil.cli.frames import Frames
+    from unveil.cli.progress import Bar
     from unveil.jobs import targets
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from unveil.restorer import Options
 
 AUTO = "auto"
+TRAINED = "learnir"
+"""As `loading.TRAINED`, before anything is loaded."""
 MODEL = "general"
 MOST_PIXELS = 200_000_000
 ENOUGH_DRAWS = 8
@@ -148,37 +153,35 @@ def restore(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar, Pace
-    from unveil.jobs import finding, sharding, targets
-    from unveil.jobs.choosing import Auto
-    from unveil.jobs.manifest import Manifest
-    from unveil.jobs.run import Handling, run
-    from unveil.loading import TRAINED
-    from unveil.restorer import Options
-    from unveil.video import is_video
+    from unveil.cli.starting import swift
 
-    if uncertainty:  # draws are told apart, and their spread is calibrated, where nothing pulls them together
-        samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
-    options = Options(
-        steps,
-        samples,
-        seed,
-        fidelity,
-        strength,
-        solver,
-        grid,
-        resolution,
-        _tile(tile),
-        max_pixels=max_pixels,
-        fix=fix,
-        keep=keep,
-    )
-    zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
-    given = {k: v for k, v in zero_shot.items() if v is not None}
-    opening = partial(_restorer, method, name, prior, given, device, dtype)
-    restorer = opening()
-    restorer.resolve(options)  # a wrong setting is a usage error, not one per file
+    with swift() if method in (None, AUTO, TRAINED) else nullcontext():
+        from unveil.jobs import finding, targets
+        from unveil.jobs.manifest import Manifest
+        from unveil.jobs.run import Handling, run
+        from unveil.restorer import Options
+
+        if uncertainty:  # draws are told apart, and their spread is calibrated, where nothing pulls them together
+            samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
+        options = Options(
+            steps,
+            samples,
+            seed,
+            fidelity,
+            strength,
+            solver,
+            grid,
+            resolution,
+            _tile(tile),
+            max_pixels=max_pixels,
+            fix=fix,
+            keep=keep,
+        )
+        zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
+        given = {k: v for k, v in zero_shot.items() if v is not None}
+        opening = partial(_restorer, method, name, prior, given, device, dtype)
+        restorer = opening()
+        restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = finding.find(
         inputs,
@@ -193,17 +196,19 @@ def restore(
     else:
         targets.check_folder(items, place, folder=folder)
     if shard:
+        from unveil.jobs import sharding
+
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = sharding.share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
-        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
+    if method == AUTO:
+        _check_auto(restorer, jobs)
     if not json_lines:
         _say_how_long(restorer, jobs, options)
     seen: dict[str, int] = {}
-    pace = Pace(len(jobs))
+    watch = None if _nobody_looks(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == finding.STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
@@ -212,11 +217,6 @@ def restore(
             seen[row.status] = seen.get(row.status, 0) + 1
             kept.add(row)
             _say(row, json_lines, rows)
-
-        def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
-            title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
-            bar = Bar(title, samples, pictures, quiet=json_lines)
-            return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
         handling = Handling(skip_existing, strip, ext, keep_times, tone_map)
         if spread is not None:
@@ -230,6 +230,37 @@ def restore(
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
         _say_again(inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given, prior)
     return of_files(failed, sum(seen.values()) - failed)
+
+
+def _nobody_looks(json_lines: bool, frames: Path | None) -> bool:
+    """Whether neither a bar nor estimates are wanted, and what draws bars need not be loaded."""
+    return frames is None and (json_lines or not sys.stderr.isatty())
+
+
+def _watch(
+    restorer: Restores, jobs: list[targets.Job], samples: int, quiet: bool, frames: Path | None
+) -> Callable[[targets.Job, int, int], Bar | Frames]:
+    """What is told of every photograph while it is restored (see `jobs.run.Watch`)."""
+    from unveil.cli.frames import Frames
+    from unveil.cli.progress import Bar, Pace
+
+    pace = Pace(len(jobs))
+
+    def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
+        title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
+        bar = Bar(title, samples, pictures, quiet=quiet)
+        return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
+
+    return watch
+
+
+def _check_auto(restorer: Restores, jobs: list[targets.Job]) -> None:
+    """Raise InputError for videos where every photograph is judged on its own."""
+    from unveil.jobs.choosing import Auto
+    from unveil.video import is_video
+
+    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
+        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
 
 
 def _say_again(
@@ -254,7 +285,7 @@ def _say_again(
 
 def _restorer(method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str) -> Restores:
     """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
-    from unveil.loading import TRAINED, load
+    from unveil.loading import load
 
     method = method or TRAINED
     if method == AUTO:
@@ -296,11 +327,15 @@ def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path 
 
 def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> None:
     """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph."""
+    from unveil.restorer import Restorer
+
+    if not jobs or isinstance(restorer, Restorer):
+        return
     from unveil.jobs.run import size_of
     from unveil.training.reporting import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
-    size = size_of(jobs[0].source) if jobs and isinstance(restorer, ZeroShotRestorer) else None
+    size = size_of(jobs[0].source) if isinstance(restorer, ZeroShotRestorer) else None
     if size is None:
         return
     told = restorer.estimate(size[1], size[0], options)  # type: ignore[union-attr]
@@ -343,6 +378,8 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
+        from unveil.cli import failing
+
         failing.say(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from unveil.diffusion.euler import EULER, check, euler, noise_scale
-from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
 from unveil.errors import Cancelled, InputError
 
 SOLVERS = ("ancestral", "ddim", "renoise", "2m")
+EULER = ("sde", "ode")
+"""The baselines of `diffusion.euler`."""
+
+Noise = Callable[[int, Tensor], Tensor]
+"""(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
 
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 """(x_t, y, t) -> x0_hat, all (B, C, H, W); t is the index into the process."""
@@ -102,6 +105,8 @@ def sample(
     if not 0.0 <= fidelity <= 1.0:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
     if solver in EULER:
+        from unveil.diffusion.euler import check
+
         check(process)
     n = process.steps
     sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
@@ -131,6 +136,8 @@ def sample(
                 x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
+            from unveil.diffusion.euler import euler, noise_scale
+
             x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":
                 x_u = x_u + (1 - fidelity) * noise_scale(process, t, x_u) * noise(index + 1, x_u)

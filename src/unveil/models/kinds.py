@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,46 +13,53 @@ from torch.overrides import TorchFunctionMode
 
 from unveil.errors import ModelError, UnveilError
 from unveil.models import bounds
-from unveil.networks.classifier import DegradationClassifier
-from unveil.networks.clip import CLIP, VisionTower
-from unveil.networks.compact import CompactUNet
-from unveil.networks.conditional_unet import ConditionalUNet
-from unveil.networks.daclip import DACLIP
-from unveil.networks.experts import TimestepExperts
-from unveil.networks.nafnet import ConditionalNAFNet
-from unveil.networks.unet import UNet
-from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+
+if TYPE_CHECKING:
+    from unveil.networks.daclip import DACLIP
 
 
 @dataclass(frozen=True)
 class Kind:
-    """sizes: the entries of the description that the network is built from, by the names of its constructor; also: those it may lack."""
+    """place: "module:name" of what makes the network, loaded when one is built. sizes: the entries of the description that it is built
 
-    make: Callable[..., nn.Module]
+    from, by the names of its constructor; also: those it may lack.
+    """
+
+    place: str
     sizes: tuple[str, ...]
     also: tuple[str, ...] = ()
 
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""
         found = {name: network[name] for name in (*self.sizes, *(n for n in self.also if n in network))}
-        return self.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        module, name = self.place.split(":")
+        make: Callable[..., nn.Module] = getattr(import_module(module), name)
+        return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
 def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
+    from unveil.networks.clip import CLIP, VisionTower
+    from unveil.networks.daclip import DACLIP
+
     return DACLIP(CLIP(VisionTower(**vision), **text))
 
 
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
-    "compact": Kind(CompactUNet, ("base", "mults", "blocks"), ("bottom",)),
-    "experts": Kind(TimestepExperts, ("low", "native")),
-    "unet": Kind(UNet, _RDDM),
-    "unet_pair": Kind(UNetPair, _RDDM),
-    "shared_encoder_unet": Kind(SharedEncoderUNet, _RDDM),
-    "conditional_unet": Kind(ConditionalUNet, ("nf", "mults", "channels", "context_dim", "degradation", "half_size")),
-    "conditional_nafnet": Kind(ConditionalNAFNet, ("width", "encoder", "middle", "decoder", "channels")),
-    "daclip": Kind(_daclip, ("vision", "text")),
-    "classifier": Kind(DegradationClassifier, ("kinds", "width"), ("statistics",)),
+    "compact": Kind("unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom",)),
+    "experts": Kind("unveil.networks.experts:TimestepExperts", ("low", "native")),
+    "unet": Kind("unveil.networks.unet:UNet", _RDDM),
+    "unet_pair": Kind("unveil.networks.unet_pair:UNetPair", _RDDM),
+    "shared_encoder_unet": Kind("unveil.networks.unet_pair:SharedEncoderUNet", _RDDM),
+    "conditional_unet": Kind(
+        "unveil.networks.conditional_unet:ConditionalUNet",
+        ("nf", "mults", "channels", "context_dim", "degradation", "half_size"),
+    ),
+    "conditional_nafnet": Kind(
+        "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
+    ),
+    "daclip": Kind("unveil.models.kinds:_daclip", ("vision", "text")),
+    "classifier": Kind("unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics",)),
 }
 
 
@@ -83,12 +91,8 @@ class Weightless(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]  # numbers that nobody will see
         if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)
-
-
-def shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of the network that a description names, told without making any. Raises what `build` raises."""
-    with Weightless():
-        return {name: tuple(tensor.shape) for name, tensor in build(network).state_dict().items()}

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
-from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
 from unveil.models.calibration import Calibration
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
-from unveil.networks.clip import prepared
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.networks.condition import KINDS, condition
-from unveil.networks.daclip import DACLIP, Seen
 from unveil.networks.experts import TimestepExperts
 from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
+
+if TYPE_CHECKING:
+    from unveil.networks.daclip import DACLIP
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,9 @@ class Model:
         A prediction of the image or its residual is clamped to the range of the images; one of the noise is taken as it
         is, as the published samplers do, since x0_hat then only stands for the noise.
         """
+        from unveil.diffusion.prediction import to_x0
+        from unveil.diffusion.rddm import from_both
+
         told = torch.full((len(y),), float(process.time[t]), device=y.device)
         said = _visible(self.predictor(x_t, y, told, *contexts).float())
         low, high = self.spec.value_range
@@ -96,6 +98,9 @@ class Model:
         """What the guide says about the photograph (B, 3, H, W) in the network's range: none, content, or also degradation."""
         if self.guide is None:
             return ()
+        from unveil.networks.clip import prepared
+        from unveil.networks.daclip import Seen
+
         low, high = self.spec.value_range
         seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
         assert isinstance(seen, Seen)
