@@ -50,6 +50,17 @@ def test_nothing_found_nothing_changed(restorer: Restorer, says: Says) -> None:
     assert "left as it is" in out.notes[0]
 
 
+def test_strength_0_asks_nobody(restorer: Restorer, says: Says) -> None:
+    y = picture()
+    out = restorer.restore(y, strength=0)
+    assert np.array_equal(out.image, y)
+    assert out.image is not y
+    assert out.network_seconds == 0
+    assert says.shapes == []
+    assert "told" not in out.protocol
+    assert np.array_equal(restorer.restore(y, fix="noise", strength=0).image, y)
+
+
 def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None:
     says.said = {"noise": 0.8, "haze": 0.6}
     y = picture()

@@ -273,6 +273,10 @@ class Restorer:
     def _footprint(self) -> float:
         return bytes_per_pixel(self.model)
 
+    @cached_property
+    def _weights(self) -> int:
+        return weight_bytes(self.model)
+
     def plan(self, height: int, width: int, options: Options | None = None) -> Plan:
         """Tiles, their batches and the memory for a photograph of this size. Raises InputError where it does not fit."""
         options = options or Options()
@@ -281,7 +285,7 @@ class Restorer:
             options.tile,
             reach=spec.reach or spec.receptive_field,
             multiple_of=spec.multiple_of,
-            weights=weight_bytes(self.model),
+            weights=self._weights,
             per_pixel=self._footprint,
             held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
         )
@@ -309,7 +313,8 @@ class Restorer:
             )
         started = time.perf_counter()
         source = as_photo(image, options.max_pixels)
-        box = content.within_bars(source.pixels) if self.model.spec.told else _whole_of(source.pixels)
+        looks = self.model.spec.told and options.strength > 0
+        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
         treat = self._treatment(box.of(source.pixels), options)
         plan = self.plan(source.height, source.width, options)
         clock = _Clock()
@@ -378,7 +383,10 @@ class Restorer:
         )
 
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
-        """What to fix in a photograph (H, W, 3), None for a model that cannot be told. Raises InputError where it is told all the same."""
+        """What to fix in a photograph (H, W, 3), None where nobody says: for a model that cannot be told, and for strength 0.
+
+        Raises InputError where a model that cannot be told is told all the same.
+        """
         self.resolve(options)
         if not self.model.spec.told:
             return None
@@ -386,6 +394,8 @@ class Restorer:
             return repeated(options.told)
         if options.fix is not None:
             return treatment(None, options.fix, options.keep)
+        if options.strength == 0:
+            return None  # nothing is going to be removed, so nobody needs to look
         from unveil.models import describer
 
         return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
@@ -405,7 +415,7 @@ class Restorer:
         run = self.resolve(options)
         low, high = self.model.spec.value_range
         pixels = box.of(source.pixels)
-        if treat is not None and treat.nothing:
+        if options.strength == 0 or (treat is not None and treat.nothing):
             return source.pixels.copy()
         # In place and not kept twice: every array of the photograph's size counts.
         state_y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(self.device)
@@ -450,7 +460,7 @@ class Restorer:
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
         run = self.resolve(options)
-        asked = self.model.spec.told and options.fix is None and options.told is None
+        asked = self.model.spec.told and options.fix is None and options.told is None and options.strength > 0
         return {
             "model": self.model.spec.name,
             "sha256": self.model.sha256,
@@ -509,7 +519,9 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     """
     if not treat.light:
         for _ in range(8):  # what the ends of the range take from a shift is made good by the next
-            shift = (after - before).mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+            # Channel by channel: over both axes at once it takes ten times as long.
+            moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
+            shift = np.array(moved).astype(np.float32)
             if np.abs(shift).max() < 1e-4:
                 break
             after = np.clip(after - shift, 0, 1)
