@@ -13,22 +13,33 @@ from unveil.restorer import Options, Restoration, Restorer
 if TYPE_CHECKING:
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
+BEFORE = "philox4x64"
+"""The generator of noise of protocols that name none: they were made when there was no other."""
 TRAINED = "learnir"
 """The method of models that were trained to restore; the others are zero-shot."""
 
 
 def load(
-    name: str | Path = "", device: str = "auto", dtype: str = "auto", *, method: str = TRAINED, **settings: Any
+    name: str | Path = "",
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    method: str = TRAINED,
+    engine: str = "torch",
+    **settings: Any,
 ) -> Restorer | ZeroShotRestorer:
     """A restorer by name.
 
     method: "learnir", then name is a model on the shelf ("general" by default), a weight file or the folder of a run; or a zero-shot
     method (see `zeroshot.methods`), then name is a prior on the shelf (the method's own by default), a folder or a hub id, and settings
-    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2").
+    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2"). engine: what evaluates a trained
+    model's network, "torch", "onnx" or "openvino" (the last two on a processor, from an extra).
     Raises ModelError for what cannot be found, InputError for a method, option or device that is not there.
     """
     if method == TRAINED and not settings:
-        return restorer.load(name or "general", device, dtype)
+        return restorer.load(name or "general", device, dtype, engine)
+    if engine != "torch":
+        raise InputError(f"zero-shot methods run in torch; leave out the engine {engine}")
     return _zero_shot(name, device, dtype, method, settings)
 
 
@@ -68,6 +79,8 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
     """
     recorded = {k: settings.pop(k) for k in _RECORDED if k in settings}
     called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
+    if method == TRAINED and recorded:
+        called.setdefault("generator", BEFORE)
     restorer = load(model, method=method, **settings)
     wanted = recorded.get("sha256", "")
     found = restorer.model.sha256

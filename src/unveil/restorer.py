@@ -33,6 +33,8 @@ from unveil.photo.plan import Plan, decide
 Callback = Callable[[Progress], "bool | None"]
 MOST_SEED = 2**53 - 1
 """The largest seed: the largest whole number that JSON carries safely."""
+GENERATORS = ("philox4x64", "philox4x32")
+"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -54,7 +56,8 @@ class Options:
     2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
     fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
     finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
-    that can be told (`general`).
+    that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
+    "philox4x64" on processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
     """
 
     steps: int | None = None
@@ -70,6 +73,7 @@ class Options:
     fix: str | Sequence[str] | None = None
     keep: str | Sequence[str] = ()
     told: Mapping[str, float] | None = None
+    generator: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("samples", "seed", "max_pixels", "steps"):
@@ -83,6 +87,8 @@ class Options:
             raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
         if self.max_pixels < 1:
             raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
+        if self.generator is not None and self.generator not in GENERATORS:
+            raise InputError(f"generator must be one of {', '.join(GENERATORS)}, got {self.generator!r}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
             if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
@@ -213,16 +219,37 @@ class Moments:
 class Restorer:
     """A model on a device. Thread-safe: it holds no state between calls.
 
-    memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's.
+    memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's. engine: what evaluates the
+    network, "torch", "onnx" or "openvino" (`models.engines`); the others than torch run on processors alone.
     """
 
-    def __init__(self, model: Model, device: str = "auto", dtype: str = "auto", memory: int | None = None) -> None:
-        self.device = pick_device(device)
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        dtype: str = "auto",
+        memory: int | None = None,
+        engine: str = "torch",
+    ) -> None:
+        self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
+        self.engine = engine
         # Imported networks keep the digits of their authors' code unless asked otherwise.
         wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
+        if engine != "torch":
+            self.model = self._on_engine(engine, "fp32" if engine == "onnx" and dtype == "auto" else "")
         self.memory = tiling.budget(self.device) if memory is None else memory
+
+    def _on_engine(self, engine: str, dtype: str) -> Model:
+        """The model on an engine; dtype: in place of the one that was picked. Raises InputError for what does not go together."""
+        from unveil.models import engines
+
+        engines.check(engine)
+        if self.device.type != "cpu":
+            raise InputError(f"the engine {engine} runs on processors; leave out --device {self.device.type}")
+        self.dtype = DTYPES[dtype] if dtype else self.dtype
+        return engines.on_engine(self.model, engine, dtype or _name_of(self.dtype))
 
     @classmethod
     def from_pretrained(
@@ -271,7 +298,7 @@ class Restorer:
 
     @cached_property
     def _footprint(self) -> float:
-        return bytes_per_pixel(self.model)
+        return bytes_per_pixel(replace(self.model, runner=None))  # counted in torch, whatever runs it
 
     @cached_property
     def _weights(self) -> int:
@@ -382,6 +409,10 @@ class Restorer:
             resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
         )
 
+    def _generator(self, options: Options) -> str:
+        """On a processor the integers of torch take six times as long (docs/speed.md); elsewhere they spare the way there."""
+        return options.generator or GENERATORS[self.device.type != "cpu"]
+
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
         """What to fix in a photograph (H, W, 3), None where nobody says: for a model that cannot be told, and for strength 0.
 
@@ -423,7 +454,12 @@ class Restorer:
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
-            return noise_field(draw_seed(options.seed, index), step, 0, 0, h, w, 3)[None].to(like)
+            drawn = draw_seed(options.seed, index)
+            if self._generator(options) == "philox4x32":
+                from unveil.diffusion.philox import normals
+
+                return normals(drawn, step, 0, 0, h, w, 3, like.device)[None].to(like)
+            return noise_field(drawn, step, 0, 0, h, w, 3)[None].to(like)
 
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
@@ -473,11 +509,17 @@ class Restorer:
             "strength": options.strength,
             "samples": options.samples,
             "seed": options.seed,
-            "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
+            "dtype": _name_of(self.dtype),
+            "engine": self.engine,
             "device": self.device.type,
             "hardware": hardware(self.device),
+            "generator": self._generator(options),
             **({"describer": _speaker()} if asked else {}),
         }
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def _speaker() -> str:
@@ -649,9 +691,9 @@ def _lossless(image: Any) -> bytes:
     return out.getvalue()
 
 
-def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto") -> Restorer:
-    """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for the device."""
-    return Restorer(shelf.load(name), device, dtype)
+def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto", engine: str = "torch") -> Restorer:
+    """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for device or engine."""
+    return Restorer(shelf.load(name), device, dtype, engine=engine)
 
 
 def restore(image: Any, model: str | Path = "general", **settings: Any) -> Restoration:

@@ -76,6 +76,7 @@ def restore(
     max_pixels: Annotated[int, Parameter(group=FILES)] = MOST_PIXELS,
     device: Annotated[str, Parameter(group=MACHINES)] = "auto",
     dtype: Annotated[str, Parameter(group=MACHINES)] = "auto",
+    engine: Annotated[str, Parameter(group=MACHINES)] = "torch",
     shard: Annotated[str, Parameter(group=FILES)] = "",
     cluster: Annotated[str, Parameter(group=MACHINES)] = "",
     workers: Annotated[int, Parameter(group=MACHINES)] = 0,
@@ -137,6 +138,8 @@ def restore(
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
         dtype: auto, fp32, bf16 or fp16.
+        engine: What evaluates a trained model's network: torch, onnx (ONNX Runtime) or openvino; all on this machine's processor
+            but torch, and with their own last digits.
         shard: K/N: restore only the Kth of N shares of the photographs, which go by their names; for many machines side by side.
         cluster: Restore on a Ray cluster: `local` for one on this machine, `auto`, or its address.
         workers: With --cluster: processes, each with its own model; 0 for as many as there is room for.
@@ -179,7 +182,7 @@ def restore(
         )
         zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
         given = {k: v for k, v in zero_shot.items() if v is not None}
-        opening = partial(_restorer, method, name, prior, given, device, dtype)
+        opening = partial(_restorer, method, name, prior, given, device, dtype, engine)
         restorer = opening()
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
@@ -283,7 +286,9 @@ def _say_again(
     print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 
 
-def _restorer(method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str) -> Restores:
+def _restorer(
+    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str, engine: str
+) -> Restores:
     """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
     from unveil.loading import load
 
@@ -293,17 +298,17 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
         from unveil.jobs.choosing import auto
 
-        return auto(lambda chosen: load(chosen, device, dtype))  # type: ignore[return-value]
+        return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
     if method == TRAINED:
         alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
         if alone:
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
             )
-        return load(name, device, dtype)
+        return load(name, device, dtype, engine=engine)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
-    return load(prior, device, dtype, method=method, **given)
+    return load(prior, device, dtype, method=method, engine=engine, **given)
 
 
 def _value_range(restorer: Restores) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
 
 if TYPE_CHECKING:
+    from unveil.models.engines import Runner
     from unveil.networks.daclip import DACLIP
 
 
@@ -29,7 +30,8 @@ class Model:
 
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
-    measured about the spread of its draws, one for each setting of the sampler.
+    measured about the spread of its draws, one for each setting of the sampler. runner: evaluates the predictor in its stead
+    (`models.engines`), None for torch.
     """
 
     spec: Spec
@@ -40,6 +42,7 @@ class Model:
     seen: tuple[Tensor, ...] | None = None
     told: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
+    runner: Runner | None = None
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""
@@ -59,7 +62,10 @@ class Model:
         padded_y = states[:, 3:]
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), fidelity, device=y.device)
-        if isinstance(self.predictor, TimestepExperts):
+        if self.runner is not None:
+            told = self._condition(f) if self.spec.told else f
+            residual = self.runner(states[:, :3], padded_y, levels, told)
+        elif isinstance(self.predictor, TimestepExperts):
             residual = self.predictor(states[:, :3], padded_y, levels, self._condition(f)).float()
         else:
             features = self.predictor.features(states[:, :3], padded_y, levels)
