@@ -331,7 +331,8 @@ class Restorer:
 
         image: a path, a PIL image, a numpy array (H, W, C) uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or
         (1, 3, H, W) in [0, 1]. settings: the fields of `Options`. callback: sees every evaluation of every draw; returning
-        True cancels (raises Cancelled). Raises InputError for what cannot be restored as given.
+        True cancels (raises Cancelled). Where it has a method `within`, that is told after every tile which share of the evaluation
+        under way is done. Raises InputError for what cannot be restored as given.
         """
         options = _options(options, settings)
         if isinstance(image, Tensor) and image.ndim == 4 and len(image) > 1:
@@ -464,6 +465,7 @@ class Restorer:
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
+            tell=getattr(callback, "within", None),
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
