@@ -25,7 +25,7 @@ from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, first_native, repeated, treatment
+from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
@@ -48,7 +48,8 @@ def check_seed(seed: int) -> None:
 class Options:
     """How to restore. None means the model's own default.
 
-    steps: network evaluations per draw. samples: draws from the posterior. seed: same seed, same pixels.
+    steps: network evaluations per draw; by default fewer where the light stays. samples: draws from the posterior. seed: same seed,
+    same pixels.
     fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
     strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
     solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
@@ -344,6 +345,7 @@ class Restorer:
         looks = self.model.spec.told and options.strength > 0
         box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
         treat = self._treatment(box.of(source.pixels), options)
+        options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width, options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
@@ -409,6 +411,13 @@ class Restorer:
             fidelity=d.fidelity if options.fidelity is None else options.fidelity,
             resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
         )
+
+    def _shortened(self, options: Options, treat: Treatment | None) -> Options:
+        """The options with fewer steps where nobody asked for a number and more say nothing more (`treatment.STEPS`)."""
+        left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
+        usual = self.model.spec.defaults.steps
+        steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual
+        return options if steps == usual else replace(options, steps=steps)
 
     def _generator(self, options: Options) -> str:
         """On a processor the integers of torch take six times as long (docs/speed.md); elsewhere they spare the way there."""

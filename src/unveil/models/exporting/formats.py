@@ -177,7 +177,7 @@ def dtmodel(network: Unrolled, path: Path, about: About) -> Path:
     config = {
         "id": about.id,
         "name": f"unveil {about.name}" + (f" ({about.fix})" if about.fix else ""),
-        "description": f"Unveil {__version__}, {about.name}: {about.fix or 'restoration'} in two to five evaluations, without noise",
+        "description": f"Unveil {__version__}, {about.name}: {about.fix or 'restoration'} in one to five evaluations, without noise",
         "task": "denoise",
         "backend": "onnx",
         "num_inputs": 1,
