@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """place: "module:name" of what makes the network, loaded when one is built. sizes: the entries of the description that it is built
+    """make: what makes the network, or its "module:name", loaded when one is built. sizes: the entries of the description that it is
 
-    from, by the names of its constructor; also: those it may lack.
+    built from, by the names of its constructor; also: those it may lack.
     """
 
-    place: str
+    make: Callable[..., nn.Module] | str
     sizes: tuple[str, ...]
     also: tuple[str, ...] = ()
 
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""
         found = {name: network[name] for name in (*self.sizes, *(n for n in self.also if n in network))}
-        module, name = self.place.split(":")
-        make: Callable[..., nn.Module] = getattr(import_module(module), name)
+        make = self.make
+        if isinstance(make, str):
+            module, name = make.split(":")
+            make = getattr(import_module(module), name)
         return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
