@@ -5,13 +5,19 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import unveil
 
 IMPORT = "import unveil"
 HELP = "import unveil.cli, sys; status = unveil.cli.main(['--help'])"
+
+MOST_MODULES = 70
+"""Of this package, for `unveil restore` of one small photograph."""
 
 
 def processor_time(code: str) -> float:
@@ -57,3 +63,35 @@ def test_public_names_are_there_before_and_after_they_are_loaded() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'unveil' has no attribute 'lode'"):
         unveil.lode  # noqa: B018
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    """Code that restores a small JPEG, as a camera writes it: with EXIF."""
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "in.jpg", exif=exif.tobytes())
+    arguments = ["restore", str(tmp_path / "in.jpg"), "-o", str(tmp_path / "out.jpg")]
+    return f"import sys, unveil.cli; status = unveil.cli.main({arguments!r}); assert status == 0"
+
+
+def test_restoring_one_small_photograph_loads_few_modules(command: str) -> None:
+    loaded = modules_after(command)
+    ours = sorted(name for name in loaded if name.split(".")[0] == "unveil")
+    assert "unveil.tiling" in ours
+    assert len(ours) <= MOST_MODULES, ours
+    assert loaded.isdisjoint(
+        {"unveil.zeroshot", "unveil.training", "tifffile", "imagecodecs", "rich.progress", "huggingface_hub"}
+    )
+    assert loaded.isdisjoint({"torch._dynamo", "torch._inductor", "torch._meta_registrations"})
+
+
+def test_torch_is_whole_again_for_who_asks(command: str) -> None:
+    after = (
+        "import torch._meta_registrations as shapes, gc; assert shapes.__file__; assert gc.isenabled(); "
+        "from torch._subclasses import FakeTensorMode; "
+        "mode = FakeTensorMode(); mode.__enter__(); x = torch.nn.functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(2, 3, 3, 3)); "
+        "assert x.shape == (1, 2, 6, 6)"
+    )
+    assert "torch._meta_registrations" in modules_after(f"{command}\nimport torch; {after}")

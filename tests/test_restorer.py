@@ -202,7 +202,9 @@ def test_a_protocol_is_run_again_exactly(restorer: Restorer, monkeypatch: pytest
 
     y = picture()
     out = restorer.restore(y, steps=3, samples=2, seed=11, fidelity=0.5, solver="ddim", strength=0.7, tile=32)
-    monkeypatch.setattr(loading.restorer, "load", lambda name, device, dtype: Restorer(tiny_model(), device, dtype))
+    monkeypatch.setattr(
+        loading.restorer, "load", lambda name, device, dtype, engine: Restorer(tiny_model(), device, dtype)
+    )
     again = loading.restore(y, **out.protocol)
     assert np.array_equal(again.samples, out.samples)
     assert again.protocol == out.protocol

@@ -50,6 +50,17 @@ def test_nothing_found_nothing_changed(restorer: Restorer, says: Says) -> None:
     assert "left as it is" in out.notes[0]
 
 
+def test_strength_0_asks_nobody(restorer: Restorer, says: Says) -> None:
+    y = picture()
+    out = restorer.restore(y, strength=0)
+    assert np.array_equal(out.image, y)
+    assert out.image is not y
+    assert out.network_seconds == 0
+    assert says.shapes == []
+    assert "told" not in out.protocol
+    assert np.array_equal(restorer.restore(y, fix="noise", strength=0).image, y)
+
+
 def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None:
     says.said = {"noise": 0.8, "haze": 0.6}
     y = picture()
@@ -87,7 +98,22 @@ def test_light_is_decided_by_the_first_steps_alone(restorer: Restorer) -> None:
 
         restorer.restore(y, fix=fix, callback=count_one)
         steps.append(count)
-    assert steps == [2, 5]
+    assert steps == [1, 5]
+
+
+@pytest.mark.parametrize(("settings", "evaluations", "recorded"), [
+    ({}, 1, 3), ({"steps": 5}, 2, 5), ({"fidelity": 0.0}, 2, 5), ({"solver": "ddim"}, 2, 5), ({"resolution": "off"}, 2, 5),
+])  # fmt: skip
+def test_one_evaluation_does_where_light_stays_and_nobody_says_otherwise(
+    restorer: Restorer, settings: dict[str, object], evaluations: int, recorded: int
+) -> None:
+    y, seen = picture(), []
+    out = restorer.restore(y, fix="noise", callback=lambda step: seen.append(step.index) and False, **settings)
+    assert len(seen) == evaluations
+    assert out.protocol["steps"] == recorded
+    assert not np.array_equal(out.image, y)
+    own = ("steps", "grid", "solver", "fidelity", "resolution", "strength", "samples", "seed", "tile", "told")
+    assert np.array_equal(restorer.restore(y, **{k: out.protocol[k] for k in own}).image, out.image)
 
 
 def test_grey_stays_grey_whatever_is_fixed(restorer: Restorer) -> None:

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unveil import restorer, zeroshot_restorer
+from unveil import restorer
 from unveil.errors import InputError, ModelError
 from unveil.restorer import Options, Restoration, Restorer
-from unveil.zeroshot.methods import METHODS
-from unveil.zeroshot_restorer import ZeroShotRestorer
 
+if TYPE_CHECKING:
+    from unveil.zeroshot_restorer import ZeroShotRestorer
+
+BEFORE = "philox4x64"
+"""The generator of noise of protocols that name none: they were made when there was no other."""
 TRAINED = "learnir"
 """The method of models that were trained to restore; the others are zero-shot."""
 
 
 def load(
-    name: str | Path = "", device: str = "auto", dtype: str = "auto", *, method: str = TRAINED, **settings: Any
+    name: str | Path = "",
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    method: str = TRAINED,
+    engine: str = "torch",
+    **settings: Any,
 ) -> Restorer | ZeroShotRestorer:
     """A restorer by name.
 
     method: "learnir", then name is a model on the shelf ("general" by default), a weight file or the folder of a run; or a zero-shot
     method (see `zeroshot.methods`), then name is a prior on the shelf (the method's own by default), a folder or a hub id, and settings
-    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2").
+    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2"). engine: what evaluates a trained
+    model's network, "torch", "onnx" or "openvino" (the last two on a processor, from an extra).
     Raises ModelError for what cannot be found, InputError for a method, option or device that is not there.
     """
+    if method == TRAINED and not settings:
+        return restorer.load(name or "general", device, dtype, engine)
+    if engine != "torch":
+        raise InputError(f"zero-shot methods run in torch; leave out the engine {engine}")
+    return _zero_shot(name, device, dtype, method, settings)
+
+
+def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings: dict[str, Any]) -> ZeroShotRestorer:
+    """A zero-shot restorer; what they are made of is loaded here, and not for trained models. Raises what `load` raises."""
+    import difflib
+
+    from unveil import zeroshot_restorer
+    from unveil.zeroshot.methods import METHODS
+
     if method == TRAINED:
-        if settings:
-            raise InputError(
-                f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
-            )
-        return restorer.load(name or "general", device, dtype)
+        raise InputError(
+            f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
+        )
     if method not in METHODS:
         near = difflib.get_close_matches(method, [TRAINED, *METHODS], n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([TRAINED, *METHODS])}"
@@ -58,6 +79,8 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
     """
     recorded = {k: settings.pop(k) for k in _RECORDED if k in settings}
     called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
+    if method == TRAINED and recorded:
+        called.setdefault("generator", BEFORE)
     restorer = load(model, method=method, **settings)
     wanted = recorded.get("sha256", "")
     found = restorer.model.sha256

@@ -21,20 +21,20 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
 from unveil.errors import InputError
-from unveil.models import describer, hub, shelf
+from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, first_native, repeated, treatment
-from unveil.networks.doubt import deviations
+from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
 from unveil.photo import content
-from unveil.photo.arrays import plain
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 
 Callback = Callable[[Progress], "bool | None"]
 MOST_SEED = 2**53 - 1
 """The largest seed: the largest whole number that JSON carries safely."""
+GENERATORS = ("philox4x64", "philox4x32")
+"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -48,7 +48,8 @@ def check_seed(seed: int) -> None:
 class Options:
     """How to restore. None means the model's own default.
 
-    steps: network evaluations per draw. samples: draws from the posterior. seed: same seed, same pixels.
+    steps: network evaluations per draw; by default fewer where the light stays. samples: draws from the posterior. seed: same seed,
+    same pixels.
     fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
     strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
     solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
@@ -56,7 +57,8 @@ class Options:
     2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
     fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
     finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
-    that can be told (`general`).
+    that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
+    "philox4x64" on processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
     """
 
     steps: int | None = None
@@ -73,6 +75,7 @@ class Options:
     keep: str | Sequence[str] = ()
     told: Mapping[str, float] | None = None
     uncertainty: bool = False
+    generator: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("samples", "seed", "max_pixels", "steps"):
@@ -86,6 +89,8 @@ class Options:
             raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
         if self.max_pixels < 1:
             raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
+        if self.generator is not None and self.generator not in GENERATORS:
+            raise InputError(f"generator must be one of {', '.join(GENERATORS)}, got {self.generator!r}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
             if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
@@ -204,7 +209,7 @@ class Restoration:
 
         strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
         """
-        return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+        return photo.write(self.source or as_photo(self.image), self.image, Path(path), strip=strip)
 
 
 @dataclass(frozen=True)
@@ -248,16 +253,37 @@ class Moments:
 class Restorer:
     """A model on a device. Thread-safe: it holds no state between calls.
 
-    memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's.
+    memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's. engine: what evaluates the
+    network, "torch", "onnx" or "openvino" (`models.engines`); the others than torch run on processors alone.
     """
 
-    def __init__(self, model: Model, device: str = "auto", dtype: str = "auto", memory: int | None = None) -> None:
-        self.device = pick_device(device)
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        dtype: str = "auto",
+        memory: int | None = None,
+        engine: str = "torch",
+    ) -> None:
+        self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
+        self.engine = engine
         # Imported networks keep the digits of their authors' code unless asked otherwise.
         wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
+        if engine != "torch":
+            self.model = self._on_engine(engine, "fp32" if engine == "onnx" and dtype == "auto" else "")
         self.memory = tiling.budget(self.device) if memory is None else memory
+
+    def _on_engine(self, engine: str, dtype: str) -> Model:
+        """The model on an engine; dtype: in place of the one that was picked. Raises InputError for what does not go together."""
+        from unveil.models import engines
+
+        engines.check(engine)
+        if self.device.type != "cpu":
+            raise InputError(f"the engine {engine} runs on processors; leave out --device {self.device.type}")
+        self.dtype = DTYPES[dtype] if dtype else self.dtype
+        return engines.on_engine(self.model, engine, dtype or _name_of(self.dtype))
 
     @classmethod
     def from_pretrained(
@@ -276,10 +302,14 @@ class Restorer:
             InputError: A device or precision that is not there.
 
         """
+        from unveil.models import hub
+
         return cls(hub.from_pretrained(source, **hub_settings), device, dtype)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model as the hub keeps it: model.safetensors, config.json and a model card. Returns the folder."""
+        from unveil.models import hub
+
         return hub.save_pretrained(self.model, folder)
 
     def push_to_hub(self, repo_id: str, **hub_settings: Any) -> str:
@@ -296,11 +326,17 @@ class Restorer:
             ModelError: The hub refuses or cannot be reached.
 
         """
+        from unveil.models import hub
+
         return hub.push_to_hub(self.model, repo_id, **hub_settings)
 
     @cached_property
     def _footprint(self) -> float:
-        return bytes_per_pixel(self.model)
+        return bytes_per_pixel(replace(self.model, runner=None))  # counted in torch, whatever runs it
+
+    @cached_property
+    def _weights(self) -> int:
+        return weight_bytes(self.model)
 
     def plan(self, height: int, width: int, options: Options | None = None) -> Plan:
         """Tiles, their batches and the memory for a photograph of this size. Raises InputError where it does not fit."""
@@ -310,7 +346,7 @@ class Restorer:
             options.tile,
             reach=spec.reach or spec.receptive_field,
             multiple_of=spec.multiple_of,
-            weights=weight_bytes(self.model),
+            weights=self._weights,
             per_pixel=self._footprint,
             held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
         )
@@ -329,7 +365,8 @@ class Restorer:
 
         image: a path, a PIL image, a numpy array (H, W, C) uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or
         (1, 3, H, W) in [0, 1]. settings: the fields of `Options`. callback: sees every evaluation of every draw; returning
-        True cancels (raises Cancelled). Raises InputError for what cannot be restored as given.
+        True cancels (raises Cancelled). Where it has a method `within`, that is told after every tile which share of the evaluation
+        under way is done. Raises InputError for what cannot be restored as given.
         """
         options = _options(options, settings)
         if isinstance(image, Tensor) and image.ndim == 4 and len(image) > 1:
@@ -338,8 +375,10 @@ class Restorer:
             )
         started = time.perf_counter()
         source = as_photo(image, options.max_pixels)
-        box = content.within_bars(source.pixels) if self.model.spec.told else _whole_of(source.pixels)
+        looks = self.model.spec.told and options.strength > 0
+        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
         treat = self._treatment(box.of(source.pixels), options)
+        options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width, options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
@@ -376,6 +415,8 @@ class Restorer:
 
     def _doubt(self, box: content.Box, before: np.ndarray, after: np.ndarray, treat: Treatment | None) -> Doubt:
         """What the model's network says about the error of `after` (H, W, 3), where `before` was restored inside `box`."""
+        from unveil.networks.doubt import deviations
+
         network = self.model.doubt
         assert network is not None
         assert treat is not None
@@ -428,8 +469,22 @@ class Restorer:
             resolution=Resolution(options.resolution or d.resolution, d.low, d.switch),
         )
 
+    def _shortened(self, options: Options, treat: Treatment | None) -> Options:
+        """The options with fewer steps where nobody asked for a number and more say nothing more (`treatment.STEPS`)."""
+        left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
+        usual = self.model.spec.defaults.steps
+        steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual
+        return options if steps == usual else replace(options, steps=steps)
+
+    def _generator(self, options: Options) -> str:
+        """On a processor the integers of torch take six times as long (docs/speed.md); elsewhere they spare the way there."""
+        return options.generator or GENERATORS[self.device.type != "cpu"]
+
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
-        """What to fix in a photograph (H, W, 3), None for a model that cannot be told. Raises InputError where it is told all the same."""
+        """What to fix in a photograph (H, W, 3), None where nobody says: for a model that cannot be told, and for strength 0.
+
+        Raises InputError where a model that cannot be told is told all the same.
+        """
         self.resolve(options)
         if not self.model.spec.told:
             return None
@@ -437,6 +492,10 @@ class Restorer:
             return repeated(options.told)
         if options.fix is not None:
             return treatment(None, options.fix, options.keep)
+        if options.strength == 0:
+            return None  # nothing is going to be removed, so nobody needs to look
+        from unveil.models import describer
+
         return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
 
     def _draw(
@@ -454,7 +513,7 @@ class Restorer:
         run = self.resolve(options)
         low, high = self.model.spec.value_range
         pixels = box.of(source.pixels)
-        if treat is not None and treat.nothing:
+        if options.strength == 0 or (treat is not None and treat.nothing):
             return source.pixels.copy()
         # In place and not kept twice: every array of the photograph's size counts.
         state_y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(self.device)
@@ -462,11 +521,17 @@ class Restorer:
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
-            return noise_field(draw_seed(options.seed, index), step, 0, 0, h, w, 3)[None].to(like)
+            drawn = draw_seed(options.seed, index)
+            if self._generator(options) == "philox4x32":
+                from unveil.diffusion.philox import normals
+
+                return normals(drawn, step, 0, 0, h, w, 3, like.device)[None].to(like)
+            return noise_field(drawn, step, 0, 0, h, w, 3)[None].to(like)
 
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
+            tell=getattr(callback, "within", None),
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
@@ -499,7 +564,7 @@ class Restorer:
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
         run = self.resolve(options)
-        asked = self.model.spec.told and options.fix is None and options.told is None
+        asked = self.model.spec.told and options.fix is None and options.told is None and options.strength > 0
         return {
             "model": self.model.spec.name,
             "sha256": self.model.sha256,
@@ -512,11 +577,23 @@ class Restorer:
             "strength": options.strength,
             "samples": options.samples,
             "seed": options.seed,
-            "dtype": next(k for k, v in DTYPES.items() if v == self.dtype),
+            "dtype": _name_of(self.dtype),
+            "engine": self.engine,
             "device": self.device.type,
             "hardware": hardware(self.device),
-            **({"describer": describer.shipped().speaker} if asked else {}),
+            "generator": self._generator(options),
+            **({"describer": _speaker()} if asked else {}),
         }
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
+def _speaker() -> str:
+    from unveil.models import describer
+
+    return describer.shipped().speaker
 
 
 @dataclass(frozen=True)
@@ -552,7 +629,9 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     """
     if not treat.light:
         for _ in range(8):  # what the ends of the range take from a shift is made good by the next
-            shift = (after - before).mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+            # Channel by channel: over both axes at once it takes ten times as long.
+            moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
+            shift = np.array(moved).astype(np.float32)
             if np.abs(shift).max() < 1e-4:
                 break
             after = np.clip(after - shift, 0, 1)
@@ -651,6 +730,8 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     elif hasattr(image, "convert") and hasattr(image, "size"):
         return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
+        from unveil.photo.arrays import plain
+
         return plain(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
 
@@ -678,9 +759,9 @@ def _lossless(image: Any) -> bytes:
     return out.getvalue()
 
 
-def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto") -> Restorer:
-    """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for the device."""
-    return Restorer(shelf.load(name), device, dtype)
+def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto", engine: str = "torch") -> Restorer:
+    """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for device or engine."""
+    return Restorer(shelf.load(name), device, dtype, engine=engine)
 
 
 def restore(image: Any, model: str | Path = "general", **settings: Any) -> Restoration:

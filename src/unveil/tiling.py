@@ -70,7 +70,8 @@ class Tiled:
     denoise: what is evaluated, on (B, C, h, w) of any h, w. plan_for: (height, width) -> the plan for a state of that size; where it
     is one tile, the denoiser sees the state itself. Tiles are added up column by column, then row by row, so that no pixel is a sum of
     more than two terms at a time and their order does not change a bit. together: evaluate the plan's batches at once; on processors
-    (the default there: one by one) that would change last digits, because their convolutions add in another order.
+    (the default there: one by one) that would change last digits, because their convolutions add in another order. tell: is told
+    after every tile but the last which share of the evaluation is done.
 
     Memory running out halves the batch, then the tile, and evaluates again. An estimate that is not finite is computed again
     without autocast. Both warn (UnveilWarning) and are kept in `notes`. Raises ModelError where fp32 is not finite either, UnveilError
@@ -78,9 +79,14 @@ class Tiled:
     """
 
     def __init__(
-        self, denoise: Denoiser, plan_for: Callable[[int, int], Plan], *, together: bool | None = None
+        self,
+        denoise: Denoiser,
+        plan_for: Callable[[int, int], Plan],
+        *,
+        together: bool | None = None,
+        tell: Callable[[float], object] | None = None,
     ) -> None:
-        self.denoise, self.plan_for, self.together = denoise, plan_for, together
+        self.denoise, self.plan_for, self.together, self.tell = denoise, plan_for, together, tell
         self.plans: dict[tuple[int, int], Plan] = {}
         self.notes: list[str] = []
 
@@ -107,6 +113,7 @@ class Tiled:
             return self._finite(x_t, y, t)
         out = torch.zeros_like(y)
         height, width = y.shape[-2:]
+        done = 0
         for _, row in groupby(tiles, key=lambda tile: tile.top):
             members = list(row)
             rows = members[0].rows
@@ -115,6 +122,9 @@ class Tiled:
                 end = min(tile.columns.stop, width)
                 weight = torch.from_numpy(tile.columns.weights()).to(y.device)[: end - tile.left]
                 band[..., tile.left : end] += x0_hat[..., : end - tile.left] * weight
+                done += 1
+                if self.tell is not None and done < len(tiles):
+                    self.tell(done / len(tiles))
             end = min(rows.stop, height)
             weight = torch.from_numpy(rows.weights()).to(y.device)[: end - rows.start, None]
             out[..., rows.start : end, :] += band[..., : end - rows.start, :] * weight

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.photo.content import Box, as_grey, is_grey, void, within_bars
+from unveil.photo.content import Box, _window, as_grey, is_grey, void, within_bars
 
 
 def picture(height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:
@@ -56,3 +56,23 @@ def test_only_black_that_hides_nothing_is_void() -> None:
 def test_one_pixel() -> None:
     assert void(np.zeros((1, 1, 3), np.float32)).shape == (1, 1, 1)
     assert within_bars(np.zeros((1, 1, 3), np.float32)) == Box(0, 1, 0, 1)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 9, 12])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (25, 7)])
+def test_windows_hold_the_maximum_around_each_pixel(side: int, shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).random(shape)
+    before, after = side // 2, side - side // 2
+    for row, column in np.ndindex(shape):
+        part = values[max(row - before, 0) : row + after, max(column - before, 0) : column + after]
+        assert _window(values, side)[row, column] == part.max()
+
+
+@pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
+def test_a_bar_on_one_side_is_found(edge: str) -> None:
+    framed = picture()
+    at = {"top": np.s_[:12], "bottom": np.s_[-12:], "left": np.s_[:, :12], "right": np.s_[:, -12:]}[edge]
+    framed[at] = 0
+    whole = {"top": 0, "bottom": 60, "left": 0, "right": 80}
+    inner = {"top": 12, "bottom": 48, "left": 12, "right": 68}
+    assert within_bars(framed) == Box(**(whole | {edge: inner[edge]}))

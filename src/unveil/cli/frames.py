@@ -29,6 +29,7 @@ class Frames:
             self._write(step)
             return tell(step)
 
+        both.within = getattr(tell, "within", None)  # type: ignore[attr-defined]
         return both
 
     def __exit__(

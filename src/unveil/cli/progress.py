@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from unveil.diffusion.sampling import Progress as Step
@@ -36,7 +36,9 @@ class Pace:
 
 
 class Bar:
-    """Counts network evaluations over all draws of one photograph, or of all frames of a video.
+    """Counts network evaluations over all draws of one photograph, or of all frames of a video; of large photographs their tiles, too.
+
+    The time that has passed stands beside it and moves every second, whatever the network takes for one tile.
 
     pictures: how many there are; 0 where nobody knows: then they are counted without an end.
     """
@@ -45,12 +47,25 @@ class Bar:
         console = Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
         self.title, self.samples, self.pictures, self.done = title, samples, pictures, 0
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
         )
         self.task = self.progress.add_task(title, total=None)
 
+    def within(self, share: float) -> None:
+        """Show that this share of the evaluation under way is done; before the first one is over nobody knows how many there are."""
+        self.progress.update(self.task, completed=self.done + share)
+
+    def __call__(self, step: Step) -> None:
+        """The callback of `Restorer.restore`."""
+        self.advance(step)
+
     def advance(self, step: Step) -> None:
-        """Take one evaluation into account; the callback of `Restorer.restore`."""
+        """Take one evaluation into account."""
         each = step.steps * self.samples
         self.done += 1
         title = self.title
@@ -59,9 +74,9 @@ class Bar:
         total = each * self.pictures or None
         self.progress.update(self.task, description=title, total=total, completed=self.done)
 
-    def __enter__(self) -> Callable[[Step], None]:
+    def __enter__(self) -> Bar:
         self.progress.start()
-        return self.advance
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import failing
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilWarning
 
 if TYPE_CHECKING:
+    from unveil.cli.frames import Frames
+    from unveil.cli.progress import Bar
     from unveil.jobs import targets
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.jobs.queue_restorers import Restores
-    from unveil.restorer import Options, Restorer
+    from unveil.restorer import Options
 
 AUTO = "auto"
+TRAINED = "learnir"
+"""As `loading.TRAINED`, before anything is loaded."""
 MODEL = "general"
 MOST_PIXELS = 200_000_000
 ENOUGH_DRAWS = 8
@@ -73,6 +78,7 @@ def restore(
     max_pixels: Annotated[int, Parameter(group=FILES)] = MOST_PIXELS,
     device: Annotated[str, Parameter(group=MACHINES)] = "auto",
     dtype: Annotated[str, Parameter(group=MACHINES)] = "auto",
+    engine: Annotated[str, Parameter(group=MACHINES)] = "torch",
     shard: Annotated[str, Parameter(group=FILES)] = "",
     cluster: Annotated[str, Parameter(group=MACHINES)] = "",
     workers: Annotated[int, Parameter(group=MACHINES)] = 0,
@@ -135,6 +141,8 @@ def restore(
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
         dtype: auto, fp32, bf16 or fp16.
+        engine: What evaluates a trained model's network: torch, onnx (ONNX Runtime) or openvino; all on this machine's processor
+            but torch, and with their own last digits.
         shard: K/N: restore only the Kth of N shares of the photographs, which go by their names; for many machines side by side.
         cluster: Restore on a Ray cluster: `local` for one on this machine, `auto`, or its address.
         workers: With --cluster: processes, each with its own model; 0 for as many as there is room for.
@@ -152,42 +160,39 @@ def restore(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar, Pace
-    from unveil.jobs import finding, sharding, targets
-    from unveil.jobs.choosing import Auto
-    from unveil.jobs.manifest import Manifest
-    from unveil.jobs.run import Handling, run
-    from unveil.loading import TRAINED
-    from unveil.restorer import Options
-    from unveil.training.reporting import duration
-    from unveil.video import is_video
+    from unveil.cli.starting import swift
 
-    zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
-    given = {k: v for k, v in zero_shot.items() if v is not None}
-    opening = partial(_restorer, method, name, prior, given, device, dtype)
-    restorer = opening()
-    says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
-    if (
-        uncertainty and not says
-    ):  # draws are told apart, and their spread is calibrated, where nothing pulls them together
-        samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
-    options = Options(
-        steps,
-        samples,
-        seed,
-        fidelity,
-        strength,
-        solver,
-        grid,
-        resolution,
-        _tile(tile),
-        max_pixels=max_pixels,
-        fix=fix,
-        keep=keep,
-        uncertainty=uncertainty and says,
-    )
-    restorer.resolve(options)  # a wrong setting is a usage error, not one per file
+    with swift() if method in (None, AUTO, TRAINED) else nullcontext():
+        from unveil.jobs import finding, targets
+        from unveil.jobs.manifest import Manifest
+        from unveil.jobs.run import Handling, run
+        from unveil.restorer import Options, Restorer
+
+        zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
+        given = {k: v for k, v in zero_shot.items() if v is not None}
+        opening = partial(_restorer, method, name, prior, given, device, dtype, engine)
+        restorer = opening()
+        says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
+        if (
+            uncertainty and not says
+        ):  # draws differ most, and their spread is calibrated, where nothing pulls them together
+            samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
+        options = Options(
+            steps,
+            samples,
+            seed,
+            fidelity,
+            strength,
+            solver,
+            grid,
+            resolution,
+            _tile(tile),
+            max_pixels=max_pixels,
+            fix=fix,
+            keep=keep,
+            uncertainty=uncertainty and says,
+        )
+        restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = finding.find(
         inputs,
@@ -202,19 +207,23 @@ def restore(
     else:
         targets.check_folder(items, place, folder=folder)
     if shard:
+        from unveil.jobs import sharding
+
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = sharding.share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
-        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
+    if method == AUTO:
+        _check_auto(restorer, jobs)
     if not json_lines:
         seconds = _say_how_long(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
+            from unveil.training.reporting import duration
+
             raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
-    pace = Pace(len(jobs))
+    watch = None if _nobody_looks(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == finding.STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
@@ -223,11 +232,6 @@ def restore(
             seen[row.status] = seen.get(row.status, 0) + 1
             kept.add(row)
             _say(row, json_lines, rows)
-
-        def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
-            title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
-            bar = Bar(title, samples, pictures, quiet=json_lines)
-            return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
         handling = Handling(skip_existing, strip, ext, keep_times, tone_map)
         if spread is not None:
@@ -241,6 +245,37 @@ def restore(
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
         _say_again(inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given, prior)
     return of_files(failed, sum(seen.values()) - failed)
+
+
+def _nobody_looks(json_lines: bool, frames: Path | None) -> bool:
+    """Whether neither a bar nor estimates are wanted, and what draws bars need not be loaded."""
+    return frames is None and (json_lines or not sys.stderr.isatty())
+
+
+def _watch(
+    restorer: Restores, jobs: list[targets.Job], samples: int, quiet: bool, frames: Path | None
+) -> Callable[[targets.Job, int, int], Bar | Frames]:
+    """What is told of every photograph while it is restored (see `jobs.run.Watch`)."""
+    from unveil.cli.frames import Frames
+    from unveil.cli.progress import Bar, Pace
+
+    pace = Pace(len(jobs))
+
+    def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
+        title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
+        bar = Bar(title, samples, pictures, quiet=quiet)
+        return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
+
+    return watch
+
+
+def _check_auto(restorer: Restores, jobs: list[targets.Job]) -> None:
+    """Raise InputError for videos where every photograph is judged on its own."""
+    from unveil.jobs.choosing import Auto
+    from unveil.video import is_video
+
+    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
+        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
 
 
 def _say_again(
@@ -263,9 +298,11 @@ def _say_again(
     print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 
 
-def _restorer(method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str) -> Restores:
+def _restorer(
+    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str, engine: str
+) -> Restores:
     """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
-    from unveil.loading import TRAINED, load
+    from unveil.loading import load
 
     method = method or TRAINED
     if method == AUTO:
@@ -273,17 +310,17 @@ def _restorer(method: str | None, name: str, prior: str, given: dict[str, object
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
         from unveil.jobs.choosing import auto
 
-        return auto(lambda chosen: load(chosen, device, dtype))  # type: ignore[return-value]
+        return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
     if method == TRAINED:
         alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
         if alone:
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
             )
-        return load(name, device, dtype)
+        return load(name, device, dtype, engine=engine)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
-    return load(prior, device, dtype, method=method, **given)
+    return load(prior, device, dtype, method=method, engine=engine, **given)
 
 
 def _value_range(restorer: Restores) -> tuple[float, float]:
@@ -310,11 +347,15 @@ def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options)
 
     Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where nobody can tell.
     """
+    from unveil.restorer import Restorer
+
+    if not jobs or isinstance(restorer, Restorer):
+        return 0.0
     from unveil.jobs.run import size_of
     from unveil.training.reporting import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
-    size = size_of(jobs[0].source) if jobs and isinstance(restorer, ZeroShotRestorer) else None
+    size = size_of(jobs[0].source) if isinstance(restorer, ZeroShotRestorer) else None
     if size is None:
         return 0.0
     told = restorer.estimate(size[1], size[0], options)  # type: ignore[union-attr]
@@ -358,6 +399,8 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
+        from unveil.cli import failing
+
         failing.say(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)

@@ -12,8 +12,6 @@ from torch import Tensor
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
 
-EULER = ("sde", "ode")
-
 
 def check(process: Process) -> None:
     """Raise InputError unless the forward drift is free of x0 (a = r), as in the mean-reverting and DDPM paths.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from unveil.diffusion.sampling import Noise
 from unveil.errors import InputError
-
-Noise = Callable[[int, Tensor], Tensor]
-"""(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
 
 
 def seeded(seeds: Sequence[int]) -> Noise:

@@ -6,15 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, zeros_like
 
-from unveil.diffusion.euler import EULER, check, euler, noise_scale
-from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
 from unveil.errors import Cancelled, InputError
 
 SOLVERS = ("ancestral", "ddim", "renoise", "2m")
+EULER = ("sde", "ode")
+"""The baselines of `diffusion.euler`."""
+
+Noise = Callable[[int, Tensor], Tensor]
+"""(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
 
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 """(x_t, y, t) -> x0_hat, all (B, C, H, W); t is the index into the process."""
@@ -102,13 +105,20 @@ def sample(
     if not 0.0 <= fidelity <= 1.0:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
     if solver in EULER:
+        from unveil.diffusion.euler import check
+
         check(process)
     n = process.steps
     sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
     if not 0 <= begin < n:
         raise InputError(f"begin must leave at least one of {n} evaluations, got {begin}")
+
+    def drawn(index: int, like: Tensor) -> Tensor:
+        # Noise that is multiplied by 0 is not drawn: at fidelity 1 it was most of what the sampler itself takes.
+        return (1 - fidelity) * noise(index, like) if fidelity < 1 else zeros_like(like)
+
     y_now = resize(y, sizes[begin])
-    z = (1 - fidelity) * noise(begin, y_now)
+    z = drawn(begin, y_now)
     x = process.start(y_now, z) if begin == 0 else process.forward(y_now, y_now, n - begin, z)
     previous: tuple[int, Tensor] | None = None
     for index, t in enumerate(range(n, 0, -1)):
@@ -123,20 +133,22 @@ def sample(
         if u > 0 and sizes[index + 1] != sizes[index]:
             y_to = resize(y, sizes[index + 1])
             if resolution.switch == "state":
-                z = (1 - fidelity) * noise(index + 1, y_now)
+                z = drawn(index + 1, y_now)
                 x_u = resize(step(process, t, u, x, x0_hat, y_now, eta(process, solver, t, u), z), sizes[index + 1])
             else:
                 x0_to = transfer(x0_hat, y_now, y_to, resolution.switch)
-                z = (1 - fidelity) * noise(index + 1, y_to)
+                z = drawn(index + 1, y_to)
                 x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
+            from unveil.diffusion.euler import euler, noise_scale
+
             x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":
                 x_u = x_u + (1 - fidelity) * noise_scale(process, t, x_u) * noise(index + 1, x_u)
         else:
             amount = eta(process, solver, t, u)
-            z = (1 - fidelity) * noise(index + 1, x) if amount > 0 else None
+            z = drawn(index + 1, x) if amount > 0 else None
             used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
             x_u = step(process, t, u, x, used, y_now, amount, z)
             previous = (t, x0_hat)

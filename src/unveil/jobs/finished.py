@@ -7,8 +7,6 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-import tifffile
-
 from unveil.photo.header import sniff
 
 _TAIL = 1 << 16
@@ -56,6 +54,8 @@ def _tail(file: BinaryIO, size: int) -> bytes:
 
 
 def _has_its_strips(path: Path, size: int) -> bool:
+    import tifffile
+
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]

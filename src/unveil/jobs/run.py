@@ -13,22 +13,25 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unveil import photo
 from unveil.diffusion.stopping import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
-from unveil.jobs import second_look, video
+from unveil.jobs import second_look
 from unveil.jobs.claims import Claim, claim
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.finished import finished, keep_times
 from unveil.jobs.manifest import Row
-from unveil.jobs.queue_restorers import Restores
 from unveil.jobs.targets import Job, Leftovers, tried
 from unveil.jobs.writing import write
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restorer import Callback, Options, Restoration
 from unveil.video import is_video
+
+if TYPE_CHECKING:
+    from unveil.jobs.queue_restorers import Restores
 
 IN_FLIGHT = 50_000_000
 """Pixels that may be decoded ahead and waiting to be encoded while another photograph is worked on; beyond it they take turns."""
@@ -212,6 +215,8 @@ class _Run:
         return part.source
 
     def _video(self, number: int, job: Job) -> Row:
+        from unveil.jobs import video
+
         self.leftovers.sweep(job)
         try:
             row = video.restore(

@@ -17,7 +17,7 @@ from unveil.jobs import claims
 from unveil.jobs.claims import CLAIM_SUFFIX
 from unveil.jobs.finding import STANDARD, Item
 from unveil.photo.atomic import TEMPORARY_SUFFIX
-from unveil.photo.raw import SUFFIXES as RAW
+from unveil.photo.writing import RAW_SUFFIXES as RAW
 from unveil.photo.writing import SUFFIXES
 from unveil.video import is_video
 

@@ -6,19 +6,23 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from unveil import figures, photo
+from unveil import photo
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.targets import Job
 from unveil.photo.atomic import replace
 from unveil.restorer import Restoration
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 
 def _std(result: Restoration) -> Image.Image | None:
     if result.uncertainty is None:
         return None
+    from unveil import figures
+
     known = result.calibration
     how = "not calibrated for these settings"
     if known is not None:
@@ -32,15 +36,19 @@ def _std(result: Restoration) -> Image.Image | None:
 
 
 def _compare(result: Restoration) -> Image.Image | None:
-    return (
-        None
-        if result.source is None
-        else figures.side_by_side([result.source.pixels, result.image], ["before", "after"])
-    )
+    if result.source is None:
+        return None
+    from unveil import figures
+
+    return figures.side_by_side([result.source.pixels, result.image], ["before", "after"])
 
 
 def _overlay(result: Restoration) -> Image.Image | None:
-    return None if result.uncertainty is None else figures.overlay(result.image, result.uncertainty)
+    if result.uncertainty is None:
+        return None
+    from unveil import figures
+
+    return figures.overlay(result.image, result.uncertainty)
 
 
 EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from unveil.errors import ModelError
 from unveil.models import shelf
 from unveil.models.weights_file import read_guide
 from unveil.networks.classifier import DegradationClassifier
-from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, Seen, degradation_probabilities
-from unveil.networks.daclip_words import rows, words
+
+if TYPE_CHECKING:
+    from unveil.networks.daclip import DACLIP
 
 SMALL = "describe"
 """The classifier that ships."""
@@ -50,19 +51,25 @@ class Describer:
         """pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1."""
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         network = self.network
-        if isinstance(network, DACLIP):
-            said, kinds = self._named(network, image), tuple(words(network.clip))
-        else:
+        several = isinstance(network, DegradationClassifier)
+        if several:
             said, kinds = network.probabilities(image), network.kinds
+        else:
+            said, kinds = self._named(network, image)
         ranked = sorted(zip(kinds, said.tolist(), strict=True), key=lambda pair: -pair[1])
-        return Description(dict(ranked), self.speaker, isinstance(network, DACLIP))
+        return Description(dict(ranked), self.speaker, not several)
 
     @staticmethod
-    def _named(network: DACLIP, image: Tensor) -> Tensor:
+    def _named(network: DACLIP, image: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+        from unveil.networks.clip import prepared
+        from unveil.networks.daclip import Seen, degradation_probabilities
+        from unveil.networks.daclip_words import rows, words
+
         seen = network.encode_image(prepared(image[None], network.clip.visual.size))
         assert isinstance(seen, Seen)
-        texts = network.clip.encode_text(rows(list(words(network.clip).values()), network.clip.context))
-        return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0]
+        known = words(network.clip)
+        texts = network.clip.encode_text(rows(list(known.values()), network.clip.context))
+        return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0], tuple(known)
 
 
 @cache
@@ -82,6 +89,11 @@ def load(name: str | Path = SMALL) -> Describer:
     else:
         network, _, digest = read_guide(Path(name))
         speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"
-    if not isinstance(network, (DegradationClassifier, DACLIP)):
-        raise ModelError(f"{name}: holds a {type(network).__name__}, which describes nothing; use {SMALL} or a DA-CLIP")
+    if not isinstance(network, DegradationClassifier):
+        from unveil.networks.daclip import DACLIP
+
+        if not isinstance(network, DACLIP):
+            raise ModelError(
+                f"{name}: holds a {type(network).__name__}, which describes nothing; use {SMALL} or a DA-CLIP"
+            )
     return Describer(network, speaker)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,48 +13,56 @@ from torch.overrides import TorchFunctionMode
 
 from unveil.errors import ModelError, UnveilError
 from unveil.models import bounds
-from unveil.networks.classifier import DegradationClassifier
-from unveil.networks.clip import CLIP, VisionTower
-from unveil.networks.compact import CompactUNet, CorrectionHead
-from unveil.networks.conditional_unet import ConditionalUNet
-from unveil.networks.correction_unet import CorrectionUNet
-from unveil.networks.daclip import DACLIP
-from unveil.networks.doubt import DoubtNetwork
-from unveil.networks.experts import TimestepExperts
-from unveil.networks.nafnet import ConditionalNAFNet
-from unveil.networks.unet import UNet
-from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+
+if TYPE_CHECKING:
+    from unveil.networks.daclip import DACLIP
+    from unveil.networks.doubt import DoubtNetwork
 
 
 @dataclass(frozen=True)
 class Kind:
-    """sizes: the entries of the description that the network is built from, by the names of its constructor; also: those it may lack."""
+    """make: what makes the network, or its "module:name", loaded when one is built. sizes: the entries of the description that it is
 
-    make: Callable[..., nn.Module]
+    built from, by the names of its constructor; also: those it may lack.
+    """
+
+    make: Callable[..., nn.Module] | str
     sizes: tuple[str, ...]
     also: tuple[str, ...] = ()
 
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""
         found = {name: network[name] for name in (*self.sizes, *(n for n in self.also if n in network))}
-        return self.make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        make = self.make
+        if isinstance(make, str):
+            module, name = make.split(":")
+            make = getattr(import_module(module), name)
+        return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
 def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
+    from unveil.networks.clip import CLIP, VisionTower
+    from unveil.networks.daclip import DACLIP
+
     return DACLIP(CLIP(VisionTower(**vision), **text))
 
 
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
-    "compact": Kind(CompactUNet, ("base", "mults", "blocks"), ("bottom",)),
-    "experts": Kind(TimestepExperts, ("low", "native")),
-    "unet": Kind(UNet, _RDDM),
-    "unet_pair": Kind(UNetPair, _RDDM),
-    "shared_encoder_unet": Kind(SharedEncoderUNet, _RDDM),
-    "conditional_unet": Kind(ConditionalUNet, ("nf", "mults", "channels", "context_dim", "degradation", "half_size")),
-    "conditional_nafnet": Kind(ConditionalNAFNet, ("width", "encoder", "middle", "decoder", "channels")),
-    "daclip": Kind(_daclip, ("vision", "text")),
-    "classifier": Kind(DegradationClassifier, ("kinds", "width"), ("statistics",)),
+    "compact": Kind("unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom",)),
+    "experts": Kind("unveil.networks.experts:TimestepExperts", ("low", "native")),
+    "unet": Kind("unveil.networks.unet:UNet", _RDDM),
+    "unet_pair": Kind("unveil.networks.unet_pair:UNetPair", _RDDM),
+    "shared_encoder_unet": Kind("unveil.networks.unet_pair:SharedEncoderUNet", _RDDM),
+    "conditional_unet": Kind(
+        "unveil.networks.conditional_unet:ConditionalUNet",
+        ("nf", "mults", "channels", "context_dim", "degradation", "half_size"),
+    ),
+    "conditional_nafnet": Kind(
+        "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
+    ),
+    "daclip": Kind("unveil.models.kinds:_daclip", ("vision", "text")),
+    "classifier": Kind("unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics",)),
 }
 
 
@@ -87,8 +96,12 @@ def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
         return None
     try:
         if isinstance(head, Mapping):
+            from unveil.networks.correction_unet import CorrectionUNet
+
             return CorrectionUNet(int(head["dim"]), tuple(head["mults"]))
         if network.get("kind", "compact") == "compact":
+            from unveil.networks.compact import CorrectionHead
+
             return CorrectionHead(predictor.widths, head)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the description of the correction is not complete ({error})") from error
@@ -103,6 +116,8 @@ def build_doubt(network: Mapping[str, Any]) -> DoubtNetwork | None:
     sizes = network.get("doubt")
     if not sizes:
         return None
+    from unveil.networks.doubt import DoubtNetwork
+
     try:
         return DoubtNetwork(**sizes)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -118,25 +133,18 @@ class Weightless(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]  # numbers that nobody will see
         if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)
 
 
-def shapes(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of the network that a description names, told without making any. Raises what `build` raises."""
-    with Weightless():
-        return _shapes(build(network))
+def parts(network: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """What a file with this description holds, with fresh weights: "predictor" and, where it has them, "head" and "doubt".
 
-
-def contents(network: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """What a file with this description holds, name -> shape: the network, its correction and its doubt. Raises what `build` raises."""
-    with Weightless():
-        predictor = build(network)
-        parts = {"predictor": predictor, "head": build_head(network, predictor), "doubt": build_doubt(network)}
-    held = {part: module for part, module in parts.items() if module is not None}
-    return {f"{part}.{name}": shape for part, module in held.items() for name, shape in _shapes(module).items()}
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    Raises what `build` raises.
+    """
+    predictor = build(network)
+    found = {"predictor": predictor, "head": build_head(network, predictor), "doubt": build_doubt(network)}
+    return {name: module for name, module in found.items() if module is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ from unveil.models.estimating import bounded, estimated
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
 from unveil.networks.answer import Answer, Predictor
-from unveil.networks.clip import prepared
 from unveil.networks.condition import KINDS, condition
-from unveil.networks.daclip import DACLIP, Seen
-from unveil.networks.doubt import DoubtNetwork
 from unveil.networks.finite import finite
 from unveil.networks.padding import pad_to_multiple
+
+if TYPE_CHECKING:
+    from unveil.models.engines import Runner
+    from unveil.networks.daclip import DACLIP
+    from unveil.networks.doubt import DoubtNetwork
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Model:
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
     measured about the spread of its draws, or of what `doubt` says, one for each setting of the sampler. doubt: says how far a restoration
-    is likely to be off.
+    is likely to be off. runner: evaluates the predictor in its stead (`models.engines`), None for torch.
     """
 
     spec: Spec
@@ -44,6 +46,7 @@ class Model:
     told: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
     doubt: DoubtNetwork | None = None
+    runner: Runner | None = None
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""
@@ -63,11 +66,15 @@ class Model:
         padded_y = states[:, 3:]
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), fidelity, device=y.device)
-        answer = self.predictor.answer(states[:, :3], padded_y, levels, self._condition(f))
-        answer = answer._replace(residual=answer.residual.float())
-        residual = answer.residual
-        if self.head is not None and fidelity > 0:
-            residual = residual + self.head(answer, f).float()
+        if self.runner is not None:
+            told = self._condition(f) if self.spec.told else f
+            residual = self.runner(states[:, :3], padded_y, levels, told)
+        else:
+            answer = self.predictor.answer(states[:, :3], padded_y, levels, self._condition(f))
+            answer = answer._replace(residual=answer.residual.float())
+            residual = answer.residual
+            if self.head is not None and fidelity > 0:
+                residual = residual + self.head(answer, f).float()
         low, high = self.spec.value_range
         return (y - _visible(residual[..., :h, :w])).clamp(low, high)
 
@@ -98,6 +105,9 @@ class Model:
         """What the guide says about the photograph (B, 3, H, W) in the network's range: none, content, or also degradation."""
         if self.guide is None:
             return ()
+        from unveil.networks.clip import prepared
+        from unveil.networks.daclip import Seen
+
         low, high = self.spec.value_range
         seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
         assert isinstance(seen, Seen)

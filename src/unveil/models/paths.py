@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable
 
 from unveil.diffusion import Process, cosine_pro, cubic, linear_pro, mean_reverting, residual
-from unveil.diffusion.rddm import rddm, shares
-from unveil.diffusion.theta import theta_sum
 from unveil.errors import InputError, ModelError
 
 LONGEST = 10_000
@@ -22,10 +20,14 @@ RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
 def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> Process:
+    from unveil.diffusion.theta import theta_sum
+
     return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255, time)
 
 
 def _rddm(time: str, alpha: str, variance: str, steps: str, total: str) -> Process:
+    from unveil.diffusion.rddm import rddm, shares
+
     return rddm(shares(alpha, int(steps)), shares(variance, int(steps)), float(total))
 
 

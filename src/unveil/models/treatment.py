@@ -22,6 +22,9 @@ NOTICED: dict[str, float] = {
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what about two in a hundred held-out photographs without that
 kind reach (docs/choices.md), fewer for haze and shadows. Below it the network is told nothing of the kind."""
+STEPS = 3
+"""Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
+much as two do (docs/speed.md), in half of the time."""
 DRAWN = 0.5
 """Probability from which a picture is taken for a page of text or a drawing."""
 
@@ -132,6 +135,11 @@ def repeated(told: Mapping[str, Any]) -> Treatment:
     if not all(0 <= p <= 1 for p in probabilities.values()):
         raise InputError(f"told must hold probabilities between 0 and 1, got {told!r}")
     return Treatment({k: probabilities.get(k, 0.0) for k in KINDS}, True)
+
+
+def steps_of(treat: Treatment | None, usual: int) -> int:
+    """How many steps to take at fidelity 1 where nobody asked for a number. usual: the model's own."""
+    return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
 
 
 def first_native(process: Process) -> int:

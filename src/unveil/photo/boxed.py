@@ -11,11 +11,8 @@ from PIL import Image
 from unveil.errors import InputError
 from unveil.photo import exif, isobmff, pillow
 from unveil.photo.header import Header
-from unveil.photo.picture import QUALITY, Picture, image_of, save
+from unveil.photo.picture import HEIF_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.record import Decoded
-
-# What x265 is built for; deeper samples are rounded to it.
-HEIF_BITS = 10
 
 
 def decode(data: bytes, header: Header) -> Decoded:

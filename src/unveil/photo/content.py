@@ -42,7 +42,7 @@ def within_bars(pixels: np.ndarray) -> Box:
 
     """
     height, width = pixels.shape[:2]
-    peak = pixels.max(axis=2)
+    peak = _peak(pixels)
     top, bottom = _between_bars(peak)
     left, right = _between_bars(peak[top:bottom].T)
     top, bottom = _between_bars(peak[:, left:right])  # pillars may be of another black than the letterbox
@@ -55,14 +55,32 @@ def _between_bars(peak: np.ndarray) -> tuple[int, int]:
     """First row of (H, W) that is not evenly near-black, and the one after the last; (0, 0) where all are."""
     if peak.size == 0:
         return 0, 0
+    if all(_bright(line) for line in (peak[0], peak[-1])):  # as nearly always: then no row between them matters
+        return 0, len(peak)
     high, low = peak.max(axis=1), peak.min(axis=1)
     full = np.flatnonzero((high > _BLACK) | (high - low > _FLAT))
     return (0, 0) if full.size == 0 else (int(full[0]), int(full[-1]) + 1)
 
 
+def _bright(line: np.ndarray) -> bool:
+    """Whether a row (W,) is not evenly near-black."""
+    high = line.max()
+    return bool(high > _BLACK or high - line.min() > _FLAT)
+
+
+def _peak(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (H, W), the largest of the three; many times faster than a maximum along an axis of three."""
+    return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+
+
 def is_grey(pixels: np.ndarray) -> bool:
     """Whether (H, W, 3) holds R = G = B everywhere."""
-    return bool((pixels[..., :1] == pixels[..., 1:]).all())
+    red = pixels[..., 0]
+    return all(
+        np.array_equal(red[part], pixels[part][..., other])
+        for part in (slice(0, 1), slice(1, None))  # the first row tells of nearly every photograph that it is not
+        for other in (1, 2)
+    )
 
 
 def as_grey(pixels: np.ndarray) -> np.ndarray:
@@ -77,20 +95,24 @@ def void(pixels: np.ndarray) -> np.ndarray:
         pixels: (H, W, 3) float in [0, 1].
 
     """
-    peak = _window(pixels.max(axis=2), _AROUND)
+    peak = _peak(pixels)
+    if peak.size and peak.min() >= 2 * _VOID:
+        return np.zeros((*peak.shape, 1), np.float32)
+    peak = _window(peak, _AROUND)
     share = np.clip((2 * _VOID - peak) / _VOID, 0, 1).astype(np.float32)
     return share[..., None]
 
 
 def _window(values: np.ndarray, side: int) -> np.ndarray:
     """Maximum over windows of `side` pixels around each one, edges repeated; (H, W) -> (H, W)."""
+    half = side // 2
     for axis in (0, 1):
-        half = side // 2
-        padded = np.pad(values, [(half, half) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
         length = values.shape[axis]
-        out = values
-        for shift in range(side):
-            part = padded[shift : shift + length] if axis == 0 else padded[:, shift : shift + length]
-            out = np.maximum(out, part)
-        values = out
+        out = np.pad(values, [(half, side - 1 - half) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        reach = 1  # maxima over this many pixels so far, which overlap themselves to make wider ones
+        while reach < side:
+            shift = min(reach, side - reach)
+            left, right = ((slice(None),) * axis + (part,) for part in (slice(None, -shift), slice(shift, None)))
+            out, reach = np.maximum(out[left], out[right]), reach + shift
+        values = out[:length] if axis == 0 else out[:, :length]
     return values

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import bmp, boxed, jpeg_write, modern, png, png_pixels, tiff_write
 from unveil.photo.picture import QUALITY, Picture, save
 from unveil.photo.quiet import quiet
 
@@ -27,10 +28,36 @@ def encode(picture: Picture, format: str) -> bytes:
             f"{format} holds at most {longest} pixels a side, the picture has {width} x {height}; write TIFF or PNG instead"
         )
     with quiet():
-        return _ENCODERS[format](picture)
+        return _encoder(format)(picture)
+
+
+def _encoder(format: str) -> Callable[[Picture], bytes]:
+    """What writes a format; the others are never loaded."""
+    if format == "JPEG":
+        from unveil.photo import jpeg_write
+
+        return jpeg_write.encode
+    if format == "TIFF":
+        from unveil.photo import tiff_write
+
+        return tiff_write.encode
+    if format in ("AVIF", "HEIF"):
+        from unveil.photo import boxed
+
+        return boxed.encode_avif if format == "AVIF" else boxed.encode_heif
+    if format in ("PNG", "WEBP", "BMP"):
+        return {"PNG": _png, "WEBP": _webp, "BMP": _bmp}[format]
+    from unveil.photo import modern
+
+    modern_ones = {
+        "JXL": modern.encode_jxl, "JP2": modern.encode_jp2, "GIF": modern.encode_gif, "PNM": modern.encode_netpbm,
+    }  # fmt: skip
+    return modern_ones[format]
 
 
 def _png(picture: Picture) -> bytes:
+    from unveil.photo import png, png_pixels
+
     extra = tuple(piece for piece in picture.extra if piece[0] in png.COLOUR_CHUNKS + png.TEXT_CHUNKS)
     head = png.header_chunks(picture.icc, picture.exif, picture.xmp, picture.dpi, extra)
     samples = picture.samples
@@ -54,21 +81,8 @@ def _bmp(picture: Picture) -> bytes:
     if picture.exif or picture.xmp or picture.icc:
         picture.notes.append("metadata and colour profile left out: BMP holds none")
     if picture.alpha is not None:
+        from unveil.photo import bmp
+
         colours = np.broadcast_to(picture.samples, (*picture.samples.shape[:2], 3))
         return bmp.encode_rgba(np.concatenate([colours, picture.alpha[..., None]], axis=2), picture.dpi)
     return save(picture, "BMP", {})
-
-
-_ENCODERS = {
-    "JPEG": jpeg_write.encode,
-    "PNG": _png,
-    "WEBP": _webp,
-    "TIFF": tiff_write.encode,
-    "AVIF": boxed.encode_avif,
-    "BMP": _bmp,
-    "HEIF": boxed.encode_heif,
-    "JXL": modern.encode_jxl,
-    "JP2": modern.encode_jp2,
-    "GIF": modern.encode_gif,
-    "PNM": modern.encode_netpbm,
-}

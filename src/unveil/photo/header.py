@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 
 from unveil.errors import InputError
-from unveil.photo import ifd, isobmff, jpeg, netpbm, raw, tiff_pages
+from unveil.photo import jpeg
 
 # The 16-bit PNG decoder takes one step per row and column; longer sides are panoramas of nothing or attacks.
 LONGEST_SIDE = 300_000
@@ -33,7 +33,7 @@ class Header:
 def probe(name: str, data: bytes, max_pixels: int) -> Header:
     """The header of the photograph in `data`. Raises InputError: no photograph, cut short, or over `max_pixels`."""
     kind = sniff(data)
-    if kind in ("TIFF", None) and raw.is_raw(data):
+    if kind in ("TIFF", None) and _is_raw(data):
         kind = "RAW"
     if kind is None:
         other = next((text for start, text in OTHERS if data[:64].lstrip().startswith(start)), None)
@@ -84,11 +84,19 @@ def sniff(data: bytes) -> str | None:
         return "JXL"
     if data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
         return "JP2"
+    from unveil.photo import isobmff, netpbm, raw
+
     if netpbm.starts(data):
         return "PNM"
     if data.startswith(raw.STARTS) or data[4:12] == b"ftyp" + isobmff.CANON_RAW:
         return "RAW"
     return isobmff.brand(data)
+
+
+def _is_raw(data: bytes) -> bool:
+    from unveil.photo import raw
+
+    return raw.is_raw(data)
 
 
 def _jpeg(data: bytes) -> Header:
@@ -130,6 +138,8 @@ def _has_lossless_chunk(data: bytes) -> bool:
 
 
 def _tiff(data: bytes) -> Header:
+    from unveil.photo import ifd, tiff_pages
+
     block = ifd.open_tiff(data)
     tags = tiff_pages.pages(block).tags
     width, height = block.integer(tags, 256, 0), block.integer(tags, 257, 0)
@@ -147,6 +157,8 @@ def _bmp(data: bytes) -> Header:
 
 
 def _boxed(data: bytes) -> Header:
+    from unveil.photo import isobmff
+
     width, height, bits, grey = isobmff.properties(data)
     return Header(isobmff.brand(data) or "AVIF", width, height, bits, grey, lossless=False)
 
@@ -157,6 +169,8 @@ def _gif(data: bytes) -> Header:
 
 
 def _netpbm(data: bytes) -> Header:
+    from unveil.photo import netpbm
+
     mark, width, height, top, _ = netpbm.head(data)
     return Header("PNM", width, height, 32 if mark in (b"PF", b"Pf") else 16 if top > 255 else 8)
 
@@ -180,6 +194,8 @@ def _jxl(data: bytes) -> Header:
 
 
 def _raw(data: bytes) -> Header:
+    from unveil.photo import raw
+
     return Header("RAW", *raw.size(data), 16)
 
 

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, JpegImagePlugin
 
-from unveil.photo import captions, exif, jpeg
+from unveil.photo import exif, jpeg
 from unveil.photo.picture import QUALITY, Picture, save
 
 XMP_OVERHEAD = 29
@@ -28,12 +28,19 @@ def encode(picture: Picture) -> bytes:
         picture.notes.append("XMP left out: JPEG holds at most 64 KB of it")
     elif picture.xmp:
         options["xmp"] = picture.xmp
-    tail = b"".join(payload for name, payload in picture.extra if name in (captions.GAIN, captions.TAIL))
+    tail = _behind(picture) if picture.extra else b""
     try:
         return save(picture, "JPEG", options) + tail
     except OSError:
         # Pillow gives progressive files a buffer of two bytes per pixel, which noise at high quality exceeds. Same pixels without it.
         return save(picture, "JPEG", {**options, "progressive": False}) + tail
+
+
+def _behind(picture: Picture) -> bytes:
+    """A gain map and the clip of a motion photo, which lie behind the picture."""
+    from unveil.photo import captions
+
+    return b"".join(payload for name, payload in picture.extra if name in (captions.GAIN, captions.TAIL))
 
 
 def _compression(picture: Picture) -> dict:

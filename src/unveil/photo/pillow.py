@@ -5,30 +5,19 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, JpegImagePlugin
 
-from unveil.photo import captions, exif, isobmff, jpeg, xmp
+from unveil.photo import exif, jpeg
 from unveil.photo.header import Header
 from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded, JpegSettings
 
 # The readers themselves rather than Image.open, which would apply its own limit on pixels and try every other format too.
-READERS: dict[str, Any] = {
-    "JPEG": JpegImagePlugin.JpegImageFile, "PNG": PngImagePlugin.PngImageFile, "WEBP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile, "BMP": BmpImagePlugin.BmpImageFile, "AVIF": AvifImagePlugin.AvifImageFile,
-}  # fmt: skip
+READERS = {"JPEG": "Jpeg", "PNG": "Png", "WEBP": "WebP", "TIFF": "Tiff", "BMP": "Bmp", "AVIF": "Avif"}
 # Those that look at Pillow's limit themselves.
 LIMITED = ("WEBP", "TIFF")
 SAMPLINGS: dict[tuple[tuple[int, int], ...], int] = {
@@ -92,6 +81,10 @@ def _check_complete(data: bytes, samples: np.ndarray) -> None:
 
 def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
     """The clip of a motion photo is carried on; a gain map, too, as long as it fits; further pictures are left out."""
+    if not found.xmp and not several:
+        return
+    from unveil.photo import captions, isobmff, xmp
+
     motion, gain = xmp.semantics(found.xmp)
     if several and not gain:
         found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
@@ -106,7 +99,8 @@ def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
 
 def _reader(format: str) -> Any:
     if format != "HEIF":
-        return READERS[format]
+        name = READERS[format]
+        return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:

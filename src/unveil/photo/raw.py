@@ -14,9 +14,6 @@ from unveil.photo.record import Decoded
 from unveil.photo.tiff_metadata import gather
 from unveil.photo.tiff_pages import pages
 
-SUFFIXES = (
-    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".rwl", ".erf",
-)  # fmt: skip
 # Fujifilm, Olympus, Panasonic: what differs from TIFF begins so. DNG, NEF, CR2, ARW and PEF are TIFFs; CR3 is boxes.
 STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 # sRGB's own curve, as LibRaw takes it: the exponent and the slope of its straight part.

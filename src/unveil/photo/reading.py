@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import boxed, cicp, exif, icc, modern, pillow, png, png_pixels, raw, tiff_read, tone
+from unveil.photo import exif, pillow
 from unveil.photo.header import Header, check_size, probe
 from unveil.photo.orientation import upright
 from unveil.photo.quiet import quiet
 from unveil.photo.record import Decoded, Photo
 from unveil.photo.source import load
-from unveil.photo.spaces import Space, space_for
+
+if TYPE_CHECKING:
+    from unveil.photo.spaces import Space
 
 MAX_PIXELS = 200_000_000
 # Pixels converted at a time: large enough for vector speed, small enough to stay in the processor's cache.
@@ -57,16 +59,31 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
 
 
 def _decode(data: bytes, header: Header) -> Decoded:
+    """By the decoder of its format, the others of which are never loaded."""
     if header.format == "TIFF":
+        from unveil.photo import tiff_read
+
         return tiff_read.decode(data, header)
     if header.format in ("AVIF", "HEIF"):
+        from unveil.photo import boxed
+
         return boxed.decode(data, header)
     if header.format == "RAW":
+        from unveil.photo import raw
+
         return raw.decode(data)
     if header.format in ("JXL", "JP2", "GIF", "PNM"):
+        from unveil.photo import modern
+
         return modern.decode(data, header)
     if header.format != "PNG":
         return pillow.decode(data, header)
+    return _png(data, header)
+
+
+def _png(data: bytes, header: Header) -> Decoded:
+    from unveil.photo import png, png_pixels
+
     about = png.Metadata(data)
     if about.animated:
         raise ValueError("it is an animation; take single frames out of it first")
@@ -84,15 +101,29 @@ def _decode(data: bytes, header: Header) -> Decoded:
 
 def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
     """Give `found` a profile of what its file tells elsewhere, and make standard range of high dynamic range where that is asked for."""
-    stated = found.cicp or icc.stated_cicp(found.icc)
     grey = found.samples.shape[2] == 1
-    if stated and stated[1] in cicp.HDR:
+    if not found.cicp and found.icc is None:
+        if exif.is_adobe_rgb(found.exif) and found.samples.shape[2] != 4:
+            from unveil.photo import cicp
+
+            found.icc = cicp.adobe_rgb(grey)
+        return ()
+    from unveil.photo import icc
+
+    stated = found.cicp or icc.stated_cicp(found.icc)
+    if not stated:
+        return ()
+    from unveil.photo import cicp
+
+    if stated[1] in cicp.HDR:
         kind = cicp.HDR[stated[1]]
         if not tone_map or grey or stated[0] not in (*cicp.PRIMARIES, cicp.UNSTATED):
             raise InputError(
                 f"{name}: a high dynamic range photograph ({kind}), which no model here was trained for; have it brought to standard range "
                 "with --tone-map, or convert it to sRGB first"
             )
+        from unveil.photo import png
+
         found.samples = _tone_mapped(found.samples, *stated)
         found.icc, found.cicp = None, None
         found.extra = tuple(piece for piece in found.extra if piece[0] not in png.COLOUR_CHUNKS)
@@ -102,12 +133,12 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
             found.icc = cicp.profile(*found.cicp, grey)
         except ValueError as error:
             return (f"{error}; they were taken for sRGB",)
-    elif found.icc is None and exif.is_adobe_rgb(found.exif) and found.samples.shape[2] != 4:
-        found.icc = cicp.adobe_rgb(grey)
     return ()
 
 
 def _tone_mapped(samples: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
+    from unveil.photo import tone
+
     out = np.empty_like(samples)
     rows = max(1, CHUNK // samples.shape[1])
     top = 1 if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max
@@ -123,7 +154,7 @@ def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> 
     samples = upright(found.samples, turn)
     alpha = None if found.alpha is None else upright(found.alpha, turn)
     kind = found.alpha_kind if alpha is not None else "straight"
-    space, notes = space_for(samples.shape[2], found.icc)
+    space, notes = _space(samples.shape[2], found.icc)
     floats = samples.dtype.kind == "f"
     if floats:
         _check_range(name, samples)
@@ -151,6 +182,15 @@ def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> 
         extra=found.extra,
         notes=(*found.notes, *told, *notes),
     )
+
+
+def _space(channels: int, profile: bytes | None) -> tuple[Space | None, tuple[str, ...]]:
+    """As `spaces.space_for`, which is not needed where nothing is said and light is grey or red, green and blue: that is sRGB."""
+    if profile is None and channels != 4:
+        return None, ()
+    from unveil.photo.spaces import space_for
+
+    return space_for(channels, profile)
 
 
 def _check_range(name: str, samples: np.ndarray) -> None:

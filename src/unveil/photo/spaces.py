@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from unveil.photo import icc
-from unveil.photo.cms import InkSpace, table_space
 from unveil.photo.icc import STEPS
 from unveil.photo.srgb import LUMA, SRGB_TO_XYZ, decode, encode
 
@@ -87,6 +86,13 @@ class PlainInkSpace:
         return np.concatenate([np.clip(np.where(black < 1, inks, 0), 0, 1), black], axis=1)
 
 
+def _table_space(profile: bytes) -> Space:
+    """Loaded where a profile is made of tables, which few are."""
+    from unveil.photo.cms import table_space
+
+    return table_space(profile)
+
+
 def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple[str, ...]]:
     """The space of a file's samples (1, 3 or 4 channels), None for sRGB, and notes about a profile that could not be used."""
     fallback = PlainInkSpace() if channels == 4 else None
@@ -98,8 +104,10 @@ def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple
         if parsed.space != wanted:
             raise ValueError(f"it describes {parsed.space}, the picture is {wanted}")
         if channels == 4:
+            from unveil.photo.cms import InkSpace
+
             return InkSpace(profile), ()
-        space = CurveSpace(parsed) if parsed.curves is not None else table_space(profile)
+        space = CurveSpace(parsed) if parsed.curves is not None else _table_space(profile)
     except ValueError as error:
         return fallback, (f"the embedded colour profile is not used: {error}; it is handed on as it is",)
     return (None if _is_srgb(space, channels) else space), ()

@@ -8,11 +8,9 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import atomic, captions, exif, raw, xmp
-from unveil.photo.boxed import HEIF_BITS
+from unveil.photo import atomic, exif
 from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, encode
-from unveil.photo.picture import Picture
-from unveil.photo.png import COLOUR_CHUNKS
+from unveil.photo.picture import HEIF_BITS, Picture
 from unveil.photo.reading import straight, unit
 from unveil.photo.record import Photo
 from unveil.photo.residual import native_samples
@@ -25,7 +23,11 @@ SUFFIXES = {
 }  # fmt: skip
 # Blocks over which light is compared, and the most that they may differ.
 BLOCK, LIGHT = 16, 0.02
-READABLE = (*SUFFIXES, *raw.SUFFIXES, ".pbm")
+RAW_SUFFIXES = (
+    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".rwl", ".erf",
+)  # fmt: skip
+"""Of cameras' own files, which are read and never written."""
+READABLE = (*SUFFIXES, *RAW_SUFFIXES, ".pbm")
 """Suffixes of files that are taken for photographs where nobody named them."""
 NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
 
@@ -66,7 +68,7 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
         return known
     if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
         return "TIFF" if photo.format == "RAW" else photo.format
-    if Path(destination).suffix.lower() in raw.SUFFIXES:
+    if Path(destination).suffix.lower() in RAW_SUFFIXES:
         raise InputError(f"{destination}: raw files come from cameras and are not written; use .tif (16 bit) or .jpg")
     known = SUFFIXES.get(Path(destination).suffix.lower())
     if known is None:
@@ -124,27 +126,16 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         others = _to_depth(photo.others, depth)
     elif photo.others is not None:
         notes.append(f"{photo.others.shape[2]} channels beside colour and alpha were left out: {target} holds none")
-    extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
-    if any(name == captions.GAIN for name, _ in photo.extra) and (
-        strip or target != "JPEG" or not _same_light(photo, new)
-    ):
-        extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
-        notes.append("its gain map was left out: it belongs to the light of the picture as it was")
-    if strip:
-        extra = tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS)
-    else:
-        notes += lost
+    extra, packet, told = _beside(photo, new, target, strip)
+    notes += told
     height, width = new.shape[:2]
-    held = {name for name, _ in extra}
     return Picture(
         samples=samples,
         alpha=alpha,
         alpha_kind=kind if target == "TIFF" else "straight",
         icc=icc,
         exif=None if strip else exif.settle(photo.exif, width, height),
-        xmp=None
-        if strip
-        else xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=captions.GAIN in held),
+        xmp=packet,
         dpi=photo.dpi,
         jpeg=photo.jpeg if same else None,
         lossless=photo.lossless,
@@ -153,6 +144,30 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         extra=extra,
         notes=notes,
     )
+
+
+def _beside(
+    photo: Photo, new: np.ndarray, target: str, strip: bool
+) -> tuple[tuple[tuple[str, bytes], ...], bytes | None, list[str]]:
+    """What is written beside the picture other than EXIF, the XMP packet that tells of it, and notes on what is left out."""
+    if not photo.extra and not photo.xmp:
+        return (), None, []
+    from unveil.photo import captions, xmp
+    from unveil.photo.png import COLOUR_CHUNKS
+
+    notes: list[str] = []
+    extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
+    if any(name == captions.GAIN for name, _ in photo.extra) and (
+        strip or target != "JPEG" or not _same_light(photo, new)
+    ):
+        extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
+        notes.append("its gain map was left out: it belongs to the light of the picture as it was")
+    if strip:
+        return tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS), None, notes
+    height, width = new.shape[:2]
+    held = {name for name, _ in extra}
+    packet = xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=captions.GAIN in held)
+    return extra, packet, [*notes, *lost]
 
 
 def _same_light(photo: Photo, new: np.ndarray) -> bool:

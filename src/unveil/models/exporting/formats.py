@@ -10,7 +10,7 @@ import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,28 +110,44 @@ def onnx(network: Unrolled, path: Path, about: About) -> Path:
 
 def onnx_bytes(network: Unrolled, about: About) -> bytes:
     """The ONNX file itself."""
-    program = exported(network)
+    proto = graph(exported(network), ("input",), "output")
+    for value in (*proto.graph.input, *proto.graph.output):
+        for axis, name in ((2, "height"), (3, "width")):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    for key, text in about.facts.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, text
+    return proto.SerializeToString()
+
+
+def traced(network: torch.nn.Module, given: tuple[torch.Tensor, ...], unit: int) -> torch.export.ExportedProgram:
+    """Any network as torch.export sees it, for images whose sides are multiples of `unit`.
+
+    given: an example of every input; those of four axes are images, which share one size.
+    """
+    sides = {2 + axis: unit * torch.export.Dim(name, min=3, max=65536) for axis, name in enumerate(("rows", "columns"))}
+    sizes = tuple(sides if one.ndim == 4 else None for one in given)
+    with _quiet():
+        return torch.export.export(network, given, dynamic_shapes=sizes, strict=False)
+
+
+def graph(program: torch.export.ExportedProgram, inputs: Sequence[str], output: str) -> Any:
+    """An exported network as an ONNX model, its inputs and its one output by these names."""
     with _quiet():
         made: Any = torch.onnx.export(
             program,
             (),
             None,
-            input_names=["input"],
-            output_names=["output"],
+            input_names=list(inputs),
+            output_names=[output],
             dynamo=True,
             optimize=True,
             opset_version=OPSET,
             verbose=False,
         )
         proto = made.model_proto
-    for value in (*proto.graph.input, *proto.graph.output):
-        for axis, name in ((2, "height"), (3, "width")):
-            value.type.tensor_type.shape.dim[axis].dim_param = name
     _bare(proto)
-    for key, text in about.facts.items():
-        entry = proto.metadata_props.add()
-        entry.key, entry.value = key, text
-    return proto.SerializeToString()
+    return proto
 
 
 def openvino(network: Unrolled, path: Path, about: About) -> Path:
@@ -161,7 +177,7 @@ def dtmodel(network: Unrolled, path: Path, about: About) -> Path:
     config = {
         "id": about.id,
         "name": f"unveil {about.name}" + (f" ({about.fix})" if about.fix else ""),
-        "description": f"Unveil {__version__}, {about.name}: {about.fix or 'restoration'} in two to five evaluations, without noise",
+        "description": f"Unveil {__version__}, {about.name}: {about.fix or 'restoration'} in one to five evaluations, without noise",
         "task": "denoise",
         "backend": "onnx",
         "num_inputs": 1,

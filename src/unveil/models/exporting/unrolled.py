@@ -15,7 +15,7 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import ModelError
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, first_native
+from unveil.models.treatment import Treatment, first_native, steps_of
 from unveil.networks.answer import Predictor
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.experts import TimestepExperts
@@ -51,7 +51,7 @@ class Unrolled(nn.Module):
             )
         if d.solver not in SOLVERS or d.solver == "2m" or d.resolution == "hourglass" or d.switch == "state":
             raise ModelError(f"{spec.name} cannot be exported: its defaults are not a fixed chain without noise")
-        process = spec.process()
+        process = spec.process(steps=steps_of(treat, d.steps))
         self.switch, self.value_range = d.switch, spec.value_range
         n = process.steps
         self.begin = first_native(process) if treat is not None and not treat.light else 0
