@@ -409,9 +409,17 @@ class Restorer:
             source,
             tuple(dict.fromkeys(notes)),
             moments,
-            fitting(self.model.calibrations, protocol, "draws" if doubt is None else "doubt"),
+            self._calibration(protocol, treat, doubt),
             doubt,
         )
+
+    def _calibration(self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None) -> Calibration | None:
+        """What was measured about such runs: of the doubt in the model's own steps, whether or not light stays (`_shortened`)."""
+        if doubt is None:
+            return fitting(self.model.calibrations, protocol)
+        usual = self.model.spec.defaults.steps
+        own = protocol["steps"] == steps_of(treat, usual)
+        return fitting(self.model.calibrations, protocol | ({"steps": usual} if own else {}), "doubt")
 
     def _doubt(self, box: content.Box, before: np.ndarray, after: np.ndarray, treat: Treatment | None) -> Doubt:
         """What the model's network says about the error of `after` (H, W, 3), where `before` was restored inside `box`."""
@@ -419,9 +427,8 @@ class Restorer:
 
         network = self.model.doubt
         assert network is not None
-        assert treat is not None
         local = np.zeros_like(after)
-        if treat.nothing:
+        if treat is None or treat.nothing:
             return Doubt(local, 0.0)
         pair = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
         said, light = deviations(network, *pair, treat.vector())

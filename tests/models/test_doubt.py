@@ -44,6 +44,12 @@ def test_a_photograph_left_alone_is_not_in_doubt(restorer: Restorer) -> None:
     assert out.light_uncertainty == 0
 
 
+def test_strength_nothing_is_not_in_doubt(restorer: Restorer) -> None:
+    out = restorer.restore(PHOTO, strength=0.0, uncertainty=True)
+    assert out.uncertainty is not None
+    assert not out.uncertainty.any()
+
+
 def test_bars_are_not_in_doubt(restorer: Restorer) -> None:
     barred = np.zeros((72, 48, 3), np.float32)
     barred[16:56] = PHOTO
@@ -76,7 +82,7 @@ def test_a_description_that_does_not_fit_is_refused(restorer: Restorer, tmp_path
 
 
 def test_calibrated_by_the_kind_that_was_fixed(restorer: Restorer) -> None:
-    protocol = restorer.restore(PHOTO, fix="noise").protocol
+    protocol = restorer.restore(PHOTO, fix="haze").protocol  # in the model's own steps; where light stays fewer are taken
     known = Calibration(
         2.0, {0.9: 1.5}, {}, 0.9, 1, 20, 100, 0.5 / 255, {k: protocol[k] for k in DECIDES},
         of="doubt", light=3.0, kinds={"noise": 1.25, "haze": 1.5},

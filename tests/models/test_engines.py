@@ -36,7 +36,8 @@ def agree(engine: str, model: Model, **settings: object) -> None:
         y = picture(*size)
         expected, found = (r.restore(y, seed=3, tile=tile, **settings) for r in (usual, other))
         assert np.abs(found.image - expected.image).max() < 1e-3
-        assert np.abs(expected.image - y).max() > 1e-2
+        # With the light kept, a single pixel stays as it is.
+        assert min(size) == 1 or np.abs(expected.image - y).max() > 1e-2
 
 
 def test_onnx_runtime_says_the_same() -> None:
