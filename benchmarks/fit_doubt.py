@@ -23,7 +23,7 @@ from unveil.models.spec import Spec
 from unveil.models.weights_file import write
 from unveil.networks.condition import vector
 from unveil.networks.doubt import DoubtNetwork, likelihood
-from unveil.restorer import Restorer, load
+from unveil.restorer import Restorer, computes_bf16, load
 
 CROP, REAL, CLEAN, UNCERTAIN = 192, 0.3, 0.08, 0.2
 """Side of a crop; shares of real pairs, of undamaged crops, and of crops whose damage is only guessed."""
@@ -75,10 +75,10 @@ def errors(x0_hat: Tensor, x0: Tensor) -> tuple[Tensor, Tensor]:
     return (error - light) ** 2, (light**2).mean((1, 2, 3))
 
 
-def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 128) -> DoubtNetwork:
+def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 96) -> DoubtNetwork:
     """The network after `epochs` over the crops, of which it sees a random part of `side` pixels each time."""
     torch.manual_seed(seed)
-    net = DoubtNetwork()
+    net = DoubtNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(data[0]) // batch)
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
@@ -93,8 +93,9 @@ def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 
             top, left = (2 * int(generator.integers((CROP - side) // 2 + 1)) for _ in range(2))
             here = (..., slice(top, top + side), slice(left, left + side))
             box = (top / CROP, left / CROP, (top + side) / CROP, (left + side) / CROP)
-            said = net.local(y[here], x0_hat[here], told, net.places(y, x0_hat), box)
-            loss = likelihood(said, local[here]).mean()
+            with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16(torch.device("cpu"))):
+                said = net.local(y[here], x0_hat[here], told, net.places(y, x0_hat), box)
+            loss = likelihood(said.float(), local[here]).mean()
             loss = loss + 0.1 * likelihood(net.whole(y, x0_hat, told), light).mean()
             optimiser.zero_grad()
             loss.backward()
@@ -103,7 +104,7 @@ def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 
             schedule.step()
             total += float(loss.detach())
         print(f"epoch {epoch + 1}: {total / (steps // epochs):.4f}", flush=True)
-    return net.eval()
+    return net.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
 
 
 def _scaled(pixels: Tensor, flip: bool) -> Tensor:
@@ -115,8 +116,8 @@ def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=3000, help="crops to restore and learn from")
-    command.add_argument("--epochs", type=int, default=10)
+    command.add_argument("--count", type=int, default=2400, help="crops to restore and learn from")
+    command.add_argument("--epochs", type=int, default=8)
     given = command.parse_args()
     use_threads(given.threads)
     count, epochs = (16, 1) if given.quick else (given.count, given.epochs)

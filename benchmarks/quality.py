@@ -25,7 +25,6 @@ from unveil.bench.methods import Method
 from unveil.bench.sets import KNOWN, find
 from unveil.restorer import load
 
-SETS = tuple(KNOWN)
 NAME = "quality"
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
 ROWS = ("input", "default", "told", "fidelity 0", "no DRM")
@@ -35,6 +34,7 @@ TOLD = {
     "Kodak24 clean": "",
 }  # fmt: skip
 """What a person who knows the set would say; of a clean photograph, nothing."""
+SETS = tuple(name for name in KNOWN if name in TOLD)
 
 
 def rows(args: argparse.Namespace, name: str) -> list[Method]:

@@ -39,7 +39,7 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     spec = dataclasses.replace(model.spec, defaults=dataclasses.replace(model.spec.defaults, **settings))
     target = SHELF / "weights" / f"{spec.name}.safetensors"
     target.parent.mkdir(exist_ok=True)
-    digest = weights_file.write(target, spec, model.predictor, model.head)
+    digest = weights_file.write(target, spec, model.predictor, model.head, doubt=model.doubt)
     target.chmod(0o644)
     config = spec.recipe["config"]
     entry = {
@@ -58,7 +58,9 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
         "seed": spec.recipe["seed"],
         "steps": spec.recipe["steps_done"],
         "machine": spec.recipe["machine"],
-        "parameters": sum(p.numel() for m in (model.predictor, model.head) if m is not None for p in m.parameters()),
+        "parameters": sum(
+            p.numel() for m in (model.predictor, model.head, model.doubt) if m is not None for p in m.parameters()
+        ),
     }
     if before:
         entry["started_from"] = {"sha256": before[0], "steps": before[1]}

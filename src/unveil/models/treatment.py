@@ -18,10 +18,10 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
 
 NOTICED: dict[str, float] = {
-    "haze": 0.5, "shadow": 0.55, "lowlight": 0.3, "noise": 0.2, "blur": 0.4, "jpeg": 0.4, "rain": 0.2,
+    "haze": 0.35, "shadow": 0.65, "lowlight": 0.15, "noise": 0.4, "blur": 0.45, "jpeg": 0.4, "rain": 0.2,
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what about two in a hundred held-out photographs without that
-kind reach (docs/choices.md), fewer for haze and shadows. Below it the network is told nothing of the kind."""
+kind reach (docs/choices.md), fewer for shadows. Below it the network is told nothing of the kind."""
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
