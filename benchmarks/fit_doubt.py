@@ -69,10 +69,10 @@ def made(restorer: Restorer, source: Any, count: int, seed: int) -> Examples:
 
 
 def errors(x0_hat: Tensor, x0: Tensor) -> tuple[Tensor, Tensor]:
-    """(local, light) squared errors, (B, 3, H, W) and (B,): about the mean of each channel, and of those means."""
+    """(local, light) absolute errors, (B, 3, H, W) and (B,): about the mean of each channel, and of those means."""
     error = x0 - x0_hat
     light = error.mean((2, 3), keepdim=True)
-    return (error - light) ** 2, (light**2).mean((1, 2, 3))
+    return (error - light).abs(), light.abs().mean((1, 2, 3))
 
 
 def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 96) -> DoubtNetwork:
@@ -80,8 +80,8 @@ def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 
     torch.manual_seed(seed)
     net = DoubtNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(data[0]) // batch)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.1)
     for epoch in range(epochs):
         generator = rng(seed, epoch)
         total = 0.0
@@ -116,8 +116,8 @@ def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=2400, help="crops to restore and learn from")
-    command.add_argument("--epochs", type=int, default=8)
+    command.add_argument("--count", type=int, default=1800, help="crops to restore and learn from")
+    command.add_argument("--epochs", type=int, default=6)
     given = command.parse_args()
     use_threads(given.threads)
     count, epochs = (16, 1) if given.quick else (given.count, given.epochs)

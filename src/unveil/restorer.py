@@ -413,7 +413,9 @@ class Restorer:
             doubt,
         )
 
-    def _calibration(self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None) -> Calibration | None:
+    def _calibration(
+        self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
+    ) -> Calibration | None:
         """What was measured about such runs: of the doubt in the model's own steps, whether or not light stays (`_shortened`)."""
         if doubt is None:
             return fitting(self.model.calibrations, protocol)

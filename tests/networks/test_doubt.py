@@ -53,16 +53,13 @@ def test_reach_is_what_an_answer_looks_away(network: DoubtNetwork) -> None:
     assert y.shape[-2] - 4 - network.reach <= first < y.shape[-2] - 4
 
 
-def test_the_likelihood_is_the_gaussian_one_and_least_at_the_true_deviation() -> None:
+def test_the_likelihood_is_laplaces_and_least_at_the_true_deviation() -> None:
     for std, error in ((0.3, 0.2), (0.05, 0.4)):
-        wanted = math.log(std) + error**2 / (2 * std**2)
-        assert float(likelihood(torch.tensor(std).log(), torch.tensor(error**2))) == pytest.approx(wanted, rel=1e-5)
-    squared = torch.tensor([0.01, 0.03, 0.08])
-    log_std = torch.tensor(0.0, requires_grad=True)
-    best = 0.5 * torch.log(squared.mean())
-    likelihood(best.detach() + 0 * log_std, squared).mean().backward()
-    at = best.clone().requires_grad_(True)
-    likelihood(at, squared).mean().backward()
+        wanted = math.log(std) + math.sqrt(2) * error / std
+        assert float(likelihood(torch.tensor(std).log(), torch.tensor(error))) == pytest.approx(wanted, rel=1e-5)
+    errors = torch.tensor([0.01, 0.03, 0.08])
+    at = torch.log(math.sqrt(2) * errors.mean()).requires_grad_(True)
+    likelihood(at, errors).mean().backward()
     assert float(at.grad) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -83,9 +80,9 @@ def test_it_learns_the_deviation_of_the_errors_it_is_shown() -> None:
 
     for _ in range(170):
         y = pictures()
-        squared = (torch.where(y > 0, 0.2, 0.02) * torch.randn(y.shape, generator=generator)) ** 2
+        error = (torch.where(y > 0, 0.2, 0.02) * torch.randn(y.shape, generator=generator)).abs()
         optimiser.zero_grad()
-        likelihood(network(y, y, kinds)[0], squared).mean().backward()
+        likelihood(network(y, y, kinds)[0], error).mean().backward()
         optimiser.step()
     y = pictures()
     with torch.no_grad():

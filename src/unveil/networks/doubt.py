@@ -1,12 +1,14 @@
 """How far a restoration is likely to be off: the second moment of the posterior, learned as its mean is.
 
 A network that minimises a squared error learns the posterior's mean. One that is shown that mean x0_hat beside the photograph y, and
-minimises the Gaussian likelihood of the errors x0 - x0_hat that were made, learns their variance E[(x0 - x0_hat)^2 | y] (Nix and Weigend
-1994), which a few draws of a sampler that hardly draws cannot tell. Two parts are told apart: what differs from place to place, and
+maximises the likelihood of the errors x0 - x0_hat that were made, learns how wide they are (Nix and Weigend 1994), which a few draws of a
+sampler that hardly draws cannot tell. Two parts are told apart: what differs from place to place, and
 what is off about the light of the whole.
 """
 
 from __future__ import annotations
+
+from math import sqrt
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +16,8 @@ from torch import Tensor, nn
 
 from unveil.networks.condition import KINDS
 
-LEAST = -6.5
-"""Of the logarithm of a standard deviation on [-1, 1]: a fifth of one of 255 levels, less than rounding to 8 bits leaves."""
+LEAST = -5.5
+"""Of the logarithm of a standard deviation on [-1, 1]: half of one of 255 levels, little more than rounding to 8 bits leaves."""
 MOST = 0.0
 WHOLE = 64
 Box = tuple[float, float, float, float]
@@ -122,15 +124,17 @@ def deviations(
     return out, float(network.whole(before, after, told)[0].exp())
 
 
-def likelihood(log_std: Tensor, squared: Tensor) -> Tensor:
-    """Negative logarithm of the Gaussian likelihood of errors, elementwise and without its constant.
+def likelihood(log_std: Tensor, error: Tensor) -> Tensor:
+    """Negative logarithm of a Laplace likelihood of errors, elementwise and without its constant; least at std = sqrt(2) E|error|.
+
+    Errors of restorations have heavier tails than a Gaussian: a few places that are far off would outweigh all others by their squares.
 
     Args:
         log_std: Logarithm of the stated standard deviation.
-        squared: Squared errors of the same shape.
+        error: Absolute errors of the same shape.
 
     """
-    return log_std + 0.5 * squared * torch.exp(-2 * log_std)
+    return log_std + sqrt(2) * error * torch.exp(-log_std)
 
 
 def _bounded(raw: Tensor) -> Tensor:
