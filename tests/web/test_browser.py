@@ -152,7 +152,7 @@ def server() -> Iterator[tuple[str, Held, Service]]:
         "tiny": Engine("tiny", "LearnIR", "A small model with random weights.", lambda device: restorer),
         "other": Engine("other", "LearnIR", "Another one.", lambda device: Restorer(tiny_model(1), "cpu")),
         "told": Engine(
-            "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(), "cpu")
+            "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(doubt=True), "cpu")
         ),
     }
     service = Service(Settings(samples=8, max_pixels=500_000), Restorers(known))
