@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unveil import __version__, photo, tiling
+from unveil.diffusion import stopping
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
@@ -636,6 +637,7 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     """
     if not treat.light:
         for _ in range(8):  # what the ends of the range take from a shift is made good by the next
+            stopping.check()
             # Channel by channel: over both axes at once it takes ten times as long.
             moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
             shift = np.array(moved).astype(np.float32)

@@ -279,7 +279,7 @@ def test_a_batch_goes_past_a_full_queue_and_what_cannot_be_done(
 
 
 @pytest.mark.parametrize(("light", "said", "unsaid"), [
-    (None, "the draws differ", "too bright"), (0.0, "the model is unsure", "too bright"), (12 / 255, "of the whole may be off by", "draws"),
+    (None, "the draws differ", "brightness"), (0.0, "Yellow: likely off", "brightness"), (12 / 255, "of the whole may be off by", "draws"),
 ])  # fmt: skip
 def test_doubt_is_put_in_words(tmp_path: Path, light: float | None, said: str, unsaid: str) -> None:
     (file := tmp_path / "result").write_bytes(b"x")

@@ -222,6 +222,7 @@ def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
         # To look at under the slider, every view has the photograph's size; the one to keep has its legend.
         doubt = figures.overlay(result.image, said)
         pictures["overlay"] = doubt.crop((0, 0, width, height))
+        task.go_on()
         pictures["deviation"] = EXTRAS["std"](result)  # type: ignore[assignment]
         pictures["doubt"] = doubt
     views = {}

@@ -21,7 +21,7 @@ from unveil.web.service import Given, Service
 DEFAULT = "model's default"
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
 FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
-DOUBT = "Shows where the result is likely off. Takes little longer."
+DOUBT = "Shows where the result is likely off; takes little longer."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
 NAMES = (
     "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "auto", *KINDS,
@@ -142,6 +142,13 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
 
 def controls(service: Service, switches: Switches) -> Controls:
     """Build them where they stand."""
+    doubt = gr.Checkbox(
+        False,
+        label="How sure is it?",
+        info=DOUBT,
+        visible=says_doubt(service, next(iter(service.restorers.known))),
+        elem_id="doubt-restore",
+    )
     choice, _ = model_choice(service)
     refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
     fidelity = gr.Slider(
@@ -158,14 +165,7 @@ def controls(service: Service, switches: Switches) -> Controls:
         1,
         step=1,
         label="Draws",
-        info="Several show where the model is unsure; the result is their mean.",
-    )
-    doubt = gr.Checkbox(
-        False,
-        label="How sure is it?",
-        info=DOUBT,
-        visible=says_doubt(service, next(iter(service.restorers.known))),
-        elem_id="doubt-restore",
+        info="Several show what it may have been; the result is their mean.",
     )
     with gr.Accordion("More", open=False):
         strength = gr.Slider(0, 1, 1.0, step=0.05, label="Strength", info="How much of the estimated damage to remove.")

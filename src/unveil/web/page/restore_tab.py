@@ -28,10 +28,10 @@ SPREAD = (
     f"Red: by ±{INVENTED * 255:.0f} or more, it invented. An error that all draws share leaves no trace."
 )
 DOUBT = (
-    f"Grey: the error is likely small. Yellow: ±{UNSURE * 255:.0f} of 255 or more, the model is unsure. "
-    f"Red: ±{INVENTED * 255:.0f} or more, it invented."
+    f"Grey: likely close. Yellow: likely off by ±{UNSURE * 255:.0f} of 255 or more. "
+    f"Red: by ±{INVENTED * 255:.0f} or more, invented."
 )
-LIGHT = " The brightness of the whole may be off by ±{:.0f} of 255: a photograph does not tell how much light there was."
+LIGHT = " The brightness of the whole may be off by ±{:.0f}: a photograph does not tell how much light there was."
 NO_LIGHT = 0.5 / 255
 """Doubt about the light of the whole that is not worth a word: half of a level."""
 ONE_DRAW = "One of the pictures that the photograph may have been."
@@ -143,6 +143,12 @@ def tab(
             return (gr.update(),) * (1 + len(switches.outputs()))
         return "", words.model(EACH, ""), *panel.shown(None)[1:]
 
+    def chips(id: str | None, ids: list[str], model: str) -> Any:
+        """What is found stands on the switches of a model that can be told, and nowhere twice."""
+        given = service.given(id) if id and len(ids) < 2 and not panel.can_be_told(service, model) else None
+        return "" if given is None else described(diagnosed(given))
+
+    settings.model.change(chips, [photo, photos, settings.model], looks, **quiet)
     photos.change(gather, photos, [looks, *switches.outputs()], **quiet)
 
     limits = Limits(service)
