@@ -200,7 +200,8 @@ class Restoration:
             raise InputError(
                 f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
             )
-        std = np.hypot(self.uncertainty, self.light_uncertainty) if self.doubt is not None else self.std
+        local, light = self.uncertainty, self.light_uncertainty
+        std = self.std if local is None or light is None else np.hypot(local, light)
         assert std is not None
         width = known.half_width(std, level).astype(np.float32)
         return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
@@ -414,7 +415,9 @@ class Restorer:
             doubt,
         )
 
-    def _calibration(self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None) -> Calibration | None:
+    def _calibration(
+        self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
+    ) -> Calibration | None:
         """What was measured about such runs: of the doubt in the model's own steps, whether or not light stays (`_shortened`)."""
         if doubt is None:
             return fitting(self.model.calibrations, protocol)
@@ -431,8 +434,8 @@ class Restorer:
         local = np.zeros_like(after)
         if treat is None or treat.nothing:
             return Doubt(local, 0.0)
-        pair = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
-        said, light = deviations(network, *pair, treat.vector())
+        y, x0_hat = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
+        said, light = deviations(network, y, x0_hat, treat.vector())
         box.of(local)[...] = said.permute(1, 2, 0).cpu().numpy() / 2
         return Doubt(local, light / 2)
 

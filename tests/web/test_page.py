@@ -302,7 +302,22 @@ def test_help_and_its_style(client: TestClient) -> None:
 def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_path: Path) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
     given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
-    values = ("tiny", 0.5, 2, 0.75, 7, 3, "2m", "off", 0, "png", True, True, False, *(kind == "noise" for kind in KINDS))
+    values = (
+        "tiny",
+        0.5,
+        2,
+        0.75,
+        7,
+        3,
+        "2m",
+        "off",
+        0,
+        "png",
+        True,
+        True,
+        False,
+        *(kind == "noise" for kind in KINDS),
+    )
     made = order(service, given, changed(service, values, "told", 1.0, 9))
     assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
     assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")

@@ -11,7 +11,6 @@ from torch.overrides import TorchFunctionMode
 
 from unveil.errors import Cancelled
 
-
 _HERE = threading.local()
 
 

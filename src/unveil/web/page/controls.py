@@ -206,10 +206,27 @@ def controls(service: Service, switches: Switches) -> Controls:
         )
 
     choice.change(
-        dials, choice, [fidelity, solver, resolution, switches.panel, doubt], show_progress="hidden", api_visibility="private"
+        dials,
+        choice,
+        [fidelity, solver, resolution, switches.panel, doubt],
+        show_progress="hidden",
+        api_visibility="private",
     )
     return Controls(
-        choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, doubt, switches, refused
+        choice,
+        fidelity,
+        samples,
+        strength,
+        seed,
+        steps,
+        solver,
+        resolution,
+        tile,
+        format,
+        strip,
+        doubt,
+        switches,
+        refused,
     )
 
 

@@ -214,7 +214,9 @@ def result(job: Job) -> str:
     ]
     if "overlay" in names:
         beside = {"before": f"{here}/after", "before_label": after}
-        views.append({"src": f"{here}/overlay", "label": "Doubt", "note": _of_doubt(job.delivery), **beside, **saved("doubt")})
+        views.append(
+            {"src": f"{here}/overlay", "label": "Doubt", "note": _of_doubt(job.delivery), **beside, **saved("doubt")}
+        )
     title = f"Restored in {job.delivery.seconds:.1f} s with seed {job.seed}. The same pixels again"
     zero_shot = job.engine in METHODS
     line = again.command(
