@@ -159,6 +159,8 @@ def test_options_that_a_method_does_not_have(settings: dict[str, Any], said: str
 def test_options_of_trained_models_are_refused() -> None:
     with pytest.raises(InputError, match="no fidelity"):
         made().resolve(Options(fidelity=1.0))
+    with pytest.raises(InputError, match="take samples=8 in place of uncertainty"):
+        made().resolve(Options(uncertainty=True))
 
 
 def test_a_text_is_refused_once_and_not_per_file() -> None:

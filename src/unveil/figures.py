@@ -8,15 +8,19 @@ from PIL import Image, ImageDraw, ImageFont
 _BAR = 28
 # Five anchors of a perceptually ordered dark-to-light map; colours in between are interpolated.
 _MAP = np.array([[0.02, 0.02, 0.10], [0.28, 0.08, 0.42], [0.71, 0.21, 0.36], [0.96, 0.53, 0.22], [0.99, 0.98, 0.75]])
+_SHADES = 1021  # of the map: enough for neighbours to differ by a level at the most
 
 
 def _to_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8), "RGB")
 
 
-def _coloured(values: np.ndarray) -> np.ndarray:
-    position = np.clip(values, 0, 1) * (len(_MAP) - 1)
-    return np.stack([np.interp(position, np.arange(len(_MAP)), _MAP[:, c]) for c in range(3)], axis=-1)
+def _coloured(values: np.ndarray) -> Image.Image:
+    """(H, W) in [0, 1] in the map's colours, of which as many are made as 8 bits tell apart: a photograph has millions of places."""
+    shades = np.linspace(0, len(_MAP) - 1, _SHADES)
+    colours = np.stack([np.interp(shades, np.arange(len(_MAP)), _MAP[:, c]) for c in range(3)], axis=-1)
+    position = np.rint(np.clip(values, 0, 1) * np.float32(_SHADES - 1)).astype(np.uint16)
+    return Image.fromarray(np.rint(255 * colours).astype(np.uint8)[position], "RGB")
 
 
 def side_by_side(images: list[np.ndarray], titles: list[str]) -> Image.Image:
@@ -42,8 +46,8 @@ def deviation(std: np.ndarray, scale: float | None = None, caption: str = "") ->
     height, width = grey.shape
     bar = np.linspace(1, 0, height)[:, None].repeat(_BAR, axis=1)
     sheet = Image.new("RGB", (width + _BAR + 64, height), "white")
-    sheet.paste(_to_image(_coloured(grey / top)), (0, 0))
-    sheet.paste(_to_image(_coloured(bar)), (width + 8, 0))
+    sheet.paste(_coloured(grey / top), (0, 0))
+    sheet.paste(_coloured(bar), (width + 8, 0))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=14)
     for share in (0.0, 0.5, 1.0):
@@ -105,9 +109,9 @@ def overlay(image: np.ndarray, std: np.ndarray, unsure: float = UNSURE, invented
 def _tinted(image: np.ndarray, doubt: np.ndarray, unsure: float, invented: float) -> np.ndarray:
     """Rows of the overlay (h, W, 3)."""
     position = np.clip((doubt - unsure) / (invented - unsure), 0, 1)[..., None]
-    strength = np.where(doubt[..., None] < unsure, 0.0, 0.35 + 0.4 * position)
-    grey = np.clip(image, 0, 1) @ np.array([0.299, 0.587, 0.114])
-    tint = _TINTS[0] + position * (_TINTS[1] - _TINTS[0])
+    strength = np.where(doubt[..., None] < unsure, 0, 0.35 + 0.4 * position)
+    grey = np.clip(image, 0, 1) @ np.array([0.299, 0.587, 0.114], image.dtype)
+    tint = _TINTS[0].astype(image.dtype) + position * (_TINTS[1] - _TINTS[0]).astype(image.dtype)
     return grey[..., None] * (1 - strength) + tint * strength
 
 
@@ -116,7 +120,9 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     for axis in (0, 1):
         edges = [(_REACH, _REACH) if a == axis else (0, 0) for a in (0, 1)]
         padded = np.pad(values, edges, mode="edge")
-        values = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1, axis=axis).mean(axis=-1)
+        count = values.shape[axis]
+        shifted = [padded[(slice(None),) * axis + (slice(i, i + count),)] for i in range(2 * _REACH + 1)]
+        values = sum(shifted[1:], shifted[0]) / len(shifted)
     return values
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unveil import __version__, photo, tiling
+from unveil.diffusion import stopping
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
@@ -199,7 +200,8 @@ class Restoration:
             raise InputError(
                 f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
             )
-        std = np.hypot(self.uncertainty, self.light_uncertainty) if self.doubt is not None else self.std
+        local, light = self.uncertainty, self.light_uncertainty
+        std = self.std if local is None or light is None else np.hypot(local, light)
         assert std is not None
         width = known.half_width(std, level).astype(np.float32)
         return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
@@ -432,8 +434,8 @@ class Restorer:
         local = np.zeros_like(after)
         if treat is None or treat.nothing:
             return Doubt(local, 0.0)
-        pair = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
-        said, light = deviations(network, *pair, treat.vector())
+        y, x0_hat = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
+        said, light = deviations(network, y, x0_hat, treat.vector())
         box.of(local)[...] = said.permute(1, 2, 0).cpu().numpy() / 2
         return Doubt(local, light / 2)
 
@@ -638,6 +640,7 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     """
     if not treat.light:
         for _ in range(8):  # what the ends of the range take from a shift is made good by the next
+            stopping.check()
             # Channel by channel: over both axes at once it takes ten times as long.
             moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
             shift = np.array(moved).astype(np.float32)

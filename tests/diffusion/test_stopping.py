@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from unveil.diffusion.stopping import stoppable
+from unveil.diffusion.stopping import check, stoppable
 from unveil.errors import Cancelled
 from unveil.jobs.queue import CLOSING, Queue
 from unveil.restorer import Restorer
@@ -35,6 +36,17 @@ def test_it_stops_in_the_middle_of_a_step_and_changes_nothing_otherwise() -> Non
         restorer.restore(X, steps=2, callback=lambda step: steps.append(step.index))
     assert (asked, steps) == (31, [])
     assert np.array_equal(restorer.restore(X, steps=2).image, alone.image)
+
+
+def test_work_without_torch_is_stopped_where_it_asks() -> None:
+    check()
+    with stoppable(lambda: False):
+        check()
+        with pytest.raises(Cancelled), stoppable(lambda: True):
+            check()
+        check()  # of the outer one again
+    with stoppable(lambda: True), ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(check).result()  # another thread's work goes on
 
 
 @pytest.mark.parametrize("how", ["cancel", "time", "stop"])

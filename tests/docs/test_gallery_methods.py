@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.loading import METHODS
+from unveil.zeroshot.methods import METHODS
 from unveil.zeroshot.operator_text import parse
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,12 +15,13 @@ from unveil.cli import main
 from unveil.degradation.seeding import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
+from unveil.figures import overlay
 from unveil.jobs.queue_degrade import damage, degrading
 from unveil.jobs.queue_restorers import Engine, Restorers, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.queue_work import UPLOAD, Order, Pace, check_format, restoring
 from unveil.restorer import Options, Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 
 
 def opened(path: Path) -> Image.Image:
@@ -66,6 +67,22 @@ def test_the_file_is_what_save_writes_and_the_upload_is_gone(tmp_path: Path, res
     } == dict.fromkeys(("before", "after", "draw-1", "draw-2", "overlay"), (40, 28))
     second = np.asarray(opened(done.views["draw-2"]))
     assert np.abs(second - expected.samples[1] * 255).max() <= 0.5 + 1e-3
+
+
+def test_one_draw_and_what_a_network_says_of_its_error(tmp_path: Path) -> None:
+    engine = Engine("told", "LearnIR", "random", lambda device: Restorer(tiny_experts(doubt=True), device))
+    (tmp_path / UPLOAD).write_bytes(picture())
+    order = Order("lake.png", "told", Options(fix="haze", uncertainty=True), views=True)
+    task = Task("me", restoring(order, tmp_path, Restorers({"told": engine})))
+    task.run("cpu")
+    expected = Restorer(tiny_experts(doubt=True), "cpu").restore(picture(), fix="haze", uncertainty=True)
+    assert task.result.light == expected.light_uncertainty > 0
+    assert list(task.result.views) == ["before", "after", "overlay", "deviation", "doubt"]
+    local = expected.uncertainty
+    assert local is not None
+    tinted = np.asarray(opened(task.result.views["overlay"]))
+    assert np.array_equal(tinted, np.asarray(overlay(expected.image, local).crop((0, 0, 40, 28))))
+    assert len(np.unique(tinted.reshape(-1, 3), axis=0)) > 100
 
 
 def test_messages_bear_the_users_name_and_no_path(tmp_path: Path, restorers: Restorers) -> None:

@@ -44,7 +44,7 @@ def restorers() -> Restorers:
             )
             for seed, name in enumerate(("tiny", "other"))
         }
-        | {"told": Engine("told", "LearnIR", "can be told", lambda device: Restorer(tiny_experts(), "cpu"))}
+        | {"told": Engine("told", "LearnIR", "can be told", lambda device: Restorer(tiny_experts(doubt=True), "cpu"))}
     )
 
 

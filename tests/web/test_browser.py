@@ -152,7 +152,7 @@ def server() -> Iterator[tuple[str, Held, Service]]:
         "tiny": Engine("tiny", "LearnIR", "A small model with random weights.", lambda device: restorer),
         "other": Engine("other", "LearnIR", "Another one.", lambda device: Restorer(tiny_model(1), "cpu")),
         "told": Engine(
-            "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(), "cpu")
+            "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(doubt=True), "cpu")
         ),
     }
     service = Service(Settings(samples=8, max_pixels=500_000), Restorers(known))
@@ -281,6 +281,34 @@ def test_several_draws_show_where_the_model_is_unsure(visit: Callable[..., Page]
     assert page.window.inner_text("#stage-restore a.u-save") == "Save coffee_draw-1.png"
 
 
+def test_how_sure_it_is_stands_beside_one_draw(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit(LAPTOP)
+    switch = page.window.locator("#doubt-restore input")
+    expect(switch).not_to_be_visible()  # the first model has no network for it
+    choose(page, "told")
+    page.give("restore", lake)
+    page.window.wait_for_selector("#fix-noise >> text=%")
+    page.window.locator("#fix-haze input").check()
+    expect(page.window.locator("#looks-restore .u-chip")).to_have_count(0)
+    switch.check()
+    page.go("restore")
+    page.done("restore")
+    assert page.window.locator("#stage-restore .u-thumb").all_inner_texts() == ["After", "Doubt"]
+    page.window.click("#stage-restore .u-thumb >> nth=1")
+    said = Restorer(tiny_experts(doubt=True), "cpu").restore(lake, fix="haze", uncertainty=True)
+    words = page.window.inner_text("#stage-restore .u-note >> nth=0")
+    assert f"The brightness of the whole may be off by ±{255 * (said.light_uncertainty or 0):.0f}" in words
+    page.in_view(".u-compare", ".u-slider", ".u-strip", "a.u-save", "a.u-main")
+    page.show("25-doubt", whole=False)
+    with page.window.expect_download() as fetched:
+        page.window.click("#stage-restore a.u-save")
+    assert fetched.value.suggested_filename == "lake_doubt.png"
+    with Image.open(fetched.value.path()) as saved:
+        assert saved.height > 120  # with its legend
+    page.window.click("#stage-restore summary")
+    assert "--uncertainty" in page.window.inner_text("#stage-restore unveil-copy code")
+
+
 def test_result_slider_and_download_are_in_view_with_several_draws_and_photographs(
     visit: Callable[..., Page], lakes: list[Path]
 ) -> None:
@@ -328,10 +356,16 @@ def test_progress_and_cancel(visit: Callable[..., Page]) -> None:
     page.window.wait_for_function("document.querySelector('#stage-restore .u-stage-image').src.includes('preview')")
     page.show("06-running")
     assert page.window.locator("#go-restore").is_disabled()
+    task = next(job.task for job in page.service._jobs.values() if not job.task.status.final)
+    asked: list[float] = []
+    real = task.ask_to_stop
+    task.ask_to_stop = lambda *reason: (asked.append(time.monotonic()), real(*reason))  # type: ignore[method-assign]
     pressed = time.monotonic()
     page.window.click("#stage-restore unveil-progress .u-button")
     page.window.wait_for_selector("#stage-restore >> text=Cancelled")
     assert time.monotonic() - pressed < 1 + PATIENCE / 20, "a second, and what a busy machine takes"
+    assert task.ended is not None
+    assert task.ended - asked[0] < 1, "the server's part"
     page.show("07-cancelled")
     assert page.window.locator("#go-restore").is_enabled()
     assert page.service.queue.running == 0

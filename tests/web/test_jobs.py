@@ -55,6 +55,24 @@ def events(client: TestClient, job: dict) -> list[dict]:
     return [json.loads(block.split("data: ")[1]) for block in text.split("\n\n") if block.startswith("event: status")]
 
 
+def test_how_sure_it_is(client: TestClient, make: Callable[..., bytes]) -> None:
+    wanted = {"model": "told", "fix": "haze", "uncertainty": "true"}
+    job = send(client, make(), **wanted, views="true").json()
+    assert job["light_uncertainty"] is None
+    events(client, job)
+    done = client.get(f"/v1/jobs/{job['id']}").json()
+    assert list(done["views"]) == ["before", "after", "overlay", "deviation", "doubt"]
+    assert 0 < done["light_uncertainty"] < 1
+    whole = client.post("/v1/restore", files={"photo": ("a.png", make())}, data=wanted)
+    assert float(whole.headers["x-unveil-light-uncertainty"]) == pytest.approx(done["light_uncertainty"], abs=1e-5)
+    plain = client.post("/v1/restore", files={"photo": ("a.png", make())}, data=wanted | {"uncertainty": "false"})
+    assert plain.content == whole.content, "asking changes no pixel"
+    assert "x-unveil-light-uncertainty" not in plain.headers
+    refused = send(client, make(), uncertainty="true")
+    assert refused.status_code == 422
+    assert "take samples=8 and fidelity=0" in refused.json()["detail"]
+
+
 def test_a_job_from_its_start_to_its_end(client: TestClient, make: Callable[..., bytes]) -> None:
     answer = send(client, make(), seed="3", samples="2", views="true", preview="true")
     assert answer.status_code == 202

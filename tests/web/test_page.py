@@ -27,7 +27,7 @@ from unveil.jobs.queue_work import Delivery, Order
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.restorer import Options
-from unveil.web.page import batches, degrade_tab, describing, photographs, words
+from unveil.web.page import batches, degrade_tab, describing, photographs, restore_tab, words
 from unveil.web.page.controls import NAMES, changed, offered, order
 from unveil.web.page.limits import Limits
 from unveil.web.service import Given, Job
@@ -145,7 +145,7 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     default = dict(
         zip(
             NAMES,
-            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, True)
+            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, False, True)
             + (False,) * len(KINDS),
             strict=True,
         )
@@ -170,6 +170,11 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     by_hand = {"model": "told", "auto": False, "noise": True, "haze": True}
     assert order(service, given, tuple((default | by_hand).values())).options.fix == ("haze", "noise")
     assert order(service, given, tuple((default | by_hand | {"auto": True}).values())).options.fix is None
+    sure = default | {"model": "told", "doubt": True}
+    assert order(service, given, tuple(sure.values())).options.uncertainty
+    # A model without a network for it is not asked, nor is anybody in Compare, which shows none.
+    assert not order(service, given, tuple((sure | {"model": "tiny"}).values())).options.uncertainty
+    assert not order(service, given, changed(service, tuple(sure.values()), "told", 1.0, 7)).options.uncertainty
     # A model that cannot be told is told nothing, whatever stands on the switches that are hidden then.
     assert order(service, given, tuple((default | by_hand | {"model": "tiny"}).values())).options.fix is None
     with pytest.raises(ValueError, match="Every switch is off"):
@@ -273,6 +278,20 @@ def test_a_batch_goes_past_a_full_queue_and_what_cannot_be_done(
     assert client.get("/page/batches/x").status_code == 404
 
 
+@pytest.mark.parametrize(("light", "said", "unsaid"), [
+    (None, "the draws differ", "brightness"), (0.0, "Yellow: likely off", "brightness"), (12 / 255, "of the whole may be off by", "draws"),
+])  # fmt: skip
+def test_doubt_is_put_in_words(tmp_path: Path, light: float | None, said: str, unsaid: str) -> None:
+    (file := tmp_path / "result").write_bytes(b"x")
+    names = ("before", "after", "overlay", "doubt")
+    task = Task("x", lambda task, device: None)
+    task.result = Delivery(file, "a.png", "image/png", (1, 1), light=light, views=dict.fromkeys(names, file))
+    html = restore_tab.result(Job("1", task, tmp_path, "a.png", "told", 0, Order("a.png", "told")))
+    assert "Doubt" in html
+    assert said in html
+    assert unsaid not in html
+
+
 def test_help_and_its_style(client: TestClient) -> None:
     page = client.get("/page/help")
     assert page.status_code == 200
@@ -283,7 +302,22 @@ def test_help_and_its_style(client: TestClient) -> None:
 def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_path: Path) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
     given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
-    values = ("tiny", 0.5, 2, 0.75, 7, 3, "2m", "off", 0, "png", True, False, *(kind == "noise" for kind in KINDS))
+    values = (
+        "tiny",
+        0.5,
+        2,
+        0.75,
+        7,
+        3,
+        "2m",
+        "off",
+        0,
+        "png",
+        True,
+        True,
+        False,
+        *(kind == "noise" for kind in KINDS),
+    )
     made = order(service, given, changed(service, values, "told", 1.0, 9))
     assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
     assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")

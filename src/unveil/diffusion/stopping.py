@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 from unveil.errors import Cancelled
+
+_HERE = threading.local()
 
 
 class _Asking(TorchFunctionMode):
@@ -30,5 +33,16 @@ def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
     at most about a second. It holds for whatever is computed inside (tiles, networks, the inner loops of zero-shot methods), and
     changes no result. stop: returns at once, since it is called thousands of times a second.
     """
-    with _Asking(stop):
-        yield
+    before, _HERE.stop = getattr(_HERE, "stop", None), stop
+    try:
+        with _Asking(stop):
+            yield
+    finally:
+        _HERE.stop = before
+
+
+def check() -> None:
+    """For long work without torch: raises Cancelled inside `stoppable` once its `stop` says True; elsewhere does nothing."""
+    stop = getattr(_HERE, "stop", None)
+    if stop is not None and stop():
+        raise Cancelled

@@ -50,6 +50,8 @@ def command(
         value = getattr(options, name)
         if value != getattr(default, name):
             words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    if options.uncertainty:
+        words.append("--uncertainty")
     known = protocol or {}
     tile = known.get("tile", options.tile)
     if tile != default.tile:

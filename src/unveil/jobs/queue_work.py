@@ -17,7 +17,6 @@ from unveil import figures, photo
 from unveil.diffusion.resolution import resize
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
-from unveil.jobs import second_look
 from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.writing import EXTRAS
@@ -62,7 +61,8 @@ class Order:
 @dataclass(frozen=True)
 class Delivery:
     """What came of an order. file: the new photograph; name: for its download; media: its type; size: width and height; protocol: what
-    decided the pixels; notes: what was lost or put right; views: name -> file.
+    decided the pixels; notes: what was lost or put right; light: standard deviation of the error of the light of the whole, in units of the
+    full range, None where nothing says it; views: name -> file.
     """
 
     file: Path
@@ -70,6 +70,7 @@ class Delivery:
     media: str
     size: tuple[int, int]
     notes: tuple[str, ...] = ()
+    light: float | None = None
     seed: int = 0
     protocol: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -106,14 +107,14 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         result = restorer.restore(source, order.options, callback=pace)
         assert result.source is not None
         task.go_on()
-        worse = second_look.warning(result)
         done = delivered(result.source, result.image, folder, order.name, written, order.strip, order.suffix)
         return replace(
             done,
             seed=result.seed,
             protocol=result.protocol,
             seconds=result.seconds,
-            notes=(*source.notes, *result.notes, *done.notes, *([worse] if worse else [])),
+            notes=(*source.notes, *result.notes, *done.notes),
+            light=result.light_uncertainty,
             views=_views(result, folder, task) if order.views else {},
         )
 
@@ -214,12 +215,14 @@ def save_view(pixels: np.ndarray | Image.Image, folder: Path, name: str) -> Path
 def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
     assert result.source is not None
     pictures: dict[str, np.ndarray | Image.Image] = {"before": result.source.pixels, "after": result.image}
-    if result.uncertainty is not None:
+    if len(result.samples) > 1:
         pictures |= {f"draw-{k + 1}": draw for k, draw in enumerate(result.samples)}
+    if (said := result.uncertainty) is not None:
         height, width = result.image.shape[:2]
         # To look at under the slider, every view has the photograph's size; the one to keep has its legend.
-        doubt = figures.overlay(result.image, result.uncertainty)
+        doubt = figures.overlay(result.image, said)
         pictures["overlay"] = doubt.crop((0, 0, width, height))
+        task.go_on()
         pictures["deviation"] = EXTRAS["std"](result)  # type: ignore[assignment]
         pictures["doubt"] = doubt
     views = {}

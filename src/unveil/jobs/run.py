@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from unveil import photo
 from unveil.diffusion.stopping import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
-from unveil.jobs import second_look
 from unveil.jobs.claims import Claim, claim
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.finished import finished, keep_times
@@ -261,7 +260,6 @@ class _Run:
         try:
             outputs, notes = write(result, job, strip=self.handling.strip, ext=self.handling.ext)
             self._keep_times(job, map(str, outputs))
-            worse = second_look.warning(result)
         except Exception as error:  # noqa: BLE001 - no single file may stop a batch
             self._is_broken(job, error)
             return _row(job, "failed", _reason(error))
@@ -276,7 +274,7 @@ class _Run:
             seed=result.seed,
             sha256=result.protocol.get("sha256", ""),
             protocol=result.protocol,
-            notes=(*result.source.notes, *result.notes, *notes, *([worse] if worse else [])),
+            notes=(*result.source.notes, *result.notes, *notes),
         )
 
     def _keep_times(self, job: Job, outputs: Iterable[str]) -> None:

@@ -64,6 +64,7 @@ def headers(delivery: Delivery, engine: str) -> dict[str, str]:
         "X-Unveil-Seed": str(delivery.seed),
         "X-Unveil-Model": quote(engine),
         "X-Unveil-Seconds": f"{delivery.seconds:.3f}",
+        **({} if delivery.light is None else {"X-Unveil-Light-Uncertainty": f"{delivery.light:.5f}"}),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(delivery.name, safe='')}",
         "Cache-Control": "no-store",
     }
@@ -85,6 +86,7 @@ def state(job: Job, service: Service) -> dict[str, Any]:
         "seed": job.seed,
         "protocol": delivery.protocol if delivery else {},
         "notes": list(delivery.notes) if delivery else [],
+        "light_uncertainty": delivery.light if delivery else None,
     }
 
 

@@ -82,6 +82,13 @@ class Ask(BaseModel):
         float | None,
         Field(ge=0, le=1, description="0 samples the posterior, 1 aims at the smallest error. Default: the model's."),
     ] = None
+    uncertainty: Annotated[
+        bool,
+        Field(
+            description="Also say how far the result is likely off: light_uncertainty of the job and, with views, overlay, deviation "
+            "and doubt. For models with a network that says it; others refuse it, and show what their draws differ by."
+        ),
+    ] = False
     strength: Annotated[float, Field(ge=0, le=1, description="How much of the estimated damage to remove.")] = 1.0
     solver: Annotated[Solver | None, Field(description="Default: the model's.")] = None
     grid: Annotated[
@@ -110,6 +117,7 @@ class Ask(BaseModel):
             max_pixels=max_pixels,
             fix=self.fix,
             keep=self.keep or (),
+            uncertainty=self.uncertainty,
         )
         return Order(name, self.model, options, self.format, self.strip, views, preview)
 

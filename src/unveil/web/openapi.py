@@ -54,6 +54,7 @@ class JobState(BaseModel):
     seed: int
     protocol: dict[str, Any]
     notes: list[str]
+    light_uncertainty: float | None
 
 
 class ModelEntry(BaseModel):

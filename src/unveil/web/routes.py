@@ -27,6 +27,10 @@ IMAGE = {
             ("X-Unveil-Seed", "The seed of the draws."),
             ("X-Unveil-Model", "The model, percent-encoded."),
             ("X-Unveil-Seconds", "Wall seconds of the restoration."),
+            (
+                "X-Unveil-Light-Uncertainty",
+                "With uncertainty: how far the light of the whole may be off, 1 is the full range.",
+            ),
         )
     },
 }

@@ -21,9 +21,10 @@ from unveil.web.service import Given, Service
 DEFAULT = "model's default"
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
 FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
+DOUBT = "Shows where the result is likely off; takes little longer."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
 NAMES = (
-    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "auto", *KINDS,
+    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "auto", *KINDS,
 )  # fmt: skip
 """What the values of `Controls.all` are, in order."""
 
@@ -58,6 +59,7 @@ class Controls:
     tile: gr.Number
     format: gr.Dropdown
     strip: gr.Checkbox
+    doubt: gr.Checkbox
     switches: Switches
     refused: gr.HTML
 
@@ -71,6 +73,12 @@ def can_be_told(service: Service, model: str) -> bool:
     """Whether one can say what this model is to fix."""
     restorer = service.restorers.get(model, service.devices[0])
     return isinstance(restorer, Restorer) and restorer.model.spec.told
+
+
+def says_doubt(service: Service, model: str) -> bool:
+    """Whether this model has a network that says how far it is off."""
+    restorer = service.restorers.get(model, service.devices[0])
+    return isinstance(restorer, Restorer) and restorer.model.doubt is not None
 
 
 def switches(service: Service) -> Switches:
@@ -134,6 +142,13 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
 
 def controls(service: Service, switches: Switches) -> Controls:
     """Build them where they stand."""
+    doubt = gr.Checkbox(
+        False,
+        label="How sure is it?",
+        info=DOUBT,
+        visible=says_doubt(service, next(iter(service.restorers.known))),
+        elem_id="doubt-restore",
+    )
     choice, _ = model_choice(service)
     refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
     fidelity = gr.Slider(
@@ -150,7 +165,7 @@ def controls(service: Service, switches: Switches) -> Controls:
         1,
         step=1,
         label="Draws",
-        info="Several show where the model is unsure; the result is their mean.",
+        info="Several show what it may have been; the result is their mean.",
     )
     with gr.Accordion("More", open=False):
         strength = gr.Slider(0, 1, 1.0, step=0.05, label="Strength", info="How much of the estimated damage to remove.")
@@ -187,21 +202,39 @@ def controls(service: Service, switches: Switches) -> Controls:
             gr.update(value=value or 0, visible=value is not None),
             *[gr.update(value=DEFAULT, visible=value is not None)] * 2,
             gr.update(visible=can_be_told(service, name)),
+            gr.update(visible=says_doubt(service, name)),
         )
 
     choice.change(
-        dials, choice, [fidelity, solver, resolution, switches.panel], show_progress="hidden", api_visibility="private"
+        dials,
+        choice,
+        [fidelity, solver, resolution, switches.panel, doubt],
+        show_progress="hidden",
+        api_visibility="private",
     )
     return Controls(
-        choice, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, switches, refused
+        choice,
+        fidelity,
+        samples,
+        strength,
+        seed,
+        steps,
+        solver,
+        resolution,
+        tile,
+        format,
+        strip,
+        doubt,
+        switches,
+        refused,
     )
 
 
 def changed(
     service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
 ) -> tuple[Any, ...]:
-    """The values of `Controls.all` for another model; what it does not have is left to its default."""
-    told = dict(zip(NAMES, values, strict=True)) | {"model": model, "fidelity": fidelity, "seed": seed}
+    """The values of `Controls.all` for another model, whose result is compared; what it does not have is left to its default."""
+    told = dict(zip(NAMES, values, strict=True)) | {"model": model, "fidelity": fidelity, "seed": seed, "doubt": False}
     if default_fidelity(service, model) is None:
         told |= {"solver": DEFAULT, "resolution": DEFAULT}
     return tuple(told.values())
@@ -229,6 +262,7 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         tile=int(told["tile"]) or "auto",
         max_pixels=service.settings.max_pixels,
         fix=fix,
+        uncertainty=bool(told["doubt"]) and says_doubt(service, told["model"]),
     )
     own = told["format"] == FORMATS[0]
     return Order(

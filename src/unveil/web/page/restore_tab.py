@@ -12,6 +12,7 @@ import gradio as gr
 from unveil.errors import InputError
 from unveil.figures import INVENTED, UNSURE
 from unveil.jobs import again
+from unveil.jobs.queue_work import Delivery
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
@@ -22,11 +23,17 @@ from unveil.zeroshot.methods import METHODS
 
 NAME = "restore"
 ASK, ASK_ALL = "Restore", "Restore all {}"
-DOUBT = (
+SPREAD = (
     f"Yellow: the draws differ by ±{UNSURE * 255:.0f} of 255 or more, the model was unsure. "
     f"Red: by ±{INVENTED * 255:.0f} or more, it invented. An error that all draws share leaves no trace."
 )
-
+DOUBT = (
+    f"Grey: likely close. Yellow: likely off by ±{UNSURE * 255:.0f} of 255 or more. "
+    f"Red: by ±{INVENTED * 255:.0f} or more, invented."
+)
+LIGHT = " The brightness of the whole may be off by ±{:.0f}: a photograph does not tell how much light there was."
+NO_LIGHT = 0.5 / 255
+"""Doubt about the light of the whole that is not worth a word: half of a level."""
 ONE_DRAW = "One of the pictures that the photograph may have been."
 EACH = "Several photographs: Automatic looks at each on its own."
 
@@ -136,6 +143,12 @@ def tab(
             return (gr.update(),) * (1 + len(switches.outputs()))
         return "", words.model(EACH, ""), *panel.shown(None)[1:]
 
+    def chips(id: str | None, ids: list[str], model: str) -> Any:
+        """What is found stands on the switches of a model that can be told, and nowhere twice."""
+        given = service.given(id) if id and len(ids) < 2 and not panel.can_be_told(service, model) else None
+        return "" if given is None else described(diagnosed(given))
+
+    settings.model.change(chips, [photo, photos, settings.model], looks, **quiet)
     photos.change(gather, photos, [looks, *switches.outputs()], **quiet)
 
     limits = Limits(service)
@@ -201,7 +214,9 @@ def result(job: Job) -> str:
     ]
     if "overlay" in names:
         beside = {"before": f"{here}/after", "before_label": after}
-        views.append({"src": f"{here}/overlay", "label": "Doubt", "note": DOUBT, **beside, **saved("doubt")})
+        views.append(
+            {"src": f"{here}/overlay", "label": "Doubt", "note": _of_doubt(job.delivery), **beside, **saved("doubt")}
+        )
     title = f"Restored in {job.delivery.seconds:.1f} s with seed {job.seed}. The same pixels again"
     zero_shot = job.engine in METHODS
     line = again.command(
@@ -217,6 +232,13 @@ def result(job: Job) -> str:
         + words.download(job, kept)
         + words.facts(title, job.delivery.protocol, job.delivery.notes, line, job.id)
     )
+
+
+def _of_doubt(delivery: Delivery) -> str:
+    """What the picture of doubt shows, and what it cannot show."""
+    if delivery.light is None:
+        return SPREAD
+    return DOUBT + (LIGHT.format(255 * delivery.light) if delivery.light >= NO_LIGHT else "")
 
 
 def _saving(job: Job) -> Callable[[str], dict[str, str]]:

@@ -141,6 +141,7 @@ class Compare extends Built {
   part(share) {
     this.share = Math.min(100, Math.max(0, share));
     this.slider.value = this.share;
+    this.slider.style.setProperty("--part", `${this.share}%`);
     this.draw();
   }
 
