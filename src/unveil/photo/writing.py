@@ -9,8 +9,8 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo import atomic, exif
-from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, encode
-from unveil.photo.picture import HEIF_BITS, Picture
+from unveil.photo.encoding import GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, depths, encode
+from unveil.photo.picture import BOXED_BITS, Picture
 from unveil.photo.reading import straight, unit
 from unveil.photo.record import Photo
 from unveil.photo.residual import native_samples
@@ -108,12 +108,13 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         )
     if alpha is not None and kind == "premultiplied" and target != "TIFF":
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
-    depth = max(d for d in DEPTHS.get(target, (8,)) if d <= photo.depth)
+    depth = max(d for d in depths(target) if d <= photo.depth)
     samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
     bits = photo.bits if depth == 16 else 0
-    written = (bits or HEIF_BITS) if depth == 16 and target == "HEIF" else depth
+    written = (bits or BOXED_BITS) if depth == 16 and target in ("HEIF", "AVIF") else depth
     if written < (photo.bits or photo.depth):
-        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {target} holds no more")
+        why = "more needs imagecodecs" if (target, written) == ("AVIF", 8) else f"{target} holds no more"
+        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {why}")
     if alpha is not None and target in NO_ALPHA:
         # No ink is white, full light is white.
         share = unit(alpha)[..., None]
