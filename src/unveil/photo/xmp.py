@@ -18,6 +18,7 @@ _EXTENDED = re.compile(
 )
 _TREE = re.compile(rb"<rdf:RDF\b([^>]*)>(.*)</rdf:RDF>", re.DOTALL)
 _NAMESPACE = re.compile(rb"""xmlns:(\w+)\s*=\s*(["']).*?\2""")
+_PANORAMA = re.compile(rb"""GPano:(FullPanoWidthPixels|CroppedAreaImageWidthPixels)\s*(?:=\s*["']|>)\s*(\d{1,9})""")
 # A segment of extended XMP: its name, the digest of the whole, the length of the whole, where the part begins.
 _HEAD, _DIGEST = 35, 32
 
@@ -43,6 +44,16 @@ def semantics(packet: bytes | None) -> tuple[bool, bool]:
     motion = re.search(rb"""(?:MotionPhoto|MicroVideo)\s*(?:=\s*["']|>)\s*1|Semantic\s*=\s*["']MotionPhoto""", packet)
     gain = re.search(rb"""hdrgm:Version|HDRGainMapVersion|Semantic\s*=\s*["']GainMap""", packet)
     return bool(motion), bool(gain)
+
+
+def goes_round(packet: bytes | None, width: int) -> bool:
+    """Whether a packet tells of a panorama of 360 degrees across `width` pixels: equirectangular, and no part of a larger one (GPano)."""
+    if not packet or not re.search(rb"""GPano:ProjectionType\s*(?:=\s*["']|>)\s*equirectangular""", packet):
+        return False
+    sizes = {name: int(number) for name, number in _PANORAMA.findall(packet)}
+    # Of a scaled copy the numbers may be the original's; what counts is that nothing is cropped.
+    full = sizes.get(b"FullPanoWidthPixels", width)
+    return sizes.get(b"CroppedAreaImageWidthPixels", width) == full
 
 
 def _without(packet: bytes, names: bytes) -> bytes:
