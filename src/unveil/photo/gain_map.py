@@ -23,7 +23,9 @@ def turned(data: bytes, orientation: int) -> bytes | None:
     if orientation == 1:
         return data
     try:
-        with unlimited(0), JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        with unlimited(0):
+            # Not as a context: what entering it returns is typed as any image file.
+            image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
             image.load()
             tables = image.quantization
             samples = upright(plain(image).samples, orientation)

@@ -164,8 +164,9 @@ def _beside(
 
         fits = not strip and target == "JPEG" and _same_light(photo, new)
         gained = gain_map.turned(gained, photo.orientation) if fits else None
-        extra = tuple((n, gained if n == captions.GAIN else c) for n, c in extra if n != captions.GAIN or gained)
+        extra = tuple((n, c if n != captions.GAIN or gained is None else gained) for n, c in extra)
         if gained is None:
+            extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
             notes.append("its gain map was left out: it belongs to the light of the picture as it was")
     if strip:
         return tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS), None, notes
