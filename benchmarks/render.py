@@ -29,6 +29,7 @@ SHORT = {
     "quality": "quality",
     "quality_wild": "quality_wild",
     "calibration": "calibration",
+    "denoisers": "denoisers",
     "gallery": "gallery",
     "gallery_methods": "methods",
     "zeroshot_quality": "zero",

@@ -59,7 +59,10 @@ def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings:
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([TRAINED, *METHODS])}"
         raise InputError(f"no method is called {method!r}; {hint}")
     tiny = settings.pop("tiny", None)
-    return zeroshot_restorer.load(name, method, settings, device=device, dtype=dtype, tiny=tiny, extras=_extras(method))
+    label = settings.pop("label", None)
+    return zeroshot_restorer.load(
+        name, method, settings, device=device, dtype=dtype, tiny=tiny, label=label, extras=_extras(method)
+    )
 
 
 def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **settings: Any) -> Restoration:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
-from unveil.photo import content
+from unveil.photo import content, xmp
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 
@@ -36,6 +37,8 @@ MOST_SEED = 2**53 - 1
 """The largest seed: the largest whole number that JSON carries safely."""
 GENERATORS = ("philox4x64", "philox4x32")
 """Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
+_UPRIGHT = 4
+"""The last EXIF orientation that leaves rows rows."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -381,7 +384,7 @@ class Restorer:
         box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
         treat = self._treatment(box.of(source.pixels), options)
         options = self._shortened(options, treat)
-        plan = self.plan(source.height, source.width, options)
+        plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
         draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
@@ -487,6 +490,21 @@ class Restorer:
         steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual
         return options if steps == usual else replace(options, steps=steps)
 
+    def _beyond(self, source: photo.Photo, box: content.Box, treat: Treatment | None, options: Options) -> int:
+        """Columns of the other side that the network is shown beyond each edge of a panorama that goes round; 0 for a photograph.
+
+        As far as it looks, in pixels of the coarsest stage that takes part, and at most half of the panorama, since then it sees all.
+        """
+        whole = (box.left, box.right) == (0, source.width)
+        if not whole or source.orientation > _UPRIGHT or not xmp.goes_round(source.xmp, source.width):
+            return 0
+        run, spec = self.resolve(options), self.model.spec
+        first = _begin(run, treat)
+        size = (source.height, source.width)
+        coarsest = max(run.resolution.factor(i, run.process.steps, size) for i in range(first, run.process.steps))
+        reach = math.ceil((spec.reach or spec.receptive_field) * coarsest) + (0 if coarsest > 1 else tiling.BLEND)
+        return min(-(-reach // spec.multiple_of) * spec.multiple_of, source.width // 2)
+
     def _generator(self, options: Options) -> str:
         """On a processor the integers of torch take six times as long (docs/speed.md); elsewhere they spare the way there."""
         return options.generator or GENERATORS[self.device.type != "cpu"]
@@ -526,13 +544,18 @@ class Restorer:
         pixels = box.of(source.pixels)
         if options.strength == 0 or (treat is not None and treat.nothing):
             return source.pixels.copy()
+        beyond, columns = self._beyond(source, box, treat, options), pixels.shape[1]
+        wide = columns + 2 * beyond
         # In place and not kept twice: every array of the photograph's size counts.
-        state_y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None].to(self.device)
+        state_y = torch.from_numpy(content.around(pixels, beyond).transpose(2, 0, 1).copy())[None].to(self.device)
         state_y.mul_(high - low).add_(low)
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
             drawn = draw_seed(options.seed, index)
+            if beyond and w == wide:  # the noise of a panorama goes round with it
+                inner = noise(step, like[..., beyond : beyond + columns])
+                return torch.cat([inner[..., columns - beyond :], inner, inner[..., :beyond]], dim=-1)
             if self._generator(options) == "philox4x32":
                 from unveil.diffusion.philox import normals
 
@@ -557,11 +580,12 @@ class Restorer:
                     fidelity=run.fidelity,
                     resolution=run.resolution,
                     callback=callback,
-                    begin=first_native(run.process) if treat is not None and not treat.light else 0,
+                    begin=_begin(run, treat),
                 )
         notes += denoise.notes
         del state_y
         restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+        restored = restored[:, beyond : beyond + columns]
         if treat is not None:
             restored = _harmless(pixels, restored, treat)
         if options.strength != 1.0:
@@ -616,6 +640,11 @@ class Run:
     solver: str
     fidelity: float
     resolution: Resolution
+
+
+def _begin(run: Run, treat: Treatment | None) -> int:
+    """The first evaluation that takes part: the coarse ones decide about light alone."""
+    return first_native(run.process) if treat is not None and not treat.light else 0
 
 
 def _options(options: Options | None, settings: dict[str, Any]) -> Options:

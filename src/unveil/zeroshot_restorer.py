@@ -199,6 +199,7 @@ class ZeroShotRestorer:
             "seed": options.seed,
             "dtype": next(k for k, v in DTYPES.items() if v == getattr(self.prior, "dtype", torch.float32)),
             "device": self.device.type,
+            **({} if getattr(self.prior, "label", None) is None else {"label": self.prior.label}),  # type: ignore[attr-defined]
             **({"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}),
         }
 
@@ -239,9 +240,11 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     tiny: str | Path | None = None,
+    label: int | None = None,
     extras: Mapping[str, Any] | None = None,
 ) -> ZeroShotRestorer:
-    """A zero-shot restorer. prior: a name on the shelf, a folder, a hub id, or "" for the method's own; tiny: a TAESD for guidance.
+    """A zero-shot restorer. prior: a name on the shelf, a folder, a hub id, or "" for the method's own; tiny: a TAESD for guidance;
+    label: the class of a class-conditional one.
 
     On a prior that ships a method runs with the settings that were measured with it (`zeroshot.methods`, `quick`), on others with its own
     defaults; settings, and steps of a call, are taken instead of either.
@@ -253,7 +256,8 @@ def load(
     # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
     known = name in shelf.manifest()
-    opened = open_prior(shelf.folder(name) if known else name, where, kind, name=name if known else "", tiny=tiny)
+    source = shelf.folder(name) if known else name
+    opened = open_prior(source, where, kind, name=name if known else "", tiny=tiny, label=label)
     # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.
     quick = methods.find(method).quick if known else {}
     return ZeroShotRestorer(cast(Prior, opened), method, {**quick, **(settings or {})}, extras=extras)

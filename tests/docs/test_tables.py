@@ -51,6 +51,16 @@ def test_every_set_was_measured_with_the_weights_that_ship(scripts: dict[str, Mo
         assert of_set["default"]["images"] == of_set["input"]["images"]
 
 
+def test_bm3d_stands_beside_the_model_on_the_same_photographs() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "denoisers.json").read_text(encoding="utf-8"))
+    shipped = json.loads((ROOT / "src" / "unveil" / "models" / "manifest.json").read_text(encoding="utf-8"))["general"]
+    assert result["protocol"]["quick"] is False
+    for of_set in result["sets"].values():
+        assert of_set["general, told"]["run"]["sha256"] == shipped["sha256"]
+        assert all(row["images"] == of_set["input"]["images"] and not row["failed"] for row in of_set.values())
+        assert len(of_set["BM3D"]["images"]) == 8
+
+
 def test_wild_was_measured_on_the_same_sets_with_the_weights_that_ship() -> None:
     results = ROOT / "benchmarks" / "results"
     result = json.loads((results / "quality_wild.json").read_text(encoding="utf-8"))

@@ -144,7 +144,7 @@ def test_a_network_output_of_another_depth_lands_between_the_steps(make: SimpleN
 
 
 @pytest.mark.parametrize(
-    ("format", "depth"), [("PNG", 16), ("JPEG", 8), ("WEBP", 8), ("AVIF", 8), ("BMP", 8), ("TIFF", 32)]
+    ("format", "depth"), [("PNG", 16), ("JPEG", 8), ("WEBP", 8), ("AVIF", 16), ("BMP", 8), ("TIFF", 32)]
 )
 def test_float_tiff_in_other_formats(make: SimpleNamespace, format: str, depth: int) -> None:
     found = photo.read(make.tiff(make.random((9, 9, 4), np.float32), extra="unassalpha"))

@@ -18,6 +18,7 @@ from unveil import photo
 from unveil.errors import InputError
 from unveil.photo import captions, jpeg, xmp
 from unveil.photo.ifd import open_tiff
+from unveil.photo.orientation import upright
 
 
 def written(found: photo.Photo, format: str | None = None, **options: Any) -> tuple[bytes, tuple[str, ...]]:
@@ -195,6 +196,26 @@ MOTION = (
 )
 
 
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gain_map_is_turned_with_its_picture(make: SimpleNamespace, orientation: int, channels: int) -> None:
+    """And keeps its parameters; its length in XMP is the new one."""
+    parameters = b"http://ns.adobe.com/xap/1.0/\0<x hdrgm:GainMapMax='2'/>"
+    lying = make.pillow(make.smooth(24, 40, channels), "JPEG", quality=90, subsampling=0)
+    gain = lying[:2] + jpeg.segment("APP1", parameters) + lying[2:]
+    packet = MOTION.replace(b'GCamera:MotionPhoto="1"', b"")
+    shown = make.pillow(make.smooth(48, 80), "JPEG", xmp=packet, exif=make.exif(orientation))
+    found = photo.read(shown + gain)
+    data, notes = written(found)
+    assert notes == ()
+    tail = data[jpeg.end(data) :]
+    assert parameters in tail
+    assert b'Item:Semantic="GainMap" Item:Length="%d"' % len(tail) in (photo.read(data).xmp or b"")
+    before, after = (np.asarray(Image.open(io.BytesIO(piece))).astype(int) for piece in (lying, tail))
+    assert np.abs(upright(before, orientation) - after).max() <= 3
+    assert written(photo.read(shown + b"\xff\xd8\xff\xe0 not a picture"))[1] != ()
+
+
 def test_what_lies_behind_a_jpeg_and_a_packet_that_says_the_truth(make: SimpleNamespace) -> None:
     clip = struct.pack(">I", 16) + b"ftypmp42" + bytes(4) + struct.pack(">I", 8) + b"mdat"
     gain = make.pillow(make.smooth(4, 4, 1), "JPEG")
@@ -206,7 +227,7 @@ def test_what_lies_behind_a_jpeg_and_a_packet_that_says_the_truth(make: SimpleNa
     packet = photo.read(data).xmp
     assert packet is not None
     assert b'hdrgm:Version="1.0"' in packet
-    assert b'Item:Semantic="GainMap"' in packet
+    assert b'Item:Semantic="GainMap" Item:Length="%d"' % len(gain) in packet
 
     out = io.BytesIO()
     notes = photo.write(found, found.pixels * 0.8, out)

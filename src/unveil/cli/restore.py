@@ -48,6 +48,7 @@ def restore(
     method: Annotated[str | None, Parameter(group=SAMPLING)] = None,
     prior: Annotated[str, Parameter(group=ZERO_SHOT)] = "",
     prompt: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
+    label: Annotated[int | None, Parameter(group=ZERO_SHOT)] = None,
     task: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
     operator: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
     noise: Annotated[float | None, Parameter(group=ZERO_SHOT)] = None,
@@ -107,6 +108,7 @@ def restore(
             upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
         prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
         prompt: Zero-shot: what the clean photograph shows, for priors that read (at most 77 tokens).
+        label: Zero-shot: the class, by number, that a class-conditional prior is told. Default: the one that stands for none.
         task: Zero-shot and blind: auto, dehaze, lowlight, denoise or colorize.
         operator: Zero-shot: what was done to the photograph: identity, blur:sigma=2, downsample:factor=4, mask:file=HOLES.png, grey.
         noise: Zero-shot: standard deviation of the noise on images in 0 to 1. Default: estimated from the photograph.
@@ -168,7 +170,9 @@ def restore(
         from unveil.jobs.run import Handling, run
         from unveil.restorer import Options, Restorer
 
-        zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
+        zero_shot = {
+            "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
+        }  # fmt: skip
         given = {k: v for k, v in zero_shot.items() if v is not None}
         opening = partial(_restorer, method, name, prior, given, device, dtype, engine)
         restorer = opening()

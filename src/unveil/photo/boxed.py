@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from unveil.errors import InputError
-from unveil.photo import exif, isobmff, pillow
+from unveil.photo import avif_write, exif, isobmff, pillow
 from unveil.photo.header import Header
-from unveil.photo.picture import HEIF_BITS, QUALITY, Picture, image_of, save
+from unveil.photo.picture import BOXED_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.record import Decoded
 
 
@@ -38,17 +38,12 @@ def _deep_decoder(header: Header) -> Any:
         return None
     if header.format == "HEIF":
         return _deep_heif
-    try:
-        import imagecodecs
-    except ImportError:
-        return None
-    return _deep_avif if imagecodecs.AVIF.available else None
+    return _deep_avif if avif_write.library() is not None else None
 
 
 def _deep_avif(data: bytes) -> Decoded:
-    import imagecodecs
-
-    return _stretched(imagecodecs.avif_decode(data, index=0, numthreads=1), isobmff.properties(data)[2])
+    samples = avif_write.library().avif_decode(data, index=0, numthreads=1)
+    return _stretched(samples, isobmff.properties(data)[2])
 
 
 def _deep_heif(data: bytes) -> Decoded:
@@ -102,7 +97,7 @@ def encode_heif(picture: Picture) -> bytes:
 
 
 def _deep_image(picture: Picture) -> Any:
-    bits = picture.bits or HEIF_BITS
+    bits = picture.bits or BOXED_BITS
     samples = picture.samples
     if picture.alpha is not None:
         colours = np.broadcast_to(samples, (*samples.shape[:2], 3))
@@ -127,13 +122,16 @@ class _Verbatim(Image.Exif):
 
 
 def encode_avif(picture: Picture) -> bytes:
-    """An AVIF of 8 bits."""
+    """An AVIF of 8 bits, or of 10 or 12 where the samples have 16."""
+    if picture.exif and not exif.parses(picture.exif):
+        picture.notes.append("EXIF left out: it is damaged, and AVIF takes sound blocks only")
+        picture.exif = None
+    if picture.samples.dtype == np.uint16:
+        return avif_write.encode(picture)
     # The quality covers alpha too, and only 100 leaves it untouched.
     options: dict = {"quality": QUALITY if picture.alpha is None else 100, "subsampling": "4:4:4"}
     if picture.samples.shape[2] == 1:
         options["subsampling"] = "4:0:0"
-    if picture.exif and exif.parses(picture.exif):
+    if picture.exif:
         options["exif"] = _Verbatim(picture.exif)
-    elif picture.exif:
-        picture.notes.append("EXIF left out: it is damaged, and AVIF takes sound blocks only")
     return save(picture, "AVIF", {**options, "xmp": picture.xmp or b""})

@@ -31,6 +31,11 @@ class Box:
         return pixels[self.top : self.bottom, self.left : self.right]
 
 
+def around(pixels: np.ndarray, columns: int) -> np.ndarray:
+    """(H, W + 2 columns, C): pixels of a panorama (H, W, C) with the other side's beyond each edge; the pixels themselves for 0."""
+    return np.concatenate([pixels[:, -columns:], pixels, pixels[:, :columns]], axis=1) if columns else pixels
+
+
 def within_bars(pixels: np.ndarray) -> Box:
     """The picture inside letterbox and pillarbox bars: rows and columns at the edges that are evenly near-black.
 

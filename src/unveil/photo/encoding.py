@@ -12,11 +12,20 @@ from unveil.photo.quiet import quiet
 
 # The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
 LIMITS = {"JPEG": 65535, "GIF": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}
-DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "HEIF": (8, 16), "JP2": (8, 16), "PNM": (8, 16, 32)}
+DEPTHS = {"PNG": (8, 16), "TIFF": (8, 16, 32), "HEIF": (8, 16), "AVIF": (8, 16), "JP2": (8, 16), "PNM": (8, 16, 32)}
 # Formats whose libraries take no profile.
 SRGB_ONLY = ("JXL", "GIF", "BMP", "PNM")
 NO_ALPHA, INK_FORMATS = ("JPEG", "PNM"), ("JPEG", "TIFF")
 GREY_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "AVIF", "HEIF", "JXL", "JP2", "GIF", "PNM")
+
+
+def depths(format: str) -> tuple[int, ...]:
+    """Bits per sample that a format is written with here."""
+    if format == "AVIF":
+        from unveil.photo import avif_write
+
+        return DEPTHS[format] if avif_write.library() is not None else (8,)
+    return DEPTHS.get(format, (8,))
 
 
 def encode(picture: Picture, format: str) -> bytes:

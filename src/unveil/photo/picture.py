@@ -12,8 +12,8 @@ from unveil.photo.record import JpegSettings
 
 # At this quality the format's own loss lies below what restoration changes; the source's own quality is kept where it is better.
 QUALITY = 95
-# What x265 is built for; deeper samples of HEIC are rounded to it.
-HEIF_BITS = 10
+# What x265 is built for, and what every decoder of AVIF takes; deeper samples are rounded to it.
+BOXED_BITS = 10
 
 
 @dataclass

@@ -9,8 +9,8 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo import atomic, exif
-from unveil.photo.encoding import DEPTHS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, encode
-from unveil.photo.picture import HEIF_BITS, Picture
+from unveil.photo.encoding import GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, depths, encode
+from unveil.photo.picture import BOXED_BITS, Picture
 from unveil.photo.reading import straight, unit
 from unveil.photo.record import Photo
 from unveil.photo.residual import native_samples
@@ -108,12 +108,13 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         )
     if alpha is not None and kind == "premultiplied" and target != "TIFF":
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
-    depth = max(d for d in DEPTHS.get(target, (8,)) if d <= photo.depth)
+    depth = max(d for d in depths(target) if d <= photo.depth)
     samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
     bits = photo.bits if depth == 16 else 0
-    written = (bits or HEIF_BITS) if depth == 16 and target == "HEIF" else depth
+    written = (bits or BOXED_BITS) if depth == 16 and target in ("HEIF", "AVIF") else depth
     if written < (photo.bits or photo.depth):
-        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {target} holds no more")
+        why = "more needs imagecodecs" if (target, written) == ("AVIF", 8) else f"{target} holds no more"
+        notes.append(f"{photo.bits or photo.depth}-bit samples became {written}-bit: {why}")
     if alpha is not None and target in NO_ALPHA:
         # No ink is white, full light is white.
         share = unit(alpha)[..., None]
@@ -157,23 +158,29 @@ def _beside(
 
     notes: list[str] = []
     extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
-    if any(name == captions.GAIN for name, _ in photo.extra) and (
-        strip or target != "JPEG" or not _same_light(photo, new)
-    ):
-        extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
-        notes.append("its gain map was left out: it belongs to the light of the picture as it was")
+    gained = next((content for name, content in photo.extra if name == captions.GAIN), None)
+    if gained is not None:
+        from unveil.photo import gain_map
+
+        fits = not strip and target == "JPEG" and _same_light(photo, new)
+        gained = gain_map.turned(gained, photo.orientation) if fits else None
+        extra = tuple((n, c if n != captions.GAIN or gained is None else gained) for n, c in extra)
+        if gained is None:
+            extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
+            notes.append("its gain map was left out: it belongs to the light of the picture as it was")
     if strip:
         return tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS), None, notes
     height, width = new.shape[:2]
     held = {name for name, _ in extra}
-    packet = xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=captions.GAIN in held)
+    packet = xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=len(gained or b""))
     return extra, packet, [*notes, *lost]
 
 
 def _same_light(photo: Photo, new: np.ndarray) -> bool:
-    """Whether a gain map, which lies as the picture was stored, still fits: not turned, and as bright as before on average over blocks."""
-    if photo.orientation != 1:
-        return False
+    """Whether a gain map still fits: as bright as before on average over blocks, as where noise, blur, blocks or rain were taken away.
+
+    Measured on three photographs: these move a block by 0.007 at most, haze, shadow and low light by 0.087 at least.
+    """
     rows, columns = (size // BLOCK * BLOCK or size for size in new.shape[:2])
     moved = (new[:rows, :columns] - photo.pixels[:rows, :columns]).mean(axis=2)
     high, wide = min(BLOCK, rows), min(BLOCK, columns)

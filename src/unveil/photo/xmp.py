@@ -12,29 +12,37 @@ _HEIGHT = re.compile(rb"""((?:exif:PixelYDimension|tiff:ImageLength)\s*(?:=\s*["
 _MOTION = rb"(?:GCamera|Camera):(?:MotionPhoto|MicroVideo)\w*|(?:GCamera|Camera):VideoFile\w*"
 _GAIN = rb"hdrgm:\w+|HDRGainMap:\w+|apdi:\w+"
 _ITEM = re.compile(rb"<rdf:li\b[^>]*>(?:(?!</rdf:li>).)*?</rdf:li>|<rdf:li\b[^>]*/>", re.DOTALL)
+_LENGTH = re.compile(rb"""(Item:Length\s*(?:=\s*["']|>)\s*)\d+""")
 _DIRECTORY = re.compile(rb"<(Container|GContainer):Directory\b.*?</\1:Directory>", re.DOTALL)
 _EXTENDED = re.compile(
     rb"""\s+xmpNote:HasExtendedXMP\s*=\s*(["']).*?\1|<xmpNote:HasExtendedXMP>.*?</xmpNote:HasExtendedXMP>"""
 )
 _TREE = re.compile(rb"<rdf:RDF\b([^>]*)>(.*)</rdf:RDF>", re.DOTALL)
 _NAMESPACE = re.compile(rb"""xmlns:(\w+)\s*=\s*(["']).*?\2""")
+_PANORAMA = re.compile(rb"""GPano:(FullPanoWidthPixels|CroppedAreaImageWidthPixels)\s*(?:=\s*["']|>)\s*(\d{1,9})""")
 # A segment of extended XMP: its name, the digest of the whole, the length of the whole, where the part begins.
 _HEAD, _DIGEST = 35, 32
 
 
-def settle(packet: bytes | None, width: int, height: int, *, motion: bool = False, gain: bool = False) -> bytes | None:
-    """The packet for an upright picture of this size; what it says of a clip or a gain map only where that is still there."""
+def settle(packet: bytes | None, width: int, height: int, *, motion: bool = False, gain: int = 0) -> bytes | None:
+    """The packet for an upright picture of this size; what it says of a clip or a gain map only where that is still there.
+
+    gain: bytes of the gain map behind the picture, 0 for none.
+    """
     if not packet:
         return packet
     packet = _ORIENTATION.sub(rb"\g<1>1", packet)
     packet = _WIDTH.sub(rb"\g<1>%d" % width, packet)
     packet = _HEIGHT.sub(rb"\g<1>%d" % height, packet)
-    gone = [semantic for semantic, there in ((b"MotionPhoto", motion), (b"GainMap", gain)) if not there]
+    gone = [semantic for semantic, there in ((b"MotionPhoto", motion), (b"GainMap", gain > 0)) if not there]
     if not motion:
         packet = _without(packet, _MOTION)
     if not gain:
         packet = _without(packet, _GAIN)
-    return _DIRECTORY.sub(lambda found: _kept_items(found[0], gone), packet)
+    packet = _DIRECTORY.sub(lambda found: _kept_items(found[0], gone), packet)
+    return _ITEM.sub(
+        lambda found: _LENGTH.sub(rb"\g<1>%d" % gain, found[0]) if b"GainMap" in found[0] else found[0], packet
+    )
 
 
 def semantics(packet: bytes | None) -> tuple[bool, bool]:
@@ -43,6 +51,16 @@ def semantics(packet: bytes | None) -> tuple[bool, bool]:
     motion = re.search(rb"""(?:MotionPhoto|MicroVideo)\s*(?:=\s*["']|>)\s*1|Semantic\s*=\s*["']MotionPhoto""", packet)
     gain = re.search(rb"""hdrgm:Version|HDRGainMapVersion|Semantic\s*=\s*["']GainMap""", packet)
     return bool(motion), bool(gain)
+
+
+def goes_round(packet: bytes | None, width: int) -> bool:
+    """Whether a packet tells of a panorama of 360 degrees across `width` pixels: equirectangular, and no part of a larger one (GPano)."""
+    if not packet or not re.search(rb"""GPano:ProjectionType\s*(?:=\s*["']|>)\s*equirectangular""", packet):
+        return False
+    sizes = {name: int(number) for name, number in _PANORAMA.findall(packet)}
+    # Of a scaled copy the numbers may be the original's; what counts is that nothing is cropped.
+    full = sizes.get(b"FullPanoWidthPixels", width)
+    return sizes.get(b"CroppedAreaImageWidthPixels", width) == full
 
 
 def _without(packet: bytes, names: bytes) -> bytes:

@@ -212,10 +212,10 @@ def test_shards_and_variants_are_read(pixel_folder: Make) -> None:
 
 
 def test_networks_that_must_be_told_more_are_refused_by_what_they_are(pixel_folder: Make, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="class-conditional"):
-        open_prior(_changed(pixel_folder(), num_class_embeds=10))
+    with pytest.raises(ModelError, match="told as 'timestep'"):
+        open_prior(_changed(pixel_folder(), class_embed_type="timestep"))
     with pytest.raises(ModelError, match="SDXL's kind"):
-        open_prior(_changed(pixel_folder(), num_class_embeds=None, addition_embed_type="text_time"))
+        open_prior(_changed(pixel_folder(), class_embed_type=None, addition_embed_type="text_time"))
     (tmp_path / "flux" / "transformer").mkdir(parents=True)
     with pytest.raises(ModelError, match="is a transformer"):
         open_prior(tmp_path / "flux")

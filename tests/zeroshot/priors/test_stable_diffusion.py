@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from unveil.errors import ModelError, UnveilWarning
 from unveil.zeroshot.priors.latent import LatentPrior
@@ -121,3 +123,52 @@ def test_without_diffusers_it_says_what_to_install(folder: Path, monkeypatch: py
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
     with pytest.raises(ModelError, match=r"pip install 'unveil\[latent\]'"):
         open_prior(folder)
+
+
+def test_a_folder_of_half_precision_alone_and_a_tokenizer_without_a_length(folder: Path, tmp_path: Path) -> None:
+    """As `save_pretrained(variant="fp16")` of all parts leaves it, and as tokenizers are saved whose length nobody set."""
+    half = tmp_path / "half"
+    shutil.copytree(folder, half)
+    parts = (
+        ("unet", diffusers.UNet2DConditionModel), ("vae", diffusers.AutoencoderKL), ("text_encoder", transformers.CLIPTextModel),
+    )  # fmt: skip
+    for part, kind in parts:
+        for old in (half / part).glob("*.safetensors"):
+            old.unlink()
+        kind.from_pretrained(folder / part).half().save_pretrained(half / part, variant="fp16")
+        assert all(".fp16." in p.name for p in (half / part).glob("*.safetensors"))
+    about = half / "tokenizer" / "tokenizer_config.json"
+    told = json.loads(about.read_text())
+    del told["model_max_length"]
+    about.write_text(json.dumps(told))
+    whole, opened = open_prior(folder), open_prior(half)
+    assert isinstance(opened, LatentPrior)
+    z = torch.randn(1, 4, 4, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            opened.denoise(z, 200, opened.condition("a b")),
+            whole.denoise(z, 200, whole.condition("a b")),
+            rtol=0.02,
+            atol=0.02,
+        )
+    with pytest.warns(UnveilWarning, match="80 tokens, 77 are read"):
+        opened.condition(" ".join("a" * 75 + "zzz"))
+
+
+def test_what_diffusers_writes_of_other_kinds_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
+    """SDXL's kind with its second encoder, and the whole pipeline in one file, each by what it is and what to do."""
+    xl = tmp_path / "xl"
+    shutil.copytree(folder, xl)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32, attention_head_dim=2, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=64,
+    )  # fmt: skip
+    unet.save_pretrained(xl / "unet")
+    shutil.copytree(xl / "text_encoder", xl / "text_encoder_2")
+    with pytest.raises(ModelError, match=r"SDXL's kind, with two text encoders.*give a Stable Diffusion 1 or 2"):
+        open_prior(xl)
+    save_file({f"model.diffusion_model.{k}": v for k, v in unet.state_dict().items()}, tmp_path / "one.safetensors")
+    with pytest.raises(ModelError, match=r"is one file\. Make a folder of it: .*from_single_file"):
+        open_prior(tmp_path / "one.safetensors")

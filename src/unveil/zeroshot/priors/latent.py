@@ -25,7 +25,7 @@ class LatentPrior:
 
     network: (z_t (B, C, h, w), the model's steps (B,), vectors of a text (B, tokens, width) or None) -> what `prediction` names.
     vae: images and latents. scale, shift: the latents that diffuse are (vae's - shift) * scale. encoder: of texts, None where none steers.
-    reading: see `Reading`.
+    reading: see `Reading`. label: the class that the network is told, None for one without.
     tiny: a small decoder of the latents that diffuse to images in [-1, 1] (TAESD), used instead of the autoencoder's where a gradient
     is asked for: an eighteenth of its cost; what is finally decoded is decoded in full.
     """
@@ -45,6 +45,7 @@ class LatentPrior:
     where: torch.device = CPU
     dtype: torch.dtype = torch.float32
     reading: Reading | None = None
+    label: int | None = None
     _texts: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property

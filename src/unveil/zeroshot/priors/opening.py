@@ -30,10 +30,12 @@ def open_prior(
     *,
     name: str = "",
     tiny: str | Path | None = None,
+    label: int | None = None,
 ) -> PixelPrior | LatentPrior:
     """The prior in a folder, or of a hub id (fetched on first use, from then on found offline).
 
-    name: what it is called; by default the folder's name or the id. tiny: folder or id of a TAESD for guidance.
+    name: what it is called; by default the folder's name or the id. tiny: folder or id of a TAESD for guidance. label: the class that a
+    class-conditional network is told; by default the one that stands for none, where there is one.
     Raises ModelError: neither a folder nor an id, an id not found (with all that were tried), a part missing or damaged, latents of the
     autoencoder and of the network that differ, diffusers or transformers needed and not installed.
     """
@@ -54,7 +56,8 @@ def open_prior(
             f"{folder}: its network is a transformer (SD 3, Flux, DiT), which is not supported; give one with a U-Net"
         )
     _supported(folder, config(folder, unet))
-    network, sizes = _network(folder, unet, device, dtype)
+    label = _label(folder, config(folder, unet), label)
+    network, sizes = _network(folder, unet, device, dtype, label)
     scheduler = config(folder, "scheduler" if (folder / "scheduler").is_dir() else "", "scheduler_config.json")
     levels = 2 ** (len(sizes["block_out_channels"]) - 1)
     native = sizes.get("sample_size") or 64
@@ -66,6 +69,7 @@ def open_prior(
         "reading": told.reading,
         "where": device,
         "dtype": dtype,
+        "label": label,
     }
     if not latent:
         if sizes["in_channels"] != 3:
@@ -114,26 +118,52 @@ def _supported(folder: Path, sizes: dict[str, Any]) -> None:
             f"{folder}: a network of SDXL's kind, with two text encoders and sizes of pictures among what it is told, is not supported; "
             "give a Stable Diffusion 1 or 2"
         )
-    if sizes.get("num_class_embeds") or sizes.get("class_embed_type"):
-        raise ModelError(f"{folder}: a class-conditional network is not supported; give the unconditional one")
+    if sizes.get("class_embed_type"):
+        raise ModelError(
+            f"{folder}: a network whose classes are told as {sizes['class_embed_type']!r} is not supported; give one told by their numbers"
+        )
 
 
-def _network(folder: Path, part: str, device: torch.device, dtype: torch.dtype) -> tuple[Network, dict[str, Any]]:
+def _label(folder: Path, sizes: dict[str, Any], label: int | None) -> int | None:
+    """The class that a network is told, None for one without classes.
+
+    One class more than a round number stands for none, and is the last, as where the label was dropped in training (Ho and Salimans 2022).
+    Raises ModelError where one must be named, or the one that is does not exist.
+    """
+    count = int(sizes.get("num_class_embeds") or 0)
+    if label is None and count > 10 and count % 10 == 1:
+        return count - 1
+    if (label is None) == (count == 0) and (label is None or 0 <= label < count):
+        return label
+    if count == 0:
+        raise ModelError(f"{folder}: its network is told no classes; leave out the label")
+    raise ModelError(f"{folder}: its network is told one of {count} classes; name it with --label, 0 to {count - 1}")
+
+
+def _network(
+    folder: Path, part: str, device: torch.device, dtype: torch.dtype, label: int | None
+) -> tuple[Network, dict[str, Any]]:
     """The U-Net as one callable, and its description. Built here where it can be, by diffusers where it cannot."""
     sizes = config(folder, part)
+
+    def classes(x: Tensor) -> Tensor | None:
+        return None if label is None else torch.full((len(x),), label, device=x.device)
+
     if sizes.get("_class_name", "UNet2DModel") == "UNet2DModel":
         try:
             own = DiffusersUNet(sizes)
         except ModelError as error:
             theirs = _diffusers("UNet2DModel", folder, part, device, dtype, str(error))
-            return lambda x, t, text: images(theirs(x, t)), sizes
+            return lambda x, t, text: images(theirs(x, t, class_labels=classes(x))), sizes
         fill(own, folder, part)
         placed(own, device, dtype)
         return lambda x, t, text: own(x, t), sizes
     if sizes["_class_name"] != "UNet2DConditionModel":
         raise ModelError(f"{folder}: a {sizes['_class_name']} is no U-Net that can serve as a prior here")
     conditional = _diffusers("UNet2DConditionModel", folder, part, device, dtype, "a network steered by text")
-    return lambda x, t, text: images(conditional(x, t, encoder_hidden_states=text, return_dict=False)), sizes
+    return lambda x, t, text: images(
+        conditional(x, t, encoder_hidden_states=text, class_labels=classes(x), return_dict=False)
+    ), sizes
 
 
 def _diffusers(kind: str, folder: Path, part: str, device: torch.device, dtype: torch.dtype, why: str) -> Any:

@@ -1,4 +1,4 @@
-"""A prior whose states are pixels: diffusers' UNet2DModel (DDPM, ADM), unconditional."""
+"""A prior whose states are pixels: diffusers' UNet2DModel (DDPM, ADM)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ CPU = torch.device("cpu")
 @dataclass(frozen=True, eq=False)
 class PixelPrior:
     """See `prior.Prior` for the fields. network: (x_t (B, 3, h, w), the model's steps (B,)) -> what `prediction` names, (B, 3, h, w), or
-    (B, 6, h, w) where it also learned a variance, which is left out. reading: see `Reading`.
+    (B, 6, h, w) where it also learned a variance, which is left out. reading: see `Reading`. label: the
+    class that it is told, None for a network without.
     """
 
     name: str
@@ -36,6 +37,7 @@ class PixelPrior:
     factor: int = 1
     prompted: bool = False
     reading: Reading | None = None
+    label: int | None = None
 
     @property
     def device(self) -> torch.device:
