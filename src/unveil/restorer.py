@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import platform
 import time
@@ -29,6 +28,7 @@ from unveil.models.treatment import Treatment, first_native, repeated, steps_of,
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
+from unveil.util.words import did_you_mean
 
 Callback = Callable[[Progress], "bool | None"]
 MOST_SEED = 2**53 - 1
@@ -413,7 +413,9 @@ class Restorer:
             doubt,
         )
 
-    def _calibration(self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None) -> Calibration | None:
+    def _calibration(
+        self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
+    ) -> Calibration | None:
         """What was measured about such runs: of the doubt in the model's own steps, whether or not light stays (`_shortened`)."""
         if doubt is None:
             return fitting(self.model.calibrations, protocol)
@@ -619,9 +621,7 @@ def _options(options: Options | None, settings: dict[str, Any]) -> Options:
     known = [f.name for f in fields(Options)]
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"no option is called {name!r}; {hint}")
+            raise InputError(f"no option is called {name!r}; {did_you_mean(name, known)}")
     return Options(**settings) if options is None else replace(options, **settings)
 
 

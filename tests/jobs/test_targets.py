@@ -86,7 +86,7 @@ def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
 def test_what_a_kill_left_of_trying_a_folder_is_swept(tmp_path: Path) -> None:
     from unveil.jobs import targets
 
-    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.TEMPORARY_SUFFIX}"
+    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.atomic.TEMPORARY_SUFFIX}"
     left.write_bytes(b"0")
     targets.Leftovers([targets.Job(tmp_path / "a.png", tmp_path / "b.png", {})])
     assert not left.exists()

@@ -82,7 +82,9 @@ def test_a_description_that_does_not_fit_is_refused(restorer: Restorer, tmp_path
 
 
 def test_calibrated_by_the_kind_that_was_fixed(restorer: Restorer) -> None:
-    protocol = restorer.restore(PHOTO, fix="haze").protocol  # in the model's own steps; where light stays fewer are taken
+    protocol = restorer.restore(
+        PHOTO, fix="haze"
+    ).protocol  # in the model's own steps; where light stays fewer are taken
     known = Calibration(
         2.0, {0.9: 1.5}, {}, 0.9, 1, 20, 100, 0.5 / 255, {k: protocol[k] for k in DECIDES},
         of="doubt", light=3.0, kinds={"noise": 1.25, "haze": 1.5},

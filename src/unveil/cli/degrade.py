@@ -75,7 +75,7 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
 
     from unveil import __version__, degradation, photo
     from unveil.degradation.seeding import own_seed
-    from unveil.photo import atomic
+    from unveil.util import atomic
 
     picture = photo.read(source)
     x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]

@@ -24,7 +24,7 @@ class Pace:
 
     def left(self, number: int) -> str:
         """Behind the title of photograph `number` (from 0), as it begins; empty where nothing can be told yet."""
-        from unveil.training.reporting import duration
+        from unveil.util.words import duration
 
         now = self._clock()
         if self._began is None:

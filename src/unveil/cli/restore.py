@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from unveil.cli.statuses import of_files
 from unveil.errors import InputError, UnveilWarning
+from unveil.util.words import nearest
 
 if TYPE_CHECKING:
     from unveil.cli.frames import Frames
@@ -219,7 +219,7 @@ def restore(
     if not json_lines:
         seconds = _say_how_long(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
-            from unveil.training.reporting import duration
+            from unveil.util.words import duration
 
             raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
@@ -352,7 +352,7 @@ def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options)
     if not jobs or isinstance(restorer, Restorer):
         return 0.0
     from unveil.jobs.run import size_of
-    from unveil.training.reporting import duration
+    from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
     size = size_of(jobs[0].source) if isinstance(restorer, ZeroShotRestorer) else None
@@ -372,8 +372,8 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
     """`-` is a name here, which makes the parser take every unknown option for a name too."""
     for given in inputs:
         if str(given).startswith("-") and str(given) != "-":
-            close = difflib.get_close_matches(str(given), _OPTIONS, n=1)
-            hint = f' Did you mean "{close[0]}"?' if close else f" Write ./{given} for a file of that name."
+            near = nearest(given, _OPTIONS)
+            hint = f' Did you mean "{near[0]}"?' if near else f" Write ./{given} for a file of that name."
             raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
 
 

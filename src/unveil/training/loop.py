@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from unveil.training.reporting import Reporter
 from unveil.training.stage import Run, StageRunner, rate
 from unveil.training.state import State
 from unveil.training.validation import held_out
+from unveil.util import atomic
 
 __all__ = ["build", "inventory", "rate", "train"]
 
@@ -85,9 +85,7 @@ def _together(here: World, done: int, folder: Path) -> None:
 
 def _write_config(config: Config, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "config.yaml.tmp"
-    temporary.write_text(dump(config))
-    os.replace(temporary, folder / "config.yaml")
+    atomic.replace(folder / "config.yaml", dump(config).encode())
 
 
 def _run(state: State, here: World, reporter: Reporter, stop: Stop, folder: Path, stop_at: int | None) -> Run:
