@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from unveil import restorer
 from unveil.errors import InputError, ModelError
-from unveil.restorer import Options, Restoration, Restorer
+from unveil.options import Options
+from unveil.restoration import Restoration
+from unveil.restorer import Restorer
 
 if TYPE_CHECKING:
     from unveil.zeroshot_restorer import ZeroShotRestorer

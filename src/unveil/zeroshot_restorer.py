@@ -19,8 +19,11 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import priors as shelf
 from unveil.networks.padding import reflected
+from unveil.options import Options
 from unveil.photo.arrays import plain
-from unveil.restorer import DTYPES, Callback, Options, Restoration, as_photo, draw_seed, pick_device, pick_dtype
+from unveil.restoration import Restoration
+from unveil.restorer import Callback, as_photo, draw_seed
+from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.zeroshot import methods
 from unveil.zeroshot.cost import Counted
 from unveil.zeroshot.prior import Prior

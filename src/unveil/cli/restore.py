@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.jobs.queue_restorers import Restores
-    from unveil.restorer import Options
+    from unveil.options import Options
 
 AUTO = "auto"
 TRAINED = "learnir"
@@ -166,7 +166,8 @@ def restore(
         from unveil.jobs import finding, targets
         from unveil.jobs.manifest import Manifest
         from unveil.jobs.run import Handling, run
-        from unveil.restorer import Options, Restorer
+        from unveil.options import Options
+        from unveil.restorer import Restorer
 
         zero_shot = {"prompt": prompt, "task": task, "operator": operator, "noise": noise, "rounds": rounds}
         given = {k: v for k, v in zero_shot.items() if v is not None}

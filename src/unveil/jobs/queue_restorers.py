@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from unveil.errors import ModelError
-from unveil.restorer import Callback, Options, Restoration, Restorer
+from unveil.options import Options
+from unveil.restoration import Restoration
+from unveil.restorer import Callback, Restorer
 
 
 class Restores(Protocol):

@@ -21,8 +21,9 @@ from unveil.jobs import second_look
 from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.writing import EXTRAS
+from unveil.options import Options
 from unveil.photo.writing import format_of
-from unveil.restorer import Options, Restoration
+from unveil.restoration import Restoration
 from unveil.util.atomic import aside
 from unveil.util.suffixes import FORMATS
 

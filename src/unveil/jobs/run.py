@@ -25,9 +25,11 @@ from unveil.jobs.finished import finished, keep_times
 from unveil.jobs.manifest import Row
 from unveil.jobs.targets import Job, Leftovers, tried
 from unveil.jobs.writing import write
+from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
-from unveil.restorer import Callback, Options, Restoration
+from unveil.restoration import Restoration
+from unveil.restorer import Callback
 from unveil.video import is_video
 
 if TYPE_CHECKING:

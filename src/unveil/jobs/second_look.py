@@ -6,7 +6,7 @@ from unveil.errors import ModelError
 from unveil.models import describer
 from unveil.models.treatment import NOTICED
 from unveil.photo import content
-from unveil.restorer import Restoration
+from unveil.restoration import Restoration
 
 MORE = 0.2
 """By how much a kind of damage must have become likelier to be worth a warning: the describer's word is not that exact."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from unveil import photo
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.targets import Job
-from unveil.restorer import Restoration
+from unveil.restoration import Restoration
 from unveil.util.atomic import replace
 
 if TYPE_CHECKING:

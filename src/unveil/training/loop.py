@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from unveil.data.photographs import Photograph
 from unveil.errors import Cancelled, InputError
 from unveil.training.batches import Source, scan
@@ -22,6 +20,7 @@ from unveil.training.stage import Run, StageRunner, rate
 from unveil.training.state import State
 from unveil.training.validation import held_out
 from unveil.util import atomic
+from unveil.util.devices import computes_bf16
 
 __all__ = ["build", "inventory", "rate", "train"]
 
@@ -58,7 +57,7 @@ def train(
                 reporter.say(f"{path}: a damaged checkpoint, set aside; going on from the one before")
             if resumed:
                 reporter.say(f"resumed at step {done} of {total_steps(config)}")
-            if config.precision == "bf16" and here.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+            if config.precision == "bf16" and here.device.type == "cpu" and not computes_bf16(here.device):
                 reporter.say(SLOW)
             run = _run(state, here, reporter, stop, folder, stop_at)
             if not _stages(run):
