@@ -11,11 +11,11 @@ from torch import Tensor
 
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import ModelError, UnveilWarning
-from unveil.networks.finite import finite
+from unveil.networks.answer import finite
 from unveil.networks.padding import pad_to_multiple
-from unveil.photo.memory import host_memory
 from unveil.photo.plan import Cost, Plan
 from unveil.photo.tiles import Tile
+from unveil.util.devices import host_memory
 
 BLEND = 32
 """Pixels over which neighbouring tiles are blended into each other."""

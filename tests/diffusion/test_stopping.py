@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.diffusion.stopping import stoppable
+from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled
 from unveil.jobs.queue import CLOSING, Queue
 from unveil.restorer import Restorer

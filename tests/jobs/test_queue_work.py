@@ -12,7 +12,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.cli import main
-from unveil.degradation.seeding import own_seed
+from unveil.degradation.draws import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
 from unveil.jobs.queue_degrade import damage, degrading

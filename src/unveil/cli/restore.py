@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.words import nearest
 
@@ -400,9 +400,9 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
-        from unveil.cli import failing
+        from unveil.cli import say_failed
 
-        failing.say(row.input, row.reason)
+        say_failed(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)
     else:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
+from unveil.networks.compact import BORDER
 from unveil.networks.condition import KINDS, LIGHT, vector
-from unveil.networks.experts import BORDER
 from unveil.util.words import did_you_mean
 
 GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
