@@ -76,7 +76,14 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
     (job,) = plan(items("a.png"), tmp_path, extras=["std"])
     left = [".a.png.0123.unveil-tmp", ".a_std.png.4567.unveil-tmp", ".gone.png.0123abcd.unveil-claim"]
-    kept = [".b.png.0123.unveil-tmp", "a.png", ".a.png", "a.png.unveil-tmp"]
+    kept = [
+        ".b.png.0123.unveil-tmp",
+        ".a.png.png.0123.unveil-tmp",
+        ".a.png.jpg.4567.unveil-tmp",
+        "a.png",
+        ".a.png",
+        "a.png.unveil-tmp",
+    ]
     for name in left + kept:
         (tmp_path / name).touch()
     Leftovers([job]).sweep(job)
