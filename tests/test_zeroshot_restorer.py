@@ -248,6 +248,15 @@ def test_files_may_be_given_as_text(tmp_path: Any) -> None:
             r.restore(np.zeros((64, 64, 3), np.float32) + 0.5)
 
 
+def test_a_device_too_small_for_the_photograph_is_named(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Shrink, "denoise", full)
+    with pytest.raises(InputError, match="the memory of cpu ran out over 30 x 21 pixels"):
+        made().restore(image)
+
+
 def test_calls_on_other_threads_do_not_hear_each_others_notes(image: np.ndarray) -> None:
     together = threading.Barrier(3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -35,7 +36,7 @@ class Options:
     strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
     solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
     "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
-    2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
+    2048), "auto:N" for that but at most N, 0 for the whole photograph. max_pixels: refuse larger files from their header.
     fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
     finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
     that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
@@ -66,7 +67,8 @@ class Options:
         check_seed(self.seed)
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
-        if self.tile != "auto" and not (_whole(self.tile) and int(self.tile) >= 0):
+        auto = isinstance(self.tile, str) and re.fullmatch(r"auto(:[1-9]\d{0,5})?", self.tile, re.ASCII)
+        if not (auto or (_whole(self.tile) and int(self.tile) >= 0)):
             raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
         if self.max_pixels < 1:
             raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")

@@ -30,6 +30,7 @@ from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 from unveil.restoration import Doubt, Moments, Restoration
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+from unveil.util.notes import note
 
 __all__ = [
     "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "as_photo",
@@ -131,8 +132,9 @@ class Restorer:
         """Tiles, their batches and the memory for a photograph of this size. Raises InputError where it does not fit."""
         options = options or Options()
         spec = self.model.spec
+        tile = options.tile if isinstance(options.tile, str) else int(options.tile)
         cost = tiling.cost(
-            options.tile,
+            tile,
             reach=spec.reach or spec.receptive_field,
             multiple_of=spec.multiple_of,
             weights=self._weights,
@@ -140,7 +142,8 @@ class Restorer:
             held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
         )
         # Processors gain nothing from batches of tiles, which only take memory.
-        return decide(height, width, self.memory, cost, options.tile, most=8 if self.device.type == "cuda" else 1)
+        tile = "auto" if isinstance(tile, str) else tile
+        return decide(height, width, self.memory, cost, tile, most=8 if self.device.type == "cuda" else 1)
 
     def restore(
         self,
@@ -171,24 +174,29 @@ class Restorer:
         plan = self.plan(source.height, source.width, options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
-        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
-        moments = None
-        # The draws lie on the host; on a processor, beside what the network takes.
-        host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
-        if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
-            moments = Moments.of(next(draws))
-            for draw in draws:
-                moments.add(draw)
-            samples = np.empty((0, *source.pixels.shape), np.float32)
-        else:
-            samples = np.stack(list(draws)) if options.samples > 1 else next(draws)[None]
-        protocol = self.protocol(options) | {"tile": plan.tile}
+        whole = plan
+        while True:
+            try:
+                with tiling.memory_named(self.device, source.height, source.width):
+                    samples, moments = self._draws(source, box, treat, options, plan, callback, clock, notes)
+                break
+            except tiling.Smaller:
+                pass  # outside the handler, whose frames hold the tensors that did not leave room
+            # As whoever runs the protocol again will do it: with this tile asked for, from the first step on.
+            whole = replace(whole, batch=1).halved()
+            options = replace(options, tile=tiling.spelled(whole))
+            plan = self.plan(source.height, source.width, options)
+            first = plan.tiles()[0]
+            notes.append(f"memory ran out; begun again with tiles of {first.width} x {first.height} pixels")
+            note(notes[-1])
+        protocol = self.protocol(options) | {"tile": tiling.spelled(plan)}
         if treat is not None:
             protocol["told"] = dict(treat.probabilities)
         doubt = None
         if options.uncertainty:
             mean = samples[0] if len(samples) == 1 else samples.mean(axis=0) if moments is None else moments.mean
-            doubt = self._doubt(box, source.pixels, mean, treat)
+            with tiling.memory_named(self.device, source.height, source.width):
+                doubt = self._doubt(box, source.pixels, mean, treat)
         return Restoration(
             samples,
             time.perf_counter() - started,
@@ -201,6 +209,28 @@ class Restorer:
             self._calibration(protocol, treat, doubt),
             doubt,
         )
+
+    def _draws(
+        self,
+        source: photo.Photo,
+        box: content.Box,
+        treat: Treatment | None,
+        options: Options,
+        plan: Plan,
+        callback: Callback | None,
+        clock: _Clock,
+        notes: list[str],
+    ) -> tuple[np.ndarray, Moments | None]:
+        """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
+        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
+        # The draws lie on the host; on a processor, beside what the network takes.
+        host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
+        if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
+            moments = Moments.of(next(draws))
+            for draw in draws:
+                moments.add(draw)
+            return np.empty((0, *source.pixels.shape), np.float32), moments
+        return (np.stack(list(draws)) if options.samples > 1 else next(draws)[None]), None
 
     def _calibration(
         self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None

@@ -159,7 +159,7 @@ class ZeroShotRestorer:
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
-            with collected() as told:
+            with collected() as told, tiling.memory_named(self.device, source.height, source.width):
                 x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
             notes += told
             draws.append(_cropped(x, whole, y))
