@@ -16,9 +16,8 @@ from torch import Tensor
 
 from unveil import loading
 from unveil.diffusion.process import variance_preserving
-from unveil.errors import Cancelled, InputError, ModelError
+from unveil.errors import Cancelled, InputError, ModelError, note
 from unveil.restorer import Options, Restorer
-from unveil.util.notes import note
 from unveil.zeroshot import methods
 from unveil.zeroshot_restorer import Held, ZeroShotRestorer
 

@@ -18,7 +18,7 @@ from unveil import __version__, photo, tiling
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import SOLVERS, Progress, sample
-from unveil.errors import InputError
+from unveil.errors import InputError, note
 from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
@@ -30,7 +30,6 @@ from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 from unveil.restoration import Doubt, Moments, Restoration
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
-from unveil.util.notes import note
 
 __all__ = [
     "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "as_photo",

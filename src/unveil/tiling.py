@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.sampling import Denoiser
-from unveil.errors import InputError, ModelError
+from unveil.errors import InputError, ModelError, note
 from unveil.networks.answer import finite
 from unveil.networks.padding import pad_to_multiple
 from unveil.photo.plan import Cost, Plan
 from unveil.photo.tiles import Tile
 from unveil.util.devices import host_memory
-from unveil.util.notes import note
 
 BLEND = 32
 """Pixels over which neighbouring tiles are blended into each other."""
@@ -93,7 +92,7 @@ class Tiled:
     after every tile but the last which share of the evaluation is done.
 
     Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises Smaller. An
-    estimate that is not finite is computed again without autocast. Either is noted (`util.notes`) and kept in `notes`. Raises ModelError
+    estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in `notes`. Raises ModelError
     where fp32 is not finite either.
     """
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
-from unveil.errors import Cancelled, InputError
+from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
 from unveil.networks.padding import reflected
 from unveil.options import Options
@@ -23,7 +23,6 @@ from unveil.photo.arrays import plain
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
-from unveil.util.notes import collected
 from unveil.zeroshot import methods
 from unveil.zeroshot.cost import Counted
 from unveil.zeroshot.prior import Prior

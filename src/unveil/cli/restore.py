@@ -137,7 +137,7 @@ def restore(
         tone_map: Bring high dynamic range photographs (PQ, HLG) to standard range by ITU-R BT.2446 method A, instead of refusing them.
         manifest: Append one line of JSON per photograph to this file.
         frames: Write the estimate after every evaluation into this folder, as NAME_0001.png and so on.
-        tile: Longest side of the tiles that the network sees: auto, a number of pixels, or 0 for the whole photograph.
+        tile: Longest side of the tiles that the network sees: auto, auto:N for at most N, a number of pixels, or 0 for the whole.
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
         dtype: auto, fp32, bf16 or fp16.

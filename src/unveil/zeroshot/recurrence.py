@@ -17,8 +17,7 @@ from torch import Tensor
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Progress, step
-from unveil.errors import Cancelled, InputError, ModelError
-from unveil.util.notes import note
+from unveil.errors import Cancelled, InputError, ModelError, note
 
 Callback = Callable[[Progress], bool | None]
 

@@ -11,8 +11,7 @@ from torch import Tensor
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Guide, Progress, sample
-from unveil.errors import InputError
-from unveil.util.notes import note
+from unveil.errors import InputError, note
 from unveil.zeroshot.measurement import Measurement
 from unveil.zeroshot.prior import Prior
 

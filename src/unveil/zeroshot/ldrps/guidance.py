@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.util.notes import note
+from unveil.errors import note
 from unveil.zeroshot.ldrps.adapter import cropped
 from unveil.zeroshot.ldrps.objective import Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.errors import ModelError
-from unveil.util.notes import note
+from unveil.errors import ModelError, note
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
+from unveil.errors import note
 from unveil.networks.padding import pad_to_multiple
-from unveil.util.notes import note
 from unveil.zeroshot.ldrps.tasks import row
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import Moment, descend, limit, renoise
