@@ -103,7 +103,9 @@ class Restoration:
             raise InputError(
                 f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
             )
-        std = np.hypot(self.uncertainty, self.light_uncertainty) if self.doubt is not None else self.std
+        std, local, light = self.std, self.uncertainty, self.light_uncertainty
+        if self.doubt is not None and local is not None and light is not None:
+            std = np.hypot(local, light)
         assert std is not None
         width = known.half_width(std, level).astype(np.float32)
         return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)

@@ -250,8 +250,8 @@ class Restorer:
         local = np.zeros_like(after)
         if treat is None or treat.nothing:
             return Doubt(local, 0.0)
-        pair = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
-        said, light = deviations(network, *pair, treat.vector())
+        first, last = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
+        said, light = deviations(network, first, last, treat.vector())
         box.of(local)[...] = said.permute(1, 2, 0).cpu().numpy() / 2
         return Doubt(local, light / 2)
 
