@@ -31,7 +31,7 @@ from unveil.models.treatment import NOTICED
 from unveil.models.weights_file import write
 from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, Survey, statistics, views
 from unveil.networks.condition import LIGHT
-from unveil.restorer import computes_bf16
+from unveil.util.devices import computes_bf16
 
 KINDS = ("haze", "shadow", "lowlight", "noise", "blur", "jpeg", "rain", "clean", "graphic")
 CROP, REACH, PATCHES = 256, 1100, 4

@@ -69,7 +69,7 @@ def restorer(row: str, damage: Damage, steps: float) -> Callable[[np.ndarray], n
     """The method of a row, made ready for a column; None where it has nothing to say. steps: share of those in FEW."""
     from unveil.evaluation.baselines import get_baseline
     from unveil.loading import load
-    from unveil.restorer import Options
+    from unveil.options import Options
 
     if row == "classical":
         return get_baseline(damage.baseline) if damage.baseline else None

@@ -54,7 +54,7 @@ def options(method: str, task: str, steps: int) -> dict[str, Any]:
 def row(method: str, task: str, seed: int, steps: int, dtype: str, sheet: list[Any]) -> Method:
     """A method with one seed. sheet: what came out is put there."""
     from unveil.loading import load
-    from unveil.restorer import Options
+    from unveil.options import Options
 
     chosen = options(method, task, steps)
     restorer = load(method=method, dtype=dtype, **chosen)

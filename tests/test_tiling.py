@@ -130,24 +130,67 @@ def test_memory_running_out_halves_the_tile_and_ends_with_the_same_pixels(error:
             return denoise
 
     small = Restorer(Small(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
-    with pytest.warns(UnveilWarning, match="memory ran out; going on with tiles of"):
-        out = small.restore(y, resolution="off", steps=2)
+    with pytest.warns(UnveilWarning, match="memory ran out; begun again with tiles of"):
+        out = small.restore(y, resolution="off", steps=2, samples=2)
     assert any("memory ran out" in note for note in out.notes)
-    assert np.abs(out.image - RESTORER.restore(y, resolution="off", steps=2).image).max() < 1e-5
+    assert np.abs(out.image - RESTORER.restore(y, resolution="off", steps=2, samples=2).image).max() < 1e-5
+    assert out.protocol["tile"] == "auto:148", "so many pixels asked for would share less with their neighbours"
+    again = RESTORER.restore(y, resolution="off", steps=2, samples=2, tile=out.protocol["tile"])
+    assert np.array_equal(again.samples, out.samples)
+
+
+def test_memory_that_ends_late_leaves_one_size_of_tiles_from_the_first_step_on() -> None:
+    """What ran before the memory ended is done anew: a protocol names one tile, and gives the same pixels again."""
+    y, calls = picture(300, 300), []
+
+    class Late(Model):
+        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
+            inner = super().denoiser(process, fidelity)
+
+            def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+                calls.append(t)
+                if len(calls) == 4:
+                    raise MemoryError
+                return inner(x_t, y, t)
+
+            return denoise
+
+    late = Restorer(Late(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+    with pytest.warns(UnveilWarning, match="begun again"):
+        out = late.restore(y, resolution="off", steps=3, samples=2)
+    again = RESTORER.restore(y, resolution="off", steps=3, samples=2, tile=out.protocol["tile"])
+    assert np.array_equal(again.samples, out.samples)
+
+
+def test_a_device_whose_memory_ends_elsewhere_is_the_photographs_size_and_no_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("unveil.restorer.sample", full)
+    with pytest.raises(InputError, match=r"the memory of cpu ran out over 40 x 30 pixels; .*smaller tile"):
+        RESTORER.restore(picture(30, 40))
 
 
 def test_memory_that_is_never_enough_ends_with_a_reason_and_other_errors_pass() -> None:
-    def fails(error: Exception):  # type: ignore[no-untyped-def]
-        def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
-            raise error
+    def fails(error: Exception) -> Restorer:
+        class Failing(Model):
+            def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
+                def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+                    if y.shape[-1] > 64:  # what the plan measures on a small tile is left alone
+                        raise error
+                    return super(Failing, self).denoiser(process, fidelity)(x_t, y, t)
 
-        return tiling.Tiled(denoise, lambda h, w: planned(h, w, 0))
+                return denoise
 
-    y = torch.zeros(1, 3, 300, 300)
+        return Restorer(Failing(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+
+    y = picture(300, 300)
     with pytest.warns(UnveilWarning), pytest.raises(UnveilError, match="out of memory even with tiles"):
-        fails(MemoryError())(y, y, 1)
+        fails(MemoryError()).restore(y, resolution="off", steps=1)
     with pytest.raises(RuntimeError, match="ours"):
-        fails(RuntimeError("ours"))(y, y, 1)
+        fails(RuntimeError("ours")).restore(y, resolution="off", steps=1)
 
 
 def overflowing(scale: float = 3e6) -> Model:
@@ -226,3 +269,19 @@ def test_bytes_per_pixel_grow_with_the_network_and_not_with_the_tile() -> None:
     assert weight_bytes(plain) < weight_bytes(MODEL)
     coarse = replace(MODEL, spec=replace(MODEL.spec, multiple_of=16))
     assert bytes_per_pixel(coarse) == pytest.approx(bytes_per_pixel(MODEL), rel=0.1)
+
+
+def test_tiles_that_memory_left_no_choice_of_are_recorded_so_that_they_come_again() -> None:
+    """Asked for, so short a side would share a quarter of itself; chosen, it shares twice the reach."""
+    y = picture(300, 300)
+    tight = Restorer(MODEL, device="cpu", memory=RESTORER.plan(300, 300, Options(tile="auto:180")).bytes)
+    out = tight.restore(y, resolution="off", steps=2)
+    assert out.protocol["tile"] == "auto:180"
+    again = RESTORER.restore(y, resolution="off", steps=2, tile=out.protocol["tile"])
+    assert np.array_equal(again.image, out.image)
+
+
+@pytest.mark.parametrize("tile", ["auto:", "auto:0", "auto:x", "auto:٣", "128", -1, True, None])
+def test_what_is_no_tile_is_refused(tile: object) -> None:
+    with pytest.raises(InputError, match="tile must be auto, 0 or a number"):
+        Options(tile=tile)  # type: ignore[arg-type]

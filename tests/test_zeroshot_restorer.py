@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from torch import Tensor
 
 from unveil import loading
 from unveil.diffusion.process import variance_preserving
-from unveil.errors import Cancelled, InputError, ModelError
+from unveil.errors import Cancelled, InputError, ModelError, note
 from unveil.restorer import Options, Restorer
 from unveil.zeroshot import methods
 from unveil.zeroshot_restorer import Held, ZeroShotRestorer
@@ -244,3 +247,33 @@ def test_files_may_be_given_as_text(tmp_path: Any) -> None:
         r = ZeroShotRestorer(Shrink(), name, {"steps": 2, "width": 6, **given})  # type: ignore[arg-type]
         with pytest.raises(ModelError, match=r"ARNIQA\.safetensors|no VGG-16 weights"):
             r.restore(np.zeros((64, 64, 3), np.float32) + 0.5)
+
+
+def test_a_device_too_small_for_the_photograph_is_named(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Shrink, "denoise", full)
+    with pytest.raises(InputError, match="the memory of cpu ran out over 30 x 21 pixels"):
+        made().restore(image)
+
+
+def test_calls_on_other_threads_do_not_hear_each_others_notes(image: np.ndarray) -> None:
+    together = threading.Barrier(3)
+
+    class Talking(Shrink):
+        def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
+            together.wait(10)
+            note(f"said by {self.name}")
+            return super().denoise(z_t, t, condition, guidance)
+
+    def notes(name: str) -> tuple[str, ...]:
+        prior = Talking()
+        prior.name = name
+        settings = {"operator": "identity", "noise": 0.1}
+        return ZeroShotRestorer(prior, "ddrm", settings).restore(image, steps=3).notes  # type: ignore[arg-type]
+
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(notes, "abc")) == [(f"said by {name}",) for name in "abc"]
+    assert list(warnings.filters) == before

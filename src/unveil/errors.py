@@ -1,6 +1,11 @@
-"""What can go wrong on a user's side, as exceptions whose message is the whole explanation."""
+"""What can go wrong on a user's side, as exceptions whose message is the whole explanation; and what was put right, as notes."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class UnveilError(ValueError):
@@ -21,3 +26,29 @@ class UnveilWarning(UserWarning):
 
 class Cancelled(Exception):
     """Raised inside a sampling loop when the caller asked it to stop; nothing was written."""
+
+
+_collecting: ContextVar[list[str] | None] = ContextVar("unveil_notes", default=None)
+
+
+def note(text: str, stacklevel: int = 2) -> None:
+    """Say one sentence. stacklevel: of the warning, counted from the caller as `warnings.warn` counts."""
+    kept = _collecting.get()
+    if kept is None:
+        warnings.warn(text, UnveilWarning, stacklevel=stacklevel + 1)
+    else:
+        kept.append(text)
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """Inside, on this thread, what is noted is put into the list that is given, and nobody is warned.
+
+    Filters of warnings are the whole process's: with them, calls on other threads would hear each other's notes.
+    """
+    kept: list[str] = []
+    token = _collecting.set(kept)
+    try:
+        yield kept
+    finally:
+        _collecting.reset(token)

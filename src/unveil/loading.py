@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from unveil import restorer
 from unveil.errors import InputError, ModelError
-from unveil.restorer import Options, Restoration, Restorer
+from unveil.options import Options
+from unveil.restoration import Restoration
+from unveil.restorer import Restorer
 
 if TYPE_CHECKING:
     from unveil.zeroshot_restorer import ZeroShotRestorer
@@ -45,9 +47,8 @@ def load(
 
 def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings: dict[str, Any]) -> ZeroShotRestorer:
     """A zero-shot restorer; what they are made of is loaded here, and not for trained models. Raises what `load` raises."""
-    import difflib
-
     from unveil import zeroshot_restorer
+    from unveil.util.words import did_you_mean
     from unveil.zeroshot.methods import METHODS
 
     if method == TRAINED:
@@ -55,9 +56,7 @@ def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings:
             f"only zero-shot methods take {', '.join(settings)}; choose one of {', '.join(METHODS)} as method"
         )
     if method not in METHODS:
-        near = difflib.get_close_matches(method, [TRAINED, *METHODS], n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join([TRAINED, *METHODS])}"
-        raise InputError(f"no method is called {method!r}; {hint}")
+        raise InputError(f"no method is called {method!r}; {did_you_mean(method, [TRAINED, *METHODS], most=2)}")
     tiny = settings.pop("tiny", None)
     label = settings.pop("label", None)
     return zeroshot_restorer.load(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import math
-import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,241 +16,30 @@ import torch
 from torch import Tensor
 
 from unveil import __version__, photo, tiling
-from unveil.diffusion import stopping
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
-from unveil.diffusion.sampling import SOLVERS, Progress, sample
-from unveil.errors import InputError
+from unveil.diffusion.sampling import SOLVERS, Progress, check, sample
+from unveil.errors import InputError, note
 from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
+from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content, xmp
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
+from unveil.restoration import Doubt, Moments, Restoration
+from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+
+__all__ = [
+    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "as_photo",
+    "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
-MOST_SEED = 2**53 - 1
-"""The largest seed: the largest whole number that JSON carries safely."""
-GENERATORS = ("philox4x64", "philox4x32")
-"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
 _UPRIGHT = 4
 """The last EXIF orientation that leaves rows rows."""
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def check_seed(seed: int) -> None:
-    """Raise InputError for a seed out of range: it would be folded onto another one, and two seeds would give the same pixels."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
-        raise InputError(f"seed must be a whole number from 0 to {MOST_SEED}, got {str(seed)[:40]}")
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to restore. None means the model's own default.
-
-    steps: network evaluations per draw; by default fewer where the light stays. samples: draws from the posterior. seed: same seed,
-    same pixels.
-    fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
-    strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
-    solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
-    "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
-    2048), 0 for the whole photograph. max_pixels: refuse larger files from their header.
-    fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
-    finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
-    that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
-    "philox4x64" on processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
-    """
-
-    steps: int | None = None
-    samples: int = 1
-    seed: int = 0
-    fidelity: float | None = None
-    strength: float = 1.0
-    solver: str | None = None
-    grid: str | None = None
-    resolution: str | None = None
-    tile: int | str = "auto"
-    max_pixels: int = photo.MAX_PIXELS
-    fix: str | Sequence[str] | None = None
-    keep: str | Sequence[str] = ()
-    told: Mapping[str, float] | None = None
-    uncertainty: bool = False
-    generator: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("samples", "seed", "max_pixels", "steps"):
-            value = getattr(self, name)
-            if not (_whole(value) or (name == "steps" and value is None)):
-                raise InputError(f"{name} must be a whole number, got {value!r}")
-        check_seed(self.seed)
-        if self.samples < 1:
-            raise InputError(f"samples must be at least 1, got {self.samples}")
-        if self.tile != "auto" and not (_whole(self.tile) and int(self.tile) >= 0):
-            raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
-        if self.max_pixels < 1:
-            raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
-        if self.generator is not None and self.generator not in GENERATORS:
-            raise InputError(f"generator must be one of {', '.join(GENERATORS)}, got {self.generator!r}")
-        for name in ("fidelity", "strength"):
-            value = getattr(self, name)
-            if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
-                raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
-        if self.told is not None and (self.fix is not None or self.keep):
-            raise InputError("told says it all; leave out fix and keep")
-        if self.fix is not None or self.keep:
-            treatment({}, self.fix, self.keep)  # a wrong name is said before anything is read
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """image: (H, W, 3) float32 in [0, 1], the mean of the draws (the draw itself when there is one).
-
-    samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
-    per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
-    network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
-    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. doubt: what the
-    model's own network says about its error, where it was asked. calibration: what was measured about that, or about the spread of such
-    draws, None where nothing was for these settings.
-    """
-
-    samples: np.ndarray
-    seconds: float
-    network_seconds: float
-    seed: int
-    protocol: dict[str, Any]
-    source: photo.Photo | None = field(default=None, repr=False)
-    notes: tuple[str, ...] = ()
-    moments: Moments | None = field(default=None, repr=False)
-    calibration: Calibration | None = field(default=None, repr=False)
-    doubt: Doubt | None = field(default=None, repr=False)
-
-    @property
-    def mean(self) -> np.ndarray:
-        """(H, W, 3), mean over the draws."""
-        if self.moments is not None:
-            return self.moments.mean
-        if len(self.samples) == 1:
-            return self.samples[0]
-        out = np.empty(self.samples.shape[1:], np.float32)
-        for row, of in enumerate(out):
-            of[...] = self.samples[:, row].mean(axis=0, dtype=np.float64)
-        return out
-
-    @property
-    def image(self) -> np.ndarray:
-        """(H, W, 3) float32 in [0, 1]."""
-        return self.mean
-
-    @property
-    def std(self) -> np.ndarray | None:
-        """(H, W, 3), standard deviation over the draws (unbiased), None for a single draw."""
-        if self.moments is not None:
-            return self.moments.std
-        if len(self.samples) < 2:
-            return None
-        out = np.empty(self.samples.shape[1:], np.float32)
-        for row, of in enumerate(out):  # row by row: the sums in double would take twice the draws' memory
-            of[...] = self.samples[:, row].std(axis=0, ddof=1, dtype=np.float64)
-        return out
-
-    @property
-    def uncertainty(self) -> np.ndarray | None:
-        """(H, W, 3) standard deviation of the error from place to place, in units of the full range, calibrated where it was measured.
-
-        What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
-        An error of the light of the whole is no part of it (`light_uncertainty`).
-        """
-        said = self.std if self.doubt is None else self.doubt.local
-        return said if said is None or self.calibration is None else self.calibration.std(said, self._kinds)
-
-    @property
-    def light_uncertainty(self) -> float | None:
-        """Standard deviation of the error of the light of the whole, in units of the full range; None where nothing says it."""
-        if self.doubt is None:
-            return None
-        return self.doubt.light * (1.0 if self.calibration is None else self.calibration.light)
-
-    @property
-    def _kinds(self) -> tuple[str, ...]:
-        return tuple(k for k, p in self.protocol.get("told", {}).items() if p > 0)
-
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """(lower, upper), each (H, W, 3) in [0, 1]: the image -+ the conformal width times its standard deviation, light included.
-
-        For a photograph exchangeable with the calibration photographs the expected share of pixel values inside is at least `level`
-        (`evaluation.conformal.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
-        InputError for a level, a number of draws or settings that were not calibrated, saying what to ask for.
-        """
-        known = self.calibration
-        if known is None:
-            raise InputError(
-                "no interval was calibrated for this model under these settings; restore with uncertainty=True, or with fidelity=0 and "
-                "samples=8, or calibrate it"
-            )
-        if self.doubt is None and (self.std is None or self.protocol["samples"] != known.draws):
-            raise InputError(
-                f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
-            )
-        local, light = self.uncertainty, self.light_uncertainty
-        std = self.std if local is None or light is None else np.hypot(local, light)
-        assert std is not None
-        width = known.half_width(std, level).astype(np.float32)
-        return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
-
-    def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
-        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`.
-
-        strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
-        """
-        return photo.write(self.source or as_photo(self.image), self.image, Path(path), strip=strip)
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """What a model's network says about its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
-
-    place. light: that of the light of the whole.
-    """
-
-    local: np.ndarray
-    light: float
-
-
-@dataclass
-class Moments:
-    """Mean and standard deviation of draws that come one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
-
-    mean: np.ndarray
-    squares: np.ndarray
-    count: int = 1
-
-    @classmethod
-    def of(cls, draw: np.ndarray) -> Moments:
-        """The moments of a first draw (H, W, 3)."""
-        return cls(draw.copy(), np.zeros_like(draw))
-
-    def add(self, draw: np.ndarray) -> None:
-        """Take one more draw (H, W, 3) into account, row by row, so that nothing of the photograph's size is allocated."""
-        self.count += 1
-        for mean, squares, row in zip(self.mean, self.squares, draw, strict=True):
-            before = row - mean
-            mean += before / self.count
-            squares += before * (row - mean)
-
-    @property
-    def std(self) -> np.ndarray:
-        """(H, W, 3), unbiased."""
-        return np.sqrt(self.squares / max(self.count - 1, 1))
 
 
 class Restorer:
@@ -288,7 +75,7 @@ class Restorer:
         if self.device.type != "cpu":
             raise InputError(f"the engine {engine} runs on processors; leave out --device {self.device.type}")
         self.dtype = DTYPES[dtype] if dtype else self.dtype
-        return engines.on_engine(self.model, engine, dtype or _name_of(self.dtype))
+        return engines.on_engine(self.model, engine, dtype or name_of(self.dtype))
 
     @classmethod
     def from_pretrained(
@@ -347,8 +134,9 @@ class Restorer:
         """Tiles, their batches and the memory for a photograph of this size. Raises InputError where it does not fit."""
         options = options or Options()
         spec = self.model.spec
+        tile = options.tile if isinstance(options.tile, str) else int(options.tile)
         cost = tiling.cost(
-            options.tile,
+            tile,
             reach=spec.reach or spec.receptive_field,
             multiple_of=spec.multiple_of,
             weights=self._weights,
@@ -356,7 +144,8 @@ class Restorer:
             held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
         )
         # Processors gain nothing from batches of tiles, which only take memory.
-        return decide(height, width, self.memory, cost, options.tile, most=8 if self.device.type == "cuda" else 1)
+        tile = "auto" if isinstance(tile, str) else tile
+        return decide(height, width, self.memory, cost, tile, most=8 if self.device.type == "cuda" else 1)
 
     def restore(
         self,
@@ -373,7 +162,7 @@ class Restorer:
         True cancels (raises Cancelled). Where it has a method `within`, that is told after every tile which share of the evaluation
         under way is done. Raises InputError for what cannot be restored as given.
         """
-        options = _options(options, settings)
+        options = chosen(options, settings)
         if isinstance(image, Tensor) and image.ndim == 4 and len(image) > 1:
             raise InputError(
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
@@ -387,24 +176,29 @@ class Restorer:
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
-        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
-        moments = None
-        # The draws lie on the host; on a processor, beside what the network takes.
-        host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
-        if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
-            moments = Moments.of(next(draws))
-            for draw in draws:
-                moments.add(draw)
-            samples = np.empty((0, *source.pixels.shape), np.float32)
-        else:
-            samples = np.stack(list(draws)) if options.samples > 1 else next(draws)[None]
-        protocol = self.protocol(options) | {"tile": plan.tile}
+        whole = plan
+        while True:
+            try:
+                with tiling.memory_named(self.device, source.height, source.width):
+                    samples, moments = self._draws(source, box, treat, options, plan, callback, clock, notes)
+                break
+            except tiling.Smaller:
+                pass  # outside the handler, whose frames hold the tensors that did not leave room
+            # As whoever runs the protocol again will do it: with this tile asked for, from the first step on.
+            whole = replace(whole, batch=1).halved()
+            options = replace(options, tile=tiling.spelled(whole))
+            plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
+            first = plan.tiles()[0]
+            notes.append(f"memory ran out; begun again with tiles of {first.width} x {first.height} pixels")
+            note(notes[-1])
+        protocol = self.protocol(options) | {"tile": tiling.spelled(plan)}
         if treat is not None:
             protocol["told"] = dict(treat.probabilities)
         doubt = None
         if options.uncertainty:
             mean = samples[0] if len(samples) == 1 else samples.mean(axis=0) if moments is None else moments.mean
-            doubt = self._doubt(box, source.pixels, mean, treat)
+            with tiling.memory_named(self.device, source.height, source.width):
+                doubt = self._doubt(box, source.pixels, mean, treat)
         return Restoration(
             samples,
             time.perf_counter() - started,
@@ -417,6 +211,28 @@ class Restorer:
             self._calibration(protocol, treat, doubt),
             doubt,
         )
+
+    def _draws(
+        self,
+        source: photo.Photo,
+        box: content.Box,
+        treat: Treatment | None,
+        options: Options,
+        plan: Plan,
+        callback: Callback | None,
+        clock: _Clock,
+        notes: list[str],
+    ) -> tuple[np.ndarray, Moments | None]:
+        """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
+        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
+        # The draws lie on the host; on a processor, beside what the network takes.
+        host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
+        if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
+            moments = Moments.of(next(draws))
+            for draw in draws:
+                moments.add(draw)
+            return np.empty((0, *source.pixels.shape), np.float32), moments
+        return (np.stack(list(draws)) if options.samples > 1 else next(draws)[None]), None
 
     def _calibration(
         self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
@@ -612,17 +428,13 @@ class Restorer:
             "strength": options.strength,
             "samples": options.samples,
             "seed": options.seed,
-            "dtype": _name_of(self.dtype),
+            "dtype": name_of(self.dtype),
             "engine": self.engine,
             "device": self.device.type,
             "hardware": hardware(self.device),
             "generator": self._generator(options),
             **({"describer": _speaker()} if asked else {}),
         }
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def _speaker() -> str:
@@ -647,17 +459,6 @@ def _begin(run: Run, treat: Treatment | None) -> int:
     return first_native(run.process) if treat is not None and not treat.light else 0
 
 
-def _options(options: Options | None, settings: dict[str, Any]) -> Options:
-    """The options of a call. Raises InputError for a setting that does not exist, or one given beside an Options that has it."""
-    known = [f.name for f in fields(Options)]
-    for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"no option is called {name!r}; {hint}")
-    return Options(**settings) if options is None else replace(options, **settings)
-
-
 def _whole_of(pixels: np.ndarray) -> content.Box:
     return content.Box(0, pixels.shape[0], 0, pixels.shape[1])
 
@@ -669,7 +470,7 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
     """
     if not treat.light:
         for _ in range(8):  # what the ends of the range take from a shift is made good by the next
-            stopping.check()
+            check()
             # Channel by channel: over both axes at once it takes ten times as long.
             moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
             shift = np.array(moved).astype(np.float32)
@@ -703,54 +504,6 @@ class _Clock:
 def draw_seed(seed: int, index: int) -> int:
     """The seed of draw `index`: draw k of seed s does not depend on how many draws were asked for."""
     return (seed * 1_000_003 + index * 7_919) % 2**62
-
-
-def pick_device(name: str) -> torch.device:
-    """Choose a device: auto is CUDA, else Apple's GPU, else the CPU. Raises InputError for a device that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
-        ) from error
-    return device
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether a device has arithmetic for bf16 (processors: AVX-512-BF16 or AMX)."""
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return device.type == "cuda"
-
-
-def hardware(device: torch.device) -> str:
-    """What computes, as its maker calls it: digits of a result may depend on it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
-
-
-def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> torch.dtype:
-    """Choose a precision.
-
-    Args:
-        name: "auto", or a name in DTYPES. auto is bf16 where the model allows it and the device computes in it: on CUDA, and on processors
-            with instructions for it, where it takes less than half of the time; fp32 elsewhere, for emulated bf16 is slower.
-        device: Where it is to run.
-        supported: What the model runs in.
-
-    Raises:
-        InputError: A precision that does not exist or that the model does not run in.
-
-    """
-    if name == "auto":
-        name = "bf16" if "bf16" in supported and computes_bf16(device) else "fp32"
-    if name not in DTYPES or name not in supported:
-        raise InputError(f"dtype {name!r} is not one this model runs in; use auto or {', '.join(supported)}")
-    return DTYPES[name]
 
 
 def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:

@@ -6,9 +6,8 @@ import torch
 
 from unveil.models.model import Model
 from unveil.models.spec import Defaults, Spec
-from unveil.networks.compact import CompactUNet, CorrectionHead
+from unveil.networks.compact import CompactUNet, CorrectionHead, TimestepExperts
 from unveil.networks.doubt import DoubtNetwork
-from unveil.networks.experts import TimestepExperts
 
 
 def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:

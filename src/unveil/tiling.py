@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from unveil.diffusion.sampling import Denoiser
-from unveil.errors import ModelError, UnveilWarning
-from unveil.networks.finite import finite
+from unveil.errors import InputError, ModelError, note
+from unveil.networks.answer import finite
 from unveil.networks.padding import pad_to_multiple
-from unveil.photo.memory import host_memory
 from unveil.photo.plan import Cost, Plan
 from unveil.photo.tiles import Tile
+from unveil.util.devices import host_memory
 
 BLEND = 32
 """Pixels over which neighbouring tiles are blended into each other."""
@@ -46,6 +46,7 @@ def cost(
 
     Neighbours share twice the reach and the blend, so that a pixel that saw a tile's edge never counts, and tiles give what the
     whole photograph would. Tiles asked for that are too small for this share a quarter of their side instead: then they only nearly do.
+    tile: as `Options` has it; "auto:N" never asks, and is at most N.
     """
     reach = min(reach, FARTHEST)
     overlap, margin = 2 * reach + BLEND, reach
@@ -59,9 +60,26 @@ def cost(
         multiple_of=multiple_of,
         overlap=overlap,
         margin=margin,
-        smallest=max(64, 2 * multiple_of) if tile == "auto" else 2 * multiple_of,
-        largest=LARGEST,
+        smallest=max(64, 2 * multiple_of) if isinstance(tile, str) else 2 * multiple_of,
+        largest=longest(tile),
     )
+
+
+def longest(tile: int | str) -> int:
+    """The longest side of tiles that are chosen: N of "auto:N", LARGEST otherwise."""
+    return int(tile.partition(":")[2] or LARGEST) if isinstance(tile, str) else LARGEST
+
+
+def spelled(plan: Plan) -> int | str:
+    """What to ask for to get the tiles of a plan again: their side, or "auto:N" where that side, asked for, would share less."""
+    return f"auto:{plan.tile}" if 0 < plan.tile < 2 * plan.cost.overlap else plan.tile
+
+
+class Smaller(Exception):
+    """Memory ran out with one tile at a time. What was begun is to be done anew with smaller tiles, and with one size from its first
+
+    step to its last: a protocol names one size, and has to give the same pixels again.
+    """
 
 
 class Tiled:
@@ -73,9 +91,9 @@ class Tiled:
     (the default there: one by one) that would change last digits, because their convolutions add in another order. tell: is told
     after every tile but the last which share of the evaluation is done.
 
-    Memory running out halves the batch, then the tile, and evaluates again. An estimate that is not finite is computed again
-    without autocast. Both warn (UnveilWarning) and are kept in `notes`. Raises ModelError where fp32 is not finite either, UnveilError
-    where tiles cannot be made any smaller.
+    Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises Smaller. An
+    estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in `notes`. Raises ModelError
+    where fp32 is not finite either.
     """
 
     def __init__(
@@ -98,14 +116,15 @@ class Tiled:
             try:
                 return self._evaluate(plan, x_t, y, t)
             except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-                if not _is_memory(error):
+                if not _ran_out(error):
                     raise
             # Outside the handler: the exception's frames hold the tensors that did not leave room.
-            self.plans[size] = plan.halved()
             if y.is_cuda:
                 torch.cuda.empty_cache()
-            first = self.plans[size].tiles()[0]
-            self._note(f"memory ran out; going on with tiles of {first.width} x {first.height} pixels")
+            if plan.batch == 1:
+                raise Smaller
+            self.plans[size] = plan.halved()
+            self._note(f"memory ran out; going on with {self.plans[size].batch} tiles at a time")
 
     def _evaluate(self, plan: Plan, x_t: Tensor, y: Tensor, t: int) -> Tensor:
         tiles = plan.tiles()
@@ -161,8 +180,22 @@ class Tiled:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-        warnings.warn(text, UnveilWarning, stacklevel=2)
+        note(text)
 
 
-def _is_memory(error: Exception) -> bool:
+@contextmanager
+def memory_named(device: torch.device, height: int, width: int) -> Iterator[None]:
+    """Inside, memory of the device that runs out where no smaller tile helps is an InputError that says so, and what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _ran_out(error):
+            raise
+        raise InputError(
+            f"the memory of {device} ran out over {width} x {height} pixels; close other programs that use it, give a smaller tile, "
+            "reduce the photograph, or take the device cpu"
+        ) from error
+
+
+def _ran_out(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error) for s in _NO_MEMORY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from torch import Tensor
 
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
-from unveil.errors import Cancelled, InputError, UnveilWarning
+from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
 from unveil.networks.padding import reflected
+from unveil.options import Options
 from unveil.photo.arrays import plain
-from unveil.restorer import DTYPES, Callback, Options, Restoration, as_photo, draw_seed, pick_device, pick_dtype
+from unveil.restoration import Restoration
+from unveil.restorer import Callback, as_photo, draw_seed
+from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.zeroshot import methods
 from unveil.zeroshot.cost import Counted
 from unveil.zeroshot.prior import Prior
@@ -105,7 +107,9 @@ class ZeroShotRestorer:
     def plan(self, height: int, width: int, options: Options | None = None) -> Held:
         """How a photograph of this size is worked on. Raises InputError where it does not fit into memory."""
         tile = (options or Options()).tile
-        side = tile if isinstance(tile, int) else LARGEST // 2 if max(height, width) > LARGEST else 0
+        if isinstance(tile, str):
+            most = int(tile.partition(":")[2] or LARGEST)
+            tile = 0 if max(height, width) <= most else min(most, LARGEST // 2)
         need = self.method.held * height * width
         if need > self.memory:
             most = int((self.memory / self.method.held) ** 0.5)
@@ -113,7 +117,7 @@ class ZeroShotRestorer:
                 f"{self.method.title} on {width} x {height} pixels needs about {need / 2**30:.1f} GiB beside the prior, the limit is "
                 f"{self.memory / 2**30:.1f} GiB; reduce the photograph to about {most} x {most} pixels"
             )
-        return Held(height, width, side, need)
+        return Held(height, width, int(tile), need)
 
     def estimate(self, height: int, width: int, options: Options | None = None) -> Estimate:
         """How long a restoration takes: the method is begun on a small grey crop, and stopped after its third evaluation."""
@@ -130,7 +134,7 @@ class ZeroShotRestorer:
         y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
         started = time.perf_counter()
         try:
-            with warnings.catch_warnings(action="ignore", category=UnveilWarning):
+            with collected():
                 self.method.call()(self.prior, _grained(y), seeded([0]), settings, watch, **self.extras)
         except Cancelled:
             pass
@@ -158,10 +162,9 @@ class ZeroShotRestorer:
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UnveilWarning)
+            with collected() as told, tiling.memory_named(self.device, source.height, source.width):
                 x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
-            notes += _told(caught)
+            notes += told
             draws.append(_cropped(x, whole, y))
         samples = np.stack(draws)
         same = samples.shape[1:] == source.pixels.shape
@@ -222,14 +225,6 @@ def _cropped(x: Tensor, whole: Tensor, y: Tensor) -> np.ndarray:
     height, width = (y.shape[d] * (x.shape[d] // whole.shape[d]) for d in (-2, -1))
     pixels = ((x[..., :height, :width].float() + 1) / 2).clamp_(0, 1)[0].permute(1, 2, 0)
     return np.ascontiguousarray(pixels.detach().cpu().numpy())
-
-
-def _told(caught: list[warnings.WarningMessage]) -> list[str]:
-    """Notes out of this package's warnings; others go on to whoever listens."""
-    for message in caught:
-        if not issubclass(message.category, UnveilWarning):
-            warnings.warn_explicit(message.message, message.category, message.filename, message.lineno)
-    return [str(m.message) for m in caught if issubclass(m.category, UnveilWarning)]
 
 
 def load(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +88,37 @@ def test_a_grey_tiff_is_upright_however_it_is_stored(tmp_path: Path, turn: int, 
     found = decode(tmp_path / "a.tif")
     assert np.array_equal(found, np.repeat(upright[..., None], 3, axis=2))
     assert size(tmp_path / "a.tif") == upright.shape
+
+
+@pytest.mark.parametrize("read", [size, decode])
+def test_threads_that_overlap_leave_the_warning_filters_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    """The first to enter leaves first: each with filters of its own, the second would bring back those of the first."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    before, opened = list(warnings.filters), Image.open
+    inside, first_left = threading.Event(), threading.Event()
+
+    def slow(file: object) -> Image.Image:
+        if threading.current_thread().name == "first":
+            inside.set()
+            assert both.wait(10) is not None
+        else:
+            both.wait(10)
+            first_left.wait(10)
+        return opened(file)  # type: ignore[arg-type]
+
+    def run() -> None:
+        read(tmp_path / "a.png")
+        if threading.current_thread().name == "first":
+            first_left.set()
+
+    both = threading.Barrier(2)
+    monkeypatch.setattr(Image, "open", slow)
+    threads = [threading.Thread(target=run, name=name) for name in ("first", "second")]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join(10)
+    assert list(warnings.filters) == before

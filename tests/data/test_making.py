@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data import writing
 from unveil.data.decoding import decode
 from unveil.data.superresolution import build
 from unveil.data.writing import save_png, work
@@ -27,7 +27,7 @@ def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writing.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         save_png(tmp_path / "new" / "b.png", pixels)
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.png"]

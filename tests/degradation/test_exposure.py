@@ -5,7 +5,7 @@ import torch
 
 from unveil.degradation import exposed
 from unveil.degradation.colour import srgb_to_linear
-from unveil.degradation.exposure import FACTOR
+from unveil.degradation.lowlight import FACTOR
 from unveil.errors import InputError
 
 

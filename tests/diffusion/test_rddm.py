@@ -11,7 +11,7 @@ from torch import Tensor
 from unveil.diffusion import sample, step
 from unveil.diffusion.prediction import from_x0, to_x0
 from unveil.diffusion.process import Process
-from unveil.diffusion.rddm import SHAPES, from_both, powers, rddm, shares
+from unveil.diffusion.rddm import SHAPES, from_both, rddm, shares
 from unveil.errors import InputError
 
 PUBLISHED = {"exp2_T1000": (1000, 1.0), "exp2_T10": (10, 1.0), "exp2_T1000_s001": (1000, 0.01)}
@@ -44,9 +44,6 @@ def fake(process: Process, output: int, x: Tensor, y: Tensor, t: int) -> Tensor:
 def test_the_official_shares(shared: Path, shape: str, steps: int) -> None:
     table = np.load(shared / "golden" / "rddm_gen_coefficients.npz")
     np.testing.assert_allclose(shares(shape, steps).numpy(), table[f"exp2__{shape}__T{steps}"], rtol=1e-12)
-    for ratio in (0.3, 1, 3):
-        expected = table[f"exp3__{shape}__T{steps}__ratio{ratio}"]
-        np.testing.assert_allclose(powers(shape, steps, ratio).numpy(), expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.shared
@@ -129,9 +126,5 @@ def test_two_predictions_that_agree_are_one() -> None:
 def test_what_is_no_schedule_is_refused() -> None:
     with pytest.raises(InputError, match="known are decreased, increased, average"):
         shares("flat", 10)
-    with pytest.raises(InputError, match="known are decreased"):
-        powers("flat", 10, 1)
     with pytest.raises(InputError, match="at least one step"):
         shares("average", 0)
-    with pytest.raises(InputError, match="at least two steps"):
-        powers("increased", 1, 1)

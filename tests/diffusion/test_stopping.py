@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.diffusion.stopping import check, stoppable
+from unveil.diffusion.sampling import check, stoppable
 from unveil.errors import Cancelled
 from unveil.jobs.queue import CLOSING, Queue
 from unveil.restorer import Restorer

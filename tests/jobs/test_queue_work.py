@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.cli import main
-from unveil.degradation.seeding import own_seed
+from unveil.degradation.draws import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
 from unveil.figures import overlay
@@ -157,6 +159,30 @@ def test_restorers_are_kept_but_not_too_many() -> None:
     kept.get("a", "cpu")
     kept.get("b", "cpu")
     assert [name for name, _ in loaded] == ["a", "b", "c", "b"]
+
+
+def test_every_device_keeps_its_own_and_loads_beside_the_others() -> None:
+    """Eight devices take turns with two models each: sixteen are loaded, once each, and two devices load at the same time."""
+    loaded: list[tuple[str, str]] = []
+    together = threading.Barrier(8)
+
+    def engine(name: str) -> Engine:
+        def load(device: str) -> Restorer:
+            loaded.append((name, device))
+            together.wait(10)  # breaks unless all eight are here at once
+            return Restorer(tiny_model(), "cpu")
+
+        return Engine(name, "LearnIR", name, load)
+
+    kept = Restorers({name: engine(name) for name in "ab"}, most=2)
+
+    def serve(device: str) -> None:
+        for name in "ababab":
+            kept.get(name, device)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(serve, [f"cuda:{i}" for i in range(8)]))
+    assert sorted(loaded) == [(name, f"cuda:{i}") for name in "ab" for i in range(8)]
 
 
 def test_damage_is_the_simulators_own(tmp_path: Path) -> None:

@@ -76,7 +76,14 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
 def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
     (job,) = plan(items("a.png"), tmp_path, extras=["std"])
     left = [".a.png.0123.unveil-tmp", ".a_std.png.4567.unveil-tmp", ".gone.png.0123abcd.unveil-claim"]
-    kept = [".b.png.0123.unveil-tmp", "a.png", ".a.png", "a.png.unveil-tmp"]
+    kept = [
+        ".b.png.0123.unveil-tmp",
+        ".a.png.png.0123.unveil-tmp",
+        ".a.png.jpg.4567.unveil-tmp",
+        "a.png",
+        ".a.png",
+        "a.png.unveil-tmp",
+    ]
     for name in left + kept:
         (tmp_path / name).touch()
     Leftovers([job]).sweep(job)
@@ -86,7 +93,7 @@ def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
 def test_what_a_kill_left_of_trying_a_folder_is_swept(tmp_path: Path) -> None:
     from unveil.jobs import targets
 
-    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.TEMPORARY_SUFFIX}"
+    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.atomic.TEMPORARY_SUFFIX}"
     left.write_bytes(b"0")
     targets.Leftovers([targets.Job(tmp_path / "a.png", tmp_path / "b.png", {})])
     assert not left.exists()

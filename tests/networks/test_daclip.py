@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError, ModelError
 from unveil.networks.clip import CLIP, VisionTower, normalised, prepared
-from unveil.networks.contrastive import contrastive, daclip_losses, degradation_text, robust_loss
+from unveil.networks.contrastive import contrastive, robust_loss
 from unveil.networks.daclip import DACLIP, degradation_probabilities, vit_b_32, vit_l_14
 
 
@@ -38,9 +38,8 @@ def test_equals_the_official_network(golden, close) -> None:
     # The stored texts are those that the losses saw, normalised.
     close(normalize(caption, dim=-1), normalize(g["text_caption"], dim=-1))
     close(normalize(named, dim=-1), normalize(g["text_degradation"], dim=-1))
-    content_loss, degradation_loss = daclip_losses(seen.content, seen.degradation, caption, named, net.logit_scale)
-    close(content_loss[None], g["contrastive_loss"])
-    close(degradation_loss[None], g["degra_loss"])
+    close(contrastive(seen.content, caption, net.logit_scale)[None], g["contrastive_loss"])
+    close(contrastive(seen.degradation, named, net.logit_scale)[None], g["degra_loss"])
     close(net.logit_scale.exp()[None], g["logit_scale_exp"])
 
 
@@ -83,7 +82,8 @@ def test_gradient_reaches_the_controller_and_the_temperature_alone() -> None:
             layer.weight.normal_(std=0.1)
     seen = net.encode_image(images())
     caption, named = net.encode_text(torch.arange(48).reshape(2, 24))
-    sum(daclip_losses(seen.content, seen.degradation, caption, named, net.logit_scale)).backward()
+    pairs = ((seen.content, caption), (seen.degradation, named))
+    sum(contrastive(image, text, net.logit_scale) for image, text in pairs).backward()
     reached = {name for name, p in net.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached == {n for n, _ in net.named_parameters() if n.startswith("visual_control") or n == "logit_scale"}
 
@@ -161,11 +161,6 @@ def test_probabilities_name_the_nearest_text() -> None:
     torch.testing.assert_close(p.sum(1), torch.ones(2))
     assert p.argmax(1).tolist() == [2, 0]
     assert p.max() > 0.9
-
-
-def test_texts_of_several_degradations() -> None:
-    assert degradation_text(("blur", "jpeg block", "blur")) == "blur, jpeg block"
-    assert degradation_text(()) == "clean"
 
 
 def test_wrong_inputs_are_explained() -> None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unveil.networks.compact import CompactUNet
+from unveil.networks.compact import BORDER, CompactUNet, TimestepExperts
 from unveil.networks.condition import KINDS, SIZE, condition, vector
-from unveil.networks.experts import BORDER, TimestepExperts
 
 SIZES = {"base": 4, "mults": (1, 2), "blocks": 1, "up_blocks": 1}
 

@@ -84,7 +84,7 @@ def test_what_it_needs_is_data() -> None:
     with torch.device("meta"):
         net = UNet(8, (1, 2, 4), channels=4, out_channels=5, mask_channels=1)
         out = net(torch.zeros(1, 4, 7, 9), torch.zeros(1, 4, 7, 9), torch.zeros(1), torch.zeros(1, 1, 7, 9))
-    assert (net.multiple_of, net.min_size, net.channels, net.out_channels, net.mask_channels) == (4, 1, 4, 5, 1)
+    assert (net.multiple_of, net.channels, net.out_channels, net.mask_channels) == (4, 4, 5, 1)
     assert out.shape == (1, 5, 7, 9)
 
 

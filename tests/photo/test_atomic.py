@@ -10,7 +10,7 @@ import pytest
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.photo import atomic
+from unveil.util import atomic
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import InputError, UnveilError
-from unveil.photo import memory, tiles
+from unveil.photo import tiles
 from unveil.photo.plan import Cost, decide
+from unveil.util import devices
 
 MIB = 1 << 20
 COST = Cost(fixed=100 * MIB, per_pixel=2000, held_per_pixel=40, multiple_of=16, overlap=32)
@@ -99,10 +100,10 @@ def test_out_of_memory_halves_the_batch_and_then_the_tile_down_to_the_least() ->
 
 
 def test_the_machine_has_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert 64 * MIB < memory.host_memory() < 1 << 50
+    assert 64 * MIB < devices.host_memory() < 1 << 50
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "LIMIT_FILES", (str(limit),))
+    monkeypatch.setattr(devices, "LIMIT_FILES", (str(limit),))
     limit.write_text("123456789\n")
-    assert memory.host_memory() == 123456789
+    assert devices.host_memory() == 123456789
     limit.write_text("max\n")
-    assert memory.host_memory() > 64 * MIB
+    assert devices.host_memory() > 64 * MIB

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.photo.quiet import quiet, unlimited
+from unveil.util.quiet import quiet, unlimited
 
 
 def from_pillow() -> None:

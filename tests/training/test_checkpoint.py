@@ -67,12 +67,15 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytes
     assert found.step == 1
 
 
-def test_a_half_written_file_of_a_killed_process_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_half_written_file_of_a_killed_process_is_no_checkpoint_and_goes_with_the_next(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, tensors(1.0), {})
-    (tmp_path / "step_0000002.tmp").write_bytes(b"half")
+    left = tmp_path / ".step_0000002.safetensors.0123456789ab.unveil-tmp"
+    left.write_bytes(b"half")
     found = checkpoint.latest(tmp_path)
     assert found is not None
     assert found.step == 1
+    checkpoint.save(tmp_path, 2, tensors(2.0), {})
+    assert not left.exists()
 
 
 def test_one_of_an_earlier_version_without_a_checksum_is_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from unveil.training.interrupt import stop_on_signal
 from unveil.training.loader import ahead
-from unveil.training.reporting import Pace, Reporter, duration, trim
+from unveil.training.reporting import Pace, Reporter, trim
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -101,14 +101,6 @@ def test_a_reporter_speaks_and_writes_unless_it_is_quiet(tmp_path: Path) -> None
     quiet.close()
     assert said == ["hello"]
     assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (119.4, "119 s"), (120, "2 min"), (3599, "60 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min")],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_the_time_left_is_that_of_the_steps_so_far(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,8 @@ def single(megapixels: float, tile: int | str, samples: int, steps: int, threads
     from PIL import Image
 
     from unveil import photo
-    from unveil.restorer import Options, Restorer
+    from unveil.options import Options
+    from unveil.restorer import Restorer
     from unveil.testing import tiny_model
 
     torch.set_num_threads(threads)

@@ -11,7 +11,8 @@ import numpy as np
 
 from unveil.evaluation.baselines import get_baseline
 from unveil.models.counting import sizes
-from unveil.restorer import Options, Restorer
+from unveil.options import Options
+from unveil.restorer import Restorer
 from unveil.zeroshot_restorer import ZeroShotRestorer
 
 CHEAP = ("identity", "stretch", "grey-world", "gamma", "clahe", "dark-channel", "nlm", "tv", "bm3d")

@@ -66,7 +66,7 @@ def to_json(result: dict[str, Any]) -> str:
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
     """Write a result whole or not at all. Raises InputError where the folder or disk refuses."""
-    from unveil.photo.atomic import replace
+    from unveil.util.atomic import replace
 
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, to_json(result).encode())

@@ -60,7 +60,7 @@ def single(
 
 
 def _options(steps: int | None) -> Any:
-    from unveil.restorer import Options
+    from unveil.options import Options
 
     return Options(steps=steps)
 

@@ -7,14 +7,15 @@ for what the user can mend. Its module is imported only when the command is call
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 from unveil import __version__
-from unveil.cli.statuses import INTERRUPTED, NOTHING_DONE, USAGE
 from unveil.errors import Cancelled, UnveilError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -29,6 +30,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("unveil.cli.evaluate:evaluate", "Score restored images against their targets."),
 }
 """name -> ("module:function", one line for `unveil --help`), in the order of the help page."""
+
+NOTHING_DONE = 1
+"""Nothing could be done: every file failed, or a reason outside the call (disk full, permission)."""
+USAGE = 2
+"""The call or its input was wrong; the message says how."""
+SOME_FAILED = 3
+"""Some files failed (each named with its reason), the others were done."""
+INTERRUPTED = 130
+"""Stopped by the user (128 + SIGINT, as shells have it)."""
 
 _HELP = "Restore real photographs: haze, shadow, low light, noise, blur, compression and their mixtures."
 _EPILOGUE = "Exit status: 0 all done, 1 nothing could be done, 2 wrong usage or input, 3 some files failed (named)."
@@ -103,3 +113,21 @@ def _fail(message: str, status: int) -> int:
     """Print `message` as one line on standard error; return `status`."""
     print(f"unveil: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def of_files(failed: int, done: int) -> int:
+    """The status after `failed` files failed and `done` were done, or were there already."""
+    if not failed:
+        return 0
+    return SOME_FAILED if done else NOTHING_DONE
+
+
+def say_failed(source: object, reason: object, as_json: bool = False) -> None:
+    """One line on standard error, or with `as_json` one row on standard output. The file is named once, though the reason may name it."""
+    if as_json:
+        print(json.dumps({"input": str(source), "status": "failed", "reason": str(reason)}), flush=True)
+        return
+    # As a whole word: a pair called 1 is not named by "10x10".
+    known = re.search(rf"(?<!\w){re.escape(str(source))}(?!\w)", str(reason))
+    named = str(reason) if known else f"{source}: {reason}"
+    print(f"unveil: {named}", file=sys.stderr, flush=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unveil.cli.counting import counting
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files
+from unveil.cli.progress import counting
 from unveil.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from unveil.cli.statuses import SOME_FAILED, of_files
+from unveil.cli import SOME_FAILED, of_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ def leaks(
     import json
     import sys
 
-    from unveil.cli.counting import counting
+    from unveil.cli.progress import counting
     from unveil.data.decoding import images_in
     from unveil.data.leaks import find_leaks
     from unveil.data.overlaps import overlaps

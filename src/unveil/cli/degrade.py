@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from unveil.cli import failing
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files, say_failed
 from unveil.errors import InputError, UnveilError
 
 
@@ -63,7 +62,7 @@ def degrade(
             account = _degrade(job.source, job.target, kind, severity, seed)
         except UnveilError as error:
             failed += 1
-            failing.say(job.source, error, as_json)
+            say_failed(job.source, error, as_json)
             continue
         print(json.dumps(account) if as_json else job.target, flush=True)
     return of_files(failed, len(jobs) - failed)
@@ -74,8 +73,8 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     import torch
 
     from unveil import __version__, degradation, photo
-    from unveil.degradation.seeding import own_seed
-    from unveil.photo import atomic
+    from unveil.degradation.draws import own_seed
+    from unveil.util import atomic
 
     picture = photo.read(source)
     x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]

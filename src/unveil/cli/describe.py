@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from unveil.cli import failing
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files, say_failed
 from unveil.errors import InputError, UnveilError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def describe(
             said = speaker.describe(photo.read(item.source).pixels)
         except UnveilError as error:
             failed += 1
-            failing.say(item.source, error, as_json)
+            say_failed(item.source, error, as_json)
             continue
         print(_json(item.source, said) if as_json else f"{item.source}  {in_words(said)}", flush=True)
     return of_files(failed, len(items) - failed)

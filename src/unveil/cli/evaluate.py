@@ -10,8 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from unveil.cli import failing
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files, say_failed
 
 
 def evaluate(
@@ -111,5 +110,5 @@ def evaluate(
         print(f"unveil: {caution}", file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
-        failing.say(failure.name, failure.reason)
+        say_failed(failure.name, failure.reason)
     return of_files(len(failures), len(report.rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from unveil.cli.statuses import of_files
+from unveil.cli import of_files
 from unveil.errors import InputError, UnveilWarning
+from unveil.util.words import nearest
 
 if TYPE_CHECKING:
     from unveil.cli.frames import Frames
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.jobs.queue_restorers import Restores
-    from unveil.restorer import Options
+    from unveil.options import Options
 
 AUTO = "auto"
 TRAINED = "learnir"
@@ -139,7 +139,7 @@ def restore(
         tone_map: Bring high dynamic range photographs (PQ, HLG) to standard range by ITU-R BT.2446 method A, instead of refusing them.
         manifest: Append one line of JSON per photograph to this file.
         frames: Write the estimate after every evaluation into this folder, as NAME_0001.png and so on.
-        tile: Longest side of the tiles that the network sees: auto, a number of pixels, or 0 for the whole photograph.
+        tile: Longest side of the tiles that the network sees: auto, auto:N for at most N, a number of pixels, or 0 for the whole.
         max_pixels: Refuse larger photographs before decoding them.
         device: auto, cpu, cuda, ...
         dtype: auto, fp32, bf16 or fp16.
@@ -168,7 +168,8 @@ def restore(
         from unveil.jobs import finding, targets
         from unveil.jobs.manifest import Manifest
         from unveil.jobs.run import Handling, run
-        from unveil.restorer import Options, Restorer
+        from unveil.options import Options
+        from unveil.restorer import Restorer
 
         zero_shot = {
             "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
@@ -223,7 +224,7 @@ def restore(
     if not json_lines:
         seconds = _say_how_long(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
-            from unveil.training.reporting import duration
+            from unveil.util.words import duration
 
             raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
@@ -356,7 +357,7 @@ def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options)
     if not jobs or isinstance(restorer, Restorer):
         return 0.0
     from unveil.jobs.run import size_of
-    from unveil.training.reporting import duration
+    from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
     size = size_of(jobs[0].source) if isinstance(restorer, ZeroShotRestorer) else None
@@ -376,8 +377,8 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
     """`-` is a name here, which makes the parser take every unknown option for a name too."""
     for given in inputs:
         if str(given).startswith("-") and str(given) != "-":
-            close = difflib.get_close_matches(str(given), _OPTIONS, n=1)
-            hint = f' Did you mean "{close[0]}"?' if close else f" Write ./{given} for a file of that name."
+            near = nearest(given, _OPTIONS)
+            hint = f' Did you mean "{near[0]}"?' if near else f" Write ./{given} for a file of that name."
             raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
 
 
@@ -403,9 +404,9 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
-        from unveil.cli import failing
+        from unveil.cli import say_failed
 
-        failing.say(row.input, row.reason)
+        say_failed(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)
     else:

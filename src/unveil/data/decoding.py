@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unveil.errors import InputError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+from unveil.util.quiet import quiet
+from unveil.util.suffixes import TRAINING
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -32,17 +31,16 @@ def images_in(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of photographs")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in TRAINING and not p.name.startswith("."))
     if not found:
-        raise InputError(f"{folder}: no images here (looked for {', '.join(SUFFIXES)})")
+        raise InputError(f"{folder}: no images here (looked for {', '.join(TRAINING)})")
     return found
 
 
 def size(path: Path) -> tuple[int, int]:
     """(height, width) as displayed, from the header. Raises Unreadable."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
+        with quiet(), Image.open(path) as image:
             turned = image.format in _ORIENTED and image.getexif().get(_ORIENTATION, 1) in _TURNED
             width, height = image.size
     except _FAULTS as error:
@@ -57,8 +55,7 @@ def decode(path: Path) -> np.ndarray:
     """
     try:
         # From memory: an uncompressed TIFF that Pillow (12.3) maps from its path is read with the turned width, scrambled.
-        with warnings.catch_warnings(), Image.open(io.BytesIO(path.read_bytes())) as image:
-            warnings.simplefilter("ignore")
+        with quiet(), Image.open(io.BytesIO(path.read_bytes())) as image:
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
                 grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)

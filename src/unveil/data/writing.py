@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from unveil.errors import UnveilError
+from unveil.util.atomic import aside
 
 Job = TypeVar("Job")
 
@@ -20,12 +20,8 @@ Job = TypeVar("Job")
 def save_png(path: Path, pixels: np.ndarray) -> None:
     """Write (H, W, 3) uint8 losslessly, aside and renamed. The folder is made if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with aside(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass

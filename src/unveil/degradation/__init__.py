@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from unveil.degradation.colour import quantise
 from unveil.degradation.contact import contact_sheet
-from unveil.degradation.exposure import exposed
+from unveil.degradation.lowlight import exposed
 from unveil.degradation.mixture import LIGHT, ORDER, mixture
 from unveil.degradation.registry import KINDS, Simulator, apply
 from unveil.degradation.report import report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -51,3 +52,17 @@ def severities(b: int, generator: torch.Generator, severity: float | None) -> Te
 def geometric(s: Tensor, low: float, high: float) -> Tensor:
     """Strength for severity s in [0, 1], equal steps in the logarithm: low at 0, high at 1 (either may be larger)."""
     return low * (high / low) ** s
+
+
+def own_seed(seed: int, name: str) -> int:
+    """The seed for a photograph, so that many photographs damaged with one seed are damaged differently.
+
+    Args:
+        seed: The user's.
+        name: The photograph's file name, without folders.
+
+    Returns:
+        0 to 2^32 - 1, since torch's generator on processors keeps no more.
+
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")

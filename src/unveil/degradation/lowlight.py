@@ -62,3 +62,17 @@ def _sensor_noise(b: int, h: int, w: int, generator: torch.Generator) -> Tensor:
     taps = torch.cat([torch.ones_like(side), side], 1).view(b, 2)
     norm = (taps[:, :1].square() + 2 * taps[:, 1:].square()).sqrt()
     return separable(white, taps / norm)
+
+
+FACTOR = (0.3, 1.0)
+"""Down to where simulated low light begins: darker still, and nothing tells the one from the other."""
+
+
+def exposed(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Each photograph of x (B, 3, H, W) float32 in [0, 1], sRGB, at 0.3 to 1 times its light (log-uniform).
+
+    Raises InputError for a wrong shape or type.
+    """
+    check(x)
+    factor = log_uniform(len(x), generator, *FACTOR).to(x.device)
+    return linear_to_srgb(srgb_to_linear(x) * factor).clamp(0, 1)

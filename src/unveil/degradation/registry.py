@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Protocol
 
 import torch
@@ -17,6 +16,7 @@ from unveil.degradation.rain import rain
 from unveil.degradation.shadow import shadow
 from unveil.degradation.wild import wild
 from unveil.errors import InputError
+from unveil.util.words import did_you_mean
 
 
 class Simulator(Protocol):
@@ -46,9 +46,8 @@ KINDS: dict[str, Simulator] = {
 def simulator(kind: str) -> Simulator:
     """The simulator called `kind`. Raises InputError with the nearest names for an unknown one."""
     if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise InputError(f"no degradation is called {kind!r}; {hint}Known: {', '.join(KINDS)}")
+        hint = did_you_mean(kind, KINDS, otherwise="Known:", most=3, cutoff=0.4)
+        raise InputError(f"no degradation is called {kind!r}; {hint}")
     return KINDS[kind]
 
 

@@ -27,23 +27,6 @@ def shares(shape: str, steps: int) -> Tensor:
     return rising if shape == "increased" else rising.flip(0)
 
 
-def powers(shape: str, steps: int, ratio: float) -> Tensor:
-    """(T,) float64 that sum to 1: (t / (T - 1))^ratio for t = 0..T-1, as in RDDM's study of schedules, P(x, ratio).
-
-    What its text calls P(1 - x, ratio) is the shape "increased" of its code. Raises InputError as `shares`, and for
-    T < 2.
-    """
-    if shape == "average":
-        return shares(shape, steps)
-    if steps < 2:
-        raise InputError(f"this schedule needs at least two steps, got {steps}")
-    if shape not in SHAPES:
-        raise InputError(f"unknown shape of the steps {shape!r}; known are {', '.join(SHAPES)}")
-    rising = torch.linspace(0, 1, steps, dtype=torch.float64) ** ratio
-    rising = rising / rising.sum()
-    return rising if shape == "increased" else rising.flip(0)
-
-
 def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> Process:
     """x_t = x0 + abar_t (y - x0) + bbar_t eps, on images in [-1, 1]; the Markov ratio A is 1.
 

@@ -13,9 +13,9 @@ from unveil.errors import InputError
 from unveil.evaluation.conformal import fewest_photographs, photograph_factor, pixel_factor
 from unveil.evaluation.evidence import Evidence
 from unveil.evaluation.metrics.probabilistic import ensemble_coverage
-from unveil.evaluation.ranks import spearman
-from unveil.evaluation.student import central_probability, central_quantile
 from unveil.models.calibration import TARGET, Calibration
+from unveil.util.rank_correlation import spearman
+from unveil.util.t_distribution import central_probability, central_quantile
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 FEWEST = 6

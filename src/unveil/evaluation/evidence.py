@@ -11,8 +11,8 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, as_numpy
 from unveil.evaluation.metrics.probabilistic import crps, gaussian_crps
-from unveil.evaluation.ranks import spearman
-from unveil.evaluation.student import MOST_DEGREES
+from unveil.util.rank_correlation import spearman
+from unveil.util.t_distribution import MOST_DEGREES
 
 PIXELS = 2048
 PATCH = 16

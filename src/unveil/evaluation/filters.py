@@ -63,3 +63,14 @@ def min_filter(image: np.ndarray, radius: int) -> np.ndarray:
 def max_filter(image: np.ndarray, radius: int) -> np.ndarray:
     """Maximum over the part of a (2 radius + 1) square inside the image (H, W)."""
     return -min_filter(-image, radius)
+
+
+def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """image (H, W) as a locally linear function of guide (H, W), both in [0, 1]; eqs. 5, 6 and 8.
+
+    epsilon: variance of the guide below which it is smoothed over.
+    """
+    mean_g, mean_i = box_mean(guide, radius), box_mean(image, radius)
+    covariance = box_mean(guide * image, radius) - mean_g * mean_i
+    slope = covariance / (box_mean(guide**2, radius) - mean_g**2 + epsilon)
+    return box_mean(slope, radius) * guide + box_mean(mean_i - slope * mean_g, radius)

@@ -9,8 +9,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo import Photo, read
-
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif"})
+from unveil.util.suffixes import SCORED
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SCORED and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from unveil.evaluation.metrics.registry import METRICS
 from unveil.evaluation.report import Report
 from unveil.evaluation.statistics import Comparison, Summary
 from unveil.evaluation.table import json_number, number
+from unveil.util import atomic
 
 Comparisons = Mapping[str, Comparison]
 EXTENSIONS = (".csv", ".json", ".md")
@@ -155,9 +155,4 @@ def write(path: Path, report: Report, comparisons: Comparisons | None = None) ->
     else:
         text = to_markdown(report, comparisons, worst=len(report.rows))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic.replace(path, text.encode())

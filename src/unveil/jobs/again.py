@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from unveil.models.treatment import kinds_of
-from unveil.restorer import Options
+from unveil.options import Options
 
 MODEL = "general"
 """What `unveil restore` uses when no model is named."""

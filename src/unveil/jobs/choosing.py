@@ -12,7 +12,9 @@ from typing import Any
 
 from unveil.models import describer
 from unveil.models.describer import Describer, Description
-from unveil.restorer import Callback, Options, Restoration, Restorer, as_photo
+from unveil.options import Options
+from unveil.restoration import Restoration
+from unveil.restorer import Callback, Restorer, as_photo
 
 SURE = 0.5
 """Probability from which a kind of damage counts as found."""

@@ -17,7 +17,7 @@ from unveil.jobs.manifest import Row
 from unveil.jobs.queue_restorers import Restores
 from unveil.jobs.run import Handling, run
 from unveil.jobs.targets import Job
-from unveil.restorer import Options
+from unveil.options import Options
 
 BLOCKS = 2000
 """The photographs are handed out in at most so many portions; a worker that dies costs the one it had in hand."""

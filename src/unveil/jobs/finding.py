@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unveil.errors import InputError
 from unveil.photo.header import sniff
-from unveil.photo.writing import READABLE
+from unveil.util.suffixes import READABLE
 from unveil.video import is_video
 
 STANDARD = Path("-")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from unveil import degradation
-from unveil.degradation.seeding import own_seed
+from unveil.degradation.draws import own_seed
 from unveil.jobs.queue_task import Task
 from unveil.jobs.queue_work import Delivery, delivered, save_view, taken
 from unveil.photo.writing import format_of
@@ -45,7 +45,7 @@ def degrading(
 
 
 def damage(pixels: np.ndarray, kind: str, severity: float | None, seed: int) -> tuple[np.ndarray, dict]:
-    """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.seeding.own_seed`."""
+    """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.draws.own_seed`."""
     x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(seed), severity)
     return y[0].permute(1, 2, 0).numpy(), degradation.report(kind, drawn)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from unveil.errors import ModelError
-from unveil.restorer import Callback, Options, Restoration, Restorer
+from unveil.options import Options
+from unveil.restoration import Restoration
+from unveil.restorer import Callback, Restorer
 
 
 class Restores(Protocol):
@@ -35,11 +37,14 @@ class Engine:
 
 
 class Restorers:
-    """Loaded restorers by engine and device; the `most` that were used last are kept. Thread-safe."""
+    """Loaded restorers by device and engine; on each device the `most` that were used last are kept, since each has its own memory.
+
+    Thread-safe: a device waits for its own loading and for no other's.
+    """
 
     def __init__(self, known: Mapping[str, Engine], most: int = 4) -> None:
         self.known, self.most = known, most
-        self._kept: OrderedDict[tuple[str, str], Restores] = OrderedDict()
+        self._kept: dict[str, tuple[OrderedDict[str, Restores], threading.Lock]] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str, device: str) -> Restores:
@@ -47,13 +52,14 @@ class Restorers:
         if name not in self.known:
             raise ModelError(f"no model named {name!r} is offered here; there are {', '.join(self.known)}")
         with self._lock:
-            key = (name, device)
-            if key not in self._kept:
-                self._kept[key] = self.known[name].load(device)
-                while len(self._kept) > self.most:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            kept, loading = self._kept.setdefault(device, (OrderedDict(), threading.Lock()))
+        with loading:
+            if name not in kept:
+                kept[name] = self.known[name].load(device)
+                while len(kept) > self.most:
+                    kept.popitem(last=False)
+            kept.move_to_end(name)
+            return kept[name]
 
 
 def steps_of(restorer: Restores, options: Options, height: int, width: int) -> list[float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unveil.diffusion.stopping import stoppable
+from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled, UnveilError
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"

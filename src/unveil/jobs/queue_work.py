@@ -20,8 +20,11 @@ from unveil.errors import InputError
 from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
 from unveil.jobs.queue_task import Task
 from unveil.jobs.writing import EXTRAS
-from unveil.photo.writing import SUFFIXES, format_of
-from unveil.restorer import Options, Restoration
+from unveil.options import Options
+from unveil.photo.writing import format_of
+from unveil.restoration import Restoration
+from unveil.util.atomic import aside
+from unveil.util.suffixes import FORMATS
 
 if TYPE_CHECKING:
     from unveil.photo import Photo
@@ -32,7 +35,7 @@ PREVIEW_SECONDS = 0.25
 """The least time between two previews: pictures for the eye must not slow the work down."""
 LARGEST_PNG = 4_000_000
 """Pixels up to which a view is a PNG; larger ones are JPEGs of quality 95, which browsers open at once."""
-ENDINGS = {name: suffix for suffix, name in reversed(SUFFIXES.items())}
+ENDINGS = {name: suffix for suffix, name in reversed(FORMATS.items())}
 TYPES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "TIFF": "image/tiff", "AVIF": "image/avif", "BMP": "image/bmp",
     "HEIF": "image/heif", "JXL": "image/jxl", "JP2": "image/jp2", "GIF": "image/gif", "PNM": "image/x-portable-anymap",
@@ -187,9 +190,8 @@ def _preview_of(restorer: Restores, folder: Path) -> Callable[[Any], None]:
         scale = min(1.0, PREVIEW_SIDE / max(height, width))
         small = resize(x0_hat[:1].detach().float(), (max(1, round(height * scale)), max(1, round(width * scale))))
         pixels = ((small - low) / (high - low))[0].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
-        temporary = folder / "preview.part"
-        image_of(pixels).save(temporary, "JPEG", quality=85)
-        temporary.replace(folder / "preview.jpg")
+        with aside(folder / "preview.jpg") as temporary:
+            image_of(pixels).save(temporary, "JPEG", quality=85)
 
     return show
 
@@ -235,10 +237,10 @@ def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
 def _ending(name: str, written: str) -> str:
     """The user's own suffix where it says the format already (.jpeg stays .jpeg)."""
     own = Path(name).suffix
-    return own if SUFFIXES.get(own.lower()) == written else ENDINGS[written]
+    return own if FORMATS.get(own.lower()) == written else ENDINGS[written]
 
 
 def check_format(format: str | None) -> None:
     """Raise InputError for a format that nobody here writes."""
-    if format is not None and f".{format.lower().lstrip('.')}" not in SUFFIXES:
-        raise InputError(f"unknown format {format!r}; use one of {', '.join(sorted({s[1:] for s in SUFFIXES}))}")
+    if format is not None and f".{format.lower().lstrip('.')}" not in FORMATS:
+        raise InputError(f"unknown format {format!r}; use one of {', '.join(sorted({s[1:] for s in FORMATS}))}")

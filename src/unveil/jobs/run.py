@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unveil import photo
-from unveil.diffusion.stopping import stoppable
+from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
 from unveil.jobs.claims import Claim, claim
 from unveil.jobs.finding import STANDARD
-from unveil.jobs.finished import finished, keep_times
 from unveil.jobs.manifest import Row
 from unveil.jobs.targets import Job, Leftovers, tried
 from unveil.jobs.writing import write
+from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
-from unveil.restorer import Callback, Options, Restoration
+from unveil.restoration import Restoration
+from unveil.restorer import Callback
 from unveil.video import is_video
 
 if TYPE_CHECKING:
@@ -234,13 +235,11 @@ class _Run:
             return _row(job, "failed", _reason(error))
 
     def _skips(self, job: Job) -> bool:
-        return self.handling.skip_existing and job.target != STANDARD and finished(job.source, job.target)
+        return self.handling.skip_existing and job.target != STANDARD and _finished(job)
 
     def _is_fresh(self, job: Job) -> bool:
         """Whether another run has finished this output while this one was running."""
-        return finished(job.source, job.target) and (
-            self.handling.skip_existing or job.target.stat().st_ctime >= self.began
-        )
+        return _finished(job) and (self.handling.skip_existing or job.target.stat().st_ctime >= self.began)
 
     def _read(self, job: Job) -> photo.Photo:
         given = sys.stdin.buffer if job.source == STANDARD else job.source
@@ -279,6 +278,8 @@ class _Run:
 
     def _keep_times(self, job: Job, outputs: Iterable[str]) -> None:
         if self.handling.keep_times and STANDARD not in (job.source, job.target):
+            from unveil.jobs.finished import keep_times
+
             keep_times(job.source, [Path(output) for output in outputs])
 
     def _is_broken(self, job: Job, error: Exception) -> None:
@@ -401,3 +402,9 @@ def _pixels(source: Path) -> int:
     """Pixels of a photograph by its header; more than may be in flight where that does not tell."""
     size = size_of(source)
     return IN_FLIGHT if size is None else size[0] * size[1]
+
+
+def _finished(job: Job) -> bool:
+    from unveil.jobs.finished import finished  # not for a single photograph, which is restored whatever is there
+
+    return finished(job.source, job.target)

@@ -10,7 +10,7 @@ import numpy as np
 
 from unveil.models.treatment import treatment
 from unveil.networks.condition import LIGHT
-from unveil.restorer import Options
+from unveil.options import Options
 
 _CUT = 0.5
 """Share of the pixels that change their level of brightness between two frames from which they belong to two shots."""

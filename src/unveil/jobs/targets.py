@@ -16,17 +16,12 @@ from unveil.errors import InputError
 from unveil.jobs import claims
 from unveil.jobs.claims import CLAIM_SUFFIX
 from unveil.jobs.finding import STANDARD, Item
-from unveil.photo.atomic import TEMPORARY_SUFFIX
-from unveil.photo.writing import RAW_SUFFIXES as RAW
-from unveil.photo.writing import SUFFIXES
+from unveil.util import atomic
+from unveil.util.suffixes import FORMATS, RAW
 from unveil.video import is_video
 
-FOREIGN = (
-    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".nef", ".orf", ".pdf", ".pef", ".psd", ".raf", ".rw2", ".srw",
-)  # fmt: skip
+FOREIGN = (*RAW, ".exr", ".hdr", ".pdf", ".psd")
 """Suffixes of pictures that are not written here, beside those that the system knows."""
-LONGEST = 100
-"""Characters of an output's name that stand in the name of its temporary file (`photo.atomic`)."""
 OLD = 3600.0
 """Seconds after which a temporary file with a cut name is nobody's any more."""
 PROBE = bytes(1 << 16)
@@ -66,8 +61,8 @@ def plan(
     several items into one file, or a folder that refuses.
     """
     ending = "" if ext == "auto" else f".{ext.lower().lstrip('.')}"
-    if ending and ending not in SUFFIXES:
-        raise InputError(f"unknown --ext {ext!r}; use auto or one of {', '.join(s[1:] for s in SUFFIXES)}")
+    if ending and ending not in FORMATS:
+        raise InputError(f"unknown --ext {ext!r}; use auto or one of {', '.join(s[1:] for s in FORMATS)}")
     if any(sep in suffix for sep in ("/", "\\", "\0")):
         raise InputError(f"--suffix {suffix!r} must not name a folder")
     if output == STANDARD:
@@ -118,7 +113,7 @@ def _names_a_file(output: Path) -> bool:
     """Whether a name that is not there yet is meant as a file: by its suffix. What could be a picture is refused later, by its name."""
     kind = mimetypes.guess_type(f"x{output.suffix}")[0] or ""
     suffix = output.suffix.lower()
-    return suffix in SUFFIXES or suffix in FOREIGN or is_video(output) or kind.startswith(("image/", "video/"))
+    return suffix in FORMATS or suffix in FOREIGN or is_video(output) or kind.startswith(("image/", "video/"))
 
 
 def _check(jobs: Sequence[Job]) -> None:
@@ -177,7 +172,7 @@ _PROBED = ".unveil-probe."
 
 def tried(folder: Path) -> None:
     """Raise OSError where a folder takes no file now, or none with anything in it."""
-    probe = folder / f"{_PROBED}{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+    probe = folder / f"{_PROBED}{secrets.token_hex(6)}{atomic.TEMPORARY_SUFFIX}"
     try:
         with probe.open("xb") as file:
             file.write(PROBE)
@@ -199,17 +194,16 @@ class Leftovers:
                 elif entry.startswith(_PROBED):
                     with contextlib.suppress(OSError):  # whoever tries just now does not mind that it is gone
                         (folder / entry).unlink(missing_ok=True)
-                elif entry.endswith(TEMPORARY_SUFFIX):
-                    stem = entry[1 : -len(TEMPORARY_SUFFIX)].rpartition(".")[0]
-                    self._found.setdefault((folder, stem), []).append(entry)
+                elif (target := atomic.target_of(entry)) is not None:
+                    self._found.setdefault((folder, target), []).append(entry)
 
     def sweep(self, job: Job) -> None:
         """Remove what was left of this very job's outputs, which the caller has claimed. Never touches an output itself."""
         for path in (job.target, *job.extras.values()):
-            for name in self._found.pop((path.parent, path.name[:LONGEST]), ()):
+            for name in self._found.pop((path.parent, path.name[: atomic.LONGEST]), ()):
                 left = path.parent / name
                 # Long names are cut: it may be another output's, which somebody is writing just now.
-                if len(path.name) <= LONGEST or _is_old(left):
+                if len(path.name) <= atomic.LONGEST or _is_old(left):
                     left.unlink(missing_ok=True)
 
 

@@ -13,8 +13,9 @@ from unveil.jobs.queue_restorers import Restores
 from unveil.jobs.shots import Decisions, shots
 from unveil.jobs.targets import Job
 from unveil.models import describer
-from unveil.photo.atomic import replacing
-from unveil.restorer import Callback, Options
+from unveil.options import Options
+from unveil.restorer import Callback
+from unveil.util.atomic import replacing
 from unveil.video import Frame, opened
 from unveil.video import writer as writer_for
 

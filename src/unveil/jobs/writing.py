@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from unveil import photo
 from unveil.jobs.finding import STANDARD
 from unveil.jobs.targets import Job
-from unveil.photo.atomic import replace
-from unveil.restorer import Restoration
+from unveil.restoration import Restoration
+from unveil.util.atomic import replace
 
 if TYPE_CHECKING:
     from PIL import Image

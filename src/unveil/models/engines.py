@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import InputError
-from unveil.networks.compact import CompactUNet
-from unveil.networks.experts import TimestepExperts
-from unveil.photo import atomic
+from unveil.networks.compact import CompactUNet, TimestepExperts
+from unveil.util import atomic
 
 if TYPE_CHECKING:
     from unveil.models.model import Model

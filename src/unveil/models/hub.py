@@ -19,7 +19,7 @@ from unveil.errors import ModelError
 from unveil.models import shelf, weights_file
 from unveil.models.calibration import Calibration
 from unveil.models.model import Model
-from unveil.photo import atomic
+from unveil.util import atomic
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 _LEAST_SAID = ("summary", "method", "licence", "training_data", "recipe", "parameters", "seed", "steps")

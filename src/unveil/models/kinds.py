@@ -50,7 +50,7 @@ def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
     "compact": Kind("unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom",)),
-    "experts": Kind("unveil.networks.experts:TimestepExperts", ("low", "native")),
+    "experts": Kind("unveil.networks.compact:TimestepExperts", ("low", "native")),
     "unet": Kind("unveil.networks.unet:UNet", _RDDM),
     "unet_pair": Kind("unveil.networks.unet_pair:UNetPair", _RDDM),
     "shared_encoder_unet": Kind("unveil.networks.unet_pair:SharedEncoderUNet", _RDDM),

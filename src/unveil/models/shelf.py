@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import replace
 from importlib.resources import files
@@ -14,6 +13,7 @@ from unveil.models import calibration
 from unveil.models.calibration import Calibration
 from unveil.models.model import Model
 from unveil.models.weights_file import read
+from unveil.util.words import did_you_mean
 
 CALIBRATION = "calibration.json"
 """Beside a weight file that is not on the shelf: what `benchmarks/calibration.py` says about the spread of its draws."""
@@ -73,6 +73,5 @@ def check(name: str) -> None:
 
 
 def _refuse(name: str, known: list[str]) -> NoReturn:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"on the shelf: {', '.join(known)}."
+    hint = did_you_mean(name, known, otherwise="on the shelf:", most=3, cutoff=0.4)
     raise ModelError(f"no model named {name!r}, and no such file or run folder; {hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from unveil.diffusion.process import Process
 from unveil.errors import InputError
+from unveil.networks.compact import BORDER
 from unveil.networks.condition import KINDS, LIGHT, vector
-from unveil.networks.experts import BORDER
+from unveil.util.words import did_you_mean
 
 GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
@@ -81,9 +81,7 @@ def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]
         elif name in KINDS:
             found.add(name)
         else:
-            near = difflib.get_close_matches(name, [*KINDS, *GROUPS], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join([*KINDS, *GROUPS])}"
-            raise InputError(f"{option}: {name!r} is no kind of damage; {hint}")
+            raise InputError(f"{option}: {name!r} is no kind of damage; {did_you_mean(name, [*KINDS, *GROUPS])}")
     return tuple(k for k in KINDS if k in found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from unveil.errors import ModelError
 from unveil.models.kinds import Weightless, parts
 from unveil.models.model import Model
 from unveil.models.spec import Spec
+from unveil.util.atomic import aside
 
 if TYPE_CHECKING:
     from unveil.networks.daclip import DACLIP
@@ -41,13 +41,9 @@ def write(
     for name, part in (("head", head), ("doubt", doubt)):
         if part is not None:
             tensors |= {f"{name}.{k}": v for k, v in part.state_dict().items()}
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(
-        {k: v.detach().to(dtype).contiguous() for k, v in tensors.items()},
-        temporary,
-        metadata={"unveil": spec.to_json()},
-    )
-    os.replace(temporary, path)
+    kept = {k: v.detach().to(dtype).contiguous() for k, v in tensors.items()}
+    with aside(path) as temporary:
+        save_file(kept, temporary, metadata={"unveil": spec.to_json()})
     return sha256_of(path)
 
 

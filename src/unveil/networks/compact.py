@@ -6,6 +6,9 @@ business of the low-resolution stage. Two convolutions a block, the noise level 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -193,3 +196,40 @@ class CorrectionHead(nn.Module):
             for block in self.up[i]:  # type: ignore[attr-defined]
                 h = block(h, embedding)
         return fidelity.reshape(-1, 1, 1, 1) * F.pixel_shuffle(self.out(h), 2)
+
+
+BORDER = 0.6
+"""Noise level s_t from which `low` answers; with the shipped schedule these are the steps of the reduced photograph."""
+
+
+class TimestepExperts(nn.Module):
+    """low: for noise levels of at least BORDER, native: for those below. Both predict y - x0 and are told the same.
+
+    Args:
+        low: Sizes of a `CompactUNet`, by the names of its constructor.
+        native: Likewise.
+
+    """
+
+    channels = 3
+
+    def __init__(self, low: Mapping[str, Any], native: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.low = CompactUNet(**{"conditioned": True, **low})
+        self.native = CompactUNet(**{"conditioned": True, **native})
+        self.multiple_of = max(self.low.multiple_of, self.native.multiple_of)
+
+    def expert(self, level: float) -> CompactUNet:
+        """The network that answers at a noise level."""
+        return self.low if level >= BORDER else self.native
+
+    def features(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Features:
+        """As `CompactUNet.features`; all levels of a batch lie on one side of BORDER."""
+        return self.expert(float(level[0])).features(x_t, y, level, condition)
+
+    def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
+        """See `networks.answer.Predictor`; all levels of a batch lie on one side of BORDER."""
+        return Answer(x_t, y, level, self(x_t, y, level, condition))
+
+    def forward(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.expert(float(level[0]))(x_t, y, level, condition)

@@ -42,11 +42,8 @@ class ConditionalUNet(Skeleton):
     State dicts of the official code load with strict=True.
 
     Data for those who run it: channels, out_channels; context_dim, degradation; multiple_of: sizes divisible by it need
-    no padding inside (as published, twice what the strides need where half_size is False); min_size: smallest height
-    and width it takes.
+    no padding inside (as published, twice what the strides need where half_size is False).
     """
-
-    min_size = 1
 
     def __init__(
         self,

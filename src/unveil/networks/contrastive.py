@@ -28,25 +28,9 @@ def contrastive(image: Tensor, text: Tensor, log_scale: Tensor, group: Tensor | 
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
-def daclip_losses(
-    content: Tensor, degradation: Tensor, caption: Tensor, named: Tensor, log_scale: Tensor, group: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """DA-CLIP's two losses, of equal weight: content against caption, degradation against its name (ICLR 2024, eq. 8).
-
-    content, degradation: embeddings (B, embed) of the degraded images; caption, named: of the texts. group: as in
-    `contrastive`, for the degradations alone.
-    """
-    return contrastive(content, caption, log_scale), contrastive(degradation, named, log_scale, group)
-
-
 def robust_loss(content: Tensor, clean: Tensor) -> Tensor:
     """L1 between the controlled embedding of the degraded image and CLIP's own of the clean one, (B, embed), a scalar.
 
     Both are normalised. The published text (CVPR 2024 workshops) gives neither weight nor normalisation, and no code.
     """
     return (F.normalize(content, dim=-1) - F.normalize(clean.detach(), dim=-1)).abs().mean()
-
-
-def degradation_text(words: tuple[str, ...]) -> str:
-    """Several degradations as one text, in their order, each once: ("blur", "noise") -> "blur, noise"; none -> "clean"."""
-    return ", ".join(dict.fromkeys(words)) or "clean"

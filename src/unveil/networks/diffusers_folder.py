@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
+
+from unveil.util.atomic import aside
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 _VERSION = {"_diffusers_version": "0.31.0"}
@@ -29,10 +30,9 @@ def write_part(
     (folder / part / name).write_text(json.dumps({**_VERSION, **config}, indent=2) + "\n")
     if network is not None:
         target = folder / part / WEIGHTS
-        temporary = target.with_name(target.name + ".tmp")
         tensors = {k: v.detach().to(dtype).contiguous() for k, v in network.state_dict().items()}
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        os.replace(temporary, target)
+        with aside(target) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})
         target.chmod(0o644)
 
 

@@ -65,11 +65,8 @@ class ConditionalNAFNet(nn.Module):
     width: channels at full size, doubled at each level; encoder, middle, decoder: number of blocks at each level,
     decoder deepest first.
 
-    Data for those who run it: channels, out_channels; multiple_of: sizes divisible by it need no padding inside;
-    min_size: smallest height and width it takes.
+    Data for those who run it: channels, out_channels; multiple_of: sizes divisible by it need no padding inside.
     """
-
-    min_size = 1
 
     def __init__(
         self,

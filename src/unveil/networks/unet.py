@@ -44,10 +44,8 @@ class UNet(Skeleton):
 
     Data for those who run it:
       channels, out_channels, mask_channels: of x_t and y, of the output, of the mask (0: none);
-      multiple_of: sizes divisible by it need no padding inside; min_size: smallest height and width it takes.
+      multiple_of: sizes divisible by it need no padding inside.
     """
-
-    min_size = 1
 
     def __init__(
         self,

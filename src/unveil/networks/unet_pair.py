@@ -19,8 +19,6 @@ class UNetPair(nn.Module):
     Official `share_encoder=0`; 72,522,374 parameters at dim 64.
     """
 
-    min_size = 1
-
     def __init__(
         self, dim: int = 64, mults: Sequence[int] = (1, 2, 4, 8), channels: int = 3, mask_channels: int = 0
     ) -> None:
@@ -42,8 +40,6 @@ class SharedEncoderUNet(Trunk):
 
     The residual's decoder (`ups_no_skip`) sees the bottom alone, the noise's decoder (`ups`) the skips as well.
     """
-
-    min_size = 1
 
     def __init__(
         self, dim: int = 64, mults: Sequence[int] = (1, 2, 4, 8), channels: int = 3, mask_channels: int = 0

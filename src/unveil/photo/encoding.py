@@ -8,7 +8,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo.picture import QUALITY, Picture, save
-from unveil.photo.quiet import quiet
+from unveil.util.quiet import quiet
 
 # The longest side, or 0; depths; whether alpha, grey and CMYK can be held.
 LIMITS = {"JPEG": 65535, "GIF": 65535, "WEBP": 16383, "AVIF": 32768, "HEIF": 32768}

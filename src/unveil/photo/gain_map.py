@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin
 from unveil.photo import jpeg
 from unveil.photo.orientation import upright
 from unveil.photo.pillow import plain
-from unveil.photo.quiet import unlimited
+from unveil.util.quiet import unlimited
 
 # Its parameters: XMP (APP1), or ISO 21496-1 (APP2).
 _KEPT = (0xE1, 0xE2)

@@ -13,8 +13,8 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from unveil.photo import exif, jpeg
 from unveil.photo.header import Header
-from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded, JpegSettings
+from unveil.util.quiet import unlimited
 
 # The readers themselves rather than Image.open, which would apply its own limit on pixels and try every other format too.
 READERS = {"JPEG": "Jpeg", "PNG": "Png", "WEBP": "WebP", "TIFF": "Tiff", "BMP": "Bmp", "AVIF": "Avif"}

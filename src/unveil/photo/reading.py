@@ -11,9 +11,9 @@ from unveil.errors import InputError
 from unveil.photo import exif, pillow
 from unveil.photo.header import Header, check_size, probe
 from unveil.photo.orientation import upright
-from unveil.photo.quiet import quiet
 from unveil.photo.record import Decoded, Photo
 from unveil.photo.source import load
+from unveil.util.quiet import quiet
 
 if TYPE_CHECKING:
     from unveil.photo.spaces import Space

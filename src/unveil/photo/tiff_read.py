@@ -13,7 +13,6 @@ from PIL import TiffImagePlugin
 from unveil.photo import captions, cicp, icc, pillow, png
 from unveil.photo.header import Header
 from unveil.photo.ifd import Entry, Tiff, open_tiff
-from unveil.photo.quiet import unlimited
 from unveil.photo.record import Decoded
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
 from unveil.photo.tiff_layout import (
@@ -39,6 +38,7 @@ from unveil.photo.tiff_metadata import (
     in_order,
 )
 from unveil.photo.tiff_pages import Pages, pages
+from unveil.util.quiet import unlimited
 
 # Compressions and what imagecodecs calls them.
 _CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 50000: "zstd"}

@@ -8,28 +8,18 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import atomic, exif
+from unveil.photo import exif
 from unveil.photo.encoding import GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, depths, encode
 from unveil.photo.picture import BOXED_BITS, Picture
 from unveil.photo.reading import straight, unit
 from unveil.photo.record import Photo
 from unveil.photo.residual import native_samples
+from unveil.util import atomic
+from unveil.util.suffixes import FORMATS, RAW
 
-SUFFIXES = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
-    ".avif": "AVIF", ".bmp": "BMP", ".dib": "BMP", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF",
-    ".jxl": "JXL", ".jp2": "JP2", ".j2k": "JP2", ".jpx": "JP2", ".gif": "GIF", ".ppm": "PNM", ".pgm": "PNM", ".pnm": "PNM",
-    ".pfm": "PNM", ".apng": "PNG",
-}  # fmt: skip
 # Blocks over which light is compared, and the most that they may differ.
 BLOCK, LIGHT = 16, 0.02
-RAW_SUFFIXES = (
-    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".rwl", ".erf",
-)  # fmt: skip
-"""Of cameras' own files, which are read and never written."""
-READABLE = (*SUFFIXES, *RAW_SUFFIXES, ".pbm")
-"""Suffixes of files that are taken for photographs where nobody named them."""
-NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in SUFFIXES.values()}
+NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in FORMATS.values()}
 
 
 def write(
@@ -64,15 +54,15 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
     if format is not None:
         known = NAMES.get(format.upper().lstrip("."))
         if known is None:
-            raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(SUFFIXES.values())))}")
+            raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(FORMATS.values())))}")
         return known
     if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
         return "TIFF" if photo.format == "RAW" else photo.format
-    if Path(destination).suffix.lower() in RAW_SUFFIXES:
+    if Path(destination).suffix.lower() in RAW:
         raise InputError(f"{destination}: raw files come from cameras and are not written; use .tif (16 bit) or .jpg")
-    known = SUFFIXES.get(Path(destination).suffix.lower())
+    known = FORMATS.get(Path(destination).suffix.lower())
     if known is None:
-        raise InputError(f"{destination}: no format is known for this suffix; use one of {', '.join(SUFFIXES)}")
+        raise InputError(f"{destination}: no format is known for this suffix; use one of {', '.join(FORMATS)}")
     return known
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unveil.errors import InputError
+from unveil.util import atomic
 
 KEEP = 2
 
@@ -58,29 +59,22 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, st
 
     """
     target = folder / name(step)
-    temporary = target.with_suffix(".tmp")
     kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(kept, temporary, metadata={**meta, "step": str(step), "sha256": digest(kept)})
-        _to_disk(temporary)
-        os.replace(temporary, target)
+        with atomic.aside(target) as temporary:
+            save_file(kept, temporary, metadata={**meta, "step": str(step), "sha256": digest(kept)})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"{target}: the checkpoint could not be written ({error}); the last good one is untouched. "
             "Make room and resume the run"
         ) from error
+    for left in folder.glob(f".step_*{atomic.TEMPORARY_SUFFIX}"):  # by a kill while it was written
+        left.unlink(missing_ok=True)
     for old in sorted(folder.glob("step_*.safetensors"))[:-KEEP]:
         if best is None or old.name != name(best):
             old.unlink(missing_ok=True)
     return target
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until the file's bytes are stored, so that the rename cannot come before them."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def read(path: Path) -> Checkpoint | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection
 
@@ -17,6 +16,7 @@ from unveil.networks.correction_unet import CorrectionUNet
 from unveil.networks.unet import UNet
 from unveil.training.losses import LOSSES
 from unveil.training.settings import Config, Data, Network, Stage
+from unveil.util.words import did_you_mean
 
 STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "joint", "matching", "contrastive")
 PATHS = {
@@ -34,9 +34,7 @@ LOADERS = ("threads", "processes")
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
     if value not in known:
-        near = difflib.get_close_matches(value, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise InputError(f"{where}: {value!r} is not known; {hint}")
+        raise InputError(f"{where}: {value!r} is not known; {did_you_mean(value, known)}")
 
 
 def _within(where: str, value: float, low: float, high: float = math.inf) -> None:

@@ -8,7 +8,6 @@ named in words, as published, several of them where there was more than one kind
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -58,6 +57,7 @@ def train(config: Config, folder: Path, *, report: Callable[[str], None] = print
         raise InputError("data.photos is empty: DA-CLIP learns from clean photographs that the simulators damage")
     report(f"{len(photos)} photographs to train on, {len(held)} held out")
     folder.mkdir(parents=True, exist_ok=True)
+    saved = folder / "model.safetensors"
     (folder / "config.yaml").write_text(dump(config))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     names = Names(network, device)
@@ -86,14 +86,12 @@ def train(config: Config, folder: Path, *, report: Callable[[str], None] = print
                 said = ", ".join(f"{n} {float(p.detach()):.4f}" for n, p in zip(LOSSES, parts, strict=True))
                 report(f"step {step + 1}/{stage.steps} {said}")
             if done % config.save_every == 0:
-                _save(network, folder, described(done, None))
+                write(saved, described(done, None), network, None, torch.float32)
     score = accuracy(network, config, held, names) if held else None
     if score is not None:
         report(f"held out: the kind of damage is named rightly in {score['right']:.0%} of {score['count']} crops")
-    _save(network, folder, described(done, score))
-    report(
-        f"wrote {folder / 'model.safetensors'}; use it with: unveil describe PHOTO -n {folder / 'model.safetensors'}"
-    )
+    write(saved, described(done, score), network, None, torch.float32)
+    report(f"wrote {saved}; use it with: unveil describe PHOTO -n {saved}")
     return network.eval()
 
 
@@ -172,9 +170,3 @@ def accuracy(network: DACLIP, config: Config, held: list[Photograph], names: Nam
         right += sum(texts[b] == w for b, w in zip(best, words, strict=True))
         count += len(words)
     return {"right": right / count, "count": count, "texts": len(texts)}
-
-
-def _save(network: DACLIP, folder: Path, spec: Spec) -> None:
-    temporary = folder / "model.part"
-    write(temporary, spec, network, None, torch.float32)
-    os.replace(temporary, folder / "model.safetensors")

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from unveil.errors import InputError
+from unveil.util.devices import opened
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,7 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{local_rank}"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
-        ) from error
-    return device
+    return opened(name)
 
 
 @contextmanager

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
 
 from unveil.data.photographs import Photograph
 from unveil.errors import Cancelled, InputError
@@ -22,6 +19,8 @@ from unveil.training.reporting import Reporter
 from unveil.training.stage import Run, StageRunner, rate
 from unveil.training.state import State
 from unveil.training.validation import held_out
+from unveil.util import atomic
+from unveil.util.devices import computes_bf16
 
 __all__ = ["build", "inventory", "rate", "train"]
 
@@ -58,7 +57,7 @@ def train(
                 reporter.say(f"{path}: a damaged checkpoint, set aside; going on from the one before")
             if resumed:
                 reporter.say(f"resumed at step {done} of {total_steps(config)}")
-            if config.precision == "bf16" and here.device.type == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+            if config.precision == "bf16" and here.device.type == "cpu" and not computes_bf16(here.device):
                 reporter.say(SLOW)
             run = _run(state, here, reporter, stop, folder, stop_at)
             if not _stages(run):
@@ -85,9 +84,7 @@ def _together(here: World, done: int, folder: Path) -> None:
 
 def _write_config(config: Config, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "config.yaml.tmp"
-    temporary.write_text(dump(config))
-    os.replace(temporary, folder / "config.yaml")
+    atomic.replace(folder / "config.yaml", dump(config).encode())
 
 
 def _run(state: State, here: World, reporter: Reporter, stop: Stop, folder: Path, stop_at: int | None) -> Run:

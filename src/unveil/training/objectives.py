@@ -14,11 +14,11 @@ from unveil.diffusion.matching import matching_loss
 from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
-from unveil.models.estimating import bounded, estimated
+from unveil.models.model import bounded, estimated
 from unveil.models.paths import RESIDUAL, name_of
 from unveil.models.spec import Spec
 from unveil.networks.answer import Answer, Features, Predictor
-from unveil.networks.experts import BORDER, TimestepExperts
+from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
 from unveil.training.losses import loss

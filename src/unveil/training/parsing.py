@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -13,6 +12,7 @@ import yaml
 from unveil.errors import InputError
 from unveil.training.checks import check
 from unveil.training.settings import HARMLESS, Config
+from unveil.util.words import did_you_mean
 
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -44,9 +44,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         hints = get_type_hints(kind)
         for key in value:
             if key not in hints:
-                near = difflib.get_close_matches(str(key), hints, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(hints)}"
-                raise InputError(f"unknown setting {where}{key!s}; {hint}")
+                raise InputError(f"unknown setting {where}{key!s}; {did_you_mean(key, hints)}")
         return kind(**{k: _build(hints[k], v, f"{where}{k}.") for k, v in value.items()})  # type: ignore[operator]
     if get_origin(kind) is list:
         if not isinstance(value, (list, type(None))):
@@ -78,8 +76,7 @@ def find(name: str) -> Path:
         return Path(name)
     if name in presets():
         return Path(str(files("unveil.training") / "presets" / f"{name}.yaml"))
-    near = difflib.get_close_matches(name, presets(), n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"presets are {', '.join(presets())}"
+    hint = did_you_mean(name, presets(), otherwise="presets are", most=2)
     raise InputError(f"no configuration file {name!r}, and no preset of that name; {hint}")
 
 

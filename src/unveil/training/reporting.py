@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from unveil.util import atomic
+from unveil.util.words import duration
+
 EVERY = 50
 """Steps between two lines."""
 FILES = ("log", "validation")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "1 h 05 min", "12 min", "40 s"."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{round(whole / 60)} min" if whole >= 120 else f"{whole} s"
 
 
 def trim(log: Path, done: int) -> None:
@@ -33,9 +27,7 @@ def trim(log: Path, done: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):  # the line that a kill cut short
             continue
-    temporary = log.with_suffix(".tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept))
-    os.replace(temporary, log)
+    atomic.replace(log, "".join(f"{line}\n" for line in kept).encode())
 
 
 class Reporter:

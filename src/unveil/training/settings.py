@@ -89,7 +89,7 @@ class Network:
     coarsest level beyond `blocks`.
 
     experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
-    its own size (`networks.experts`). They are told the kinds of damage and the fidelity, and need no head.
+    its own size (`networks.compact.TimestepExperts`). They are told the kinds of damage and the fidelity, and need no head.
     """
 
     base: int = 48

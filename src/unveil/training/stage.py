@@ -20,9 +20,10 @@ from unveil.training.interrupt import Stop
 from unveil.training.loader import ahead
 from unveil.training.loader_processes import elsewhere
 from unveil.training.objectives import Objective, objective
-from unveil.training.reporting import EVERY, Pace, Reporter, duration
+from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.state import State
 from unveil.training.validation import HeldOut, Scores, validate
+from unveil.util.words import duration
 
 WEIGHTS = "weights.safetensors"
 """In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""

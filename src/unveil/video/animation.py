@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from unveil.errors import InputError
-from unveil.photo.quiet import quiet
+from unveil.util.quiet import quiet
 from unveil.video.colour import Colour, assumed
 from unveil.video.reading import Clip, Frame
 

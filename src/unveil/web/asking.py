@@ -20,8 +20,8 @@ from unveil.diffusion.sampling import SOLVERS
 from unveil.jobs.queue_work import Order
 from unveil.models.treatment import GROUPS
 from unveil.networks.condition import KINDS
+from unveil.options import MOST_SEED, Options
 from unveil.photo.writing import NAMES
-from unveil.restorer import MOST_SEED, Options
 from unveil.web.service import clean
 
 

@@ -19,8 +19,9 @@ from unveil.jobs.queue_restorers import Restorers
 from unveil.jobs.queue_store import Store
 from unveil.jobs.queue_task import Task
 from unveil.jobs.queue_work import UPLOAD, Delivery, Order, check_format, image_of, read, restoring, save_view
+from unveil.options import check_seed
 from unveil.photo.header import probe, sniff
-from unveil.restorer import check_seed, pick_device
+from unveil.util.devices import pick_device
 from unveil.web.bounds import Pixels
 from unveil.web.engines import engines
 from unveil.web.metrics import Metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import InputError
+from unveil.util.words import did_you_mean
 from unveil.zeroshot.operator_text import parse
 
 PIXELS, LATENTS = "small-pixel", "small-latent"
@@ -57,9 +57,7 @@ class Method:
         known = self.takes()
         for name in given:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
-                raise InputError(f"{self.title} has no {name!r}; {hint}")
+                raise InputError(f"{self.title} has no {name!r}; {did_you_mean(name, known, otherwise='it takes')}")
             if name in self.deaf:
                 raise InputError(
                     f"{self.title} pulls alike whatever the {name} of the photograph; leave {name} out, or take DiffPIR, DDRM or PiGDM"
@@ -148,7 +146,5 @@ METHODS: dict[str, Method] = {
 def find(name: str) -> Method:
     """The method of a name. Raises InputError with the nearest names."""
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(METHODS)}"
-        raise InputError(f"no zero-shot method is called {name!r}; {hint}")
+        raise InputError(f"no zero-shot method is called {name!r}; {did_you_mean(name, METHODS, most=2)}")
     return METHODS[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from unveil.errors import InputError
 from unveil.networks.padding import reflected
+from unveil.util.words import did_you_mean
 from unveil.zeroshot.operators import Blur, Downsample, Grey, Mask, Operator
 
 # Kind -> the options it takes, each with the type that reads it.
@@ -80,9 +80,7 @@ def parse(text: str) -> Recipe:
     """`kind` or `kind:key=value,key=value`. Raises InputError naming what is known for anything else."""
     kind, _, rest = text.strip().partition(":")
     if kind not in OPTIONS:
-        near = difflib.get_close_matches(kind, OPTIONS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no operator is called {kind!r}; {hint}Known: {', '.join(OPTIONS)}")
+        raise InputError(f"no operator is called {kind!r}; {did_you_mean(kind, OPTIONS, otherwise='Known:')}")
     known, options = OPTIONS[kind], {}
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")

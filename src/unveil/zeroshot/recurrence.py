@@ -7,7 +7,6 @@ arrives.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from torch import Tensor
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Progress, step
-from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
+from unveil.errors import Cancelled, InputError, ModelError, note
 
 Callback = Callable[[Progress], bool | None]
 
@@ -111,10 +110,8 @@ def descend(
         if not bool(torch.isfinite(z0_hat).all()):
             if last is None:
                 raise ModelError(f"the prior answered with NaN or infinity at its first step ({t}); run it in fp32")
-            warnings.warn(
+            note(
                 f"the prior answered with NaN or infinity at step {t}; its last good estimate is kept",
-                UnveilWarning,
-                stacklevel=2,
             )
             return last
         limited = limit(z0_hat)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Guide, Progress, sample
-from unveil.errors import InputError, UnveilWarning
+from unveil.errors import InputError, note
 from unveil.zeroshot.measurement import Measurement
 from unveil.zeroshot.prior import Prior
 
@@ -108,10 +107,9 @@ class Guard:
                 continue
             if bool(self.stopped.any()):
                 which = ", ".join(str(i) for i in torch.nonzero(self.stopped).flatten().tolist())
-                warnings.warn(
+                note(
                     f"guidance diverged although halved {HALVINGS} times; the result is the last good estimate "
                     f"(image {which} of the batch). A smaller scale or more steps may help",
-                    UnveilWarning,
                     stacklevel=3,
                 )
             return out

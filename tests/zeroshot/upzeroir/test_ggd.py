@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.zeroshot.upzeroir.ggd import SHAPES, kl, log_density, log_ratio, log_ratio_slope
+from unveil.zeroshot.upzeroir.ggd import SHAPES, kl, log_ratio, log_ratio_slope, log_scale
 
 F64 = torch.float64
 NAMES = ("alpha1", "sigma1", "alpha2", "sigma2")
@@ -18,6 +18,12 @@ NAMES = ("alpha1", "sigma1", "alpha2", "sigma2")
 
 def t(*values: float) -> list[Tensor]:
     return [torch.tensor(v, dtype=F64) for v in values]
+
+
+def log_density(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """ln p(x) of the centred law with the scale that the divergence is made of."""
+    log_a = log_scale(alpha, sigma)
+    return alpha.log() - log_a - torch.lgamma(1 / alpha) - math.log(2) - (x.abs() / log_a.exp()) ** alpha
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 3.3, 8.0])

@@ -50,31 +50,3 @@ def wiener(picture: Tensor, kernel: Tensor) -> Tensor:
     inverse = transfer.conj() / (transfer.abs() ** 2 + NOISE_TO_SIGNAL)
     restored = torch.fft.irfft2(torch.fft.rfft2(padded) * inverse, s=size)
     return restored[0, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
-
-
-_SHORT = {3: (1, 2, 1), 5: (1, 4, 6, 4, 1), 7: (2, 7, 14, 18, 14, 7, 2)}
-
-
-def gaussian_taps(width: int) -> Tensor:
-    """(width,) float64 of the Gaussian that OpenCV takes for an odd width: fixed fractions to 7, then samples.
-
-    Their sigma is 0.3 ((width - 1) / 2 - 1) + 0.8.
-    """
-    sigma = 0.3 * ((width - 1) / 2 - 1) + 0.8
-    r = torch.arange(width, dtype=torch.float64) - width // 2
-    taps = torch.tensor(_SHORT[width], dtype=torch.float64) if width in _SHORT else torch.exp(-(r**2) / (2 * sigma**2))
-    return taps / taps.sum()
-
-
-def sharpen(x: Tensor, weight: float = 0.5, width: int = 51, threshold: float = 10.0) -> Tensor:
-    """Unsharp masking of a batch (B, C, H, W) in [0, 1], as the clean side of published training pairs was treated.
-
-    The blurred image is taken off where it differs by more than `threshold` of 255 levels; the edge of that region is
-    softened by the same blur. width: odd, of the Gaussian.
-    """
-    taps = gaussian_taps(width)
-    kernel = (taps[:, None] * taps[None, :]).expand(len(x), -1, -1)
-    sizes = torch.tensor([x.shape[-2:]] * len(x))
-    rest = x - correlate(x, sizes, kernel)
-    mask = correlate((rest.abs() * 255 > threshold).to(x.dtype), sizes, kernel)
-    return x + mask * ((x + weight * rest).clamp(0, 1) - x)

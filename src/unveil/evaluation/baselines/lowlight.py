@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unveil.evaluation.baselines.guided import guided_filter
 from unveil.evaluation.colour import LUMA
-from unveil.evaluation.filters import max_filter, min_filter
+from unveil.evaluation.filters import guided_filter, max_filter, min_filter
 
 
 def lime_like(

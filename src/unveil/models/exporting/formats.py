@@ -21,7 +21,7 @@ import torch
 from unveil import __version__
 from unveil.errors import InputError, ModelError
 from unveil.models.exporting.unrolled import Unrolled
-from unveil.photo import atomic
+from unveil.util import atomic
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "dtmodel": ".dtmodel", "pt2": ".pt2"}
 NEEDS = {

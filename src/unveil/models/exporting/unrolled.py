@@ -17,8 +17,8 @@ from unveil.errors import ModelError
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, steps_of
 from unveil.networks.answer import Predictor
+from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
-from unveil.networks.experts import TimestepExperts
 
 
 class Unrolled(nn.Module):

@@ -13,7 +13,8 @@ from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError
 from unveil.jobs.queue_work import Order
 from unveil.networks.condition import KINDS
-from unveil.restorer import Options, Restorer
+from unveil.options import Options
+from unveil.restorer import Restorer
 from unveil.web.page import words
 from unveil.web.page.describing import Diagnosis, called, in_words
 from unveil.web.service import Given, Service

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from unveil.errors import UnveilError
-from unveil.training.reporting import duration
+from unveil.util.words import duration
 from unveil.web.page import words
 from unveil.web.service import Given, Service
 

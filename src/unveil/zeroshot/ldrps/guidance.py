@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.errors import UnveilWarning
+from unveil.errors import note
 from unveil.zeroshot.ldrps.adapter import cropped
 from unveil.zeroshot.ldrps.objective import Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
@@ -128,11 +127,9 @@ class Guidance:
             if bool(torch.isfinite(slope).all()):
                 self.loss = float(loss.detach())
                 return self._bounded(z, -slope, scale, time)
-            warnings.warn(
+            note(
                 "the guidance was not finite; "
                 + ("half of it is tried" if factor == 1 else "the last good estimate is kept"),
-                UnveilWarning,
-                stacklevel=2,
             )
             x = self._decode(z)
         return None

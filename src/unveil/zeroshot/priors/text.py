@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.errors import ModelError, UnveilWarning
+from unveil.errors import ModelError, note
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,7 @@ def clip_text(tokenizer: Any, model: Any) -> Encoder:
         whole = tokenizer(text, truncation=False, padding=False, verbose=False).input_ids
         if len(whole) > most:
             lost = tokenizer.decode(whole[most - 1 : -1], skip_special_tokens=True)
-            warnings.warn(
-                f"the prompt has {len(whole)} tokens, {most} are read; not read: {lost!r}", UnveilWarning, stacklevel=4
-            )
+            note(f"the prompt has {len(whole)} tokens, {most} are read; not read: {lost!r}", stacklevel=4)
         tokens = tokenizer(text, padding="max_length", max_length=most, truncation=True, return_tensors="pt").input_ids
         with torch.no_grad():
             return model(tokens.to(model.device))[0]

@@ -7,8 +7,6 @@ Gamma function overflows.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -22,13 +20,6 @@ SMALLEST = 1e-4
 def log_scale(alpha: Tensor, sigma: Tensor) -> Tensor:
     """ln a of the law with shape alpha > 0 and standard deviation sigma > 0, any shapes that broadcast."""
     return sigma.log() + (torch.lgamma(1 / alpha) - torch.lgamma(3 / alpha)) / 2
-
-
-def log_density(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """ln p(x) of the centred law; all broadcast."""
-    log_a = log_scale(alpha, sigma)
-    # |x|^alpha as it is: through a logarithm it would be NaN at 0.
-    return alpha.log() - log_a - torch.lgamma(1 / alpha) - math.log(2) - (x.abs() / log_a.exp()) ** alpha
 
 
 def kl(alpha1: Tensor, sigma1: Tensor, alpha2: Tensor, sigma2: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.errors import UnveilWarning
+from unveil.errors import note
 from unveil.networks.padding import pad_to_multiple
 from unveil.zeroshot.ldrps.tasks import row
 from unveil.zeroshot.prior import Prior
@@ -118,7 +117,7 @@ class Run:
         return good
 
     def _fail(self, reason: str) -> None:
-        warnings.warn(f"{reason}; the last good estimate is kept", UnveilWarning, stacklevel=2)
+        note(f"{reason}; the last good estimate is kept")
         self._stop()
 
     def _stop(self) -> None:

@@ -98,7 +98,3 @@ class UPZeroIRSettings:
         ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
-
-
-PAPER = UPZeroIRSettings(steps=1000, guidance=4000.0, trust=0.0, first="identity", width=64)
-"""With the number of steps that the paper prints, and nothing that it does not; every other printed number is a default."""

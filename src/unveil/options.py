@@ -1,0 +1,102 @@
+"""How to restore: what a call may say, checked before anything is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from unveil import photo
+from unveil.errors import InputError
+from unveil.models.treatment import treatment
+from unveil.util.words import did_you_mean
+
+MOST_SEED = 2**53 - 1
+"""The largest seed: the largest whole number that JSON carries safely."""
+GENERATORS = ("philox4x64", "philox4x32")
+"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed out of range: it would be folded onto another one, and two seeds would give the same pixels."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed must be a whole number from 0 to {MOST_SEED}, got {str(seed)[:40]}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to restore. None means the model's own default.
+
+    steps: network evaluations per draw; by default fewer where the light stays. samples: draws from the posterior. seed: same seed,
+    same pixels.
+    fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
+    strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
+    solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
+    "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
+    2048), "auto:N" for that but at most N, 0 for the whole photograph. max_pixels: refuse larger files from their header.
+    fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
+    finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
+    that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
+    "philox4x64" on processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
+    uncertainty: also say how far the restoration is likely to be off, for models with a network for it (`general`); changes no pixel.
+    """
+
+    steps: int | None = None
+    samples: int = 1
+    seed: int = 0
+    fidelity: float | None = None
+    strength: float = 1.0
+    solver: str | None = None
+    grid: str | None = None
+    resolution: str | None = None
+    tile: int | str = "auto"
+    max_pixels: int = photo.MAX_PIXELS
+    fix: str | Sequence[str] | None = None
+    keep: str | Sequence[str] = ()
+    told: Mapping[str, float] | None = None
+    uncertainty: bool = False
+    generator: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "seed", "max_pixels", "steps"):
+            value = getattr(self, name)
+            if not (_whole(value) or (name == "steps" and value is None)):
+                raise InputError(f"{name} must be a whole number, got {value!r}")
+        check_seed(self.seed)
+        if self.samples < 1:
+            raise InputError(f"samples must be at least 1, got {self.samples}")
+        auto = isinstance(self.tile, str) and re.fullmatch(r"auto(:[1-9]\d{0,5})?", self.tile, re.ASCII)
+        if not (auto or (_whole(self.tile) and int(self.tile) >= 0)):
+            raise InputError(f"tile must be auto, 0 or a number of pixels, got {self.tile!r}")
+        if self.max_pixels < 1:
+            raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
+        if self.generator is not None and self.generator not in GENERATORS:
+            raise InputError(f"generator must be one of {', '.join(GENERATORS)}, got {self.generator!r}")
+        for name in ("fidelity", "strength"):
+            value = getattr(self, name)
+            if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
+                raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
+        if self.told is not None and (self.fix is not None or self.keep):
+            raise InputError("told says it all; leave out fix and keep")
+        if self.fix is not None or self.keep:
+            treatment({}, self.fix, self.keep)  # a wrong name is said before anything is read
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def chosen(options: Options | None, settings: dict[str, Any]) -> Options:
+    """The options of a call. Raises InputError for a setting that does not exist, or one given beside an Options that has it."""
+    known = [f.name for f in fields(Options)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"no option is called {name!r}; {did_you_mean(name, known)}")
+    return Options(**settings) if options is None else replace(options, **settings)

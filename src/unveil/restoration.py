@@ -1,0 +1,158 @@
+"""What comes out: the draws of one photograph, what they say together, and how to get them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unveil import photo
+from unveil.errors import InputError
+from unveil.models.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """image: (H, W, 3) float32 in [0, 1], the mean of the draws (the draw itself when there is one).
+
+    samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
+    per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
+    network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
+    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. doubt: what the
+    model's own network says about its error, where it was asked. calibration: what was measured about that, or about the spread of such
+    draws, None where nothing was for these settings.
+    """
+
+    samples: np.ndarray
+    seconds: float
+    network_seconds: float
+    seed: int
+    protocol: dict[str, Any]
+    source: photo.Photo | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    moments: Moments | None = field(default=None, repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
+    doubt: Doubt | None = field(default=None, repr=False)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(H, W, 3), mean over the draws."""
+        if self.moments is not None:
+            return self.moments.mean
+        if len(self.samples) == 1:
+            return self.samples[0]
+        out = np.empty(self.samples.shape[1:], np.float32)
+        for row, of in enumerate(out):
+            of[...] = self.samples[:, row].mean(axis=0, dtype=np.float64)
+        return out
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]."""
+        return self.mean
+
+    @property
+    def std(self) -> np.ndarray | None:
+        """(H, W, 3), standard deviation over the draws (unbiased), None for a single draw."""
+        if self.moments is not None:
+            return self.moments.std
+        if len(self.samples) < 2:
+            return None
+        out = np.empty(self.samples.shape[1:], np.float32)
+        for row, of in enumerate(out):  # row by row: the sums in double would take twice the draws' memory
+            of[...] = self.samples[:, row].std(axis=0, ddof=1, dtype=np.float64)
+        return out
+
+    @property
+    def uncertainty(self) -> np.ndarray | None:
+        """(H, W, 3) standard deviation of the error from place to place, in units of the full range, calibrated where it was measured.
+
+        What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
+        An error of the light of the whole is no part of it (`light_uncertainty`).
+        """
+        said = self.std if self.doubt is None else self.doubt.local
+        return said if said is None or self.calibration is None else self.calibration.std(said, self._kinds)
+
+    @property
+    def light_uncertainty(self) -> float | None:
+        """Standard deviation of the error of the light of the whole, in units of the full range; None where nothing says it."""
+        if self.doubt is None:
+            return None
+        return self.doubt.light * (1.0 if self.calibration is None else self.calibration.light)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return tuple(k for k, p in self.protocol.get("told", {}).items() if p > 0)
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """(lower, upper), each (H, W, 3) in [0, 1]: the image -+ the conformal width times its standard deviation, light included.
+
+        For a photograph exchangeable with the calibration photographs the expected share of pixel values inside is at least `level`
+        (`evaluation.conformal.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
+        InputError for a level, a number of draws or settings that were not calibrated, saying what to ask for.
+        """
+        known = self.calibration
+        if known is None:
+            raise InputError(
+                "no interval was calibrated for this model under these settings; restore with uncertainty=True, or with fidelity=0 and "
+                "samples=8, or calibrate it"
+            )
+        if self.doubt is None and (self.std is None or self.protocol["samples"] != known.draws):
+            raise InputError(
+                f"intervals hold for {known.draws} draws, got {self.protocol['samples']}; restore with samples={known.draws}"
+            )
+        std, local, light = self.std, self.uncertainty, self.light_uncertainty
+        if self.doubt is not None and local is not None and light is not None:
+            std = np.hypot(local, light)
+        assert std is not None
+        width = known.half_width(std, level).astype(np.float32)
+        return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
+
+    def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
+        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`.
+
+        strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
+        """
+        from unveil.photo.arrays import plain
+
+        return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What a model's network says about its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
+
+    place. light: that of the light of the whole.
+    """
+
+    local: np.ndarray
+    light: float
+
+
+@dataclass
+class Moments:
+    """Mean and standard deviation of draws that come one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
+
+    mean: np.ndarray
+    squares: np.ndarray
+    count: int = 1
+
+    @classmethod
+    def of(cls, draw: np.ndarray) -> Moments:
+        """The moments of a first draw (H, W, 3)."""
+        return cls(draw.copy(), np.zeros_like(draw))
+
+    def add(self, draw: np.ndarray) -> None:
+        """Take one more draw (H, W, 3) into account, row by row, so that nothing of the photograph's size is allocated."""
+        self.count += 1
+        for mean, squares, row in zip(self.mean, self.squares, draw, strict=True):
+            before = row - mean
+            mean += before / self.count
+            squares += before * (row - mean)
+
+    @property
+    def std(self) -> np.ndarray:
+        """(H, W, 3), unbiased."""
+        return np.sqrt(self.squares / max(self.count - 1, 1))

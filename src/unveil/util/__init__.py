@@ -1,0 +1,1 @@
+"""Small tools that know nothing of photographs or models: safe files, quiet libraries, sentences, suffixes, statistics."""

@@ -1,0 +1,40 @@
+"""Parts of sentences that many places say alike: the nearest known names, and a duration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The known names that are like `name`, the nearest first; `most` and `cutoff` as `did_you_mean` takes them."""
+    return get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
+
+
+def did_you_mean(
+    name: object, known: Iterable[str], *, otherwise: str = "known are", most: int = 1, cutoff: float = 0.6
+) -> str:
+    """What to say about a name that nobody knows.
+
+    Args:
+        name: What was given.
+        known: The names there are.
+        otherwise: What stands before all of them where none is near.
+        most: How many near names are proposed.
+        cutoff: How alike a near name is, from 0 (anything) to 1 (the same).
+
+    Returns:
+        "did you mean haze?", or "known are haze, noise, rain".
+
+    """
+    names = list(known)
+    near = nearest(name, names, most, cutoff)
+    return f"did you mean {' or '.join(near)}?" if near else f"{otherwise} {', '.join(names)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "1 h 05 min", "12 min", "40 s"."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{round(whole / 60)} min" if whole >= 120 else f"{whole} s"
