@@ -21,6 +21,7 @@ import numpy as np
 from _pages import Value
 from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
 from quality import TOLD
+from unveil.networks.condition import KINDS
 
 NAME = "calibration"
 SEED = 29
@@ -217,7 +218,8 @@ def measure_all(arguments: Any) -> dict[str, Any]:
     groups = {FITTED_ON: first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
     d = restorer.model.spec.defaults
     numbers = (
-        f"told the damage, {draws} draws, fidelity 0, resolution {d.resolution} (low stage {d.low} px); random crops of {size} px "
+        f"told the damage; {draws} draws at fidelity 0, or what the network of doubt says of the default restoration, resolution "
+        f"{d.resolution} (low stage {d.low} px); random crops of {size} px "
         "(of a real pair, of eight cuts the one that differs most from its target); "
         f"{len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with simulated damage, {pairs} real pairs, "
         "at most), cut in two at random, the first part to fit on; "
@@ -307,7 +309,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
                     f"{made[f'{place}.conformal_whole']}",
                 ]
             )
-    order = {name: i for i, name in enumerate((HELD_OUT, *TESTS, ALL))}
+    order = {name: i for i, name in enumerate((HELD_OUT, *KINDS, *TESTS, ALL))}
 
     def arranged(rows: list[list[str]]) -> list[list[str]]:
         return sorted(rows, key=lambda r: order[r[0].rsplit(" (", 1)[0]])

@@ -26,7 +26,7 @@ from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
 from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
-from unveil.photo import content, xmp
+from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 from unveil.restoration import Doubt, Moments, Restoration
@@ -312,7 +312,11 @@ class Restorer:
         As far as it looks, in pixels of the coarsest stage that takes part, and at most half of the panorama, since then it sees all.
         """
         whole = (box.left, box.right) == (0, source.width)
-        if not whole or source.orientation > _UPRIGHT or not xmp.goes_round(source.xmp, source.width):
+        if not source.xmp or not whole or source.orientation > _UPRIGHT:
+            return 0
+        from unveil.photo import xmp
+
+        if not xmp.goes_round(source.xmp, source.width):
             return 0
         run, spec = self.resolve(options), self.model.spec
         first = _begin(run, treat)

@@ -9,6 +9,7 @@ import torch
 from unveil.errors import ModelError
 from unveil.models import describer, shelf
 from unveil.models.spec import Spec
+from unveil.models.treatment import NOTICED
 from unveil.models.weights_file import read, read_guide, sha256_of, write
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.clip import CLIP, VisionTower
@@ -102,4 +103,4 @@ def test_what_is_plain_is_named() -> None:
     assert speaker.describe(noisy).probabilities["noise"] > 0.8
     assert speaker.describe(smooth).probabilities["noise"] < 0.3
     dark = (smooth**2.2 / 25) ** (1 / 2.2)
-    assert speaker.describe(dark.astype(np.float32)).probabilities["lowlight"] > 0.5
+    assert speaker.describe(dark.astype(np.float32)).probabilities["lowlight"] > NOTICED["lowlight"]

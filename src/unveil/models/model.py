@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
-from unveil.diffusion.rddm import from_both
 from unveil.diffusion.sampling import Denoiser
 from unveil.models.calibration import Calibration
 from unveil.models.paths import name_of
@@ -156,6 +155,8 @@ def estimated(spec: Spec, process: Process, t: int, said: Tensor, x_t: Tensor, y
     """
     if spec.prediction == "residual_and_noise":
         residual, noise = said.split(3, dim=1)
+        from unveil.diffusion.rddm import from_both
+
         return from_both(process, t, residual.clamp(*spec.value_range), noise, x_t, y)
     return to_x0(spec.prediction, process, t, said[:, :3], x_t, y)
 
