@@ -175,6 +175,8 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
     own = {k: protocol[k] for k in ("model", *DECIDES, "dtype")}
     about = {**own, "numbers": numbers}
     stated = label == "doubt"
+    if stated:  # fewer where light stays, which `Restorer` knows
+        about["steps"] = restorer.model.spec.defaults.steps
     calibration = fit_stated(known, groups[FITTED_ON].told, protocol=about) if stated else fit(known, protocol=about)
     found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
     told = {name: list(group.told) for name, group in groups.items()}
