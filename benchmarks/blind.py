@@ -3,7 +3,7 @@
     python benchmarks/blind.py sheets OUT
     python benchmarks/blind.py count OUT --json benchmarks/results/blind.json
 
-`sheets` restores them all and writes OUT/001.jpg and so on, A left and B right, and the key to OUT/key.json. Whoever looks writes
+`sheets` restores them all and writes OUT/001.png and so on, A left and B right, and the key to OUT/key.json. Whoever looks writes
 OUT/eye_1.json, OUT/eye_2.json, ...: {"001": "A", "002": "same", ...}, which side looks better, and may not see the key. A photograph that
 comes back bit for bit as it was is "same" without being looked at.
 """
@@ -54,7 +54,7 @@ def sheets(folder: Path) -> None:
         for picture in shown:
             picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         figures.side_by_side([np.asarray(p, np.float32) / 255 for p in shown], ["A", "B"]).save(
-            folder / f"{number:03}.jpg", quality=95
+            folder / f"{number:03}.png"
         )
         print(f"{number} of {len(files)}", flush=True)
     (folder / "key.json").write_text(json.dumps({"sha256": restorer.model.sha256, "photographs": key}, indent=1))
