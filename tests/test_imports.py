@@ -84,14 +84,14 @@ def test_restoring_one_small_photograph_loads_few_modules(command: str) -> None:
     assert loaded.isdisjoint(
         {"unveil.zeroshot", "unveil.training", "tifffile", "imagecodecs", "rich.progress", "huggingface_hub"}
     )
-    assert loaded.isdisjoint({"torch._dynamo", "torch._inductor", "torch._meta_registrations"})
+    assert loaded.isdisjoint({"torch._dynamo", "torch._inductor"})
 
 
-def test_torch_is_whole_again_for_who_asks(command: str) -> None:
+def test_torch_is_whole_for_who_asks(command: str) -> None:
     after = (
-        "import torch._meta_registrations as shapes, gc; assert shapes.__file__; assert gc.isenabled(); "
+        "import torch, gc; assert gc.isenabled(); assert torch.Generator().manual_seed(0).initial_seed() == 0; "
         "from torch._subclasses import FakeTensorMode; "
         "mode = FakeTensorMode(); mode.__enter__(); x = torch.nn.functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(2, 3, 3, 3)); "
         "assert x.shape == (1, 2, 6, 6)"
     )
-    assert "torch._meta_registrations" in modules_after(f"{command}\nimport torch; {after}")
+    assert "torch" in modules_after(f"{command}\n{after}")
