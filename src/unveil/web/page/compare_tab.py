@@ -69,7 +69,14 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             yield _result(given, done), gr.update()
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
-    drop.upload(working.taking(service), None, [photo, stage, button], show_progress="hidden", api_visibility="private")
+    drop.upload(
+        working.taking(service),
+        None,
+        [photo, stage, button],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
     inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.all()]
     button.click(run, inputs, [stage, button], show_progress="hidden", api_visibility="private", concurrency_limit=None)
 

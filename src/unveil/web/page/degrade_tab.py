@@ -60,7 +60,14 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
             yield html, gr.update(), None, gr.update()
         yield gr.update(), gr.update(interactive=True), job.id if job else None, gr.update(visible=job is not None)
 
-    drop.upload(working.taking(service), None, [photo, stage, button], show_progress="hidden", api_visibility="private")
+    drop.upload(
+        working.taking(service),
+        None,
+        [photo, stage, button],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
     kind.change(_about, kind, about, show_progress="hidden", api_visibility="private")
     outputs = [stage, button, made, hand_on]
     button.click(
