@@ -73,7 +73,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
         working.taking(service),
         None,
         [photo, stage, button],
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         show_progress="hidden",
         api_visibility="private",
     )

@@ -64,7 +64,7 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
         working.taking(service),
         None,
         [photo, stage, button],
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         show_progress="hidden",
         api_visibility="private",
     )

@@ -119,9 +119,9 @@ def tab(
             yield given.id, ids, words.photograph(given), gr.update()
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    # The last word counts: while one is worked on, Gradio would drop the next, and the page show what is no longer chosen.
-    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="always_last", **quiet)
-    drop.select(look_at, None, [photo, stage], trigger_mode="always_last", **quiet)
+    # Every word counts, in its order: while one is worked on, Gradio would drop the next, and the page show what is no longer chosen.
+    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **quiet)
+    drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **quiet)
     drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **quiet)
     button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **quiet)
 
