@@ -54,7 +54,7 @@ def test_small_photographs_are_not_reduced() -> None:
     ("settings", "message"),
     [
         ({"reading": "fine_to_coarse"}, "unknown reading of dynamic resolution 'fine_to_coarse'; known are off"),
-        ({"switch": "noise"}, "unknown switch 'noise'; known are residual, image, state"),
+        ({"switch": "noise"}, "unknown switch 'noise'; known are residual, guided, image, state"),
         ({"low": 0}, "at least one pixel, got 0"),
     ],
 )
@@ -72,12 +72,44 @@ def test_the_switch_keeps_the_detail_of_y_where_the_residual_is_constant(
     _, y, _ = images(*size)
     offset = torch.tensor([0.3, -0.2, 0.1], dtype=F64).view(1, 3, 1, 1)
     small = resize(y, low)
-    got = transfer(small - offset, small, y, "residual")
-    torch.testing.assert_close(got, y - offset, rtol=0, atol=1e-14)
-    down = transfer(y - offset, y, small, "residual")
-    torch.testing.assert_close(down, small - offset, rtol=0, atol=1e-14)
+    for switch in ("residual", "guided"):
+        got = transfer(small - offset, small, y, switch)
+        torch.testing.assert_close(got, y - offset, rtol=0, atol=1e-14)
+        down = transfer(y - offset, y, small, switch)
+        torch.testing.assert_close(down, small - offset, rtol=0, atol=1e-14)
     if low[0] < size[0] and low[1] < size[1]:
         assert (transfer(small - offset, small, y, "image") - (y - offset)).abs().max() > 0.1
+
+
+def test_the_guided_switch_gives_what_was_dark_its_contrast(images: Images) -> None:
+    """A clean image that is c (y + 1) - 1 has c times y's contrast in every detail, of which the reduced photograph shows a part."""
+    coarse, fine = images(12, 12)[1], images(64, 64)[1]
+    y = (resize(coarse, (64, 64)) + 0.3 * fine).mean(1, keepdim=True).expand(-1, 3, -1, -1) / 4 - 0.7
+    small = resize(y, (16, 16))
+    got = {switch: transfer(3 * (small + 1) - 1, small, y, switch) for switch in ("residual", "guided")}
+    wanted = 3 * (y + 1) - 1
+    error = {switch: float((x - wanted).abs().mean()) for switch, x in got.items()}
+    assert error["guided"] < 0.7 * error["residual"]
+
+
+def test_the_guided_switch_leaves_no_halo_along_an_edge() -> None:
+    """The dark half of a photograph is lifted, the bright half is not: beside the edge every pixel is what its half is."""
+    y = torch.full((1, 3, 64, 64), -0.8)
+    y[..., 30:] = 0.6
+    clean = torch.where(y < 0, -0.2, y)
+    small, small_clean = resize(y, (16, 16)), resize(clean, (16, 16))
+    halo = {s: float((transfer(small_clean, small, y, s) - clean).abs().max()) for s in ("residual", "guided")}
+    assert halo["residual"] > 0.25
+    assert halo["guided"] < 0.02
+
+
+def test_the_guided_switch_in_half_precision_is_that_of_single(images: Images) -> None:
+    _, y, _ = images(32, 48)
+    y = y.float()
+    small = resize(y, (8, 12))
+    got = transfer((small * 0.5).bfloat16(), small.bfloat16(), y.bfloat16(), "guided")
+    assert got.dtype == torch.bfloat16
+    assert (got.float() - transfer(small * 0.5, small, y, "guided")).abs().max() < 0.03
 
 
 def test_the_switch_is_nearly_exact_where_the_residual_is_smooth(images: Images) -> None:

@@ -132,6 +132,8 @@ def spec(
         # What sampling reduces is what training has seen reduced; of two experts the size was measured (docs/choices.md).
         views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
         defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
+    if config.network.experts:
+        defaults = dataclasses.replace(defaults, switch="guided")  # as `states.after_switch` hands the light over
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:

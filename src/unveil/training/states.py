@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.process import Process, residual_coefficients
-from unveil.diffusion.resolution import resize
+from unveil.diffusion.resolution import guided, resize
 from unveil.networks.condition import KINDS, LIGHT, condition
 from unveil.training.batches import Batch
 
@@ -77,16 +77,17 @@ _LIGHT_ERROR = (
 def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(x0, given) of a native view: what its expert should reach, and the estimate that the low stage hands over.
 
-    given = y - k up(D(y - x0)), k near 1 as the low stage errs (mathematics, equation 5), and y itself where no kind of damage to the
-    light is present: such photographs pass the low stage unchanged. x0 has the light that was given: it is the clean image moved
-    by given - (y - up(D(y - x0))), clamped.
+    given = y - k G(D(y - x0)), with G the guided switch of the sampler and k near 1 as the low stage errs (mathematics, equation 5),
+    and y itself where no kind of damage to the light is present: such photographs pass the low stage unchanged. x0 has the light that
+    was given: it is the clean image moved by given - (y - G(D(y - x0))), clamped.
     """
     b, size = len(batch.x0), (int(batch.x0.shape[-2]), int(batch.x0.shape[-1]))
     factor = 2.0 ** (0.5 + 3.5 * float(torch.rand((), generator=generator)))
     small = (max(1, round(size[0] / factor)), max(1, round(size[1] / factor)))
     error = 1 + _LIGHT_ERROR * torch.randn(b, generator=generator)
     lit = batch.kinds[:, [KINDS.index(k) for k in LIGHT]].amax(1) > 0
-    light = resize(resize(batch.y - batch.x0, small), size) * lit.to(batch.y)[:, None, None, None]
+    y = resize(batch.y, small)
+    light = guided(y - resize(batch.x0, small), y, batch.y) * lit.to(batch.y)[:, None, None, None]
     off = light * (error.to(batch.y)[:, None, None, None] - 1)
     return (batch.x0 - off).clamp(-1, 1), (batch.y - light - off).clamp(-1, 1)
 

@@ -7,11 +7,14 @@ other programs' formats can hold it with any height and width.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.diffusion.process import Process
+from unveil.diffusion.resolution import guided
 from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import ModelError
 from unveil.models.model import Model
@@ -95,14 +98,20 @@ class Unrolled(nn.Module):
         for i, (of_x, of_x0, of_y) in enumerate(self.sums):
             x0_hat = self._estimate(x, y, i)
             if i + 1 == self.early:
-                x0_hat = (
-                    full - _resized_like(y - x0_hat, full) if self.switch == "residual" else _resized_like(x0_hat, full)
-                )
+                x0_hat = self._enlarged(x0_hat, y, full)
                 y = full
                 x = of_x0 * x0_hat + of_y * y
             else:
                 x = of_x * x + of_x0 * x0_hat + of_y * y
         return ((self._estimate(x, y, len(self.sums)) - low) / (high - low)).clamp(0, 1)
+
+    def _enlarged(self, x0_hat: Tensor, y: Tensor, full: Tensor) -> Tensor:
+        """As `diffusion.resolution.transfer`."""
+        if self.switch == "guided":
+            return full - guided(y - x0_hat, y, full, partial(_resized_like, like=full))
+        if self.switch == "residual":
+            return full - _resized_like(y - x0_hat, full)
+        return _resized_like(x0_hat, full)
 
     def _estimate(self, x_t: Tensor, y: Tensor, index: int) -> Tensor:
         """x0_hat as `Model.predict` has it, without branches on sizes or values."""
