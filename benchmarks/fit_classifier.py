@@ -2,12 +2,16 @@
 
     python benchmarks/fit_classifier.py -o runs/describe/describe.safetensors --json benchmarks/results/fit_classifier.json
 
+or only its linear laws of haze and low light, for a classifier trained before (some minutes): --again FILE
+
 Photographs and real pairs are split by name: 80 % train, 10 % fit the temperatures, 10 % are measured on; then real photographs with a
 known kind of damage, which nothing was fitted on. About a quarter of an hour of one processor core.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +30,14 @@ from unveil.data.pairs import in_folders
 from unveil.data.pairs import photographs as paired
 from unveil.data.photographs import Photograph, hold_out, load_clean
 from unveil.data.store import Store
+from unveil.degradation.haze import haze
+from unveil.degradation.lowlight import lowlight
 from unveil.models.spec import Defaults, Spec
 from unveil.models.treatment import NOTICED
-from unveil.models.weights_file import write
+from unveil.models.weights_file import read_guide, write
 from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, Survey, statistics, views
 from unveil.networks.condition import LIGHT
+from unveil.networks.photometry import Photometry, brightness, measures
 from unveil.util.devices import computes_bf16
 
 KINDS = ("haze", "shadow", "lowlight", "noise", "blur", "jpeg", "rain", "clean", "graphic")
@@ -62,6 +69,10 @@ REAL = {
 }
 
 
+RESULT = Path(__file__).parent / "results" / "fit_classifier.json"
+
+QUIET = {"haze": 0.99, "lowlight": 0.9975}
+"""Share of the cuts without the kind for which its linear law stays below the probability from which it is treated."""
 PART, PART_SEED = 12_000, 1_000
 """Crops are made in parts of so many, each with a seed of its own."""
 CELLS, LIFT, ENOUGH, SHOWN = 8, 0.03, 0.12, 0.03
@@ -186,6 +197,73 @@ def made(photographs: list[Photograph], pairs: Pairs, count: int, seed: int, bat
         torch.stack(whole), torch.stack(patches), torch.stack(counted), torch.tensor(labels), torch.tensor(known),
         torch.stack(maps),
     )  # fmt: skip
+
+
+def fit_photometry(
+    net: DegradationClassifier, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
+) -> None:
+    """The linear laws of haze and of low light.
+
+    Haze: simulated veils over a cut of each of `count` photographs against that cut as it was, at another exposure, and in simulated low
+    light, with the real pairs of other damage among those without. Low light: the degraded against the clean side of real pairs, and of
+    photographs as they are: exposures are not simulated, since what is dark enough to be lifted is a matter of taste, and those pairs
+    are what photographers did.
+    """
+    net.photometry = law = Photometry()
+    groups = measured_groups(photographs, pairs, count, seed)
+    every = torch.cat([groups["haze"], groups["none"]])
+    law.centre.copy_(every.mean(0))
+    law.scale.copy_(every.std(0).clamp_min(1e-3))
+    fit_linear(law.haze, *(((groups[k] - law.centre) / law.scale).clamp(-5, 5) for k in ("haze", "none")))
+    fit_linear(law.lowlight, *(brightness(groups[k]) for k in ("low", "lit")))
+    for kind, without in (("haze", "none"), ("lowlight", "lit")):
+        layer = getattr(law, kind)
+        with torch.no_grad():
+            layer.bias += torch.logit(torch.tensor(NOTICED[kind])) - law(groups[without])[kind].quantile(QUIET[kind])
+
+
+def measured_groups(photographs: list[Photograph], pairs: Pairs, count: int, seed: int) -> dict[str, Tensor]:
+    """What is measured of `count` cuts, by what they are: with haze and without, in low light and lit."""
+    found: dict[str, list[Tensor]] = {"haze": [], "none": [], "low": [], "lit": []}
+
+    def seen(images: Tensor, *groups: str) -> None:
+        for image in (images.clamp(0, 1) * 255).round() / 255:
+            measured = measures(image)
+            for group in groups:
+                found[group].append(measured)
+
+    for step in range(count // 4):
+        generator = rng(seed, step)
+        torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        x, _ = crops(photographs, 4, CROP, generator, REACH)
+        seen(haze(x, torch_generator)[0], "haze")
+        seen(x, "none", "lit")
+        seen(degradation.exposed(x, torch_generator), "none")
+        seen(lowlight(x, torch_generator)[0][:2], "none")
+        for shown, kinds in pairs:
+            clean, worse = crops(shown, 1, CROP, generator, REACH)
+            seen(clean, "none", "lit")
+            if worse is not None:
+                seen(worse, "none", *(["low"] if "lowlight" in kinds else []))
+    return {k: torch.stack(v) for k, v in found.items()}
+
+
+def fit_linear(layer: torch.nn.Linear, with_kind: Tensor, without: Tensor, decay: float = 1e-3) -> None:
+    """Logistic regression with both groups weighing the same, and a penalty of `decay` times the squared weights."""
+    x = torch.cat([with_kind, without])
+    y = torch.cat([torch.ones(len(with_kind)), torch.zeros(len(without))])
+    share = torch.where(y > 0.5, 0.5 / len(with_kind), 0.5 / len(without))
+    optimiser = torch.optim.LBFGS(layer.parameters(), lr=1, max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        said = layer(x)[:, 0]
+        loss = (F.binary_cross_entropy_with_logits(said, y, reduction="none") * share).sum()
+        loss = loss + decay * layer.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
 
 
 def error(said: Tensor, labels: Tensor, known: Tensor) -> Tensor:
@@ -352,10 +430,46 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         ["kind", "98 % of those without it stay below", "treated from", "found of those with it"],
         [[k, f"{r['98 %']:.2f}", f"{r['threshold']:.2f}", f"{r['found']:.0%}"] for k, r in chosen["kinds"].items()],
     )
+    for kind, row in result["laws"]["held_out"].items():
+        out |= {f"law.{kind}.{name}": Value([100 * share], 1) for name, share in row.items()}
     for name, row in result["real"].items():
         key = name.split(",")[0].replace(" ", "_") + "." + row["kind"]
         out[f"{key}.found"] = Value([100 * row["found"]], 0)
         out[f"{key}.likeliest"] = Value([100 * row["likeliest"]], 0)
+    return out
+
+
+def laws(
+    net: DegradationClassifier, spec: Spec, given: Any, train: tuple[list[Photograph], Pairs],
+    tested: tuple[list[Photograph], Pairs], clock: Clock, data: Path,
+) -> None:  # fmt: skip
+    """Fit the linear laws of a trained classifier, measure it on real photographs again, and write both."""
+    count, seed = (64, 21) if given.quick else (2_000, 21)
+    fit_photometry(net, *train, count, seed)
+    spec = dataclasses.replace(spec, network={**spec.network, "photometry": True})
+    held_out = on_held_out(net, *tested, count // 5, seed + 1)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    digest = write(given.output, spec, net, None)
+    result = json.loads(RESULT.read_text())
+    result["real"] = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
+    result["protocol"]["sha256"] = digest
+    result["laws"] = {"processor_seconds": clock.processor, "count": count, "held_out": held_out}
+    write_json(given.json, result)
+    print(held_out, result["laws"])
+    print("\n\n".join(str(v) for k, v in facts(result).items() if k == "table.real"))
+
+
+@torch.inference_mode()
+def on_held_out(
+    net: DegradationClassifier, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """By kind: the share that the law finds of those with it and of those without, from the threshold on at which it is treated."""
+    groups = measured_groups(photographs, pairs, count, seed)
+    assert net.photometry is not None
+    out = {}
+    for kind, (has, lacks) in {"haze": ("haze", "none"), "lowlight": ("low", "lit")}.items():
+        found, false = (torch.sigmoid(net.photometry(groups[g])[kind]) >= NOTICED[kind] for g in (has, lacks))
+        out[kind] = {"found": float(found.float().mean()), "false": float(false.float().mean())}
     return out
 
 
@@ -371,6 +485,9 @@ def main() -> None:
         help="make the Kth part of the crops, write it as -o and end: for several processes",
     )
     command.add_argument("--parts", type=Path, nargs="+", metavar="FILE", help="parts made before, in their order")
+    command.add_argument(
+        "--again", type=Path, metavar="FILE", help="a classifier whose linear laws alone are fitted anew"
+    )
     given = command.parse_args()
     use_threads(given.threads)
     data, clock, seed = shared_folder() / "data", Clock(), 11
@@ -380,6 +497,11 @@ def main() -> None:
     (train, train_pairs), fitted, tested = parts_of(photographs, real_pairs)
     if given.part is not None:
         torch.save(made(train, train_pairs, min(PART, count), PART_SEED + given.part), given.output)
+        return
+    if given.again:
+        network, spec, _ = read_guide(given.again)
+        assert isinstance(network, DegradationClassifier)
+        laws(network.requires_grad_(False), spec, given, (train, train_pairs), tested, clock, data)
         return
     if given.parts:
         found = [torch.load(path) for path in given.parts]

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import unveil
+from unveil import photo
+from unveil.degradation.colour import linear_to_srgb, srgb_to_linear
 from unveil.errors import ModelError
 from unveil.models import describer, shelf
 from unveil.models.spec import Spec
@@ -104,3 +107,17 @@ def test_what_is_plain_is_named() -> None:
     assert speaker.describe(smooth).probabilities["noise"] < 0.3
     dark = (smooth**2.2 / 25) ** (1 / 2.2)
     assert speaker.describe(dark.astype(np.float32)).probabilities["lowlight"] > NOTICED["lowlight"]
+
+
+def test_what_ships_finds_a_veil_and_the_dark_and_not_what_has_neither() -> None:
+    """A photograph that ships, veiled by Koschmieder's law, and in an eighth of its light without any noise; and as it is."""
+    pixels = photo.read(Path(unveil.__file__).parent / "examples" / "chelsea.jpg").pixels
+    far = np.linspace(1.0, 0.3, pixels.shape[0], dtype=np.float32)[:, None, None]
+    t = np.exp(-1.2 * far)
+    veiled = pixels * t + 0.85 * (1 - t)
+    linear = torch.from_numpy(pixels.copy())
+    dark = linear_to_srgb(srgb_to_linear(linear) / 12).numpy()
+    said = describer.shipped()
+    plain, hazy, dim = (said.describe(x.astype(np.float32)).probabilities for x in (pixels, veiled, dark))
+    assert hazy["haze"] > NOTICED["haze"] > plain["haze"]
+    assert dim["lowlight"] > NOTICED["lowlight"] > plain["lowlight"]

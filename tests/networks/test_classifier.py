@@ -6,6 +6,7 @@ import torch
 from unveil.networks.classifier import SIDE, DegradationClassifier, views
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.daclip_words import CLEAN, END, START, UNIVERSAL, WILD, joined, rows, words
+from unveil.networks.photometry import MEASURES, brightness, measures
 
 KINDS = ("noise", "blur", "clean")
 
@@ -77,3 +78,33 @@ def test_the_towers_tell_which_words_were_trained() -> None:
 
     assert words(clip(512)) is UNIVERSAL
     assert words(clip(768)) is WILD
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (5, 7), (64, 48), (700, 400)])
+def test_what_is_measured_of_every_size_is_a_number(size: tuple[int, int]) -> None:
+    for image in (torch.rand(3, *size, generator=torch.Generator().manual_seed(4)), torch.zeros(3, *size)):
+        measured = measures(image)
+        assert measured.shape == (MEASURES,)
+        assert measured.isfinite().all()
+
+
+def test_brightness_is_the_logarithm_of_upper_quantiles() -> None:
+    ramp = torch.linspace(0, 1, 256).expand(3, 256, 256)
+    wanted = torch.log(torch.tensor([0.75, 0.9, 0.99]) + 1 / 255)
+    assert brightness(measures(ramp)[None])[0] == pytest.approx(wanted, abs=3e-3)
+
+
+def test_of_two_laws_that_speak_of_one_kind_the_surer_is_heard() -> None:
+    torch.manual_seed(0)
+    kinds = ("noise", "haze", "lowlight")
+    net = DegradationClassifier(kinds, 16, photometry=True).eval().requires_grad_(False)
+    image = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(5))
+    alone = DegradationClassifier(kinds, 16).eval().requires_grad_(False)
+    alone.load_state_dict(net.state_dict(), strict=False)
+    own = alone.probabilities(image)
+    assert net.photometry is not None
+    net.photometry.haze.bias.fill_(-10)
+    net.photometry.lowlight.bias.fill_(3)
+    said = net.probabilities(image)
+    assert torch.equal(said[:2], own[:2])
+    assert float(said[2]) == pytest.approx(1 / (1 + torch.tensor(-3.0).exp().item()), abs=1e-6)

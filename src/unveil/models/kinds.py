@@ -62,7 +62,9 @@ KINDS = {
         "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
     ),
     "daclip": Kind("unveil.models.kinds:_daclip", ("vision", "text")),
-    "classifier": Kind("unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics",)),
+    "classifier": Kind(
+        "unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "photometry")
+    ),
 }
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.networks.photometry import Photometry, measures
+
 SIDE = 64
 """Of the patches, in pixels; of the reduced photograph too in networks without statistics."""
 
@@ -80,17 +82,21 @@ def _layer(taken: int, given: int, stride: int = 1) -> tuple[nn.Module, ...]:
 class DegradationClassifier(nn.Module):
     """kinds: names of what is told, in the order of the outputs. width: features of each of the two looks.
 
-    statistics: whether it is given `statistics` of the photograph too. temperature: (K,), by which each kind's logit is divided;
-    fitted after training, on photographs that it never saw.
+    statistics: whether it is given `statistics` of the photograph too. photometry: whether haze and low light are found by linear laws
+    as well (see `networks.photometry`), which see in real photographs what the network overlooks. temperature: (K,), by which each
+    kind's logit is divided; fitted after training, on photographs that it never saw.
     """
 
     temperature: Tensor
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False) -> None:
+    def __init__(
+        self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False, photometry: bool = False
+    ) -> None:
         super().__init__()
         self.kinds = tuple(kinds)
+        self.photometry = Photometry() if photometry else None
         self.counts = STATISTICS if statistics else 0
         self.far = Survey(width) if statistics else Eye(width)
         self.near = Eye(width)
@@ -122,10 +128,18 @@ class DegradationClassifier(nn.Module):
         return self.say(torch.cat(seen, dim=1)) / self.temperature
 
     def probabilities(self, image: Tensor) -> Tensor:
-        """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1."""
+        """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1.
+
+        Of two laws that speak of the same kind the surer is heard: each overlooks what the other finds.
+        """
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
         counted = statistics(image)[None] if self.counts else None
-        return torch.sigmoid(self(whole[None], patches[None], counted))[0]
+        logits = self(whole[None], patches[None], counted)[0]
+        if self.photometry is not None:
+            for kind, logit in self.photometry(measures(image)[None]).items():
+                k = self.kinds.index(kind)
+                logits[k] = torch.maximum(logits[k], logit[0])
+        return torch.sigmoid(logits)
 
 
 def views(image: Tensor, across: int = 4, side: int = SIDE) -> tuple[Tensor, Tensor]:

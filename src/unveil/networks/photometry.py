@@ -1,0 +1,93 @@
+"""What the light did to a photograph, told by two linear laws from a few dozen numbers.
+
+A network that learned haze and low light from simulated photographs leans on what a simulator leaves behind (the noise of the dark, the
+smoothness of a veil) and overlooks real ones without it. How bright, how saturated and how rich in contrast a photograph is, near and
+far, is the same in both; a linear law of such numbers is too poor to lean on anything else.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIDE = 256
+"""Long side of the reduced photograph that is measured, in pixels."""
+QUANTILES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
+MEASURES = 5 * len(QUANTILES) + 10
+"""Numbers that `measures` returns."""
+_BRIGHT = (6, 7, 9)
+"""Of QUANTILES, those that say how bright the bright parts are: three quarters, nine tenths and all but a hundredth lie below them."""
+_WINDOW, _STRIDE = 9, 4
+
+
+def measures(image: Tensor) -> Tensor:
+    """(MEASURES,) numbers of a photograph (3, H, W) in [0, 1], H, W >= 1.
+
+    Quantiles of luminance, of the largest channel, of the dark channel (the smallest channel's least value in windows of 9 pixels: He, Sun,
+    Tang, "Single image haze removal using dark channel prior", CVPR 2009), of saturation, and of luminance's deviation in such windows;
+    then mean and deviation of luminance, means of saturation and of the dark channel, the mean deviation where the dark channel is high and
+    where it is low, the dark channel's mean in the upper and in the lower half, and its correlation with deviation and with saturation.
+    """
+    scale = SIDE / max(image.shape[-2:])
+    size = [max(1, round(n * scale)) for n in image.shape[-2:]]
+    x = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    light = 0.2126 * x[0] + 0.7152 * x[1] + 0.0722 * x[2]
+    most, least = x.amax(0), x.amin(0)
+    saturation = (most - least) / most.clamp_min(0.02)
+    dark = -_windows(F.max_pool2d, -least)
+    mean = _windows(F.avg_pool2d, light)
+    deviation = (_windows(F.avg_pool2d, light**2) - mean**2).clamp_min(0).sqrt()
+    vivid = _windows(F.max_pool2d, saturation)
+    veiled = dark > dark.median()
+    middle = (dark.shape[0] + 1) // 2
+    at = torch.tensor(QUANTILES)
+    rest = [
+        light.mean(), light.std(correction=0), saturation.mean(), dark.mean(),
+        _mean(deviation[veiled], deviation), _mean(deviation[~veiled], deviation),
+        dark[:middle].mean(), _mean(dark[middle:], dark), _correlation(dark, deviation), _correlation(dark, vivid),
+    ]  # fmt: skip
+    spread = [torch.quantile(v.flatten(), at) for v in (light, most, dark, saturation, deviation)]
+    return torch.cat([*spread, torch.stack(rest)])
+
+
+def _windows(pool, values: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """(h, w) of windows of (H, W); of the whole where it is smaller than one."""
+    side = [min(_WINDOW, n) for n in values.shape]
+    return pool(values[None, None], side, stride=_STRIDE)[0, 0]
+
+
+def _mean(chosen: Tensor, otherwise: Tensor) -> Tensor:
+    return chosen.mean() if chosen.numel() else otherwise.mean()
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    a, b = a - a.mean(), b - b.mean()
+    return (a * b).mean() / ((a * a).mean() * (b * b).mean()).sqrt().clamp_min(1e-6)
+
+
+class Photometry(nn.Module):
+    """Logits of haze and of low light. Weights are fitted by benchmarks/fit_classifier.py; new ones say 0, which is one half."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.haze = nn.Linear(MEASURES, 1)
+        self.lowlight = nn.Linear(len(_BRIGHT), 1)
+        self.register_buffer("centre", torch.zeros(MEASURES))
+        self.register_buffer("scale", torch.ones(MEASURES))
+        for layer in (self.haze, self.lowlight):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, measured: Tensor) -> dict[str, Tensor]:
+        """Logits (B,) by kind, from (B, MEASURES) of `measures`: haze from them all, low light from how bright the bright parts are."""
+        haze = self.haze(((measured - self.centre) / self.scale).clamp(-5, 5))
+        return {"haze": haze[:, 0], "lowlight": self.lowlight(brightness(measured))[:, 0]}
+
+
+def brightness(measured: Tensor) -> Tensor:
+    """(B, 3): logarithms of the upper quantiles of the largest channel, from (B, MEASURES)."""
+    return torch.log(measured[:, [len(QUANTILES) + k for k in _BRIGHT]] + 1 / 255)
