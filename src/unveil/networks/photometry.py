@@ -7,6 +7,7 @@ far, is the same in both; a linear law of such numbers is too poor to lean on an
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,13 +42,12 @@ def measures(image: Tensor) -> Tensor:
     vivid = _windows(F.max_pool2d, saturation)
     veiled = dark > dark.median()
     middle = (dark.shape[0] + 1) // 2
-    at = torch.tensor(QUANTILES)
     rest = [
         light.mean(), light.std(correction=0), saturation.mean(), dark.mean(),
         _mean(deviation[veiled], deviation), _mean(deviation[~veiled], deviation),
         dark[:middle].mean(), _mean(dark[middle:], dark), _correlation(dark, deviation), _correlation(dark, vivid),
     ]  # fmt: skip
-    spread = [torch.quantile(v.flatten(), at) for v in (light, most, dark, saturation, deviation)]
+    spread = [_quantiles(v) for v in (light, most, dark, saturation, deviation)]
     return torch.cat([*spread, torch.stack(rest)])
 
 
@@ -55,6 +55,11 @@ def _windows(pool, values: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
     """(h, w) of windows of (H, W); of the whole where it is smaller than one."""
     side = [min(_WINDOW, n) for n in values.shape]
     return pool(values[None, None], side, stride=_STRIDE)[0, 0]
+
+
+def _quantiles(values: Tensor) -> Tensor:
+    # As torch.quantile, which sorts them all: five times slower.
+    return torch.from_numpy(np.quantile(values.numpy(), np.array(QUANTILES, np.float32)))
 
 
 def _mean(chosen: Tensor, otherwise: Tensor) -> Tensor:
