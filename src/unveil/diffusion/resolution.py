@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -101,17 +102,13 @@ def guided(
     def mean(x: Tensor) -> Tensor:
         return F.avg_pool2d(x, 2 * RADIUS + 1, stride=1, padding=RADIUS, count_include_pad=False)
 
-    if enlarged is None:
-        size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
-
-        def enlarged(x: Tensor) -> Tensor:
-            return resize(x, size)
-
+    size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
+    enlarge = enlarged or partial(resize, size=size)
     grey, told = _wide(y_from).mean(1, keepdim=True), _wide(residual)
     mean_grey, mean_told = mean(grey), mean(told)
     a = (mean(grey * told) - mean_grey * mean_told) / (mean(grey * grey) - mean_grey**2 + EDGE)
     b = mean_told - a * mean_grey
-    return (enlarged(mean(a)) * _wide(y_to).mean(1, keepdim=True) + enlarged(mean(b))).to(y_to.dtype)
+    return (enlarge(mean(a)) * _wide(y_to).mean(1, keepdim=True) + enlarge(mean(b))).to(y_to.dtype)
 
 
 def transfer(x0_hat: Tensor, y_from: Tensor, y_to: Tensor, switch: str) -> Tensor:
