@@ -1,9 +1,10 @@
-"""Sample sheets and failures of a model, made from the free photographs that ship with the package.
+"""Sample sheets and failures of a model, made from the free photographs that ship with the package, and real photographs as they were taken.
 
     python benchmarks/gallery.py --json benchmarks/results/gallery.json
 
 Writes docs/img/sheet_NAME.jpg (the damaged photograph, draws, their mean, where they differ, the original) and docs/img/failure_NAME.jpg
-(damaged, restored, where the draws differ, original), and the numbers that docs/failures.md quotes.
+(damaged, restored, where the draws differ, original), docs/img/real_NAME.jpg (a photograph of docs/photographs as it was taken, and
+restored), and the numbers that docs/failures.md quotes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ FAILURES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "face": ("astronaut.jpg", lambda x: coarse(x)),
     "dark_on_purpose": ("rocket.jpg", lambda x: x),
 }
+REAL = {"aitzgorri": ("haze",), "sunset": ("lowlight",), "seeding": ("lowlight",), "wine": ("shadow",)}
+"""Photographs of docs/photographs, and what is to be fixed in them."""
 EXPOSURE = {"dark_on_purpose": 0.35}
 """What the original is multiplied with before anything is done to it."""
 
@@ -88,11 +91,11 @@ def coarse(x: np.ndarray) -> np.ndarray:
 def main() -> None:
     command = parser(__doc__ or "")
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--rows", nargs="+", choices=[*SHEETS, *FAILURES], help="make these alone anew")
+    command.add_argument("--rows", nargs="+", choices=[*REAL, *SHEETS, *FAILURES], help="make these alone anew")
     command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
     arguments = command.parse_args()
     use_threads(arguments.threads)
-    from unveil import figures
+    from unveil import figures, photo
     from unveil.evaluation.metrics.psnr import psnr
     from unveil.restorer import load
 
@@ -101,7 +104,15 @@ def main() -> None:
     rows: dict[str, Any] = {}
     if arguments.json and arguments.json.exists():
         rows = json.loads(arguments.json.read_text())["rows"]
-    for name in arguments.rows or [*SHEETS, *FAILURES]:
+    for name in arguments.rows or [*REAL, *SHEETS, *FAILURES]:
+        if name in REAL:
+            out = restorer.restore(HERE.parent / "docs" / "photographs" / f"{name}.jpg", fix=REAL[name], seed=SEED)
+            before = photo.read(HERE.parent / "docs" / "photographs" / f"{name}.jpg").pixels
+            target = arguments.output / f"real_{name}.jpg"
+            titles = ["as taken", f"--fix {','.join(REAL[name])}"]
+            figures.side_by_side([before, out.image], titles).save(target, quality=88)
+            print(f"wrote {target}", flush=True)
+            continue
         photograph, damage = {**SHEETS, **FAILURES}[name]
         x = example(photograph, EXPOSURE.get(name, 1.0))
         y = damage(x)
