@@ -1,4 +1,4 @@
-"""Loader threads, signals, and lines for people and programs."""
+"""Signals, and lines for people and programs."""
 
 from __future__ import annotations
 
@@ -13,38 +13,7 @@ from pathlib import Path
 import pytest
 
 from unveil.training.interrupt import stop_on_signal
-from unveil.training.loader import ahead
 from unveil.training.reporting import Pace, Reporter, trim
-
-
-@pytest.mark.parametrize("workers", [1, 4])
-def test_items_come_in_order_however_long_they_take(workers: int) -> None:
-    def make(key: int) -> int:
-        time.sleep(0.003 * (key % 3 == 0))
-        return key * key
-
-    assert list(ahead(make, range(20), workers)) == [k * k for k in range(20)]
-
-
-def test_only_so_many_are_prepared_ahead() -> None:
-    started: list[int] = []
-    items = ahead(lambda key: started.append(key) or key, range(100), 2)
-    assert next(items) == 0
-    time.sleep(0.05)
-    assert len(started) <= 5
-    items.close()  # type: ignore[attr-defined]
-
-
-def test_an_error_comes_where_its_item_would_have() -> None:
-    def make(key: int) -> int:
-        if key == 2:
-            raise ValueError("two")
-        return key
-
-    items = ahead(make, range(5), 3)
-    assert [next(items), next(items)] == [0, 1]
-    with pytest.raises(ValueError, match="two"):
-        next(items)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

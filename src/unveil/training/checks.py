@@ -29,7 +29,7 @@ NETWORKS = ("compact", "rddm", "conditional", "init")
 PREDICTS = ("residual", "residual_noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
-LOADERS = ("threads", "processes")
+LOADERS = ("processes", "threads")
 
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
@@ -50,7 +50,7 @@ def check(config: Config) -> None:
     _one_of("loader", config.loader, LOADERS)
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)
-    _within("workers", config.workers, 1, 256)
+    _within("workers", config.workers, 0, 256)
     _within("minutes", config.minutes, 0)
     _within("weights_every", config.weights_every, 0.1)
     _within("validation.every", config.validation.every, 0)

@@ -29,6 +29,10 @@ SLOW = (
     "to train here: --precision fp32"
 )
 
+THREADS = (
+    "loader: threads is no longer there; batches are prepared by as many processes as workers says, and are the same"
+)
+
 
 def train(
     config: Config, folder: Path, *, report: Callable[[str], None] = print, stop_at: int | None = None
@@ -59,6 +63,8 @@ def train(
                 reporter.say(f"resumed at step {done} of {total_steps(config)}")
             if config.precision == "bf16" and here.device.type == "cpu" and not computes_bf16(here.device):
                 reporter.say(SLOW)
+            if config.loader == "threads":
+                reporter.say(THREADS)
             run = _run(state, here, reporter, stop, folder, stop_at)
             if not _stages(run):
                 if stop.asked:

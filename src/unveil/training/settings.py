@@ -206,8 +206,9 @@ class Config:
     (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
     or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
     from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
-    CUDA where there is one. workers: how many threads or processes (loader) prepare batches; results do not depend on either. Threads
-    share one cache of decoded photographs but also the interpreter, which a GPU outruns; processes have a cache each.
+    CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not depend on it. They
+    share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads" is what older
+    configurations say and is read as "processes".
     checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
@@ -223,7 +224,7 @@ class Config:
     init: str = ""
     device: str = "auto"
     workers: int = 2
-    loader: str = "threads"
+    loader: str = "processes"
     checkpointing: bool = False
     minutes: float = 0.0
     weights_every: float = 10.0

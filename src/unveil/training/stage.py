@@ -17,8 +17,7 @@ from unveil.training.config import Stage
 from unveil.training.distributed import World
 from unveil.training.export import as_model, export
 from unveil.training.interrupt import Stop
-from unveil.training.loader import ahead
-from unveil.training.loader_processes import elsewhere
+from unveil.training.loader import ahead, shares_memory
 from unveil.training.objectives import Objective, objective
 from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.state import State
@@ -199,13 +198,18 @@ class StageRunner:
         return duration(max(0.0, self.ends - counters.seconds))
 
     def _batches(self, steps: range) -> Generator[Batch]:
-        """The parts of all these steps in order, prepared ahead by threads or processes."""
+        """The parts of all these steps in order, prepared ahead."""
         run, config = self.run, self.run.state.config
         keys = ((step, part) for step in steps for part in self.parts)
-        pinned = run.world.device.type == "cuda"
-        if config.loader == "threads":
-            return ahead(partial(_batch, run.source, self.stage, config.seed, pinned), keys, config.workers)
-        return elsewhere(run.source, self.stage, config.seed, keys, config.workers, pinned=pinned)
+        if config.workers and shares_memory() and len(steps) * self.stage.batch >= len(run.source.pictures):
+            run.source.store.fill(run.source.pictures)
+        return ahead(
+            partial(_batch, run.source, self.stage, config.seed),
+            keys,
+            config.workers,
+            store=run.source.store,
+            pinned=run.world.device.type == "cuda",
+        )
 
     def _step(self, step: int, batches: Iterator[Batch]) -> None:
         run, state, counters = self.run, self.run.state, self.run.state.counters
@@ -279,6 +283,5 @@ class StageRunner:
         )
 
 
-def _batch(source: Source, stage: Stage, seed: int, pinned: bool, key: tuple[int, int]) -> Batch:
-    batch = source.stage_batch(stage, seed, *key)
-    return batch.pin_memory() if pinned else batch
+def _batch(source: Source, stage: Stage, seed: int, key: tuple[int, int]) -> Batch:
+    return source.stage_batch(stage, seed, *key)
