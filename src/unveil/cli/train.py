@@ -53,15 +53,7 @@ def train(
     if check:
         _check(settings)
         return
-    if settings.path == "daclip":
-        from unveil.training.daclip import train as run
-
-        if resume is not None:
-            raise InputError(
-                f"a run of DA-CLIP is not resumed; start another one with --init {resume}/model.safetensors"
-            )
-    else:
-        from unveil.training.loop import train as run
+    from unveil.training.loop import train as run
 
     run(settings, folder, report=lambda line: print(line, flush=True))
 
@@ -104,7 +96,7 @@ def _check(settings: Config) -> None:
     from unveil.data.overlaps import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
-    from unveil.training.loop import inventory
+    from unveil.training.restoring import inventory
 
     material = scan(settings.data)
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))

@@ -37,6 +37,11 @@ class Batch:
     low: bool
     kinds: Tensor
 
+    @property
+    def count(self) -> int:
+        """Samples."""
+        return len(self.x0)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, without waiting for the copy."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))

@@ -29,6 +29,7 @@ NETWORKS = ("compact", "rddm", "conditional", "init")
 PREDICTS = ("residual", "residual_noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
+SCHEDULES = ("cosine", "level")
 LOADERS = ("processes", "threads")
 
 
@@ -152,6 +153,13 @@ def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.target", stage.target, TARGETS)
     _one_of(f"{where}.optimiser", stage.optimiser, OPTIMISERS)
     _one_of(f"{where}.loss", stage.loss, LOSSES)
+    _one_of(f"{where}.schedule", stage.schedule, SCHEDULES)
+    if len(stage.betas) not in (0, 2):
+        raise InputError(f"{where}.betas are none or two numbers, got {stage.betas}")
+    for value in stage.betas:
+        _within(f"{where}.betas", value, 0, 0.9999999)
+    _within(f"{where}.decay", stage.decay, -1, 1)
+    _within(f"{where}.clip", stage.clip, 1e-9)
     _one_of(f"{where}.error", stage.error, ("x0", "residual_noise"))
     if stage.error != "x0" and stage.kind not in ("predictor", "joint"):
         raise InputError(f"{where}.error belongs to predictor stages; a {stage.kind} has its own")

@@ -178,6 +178,19 @@ class Stage:
     optimiser: str = "adamw"
     """"adamw" or "muon" (`training.optimiser`)."""
 
+    betas: list[float] = field(default_factory=list)
+    """Of AdamW, how slowly its two moments follow the gradient; none for what is usual: 0.9 and 0.99, of a contrastive stage 0.9 and
+    0.98."""
+
+    decay: float = -1.0
+    """Weight decay of AdamW; below 0 for what is usual: 1e-4, of a contrastive stage 0.05."""
+
+    clip: float = 1.0
+    """Norm at which the gradient is cut."""
+
+    schedule: str = "cosine"
+    """How the rate falls after the warm-up: "cosine", to a fiftieth, or "level" for three quarters and then straight to a hundredth."""
+
     loss: str = "squared"
     """"squared", "l1", "charbonnier" or "psnr" (`training.losses`)."""
 
@@ -203,12 +216,12 @@ class Config:
     """A whole run.
 
     path: "linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": none, DA-CLIP's controller is trained
-    (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
-    or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
-    from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
-    CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not depend on it. They
-    share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads" is what older
-    configurations say and is read as "processes".
+    (`training.daclip`), for which network and steps mean nothing and of validation only `every`. steps: T of the path's schedule.
+    precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or
+    a run to start from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device:
+    "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
+    depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
+    is what older configurations say and is read as "processes".
     checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
