@@ -30,6 +30,7 @@ PREDICTS = ("residual", "residual_noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "level")
+CARRIES = ("none", "weights", "moments")
 LOADERS = ("processes", "threads")
 
 
@@ -48,6 +49,7 @@ def check(config: Config) -> None:
     """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
     _one_of("precision", config.precision, PRECISIONS)
     _one_of("path", config.path, PATHS)
+    _one_of("carry", config.carry, CARRIES)
     _one_of("loader", config.loader, LOADERS)
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)

@@ -57,6 +57,8 @@ def ahead(
     with warnings.catch_warnings():
         # Of more processes than there are cores, which the caller asked for.
         warnings.filterwarnings("ignore", "This DataLoader will create")
+        # Python 3.12 on: torch's own threads do not outlive a fork, and nothing here waits for them.
+        warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
         loader = DataLoader(
             _Made(make, store),
             batch_size=None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import Cancelled, InputError
+from unveil.training import checkpoint
 from unveil.training.config import Config, dump, total_steps
 from unveil.training.daclip import Describing
 from unveil.training.distributed import World, world
@@ -73,7 +74,8 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
             for path in () if resumed is None else resumed.damaged:
                 reporter.say(f"{path}: a damaged checkpoint, set aside; going on from the one before")
             if resumed:
-                reporter.say(f"resumed at step {done} of {total_steps(config)}")
+                how = ", from the small state in half precision" if resumed.path.name == checkpoint.CARRIED else ""
+                reporter.say(f"resumed at step {done} of {total_steps(config)}{how}")
             if config.precision == "bf16" and here.device.type == "cpu" and not computes_bf16(here.device):
                 reporter.say(SLOW)
             if config.loader == "threads":
@@ -103,8 +105,9 @@ def _together(here: World, done: int, folder: Path) -> None:
 
 
 def _write_config(config: Config, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.replace(folder / "config.yaml", dump(config).encode())
+    with atomic.replacing(folder / "config.yaml") as temporary:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(dump(config))
 
 
 def _stages(going: Run) -> bool:

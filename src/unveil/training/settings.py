@@ -225,6 +225,7 @@ class Config:
     checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
+    carry: "weights" or "moments" writes a small state beside them, to go on from on another machine; "none" does not.
     """
 
     name: str = "run"
@@ -241,6 +242,7 @@ class Config:
     checkpointing: bool = False
     minutes: float = 0.0
     weights_every: float = 10.0
+    carry: str = "none"
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     stages: list[Stage] = field(default_factory=list)
@@ -254,6 +256,7 @@ HARMLESS = (
     "checkpointing",
     "save_every",
     "weights_every",
+    "carry",
     "minutes",
     "data.root",
     "data.cache",

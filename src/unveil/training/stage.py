@@ -132,6 +132,9 @@ class StageRunner:
                 if ended or time.monotonic() - self.written >= 60 * run.state.config.weights_every:
                     self.written = time.monotonic()
                     run.write_weights()
+                    self._carry()
+                elif stopping:
+                    self._carry()
                 every = run.state.config.validation.every
                 if every and (step + 1) % every == 0 and not stopping and not ended:
                     started = time.perf_counter()
@@ -240,6 +243,11 @@ class StageRunner:
         if self.run.world.first:
             self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
+
+    def _carry(self) -> None:
+        """Write the small state where it is asked for."""
+        if self.run.state.config.carry != "none" and self.run.world.first:
+            self.run.state.carry(self.run.folder, self.optimiser)
 
     def _report(self) -> None:
         run, counters, pace = self.run, self.run.state.counters, self.pace

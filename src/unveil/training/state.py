@@ -119,19 +119,30 @@ class State:
 
     def save(self, folder: Path, optimiser: Optimiser) -> Path:
         """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
-        tensors: dict[str, Tensor] = {}
-        for key in self.learner.modules:
-            for name, parameter in self.moving(key).items():
-                tensors[f"{key}.{name}"] = parameter.data
-                tensors[f"average.{key}.{name}"] = self.averages[key][name]
-        tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
         counters = self.counters
         # What a checkpoint's weights are worth is only seen in the steps after it.
         if counters.saved and counters.running <= counters.lowest and not counters.bad:
             counters.best, counters.lowest = counters.saved, counters.running
         counters.saved = counters.done
-        meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(counters))}
-        return checkpoint.save(folder, counters.done, tensors, meta, counters.best or None)
+        return checkpoint.save(folder, counters.done, self._tensors(optimiser), self._meta(), counters.best or None)
+
+    def carry(self, folder: Path, optimiser: Optimiser) -> Path:
+        """Write the small state, with moments where the configuration says so. Raises InputError when it cannot be written."""
+        moments = optimiser if self.config.carry == "moments" else None
+        return checkpoint.carry(folder, self.counters.done, self._tensors(moments), self._meta())
+
+    def _tensors(self, optimiser: Optimiser | None) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for key in self.learner.modules:
+            for name, parameter in self.moving(key).items():
+                tensors[f"{key}.{name}"] = parameter.data
+                tensors[f"average.{key}.{name}"] = self.averages[key][name]
+        if optimiser is not None:
+            tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
+        return tensors
+
+    def _meta(self) -> dict[str, str]:
+        return {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
 
     def load(self, folder: Path) -> checkpoint.Checkpoint | None:
         """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
@@ -155,7 +166,12 @@ class State:
             raise InputError(
                 f"{found.path}: a checkpoint of another network ({reason}); choose another folder"
             ) from error
-        self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
+        try:
+            self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{found.path}: its counters cannot be read ({error}); made by another version?"
+            ) from error
         return found
 
     def _same(self, found: checkpoint.Checkpoint) -> None:
