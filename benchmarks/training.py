@@ -132,7 +132,7 @@ def loading(root: str, count: int) -> dict[str, Any]:
         started, images = time.process_time(), 0
         # Prepared here, where the processor's time is counted.
         for batch in ahead(partial(_batch, source, stage, 0), ((n, 0) for n in range(count)), 0):
-            images += len(batch.x0)
+            images += batch.count
         rows[name] = {"images": images, "images_per_second": images / (time.process_time() - started)}
     return {"batch": LOADED[0], "crop": LOADED[1], "rows": rows}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +22,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "train_prior.py"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """benchmarks/train_prior.py, on the photographs of the tests."""
     spec = importlib.util.spec_from_file_location("train_prior", SCRIPT)
     assert spec is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import shutil
 import sys
@@ -32,9 +33,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     before = set(sys.modules)
-    import train_gpu
-
-    yield train_gpu
+    yield importlib.import_module("train_gpu")
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and str(BENCHMARKS) in str(sys.modules[name].__file__):
             del sys.modules[name]
