@@ -33,6 +33,7 @@ from _shared import environment, table, write_json
 from training import random_batch, runner
 from unveil.errors import InputError
 
+_STARTED = time.monotonic()
 LIMIT = 40 << 20
 """Bytes of the packed photographs."""
 PART = 15 << 20
@@ -173,12 +174,17 @@ def join(output: Path) -> list[Path]:
     return made
 
 
-def run(settings: Any, packed: Path, output: Path, limit: float, batches: Sequence[int]) -> int:
-    """Everything within `limit` seconds. Returns 0 where the run came to its end, 3 where it had to be ended."""
+def run(
+    settings: Any, packed: Path, output: Path, limit: float, batches: Sequence[int], started: float | None = None
+) -> int:
+    """Everything within `limit` seconds, since `started` on the monotonic clock or now.
+
+    Returns 0 where the run came to its end, 3 where it had to be ended.
+    """
     from unveil.errors import Cancelled
     from unveil.training.loop import train
 
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     ends = started + limit
     lines: list[str] = []
     result: dict[str, Any] = {"name": "train_gpu", "protocol": {"limit": limit, **environment()}, "rows": []}
@@ -233,8 +239,8 @@ def speed_table(result: dict[str, Any]) -> str:
     return table(("batch", "states/s"), rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+def main(arguments: Sequence[str] | None = None, started: float | None = None) -> int:
+    """The command. started: when the program began, where it did for this."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("pack", "run"):
@@ -262,11 +268,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(pack(settings, own.data, own.output, int(own.mib * 2**20), own.side)))
         return 0
     try:
-        return run(settings, own.packed, own.output, own.limit, own.batches)
+        return run(settings, own.packed, own.output, own.limit, own.batches, started)
     except InputError as error:
         print(f"train_gpu: {error}", file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(started=_STARTED))

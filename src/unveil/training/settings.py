@@ -41,7 +41,8 @@ class Data:
     done to them and stay dark in the target, so that darkness alone is no damage. reach: reduced views show up to so many pixels of
     a photograph along one side (0: twice their own size). margin: pixels around a simulated crop that are damaged with it and then
     cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
-    by scene. cache: MiB of decoded photographs kept in memory.
+    by scene. cache: MiB of decoded photographs kept in memory, by each process that
+    prepares batches where not all of them fit.
     """
 
     root: str = "."
