@@ -24,6 +24,8 @@ from unveil.util.words import duration
 WEIGHTS = "weights.safetensors"
 """In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""
 _MOST_STEPS = 10**8
+_VALIDATION = 0.02
+"""Share of its time that a run which ends with the clock spends on validation before it skips one."""
 BAD_STEPS = 50
 """Non-finite steps in a row after which a run is given up."""
 
@@ -122,7 +124,6 @@ class StageRunner:
         try:
             for step in steps:
                 self._step(step, batches)
-                counters.seconds = time.monotonic() - self.clock
                 ended = step + 1 == self.last if self.ends is None else counters.seconds >= self.ends
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
@@ -136,11 +137,14 @@ class StageRunner:
                 elif stopping:
                     self._carry()
                 every = run.state.config.validation.every
-                if every and (step + 1) % every == 0 and not stopping and not ended:
+                due = every and (step + 1) % every == 0 and not stopping and not ended
+                if due and (self.ends is None or counters.validating <= _VALIDATION * counters.seconds):
                     started = time.perf_counter()
                     run.validated()
                     run.world.wait()
-                    self.pace.away(time.perf_counter() - started)
+                    away = time.perf_counter() - started
+                    counters.validating += run.world.sums([away])[0] / run.world.size
+                    self.pace.away(away)
                 if stopping:
                     return False
                 if ended:
@@ -206,8 +210,11 @@ class StageRunner:
             generator = torch.Generator().manual_seed(seed)
             losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator))
         run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
-        total, asked = run.world.sums([sum(losses), float(run.stop.asked)])
+        spent = time.monotonic() - self.clock
+        total, asked, seconds = run.world.sums([sum(losses), float(run.stop.asked), spent])
         run.stop.asked = asked > 0
+        # One clock for all processes: the rate follows it, and none may take a step that the others do not.
+        counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
         self.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip))
         if math.isfinite(loss) and math.isfinite(self.norm):

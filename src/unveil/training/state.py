@@ -24,8 +24,8 @@ class Counters:
     """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
 
     in a row. skipped: non-finite steps in all. seconds: spent so far, of all stages, for runs that end with the clock.
-    number: the present stage. first, stage: steps done and seconds spent when it began. saved: the step of the last checkpoint. best: of
-    the one from which the stage's lowest smoothed loss was reached, and that loss.
+    validating: seconds spent on validation. number: the present stage. first, stage: steps done and seconds spent when it began. saved:
+    the step of the last checkpoint. best: of the one from which the stage's lowest smoothed loss was reached, and that loss.
     """
 
     done: int = 0
@@ -34,6 +34,7 @@ class Counters:
     skipped: int = 0
     seconds: float = 0.0
     stage: float = 0.0
+    validating: float = 0.0
     number: int = 0
     first: int = 0
     saved: int = 0
