@@ -125,7 +125,9 @@ def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick:
     before = float(spent.read_text()) if spent.is_file() else 0.0
     if (folder / "model.safetensors").is_file():
         return before
-    config = load(find(WAYS[way]), {**settings, "data.root": str(data), "workers": "1"})
+    config = load(
+        find(WAYS[way]), {**settings, "data.root": str(data), "workers": "0"}
+    )  # all in this process, whose time is taken
     if quick:
         config = replace(config, stages=[replace(s, steps=2, batch=2) for s in config.stages])
     started = time.process_time()

@@ -1,17 +1,19 @@
 """Train the small priors that ship: `python benchmarks/train_prior.py pixel|autoencoder|latent --data PHOTOS -o RUN`.
 
 pixel: a denoiser of photographs. autoencoder: images and latents of a quarter of their size. latent: a denoiser of those latents,
-which needs the autoencoder's run (--autoencoder RUN). Every batch and every noise is a function of (seed, step); a killed run goes on
-from its newest checkpoint with the same call. The folder becomes what diffusers and `unveil restore --prior` read.
+which needs the autoencoder's run (--autoencoder RUN). The loop is that of `unveil train` (docs/train.md): a killed run goes on from its
+newest checkpoint with the same call, torchrun shares a step among processes (--accumulate), and Ctrl-C ends it in order. The folder
+becomes what diffusers and `unveil restore --prior` read; what the loop writes for itself lies in RUN/training.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,14 +22,19 @@ from torch import Tensor, nn
 
 from unveil.data.crops import crops, rng
 from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Store
+from unveil.data.store import Picture, Store
+from unveil.errors import Cancelled, InputError
 from unveil.networks.autoencoder_kl import AutoencoderKL
 from unveil.networks.diffusers_blocks import ResnetBlock
 from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
-from unveil.training import checkpoint
-from unveil.training.loader import ahead
+from unveil.training.config import Config, Data, Stage
+from unveil.training.distributed import World
+from unveil.training.export import written
+from unveil.training.loop import run
+from unveil.training.state import State
 from unveil.training.states import normal
+from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 
 FOLDERS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
 HELD_OUT = 0.05
@@ -161,95 +168,107 @@ def quiet_start(network: nn.Module) -> nn.Module:
     return network
 
 
-def rate(step: int, share: float) -> float:
-    """Share of the peak rate, after this share of the training: a short rise, level, and over the last quarter down to a hundredth."""
-    return min(1.0, (step + 1) / 20, max(0.01, 4 * (1 - share)))
+@dataclass(frozen=True)
+class Crops:
+    """x: (B, 3, h, w) in [-1, 1]."""
+
+    x: Tensor
+
+    @property
+    def count(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device) -> Crops:
+        return Crops(self.x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Crops:
+        return Crops(self.x.pin_memory())
 
 
-def train(
-    kind: str, network: nn.Module, loss: Loss, prepare: Callable[[Tensor], Tensor], args: argparse.Namespace
-) -> None:
-    """Train, checkpoint and leave the averaged weights in `network`."""
-    folder, steps = args.output, args.steps
-    found, _ = photographs(args.data)
-    with (
-        ThreadPoolExecutor() as pool
-    ):  # decoded before the clock runs, else a device waits for it through the first steps
-        list(pool.map(lambda photo: photo.clean.pixels(), found))
-    batch, size = args.batch or BATCH[kind][0], BATCH[kind][1]
-    network.to(args.device)
-    named = {k: p for k, p in network.named_parameters() if p.requires_grad}
-    average = {k: p.detach().clone() for k, p in named.items()}
-    optimiser = torch.optim.AdamW(named.values(), lr=RATE[kind], betas=(0.9, 0.99), weight_decay=1e-4)
-    done = resume(folder, named, average, optimiser)
-    started, running, ended = time.monotonic(), 0.0, False
+@dataclass(frozen=True)
+class CropSource:
+    photos: list[Photograph]
+    store: Store
 
-    def make(step: int) -> Tensor:
-        return crops(found, batch, size, rng(args.seed, step))[0] * 2 - 1
+    @property
+    def pictures(self) -> set[Picture]:
+        return {photo.clean for photo in self.photos}
 
-    batches = ahead(make, range(done, steps), args.workers)
-    for step, x in zip(range(done, steps), batches, strict=True):
-        spent = (time.monotonic() - started) / 60 / args.minutes
-        ended = step + 1 == steps or spent >= 1
-        for group in optimiser.param_groups:
-            group["lr"] = RATE[kind] * rate(step, max(step / steps, spent))
-        optimiser.zero_grad(set_to_none=True)
-        value = loss(network, prepare(x.to(args.device)), torch.Generator().manual_seed(args.seed * 1_000_003 + step))
-        value.backward()
-        nn.utils.clip_grad_norm_(named.values(), 1.0)
-        optimiser.step()
-        decay = min(0.995, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for k, p in named.items():
-                average[k].lerp_(p, 1 - decay)
-        running = float(value.detach()) if running == 0 else 0.97 * running + 0.03 * float(value.detach())
-        if (step + 1) % 25 == 0 or ended:
-            print(
-                f"{kind} step {step + 1}/{steps} loss {running:.5f} {time.monotonic() - started:.0f} s",
-                flush=True,
+    def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Crops:
+        generator = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
+        return Crops(crops(self.photos, stage.batch // stage.accumulate, stage.crop, generator)[0] * 2 - 1)
+
+
+class Prior(Trainer):
+    """A network on crops of photographs. write: puts it, with its averaged weights, into the folder that `--prior` reads."""
+
+    def __init__(
+        self, kind: str, network: nn.Module, loss: Loss, args: argparse.Namespace, put: Callable[[], None],
+        prepare: Callable[[Tensor], Tensor] = lambda x: x,
+    ) -> None:  # fmt: skip
+        batch, size = args.batch or BATCH[kind][0], BATCH[kind][1]
+        stage = Stage(
+            kind="prior", steps=args.steps, lr=RATE[kind], batch=batch, crop=size, warmup=20, accumulate=args.accumulate,
+            schedule="level",
+        )  # fmt: skip
+        super().__init__(
+            Config(
+                name=kind, seed=args.seed, path="prior", ema=0.995, save_every=SAVE_EVERY, device=args.device, workers=args.workers,
+                minutes=args.minutes, data=Data(photos=list(FOLDERS), held_out=HELD_OUT), stages=[stage],
             )
-        if (step + 1) % SAVE_EVERY == 0 or ended:
-            tensors = {k: p.data for k, p in named.items()} | {f"average.{k}": v for k, v in average.items()}
-            for k, p in named.items():
-                tensors |= {f"optimiser.{k}.{m}": v for m, v in optimiser.state[p].items()}
-            checkpoint.save(folder / "checkpoints", step + 1, tensors, {})
-        if ended:
-            break
-    batches.close()
-    for k, p in named.items():
-        p.data.copy_(average[k])
-    network.cpu()
+        )  # fmt: skip
+        self.fixed = tuple(name for name, p in network.named_parameters() if not p.requires_grad)
+        self._network, self._loss, self._prepare, self._put, self._root = network, loss, prepare, put, args.data
+
+    def learner(self, device: torch.device) -> OneNetwork:
+        return OneNetwork(self._network.to(device), nullcontext)  # type: ignore[arg-type]
+
+    def material(self, world: World, say: Callable[[str], None]) -> CropSource:
+        found, held = photographs(self._root)
+        say(f"{len(found)} photographs to train on, {len(held)} held out")
+        return CropSource(found, found[0].clean.store)
+
+    def objective(self, stage: Stage) -> Objective:
+        def goal(learner: OneNetwork, batch: Crops, stage: Stage, generator: torch.Generator) -> float:
+            value = self._loss(learner.network, self._prepare(batch.x), generator)
+            value.backward()
+            return float(value.detach())
+
+        return goal
+
+    def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
+        with written(path):  # the loop names a file for programs that want one; a prior is a folder
+            self._put()
+            path.write_text(f"{state.counters.done} steps\n")
+        return ""
+
+    def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
+        with written(folder / "config.yaml"):
+            self._put()
+        return f"wrote {folder.parent}; use it with: unveil restore PHOTO -o OUT --prior {folder.parent}"
 
 
-def resume(folder: Path, named: dict, average: dict, optimiser: torch.optim.AdamW) -> int:
-    found = checkpoint.latest(folder / "checkpoints")
-    if found is None:
-        return 0
-    for k, p in named.items():
-        p.data.copy_(found.tensors[k])
-        average[k].copy_(found.tensors[f"average.{k}"])
-        optimiser.state[p] = {m: found.tensors[f"optimiser.{k}.{m}"] for m in ("step", "exp_avg", "exp_avg_sq")}
-    print(f"resumed at step {found.step}", flush=True)
-    return found.step
-
-
-def pixel(args: argparse.Namespace) -> None:
+def pixel(args: argparse.Namespace) -> Prior:
     network = quiet_start(DiffusersUNet(PIXEL))
-    train("pixel", network, diffusion_loss(SCHEDULERS["pixel"], 1.7), lambda x: x, args)
-    write_part(args.output, "unet", PIXEL, network)
-    write_part(args.output, "scheduler", SCHEDULERS["pixel"])
-    write_index(args.output, "DDIMPipeline", {"unet": "UNet2DModel", "scheduler": "DDIMScheduler"})
+
+    def put() -> None:
+        write_part(args.output, "unet", PIXEL, network)
+        write_part(args.output, "scheduler", SCHEDULERS["pixel"])
+        write_index(args.output, "DDIMPipeline", {"unet": "UNet2DModel", "scheduler": "DDIMScheduler"})
+
+    return Prior("pixel", network, diffusion_loss(SCHEDULERS["pixel"], 1.7), args, put)
 
 
-def autoencoder(args: argparse.Namespace) -> None:
+def autoencoder(args: argparse.Namespace) -> Prior:
     found, _ = photographs(args.data)
     x = crops(found, 64, 64, rng(args.seed, 2**31))[0] * 2 - 1
     network = linear_start(AutoencoderKL(AUTOENCODER), opponent(x).std((0, 2, 3)))
-    train("autoencoder", network, reconstruction_loss, lambda x: x, args)
-    write_part(args.output, "vae", AUTOENCODER, network)
+    return Prior(
+        "autoencoder", network, reconstruction_loss, args, lambda: write_part(args.output, "vae", AUTOENCODER, network)
+    )
 
 
-def latent(args: argparse.Namespace) -> None:
+def latent(args: argparse.Namespace) -> Prior:
     config = json.loads((args.autoencoder / "vae" / "config.json").read_text())
     vae = AutoencoderKL(config).eval().requires_grad_(False)
     vae.load_state_dict({k: v.float() for k, v in load_file(args.autoencoder / "vae" / WEIGHTS).items()})
@@ -260,13 +279,16 @@ def latent(args: argparse.Namespace) -> None:
             return config["scaling_factor"] * vae.encode(x)[0]
 
     network = quiet_start(DiffusersUNet(LATENT))
-    train("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), encoded, args)
-    write_part(args.output, "vae", config, vae.cpu())
-    write_part(args.output, "unet", LATENT, network)
-    write_part(args.output, "scheduler", SCHEDULERS["latent"])
-    write_index(
-        args.output, "LDMPipeline", {"vqvae": "AutoencoderKL", "unet": "UNet2DModel", "scheduler": "DDIMScheduler"}
-    )
+
+    def put() -> None:
+        write_part(args.output, "vae", config, vae)
+        write_part(args.output, "unet", LATENT, network)
+        write_part(args.output, "scheduler", SCHEDULERS["latent"])
+        write_index(
+            args.output, "LDMPipeline", {"vqvae": "AutoencoderKL", "unet": "UNet2DModel", "scheduler": "DDIMScheduler"}
+        )
+
+    return Prior("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), args, put, encoded)
 
 
 def main() -> None:
@@ -277,18 +299,26 @@ def main() -> None:
     parser.add_argument("--autoencoder", type=Path, help="run of the autoencoder, for latent")
     parser.add_argument("--steps", type=int)
     parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="end sooner, the rate falling to its end by then"
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="end after so long instead of after --steps, the rate falling to its end by then",
     )
     parser.add_argument(
         "--batch", type=int, help=f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"
     )
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step, a multiple of torchrun's processes")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="threads that cut crops")
+    parser.add_argument("--workers", type=int, default=1, help="processes that cut crops, 0 for none")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.steps = args.steps or STEPS[args.kind]
     torch.manual_seed(args.seed)
-    {"pixel": pixel, "autoencoder": autoencoder, "latent": latent}[args.kind](args)
+    trainer = {"pixel": pixel, "autoencoder": autoencoder, "latent": latent}[args.kind](args)
+    try:
+        run(trainer, args.output / "training", report=lambda line: print(line, flush=True))
+    except (InputError, Cancelled) as error:
+        sys.exit(f"train_prior: {error}")
 
 
 if __name__ == "__main__":

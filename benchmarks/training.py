@@ -41,15 +41,16 @@ def config(batch: int, crop: int, root: str = ".", checkpointing: bool = False) 
 
 
 def runner(settings: Any) -> Any:
-    """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`."""
-    from unveil.training.distributed import World
+    """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`, on the device that it says."""
+    from unveil.training.distributed import World, pick_device
     from unveil.training.interrupt import Stop
-    from unveil.training.learner import build
+    from unveil.training.restoring import Restoring
     from unveil.training.stage import Run, StageRunner
     from unveil.training.state import State
 
-    state = State.fresh(settings, build(settings))
-    run = Run(state, None, None, World(), None, Stop(), Path("."))  # type: ignore[arg-type]
+    trainer, world = Restoring(settings), World(device=pick_device(settings.device))
+    state = State.fresh(trainer.config, trainer.learner(world.device))
+    run = Run(trainer, state, None, world, None, Stop(), Path("."))  # type: ignore[arg-type]
     return StageRunner(run, 0, settings.stages[0], 0)
 
 
@@ -129,8 +130,9 @@ def loading(root: str, count: int) -> dict[str, Any]:
     rows = {}
     for name in ("decoding", "cached"):
         started, images = time.process_time(), 0
-        for batch in ahead(partial(_batch, source, stage, 0), ((n, 0) for n in range(count)), 1):
-            images += len(batch.x0)
+        # Prepared here, where the processor's time is counted.
+        for batch in ahead(partial(_batch, source, stage, 0), ((n, 0) for n in range(count)), 0):
+            images += batch.count
         rows[name] = {"images": images, "images_per_second": images / (time.process_time() - started)}
     return {"batch": LOADED[0], "crop": LOADED[1], "rows": rows}
 

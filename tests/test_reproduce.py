@@ -78,7 +78,7 @@ def shrunk(name: str, root: Path) -> dict[str, Any]:
     """The preset with all its stages, one step each, of a few small crops and a network of a few channels."""
     tree = yaml.safe_load(configuration.find(name).read_text())
     tree["data"]["root"] = str(root)
-    tree |= {"workers": 1, "loader": "threads", "precision": "fp32", "minutes": 0}
+    tree |= {"workers": 0, "precision": "fp32", "minutes": 0}
     small = {"kind", "predicts"} & tree["network"].keys()
     network = {k: tree["network"][k] for k in small} | {"base": 8, "mults": [1, 1, 1], "blocks": 1, "head": 8}
     if "correction" in tree["network"]:

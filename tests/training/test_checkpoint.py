@@ -102,6 +102,13 @@ def test_damaged_ones_are_set_aside_and_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_changed_letter_of_its_text_is_damage_too(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 12, tensors(1.0), {"counters": '{"number": 1}'})
+    assert checkpoint.read(path) is not None
+    path.write_bytes(path.read_bytes().replace(b'number\\": 1', b'number\\": 2'))
+    assert checkpoint.read(path) is None
+
+
 def test_a_folder_of_damaged_ones_is_no_new_run(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 2, tensors(2.0), {}).write_bytes(b"text")
     with pytest.raises(InputError, match=r"no checkpoint can be read \(step_0000002.safetensors.damaged set aside\)"):
@@ -112,3 +119,16 @@ def test_the_best_is_kept_beside_the_newest_two(tmp_path: Path) -> None:
     for step in (5, 10, 15, 20):
         checkpoint.save(tmp_path, step, tensors(step), {}, best=5)
     assert files(tmp_path) == [checkpoint.name(step) for step in (5, 15, 20)]
+
+
+def test_what_does_not_fit_into_half_precision_is_carried_in_full(tmp_path: Path) -> None:
+    large, tiny = torch.tensor([1e6, 1.0]), torch.tensor([1e-12, 1.0])
+    checkpoint.carry(
+        tmp_path, 3, {"a": large, "optimiser.a.exp_avg_sq": tiny, "optimiser.a.step": torch.tensor(3.0)}, {}
+    )
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    assert (found.path.name, found.step) == (checkpoint.CARRIED, 3)
+    assert torch.equal(found.tensors["a"], large)
+    assert float(found.tensors["optimiser.a.exp_avg_sq"][0]) == pytest.approx(1e-12, rel=0.01)
+    assert found.tensors["optimiser.a.step"].dtype == torch.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from unveil.models.weights_file import read_guide
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.daclip import DACLIP
 from unveil.networks.daclip_words import OF_KINDS
+from unveil.training import checkpoint, daclip
 from unveil.training import config as configuration
-from unveil.training import daclip
 from unveil.training.batches import Source
+from unveil.training.config import Config
+from unveil.training.loop import train
+from unveil.training.stage import rate
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,11 @@ def settings(pairs: Path, clip: Path, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def source(config: Config) -> daclip.NamedSource:
+    found = Source(config.data)
+    return daclip.NamedSource(found.photos, config.data, found.store)
+
+
 def test_clip_alone_becomes_a_da_clip_that_sees_as_clip_does(clip: Path) -> None:
     network, _, _ = read_guide(clip)
     assert isinstance(network, DACLIP)
@@ -58,18 +67,17 @@ def test_clip_alone_becomes_a_da_clip_that_sees_as_clip_does(clip: Path) -> None
 def test_training_lowers_the_losses_and_leaves_clip_as_it_is(pairs: Path, clip: Path, tmp_path: Path) -> None:
     said: list[str] = []
     config = configuration.parse(settings(pairs, clip))
-    trained = daclip.train(config, tmp_path / "run", report=said.append)
+    trained = train(config, tmp_path / "run", report=said.append).network
     start, _, _ = read_guide(clip)
     assert isinstance(start, DACLIP)
     for name, value in start.clip.state_dict().items():
         assert torch.equal(trained.clip.state_dict()[name], value), name
-    photos = Source(config.data).photos
     names = daclip.Names(start, torch.device("cpu"))
-    clean, damaged, words = daclip.batch(photos, config, config.stages[0], 7)
+    batch = source(config).stage_batch(config.stages[0], config.seed, 7)
 
     def total(network: DACLIP) -> float:
         with torch.no_grad():
-            return float(torch.stack(daclip.losses(network, clean, damaged, *names(words))).sum())
+            return float(torch.stack(daclip.losses(network, batch.clean, batch.damaged, *names(batch.words))).sum())
 
     assert total(trained) < total(start) - 0.3
     back, _, _ = read_guide(tmp_path / "run" / "model.safetensors")
@@ -83,12 +91,11 @@ def test_training_lowers_the_losses_and_leaves_clip_as_it_is(pairs: Path, clip: 
 
 def test_batches_are_functions_of_seed_and_step_and_named_by_what_was_done(pairs: Path, clip: Path) -> None:
     config = configuration.parse(settings(pairs, clip))
-    photos = Source(config.data).photos
-    one, two, other = (daclip.batch(photos, config, config.stages[0], step) for step in (3, 3, 4))
-    assert torch.equal(one[1], two[1])
-    assert one[2] == two[2]
-    assert not torch.equal(one[1], other[1])
-    for clean, damaged, words in zip(*one, strict=True):
+    one, two, other = (source(config).stage_batch(config.stages[0], config.seed, step) for step in (3, 3, 4))
+    assert torch.equal(one.damaged, two.damaged)
+    assert one.words == two.words
+    assert not torch.equal(one.damaged, other.damaged)
+    for clean, damaged, words in zip(one.clean, one.damaged, one.words, strict=True):
         assert set(words) <= {"lowlight", "noise"}
         assert torch.equal(clean, damaged) == (words == ())
 
@@ -112,7 +119,46 @@ def test_what_cannot_be_trained_is_said(pairs: Path, clip: Path, tmp_path: Path)
         configuration.parse(settings(pairs, clip, stages=[{"kind": "predictor"}]))
 
 
-def test_the_command_trains_and_is_not_resumed(
+def test_without_an_average_the_weights_are_those_of_a_bare_loop(pairs: Path, clip: Path, tmp_path: Path) -> None:
+    """AdamW as CLIP was trained, gradients cut at norm 1, on batches (seed, step): what trained DA-CLIP before there was one loop."""
+    config = configuration.parse(settings(pairs, clip, ema=0.0))
+    stage = replace(config.stages[0], steps=5)
+    trained = train(replace(config, stages=[stage]), tmp_path / "run", report=lambda _: None).network
+    bare, _, _ = read_guide(clip)
+    assert isinstance(bare, DACLIP)
+    bare.visual_control.requires_grad_(True)
+    bare.logit_scale.requires_grad_(True)
+    names, learned = daclip.Names(bare, torch.device("cpu")), [p for p in bare.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=stage.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.05)
+    for step in range(5):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(stage, step)
+        batch = source(config).stage_batch(stage, config.seed, step)
+        optimiser.zero_grad()
+        torch.stack(daclip.losses(bare, batch.clean, batch.damaged, *names(batch.words))).sum().backward()
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
+        optimiser.step()
+    for (name, one), other in zip(bare.named_parameters(), trained.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_stopped_run_goes_on_and_equals_one_that_was_not(pairs: Path, clip: Path, tmp_path: Path) -> None:
+    config = configuration.parse(settings(pairs, clip, validation={"every": 2}))
+    config = replace(config, stages=[replace(config.stages[0], steps=6)])
+    whole = train(config, tmp_path / "whole", report=lambda _: None).network
+    train(config, tmp_path / "parts", report=lambda _: None, stop_at=3)
+    said: list[str] = []
+    parts = train(config, tmp_path / "parts", report=said.append).network
+    assert said[0] == "resumed at step 3 of 6"
+    assert any("content " in line and ", degradation " in line for line in said)
+    for (name, one), other in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        assert torch.equal(one, other), name
+    kept = checkpoint.latest(tmp_path / "parts")
+    assert kept is not None
+    assert not any(".clip." in name for name in kept.tensors)  # what stays as it is is in no checkpoint
+
+
+def test_the_command_trains_and_goes_on(
     pairs: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
@@ -142,5 +188,5 @@ def test_the_command_trains_and_is_not_resumed(
     ]
     assert main([*call, *tiny, "--device", "cpu"]) == 0
     assert "unveil describe PHOTO -n" in capsys.readouterr().out
-    assert main(["train", "--resume", str(run)]) == 2
-    assert "is not resumed" in capsys.readouterr().err
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "resumed at step 2 of 2" in capsys.readouterr().out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from unveil.errors import Cancelled, InputError
 from unveil.training import checkpoint
 from unveil.training import config as configuration
 from unveil.training.loop import train
+from unveil.util import atomic
 
 Tree = Callable[..., dict[str, Any]]
 
@@ -189,10 +192,10 @@ def test_a_run_goes_on_from_before_a_damaged_checkpoint_and_says_so(tree: Tree, 
 def test_what_is_advised_after_a_blow_up_can_be_done(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unveil.training import stage
+    from unveil.training import restoring, stage
 
     folder, calls = tmp_path / "run", []
-    genuine = stage.objective
+    genuine = restoring.objective
 
     def astray(of: object):  # type: ignore[no-untyped-def]
         goal = genuine(of)  # type: ignore[arg-type]
@@ -203,7 +206,7 @@ def test_what_is_advised_after_a_blow_up_can_be_done(
 
         return loss
 
-    monkeypatch.setattr(stage, "objective", astray)
+    monkeypatch.setattr(restoring, "objective", astray)
     monkeypatch.setattr(stage, "BAD_STEPS", 3)
     with pytest.raises(InputError, match=r"resume with a lower --stages.0.lr .*remove the checkpoints after step 4"):
         train(configuration.parse(tree(stages=STAGES, save_every=1)), folder, report=lambda line: None)
@@ -217,3 +220,101 @@ def test_what_is_advised_after_a_blow_up_can_be_done(
     learner = train(configuration.parse(tree(stages=calm, save_every=1)), folder, report=lines.append)
     assert lines[0] == "resumed at step 4 of 20"
     assert all(p.isfinite().all() for p in learner.predictor.parameters())
+
+
+@pytest.mark.parametrize("carry", ["weights", "moments"])
+def test_a_run_goes_on_elsewhere_from_its_small_state(tree: Tree, tmp_path: Path, whole: Path, carry: str) -> None:
+    config = configuration.parse(tree(stages=STAGES, carry=carry))
+    train(config, tmp_path / "here", report=lambda line: None, stop_at=9)
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in ("config.yaml", checkpoint.CARRIED):
+        shutil.copy(tmp_path / "here" / name, there / name)
+    exact, small = checkpoint.read(tmp_path / "here" / checkpoint.name(9)), checkpoint.read(there / checkpoint.CARRIED)
+    assert exact is not None
+    assert small is not None
+    for name, tensor in exact.tensors.items():
+        if name.startswith("optimiser."):
+            assert (name in small.tensors) == (carry == "moments")
+        else:
+            assert torch.equal(small.tensors[name], tensor.half()), name
+    size = {"weights": 0.4, "moments": 0.65}[carry]
+    assert (there / checkpoint.CARRIED).stat().st_size < size * (tmp_path / "here" / checkpoint.name(9)).stat().st_size
+    said: list[str] = []
+    train(configuration.load(there / "config.yaml"), there, report=said.append)
+    assert said[0] == "resumed at step 9 of 20, from the small state in half precision"
+    ours, uninterrupted = load_file(there / "model.safetensors"), load_file(whole / "model.safetensors")
+    for name, tensor in uninterrupted.items():
+        assert torch.allclose(ours[name].float(), tensor.float(), rtol=0, atol=0.03), name
+
+
+def test_a_checkpoint_is_gone_on_from_before_the_small_state(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    config = configuration.parse(tree(stages=STAGES, carry="weights"))
+    train(config, tmp_path / "run", report=lambda line: None, stop_at=9)
+    said: list[str] = []
+    train(config, tmp_path / "run", report=said.append)
+    assert said[0] == "resumed at step 9 of 20"
+    assert result(tmp_path / "run") == result(whole)
+
+
+def test_a_damaged_small_state_is_no_new_run(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / checkpoint.CARRIED).write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"state\.safetensors: damaged, and there is no checkpoint beside it"):
+        train(configuration.parse(tree()), tmp_path, report=lambda line: None)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["log", "weights", "sheet", "card", "small state"])
+def test_a_full_disk_is_one_line_whatever_is_being_written(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A run that was stopped after three steps finds the disk full: it ends in one line, and its checkpoint goes on."""
+    config = configuration.parse(tree(carry="weights"))
+    train(config, tmp_path, report=lambda line: None, stop_at=3)
+    name = {"log": "log.jsonl", "weights": "weights.s", "sheet": ".png", "card": "README.md", "small state": "state.s"}[
+        what
+    ]
+
+    def full(genuine: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **settings: Any) -> Any:
+            if any(name in str(given) for given in args):
+                raise FULL
+            return genuine(*args, **settings)
+
+        return write
+
+    if what == "log":
+
+        class Full:
+            def write(self, text: str) -> None:
+                raise FULL
+
+            def close(self) -> None:
+                raise FULL
+
+        opened = Path.open
+        monkeypatch.setattr(
+            Path, "open", lambda path, *how, **more: Full() if how == ("a",) else opened(path, *how, **more)
+        )
+    else:
+        monkeypatch.setattr(atomic.os, "replace", full(os.replace))
+    with pytest.raises(InputError, match="No space left on device") as told:
+        train(config, tmp_path, report=lambda line: None)
+    assert "\n" not in str(told.value)
+    assert name in str(told.value)
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob(f"*{atomic.TEMPORARY_SUFFIX}"))
+    train(config, tmp_path, report=lambda line: None)
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_counters_of_another_version_are_one_line(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(tree())
+    train(config, tmp_path, report=lambda line: None, stop_at=2)
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    checkpoint.save(tmp_path, 2, found.tensors, {"counters": '{"moon": 1}'})
+    with pytest.raises(InputError, match=r"step_0000002\.safetensors: its counters cannot be read"):
+        train(configuration.parse(tree()), tmp_path, report=lambda line: None)

@@ -1,4 +1,4 @@
-"""Loader threads, signals, and lines for people and programs."""
+"""Signals, and lines for people and programs."""
 
 from __future__ import annotations
 
@@ -9,42 +9,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from unveil.training import checkpoint
+from unveil.training import config as configuration
+from unveil.training.distributed import World
 from unveil.training.interrupt import stop_on_signal
-from unveil.training.loader import ahead
+from unveil.training.loop import train
 from unveil.training.reporting import Pace, Reporter, trim
-
-
-@pytest.mark.parametrize("workers", [1, 4])
-def test_items_come_in_order_however_long_they_take(workers: int) -> None:
-    def make(key: int) -> int:
-        time.sleep(0.003 * (key % 3 == 0))
-        return key * key
-
-    assert list(ahead(make, range(20), workers)) == [k * k for k in range(20)]
-
-
-def test_only_so_many_are_prepared_ahead() -> None:
-    started: list[int] = []
-    items = ahead(lambda key: started.append(key) or key, range(100), 2)
-    assert next(items) == 0
-    time.sleep(0.05)
-    assert len(started) <= 5
-    items.close()  # type: ignore[attr-defined]
-
-
-def test_an_error_comes_where_its_item_would_have() -> None:
-    def make(key: int) -> int:
-        if key == 2:
-            raise ValueError("two")
-        return key
-
-    items = ahead(make, range(5), 3)
-    assert [next(items), next(items)] == [0, 1]
-    with pytest.raises(ValueError, match="two"):
-        next(items)
+from unveil.training.restoring import Restoring
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
@@ -115,3 +90,52 @@ def test_the_time_left_is_that_of_the_steps_so_far(monkeypatch: pytest.MonkeyPat
     assert pace.seconds == pytest.approx(20.0)
     assert pace.images == 40
     assert pace.left(90) == "3 min"
+
+
+class Watch:
+    """A clock that goes on by 0.02 s whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.02
+        return self.now
+
+    perf_counter = monotonic
+
+
+def test_validation_takes_little_of_a_run_that_ends_with_the_clock(
+    tree: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three seconds with a validation of 0.02 s due after every step: one at first, one more after each second, one at the end."""
+    watch, at = Watch(), []
+    genuine = Restoring.verdict
+
+    def seen(self: Restoring, *given: Any) -> Any:
+        at.append(watch.now)
+        return genuine(self, *given)
+
+    monkeypatch.setattr("unveil.training.stage.time", watch)
+    monkeypatch.setattr(Restoring, "verdict", seen)
+    config = configuration.parse(tree(minutes=0.05, workers=0, validation={"every": 1, "count": 1, "size": 32}))
+    train(config, tmp_path / "run", report=lambda line: None)
+    assert at == pytest.approx([0.1, 1.0, 2.0, 3.0], abs=0.1)
+    found = checkpoint.latest(tmp_path / "run")
+    assert found is not None
+    assert found.step > 20
+
+
+def test_all_processes_go_by_one_clock(
+    tree: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process began so much earlier that the mean of both clocks is over at once."""
+
+    def with_another(self: World, values: list[float]) -> list[float]:
+        return [*values[:2], values[2] + 10.0, *values[3:]] if len(values) == 3 else list(values)
+
+    monkeypatch.setattr(World, "sums", with_another)
+    train(configuration.parse(tree(minutes=0.1, workers=0)), tmp_path / "run", report=lambda line: None)
+    found = checkpoint.latest(tmp_path / "run")
+    assert found is not None
+    assert found.step == 1

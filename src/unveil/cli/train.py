@@ -18,6 +18,7 @@ def train(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     resume: Path | None = None,
     check: Annotated[bool, Parameter(negative="")] = False,
+    profile: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a model: unveil train CONFIG [-o RUN] [--key value ...], or unveil train --resume RUN.
 
@@ -31,6 +32,7 @@ def train(
         resume: Folder of a run to go on with. Only settings that leave the result as it is may be changed, as --data.root.
         check: Read the configuration, find and match all photographs, print the configuration, and stop;
             says so where these are a set that shares pictures with a known test set.
+        profile: Run a few steps of every stage, print where their time goes, and stop; nothing is written.
 
     """
     if resume is not None:
@@ -46,22 +48,21 @@ def train(
 
         settings = load(find(config[0]), _overrides(config[1:]))
         folder = output or Path("runs") / settings.name
-        if not check and (folder / "config.yaml").exists():
+        if not (check or profile) and (folder / "config.yaml").exists():
             raise InputError(
                 f"{folder} holds a run already; go on with --resume {folder}, or choose another folder with -o"
             )
     if check:
         _check(settings)
         return
-    if settings.path == "daclip":
-        from unveil.training.daclip import train as run
+    if profile:
+        from unveil.training.profiling import profile as profiled
 
-        if resume is not None:
-            raise InputError(
-                f"a run of DA-CLIP is not resumed; start another one with --init {resume}/model.safetensors"
-            )
-    else:
-        from unveil.training.loop import train as run
+        if settings.path == "daclip" or not settings.stages:
+            raise InputError("--profile is for networks that restore, with a stage at least")
+        print(profiled(settings).table())
+        return
+    from unveil.training.loop import train as run
 
     run(settings, folder, report=lambda line: print(line, flush=True))
 
@@ -104,7 +105,7 @@ def _check(settings: Config) -> None:
     from unveil.data.overlaps import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
-    from unveil.training.loop import inventory
+    from unveil.training.restoring import inventory
 
     material = scan(settings.data)
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ TOLERATED = 0.01
 
 
 class Store:
-    """A cache of decoded pictures, the least recently used dropped first, shared by all loader threads.
+    """A cache of decoded pictures, the least recently used dropped first; threads may share it.
 
     limit: bytes of pixels kept (a picture in use is returned whether it fits or not). counted: how many files there are
     in all, for the share of unreadable ones. unreadable: path -> what was wrong.
@@ -55,6 +58,21 @@ class Store:
             raise
         self._keep(picture, out)
         return out
+
+    def fill(self, pictures: Collection[Picture]) -> bool:
+        """Decode all of these pictures if together they fit, so that processes forked from this one share what is in memory once.
+
+        A file that cannot be read goes on the list. False where they do not fit, and nothing is decoded then.
+        """
+        if sum(3 * picture.size[0] * picture.size[1] for picture in pictures) > self.limit:
+            return False
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._tried, pictures))
+        return True
+
+    def _tried(self, picture: Picture) -> None:
+        with suppress(Unreadable):  # it is on the list, and met again where it is drawn
+            self.pixels(picture)
 
     def _make(self, picture: Picture) -> np.ndarray:
         out = decode(picture.path)

@@ -15,7 +15,7 @@ from unveil.data.crops import crops, rng
 from unveil.data.matching import listed
 from unveil.data.pairs import in_folders, of_benchmark, photographs
 from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Store
+from unveil.data.store import Picture, Store
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS
@@ -36,6 +36,11 @@ class Batch:
     y: Tensor
     low: bool
     kinds: Tensor
+
+    @property
+    def count(self) -> int:
+        """Samples."""
+        return len(self.x0)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, without waiting for the copy."""
@@ -135,6 +140,12 @@ class Source:
                 f"{what} nothing left to train on after holding out {data.held_out:g} for validation; "
                 "add photographs or set data.held_out 0"
             )
+
+    @property
+    def pictures(self) -> set[Picture]:
+        """All that may be drawn."""
+        every = [*self.photos, *(photo for _, found in self.pairs for photo in found)]
+        return {picture for p in every for picture in (p.clean, p.degraded) if picture is not None}
 
     def draw(self, seed: int, step: int, count: int, size: int, low: bool, part: int = 0) -> Batch:
         """A batch of `count` crops of `size` pixels. The same (seed, step, count, size, low, part) gives the same bits."""

@@ -9,6 +9,7 @@ from unveil.training.config import Config
 from unveil.training.export import machine, one_shot
 from unveil.training.state import Counters
 from unveil.training.validation import Scores
+from unveil.util import atomic
 
 
 def _data(config: Config, source: Source) -> list[str]:
@@ -68,5 +69,5 @@ def card(config: Config, source: Source, counters: Counters, digest: str, scores
 def write_card(
     path: Path, config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None
 ) -> None:
-    """Write `card` to a file."""
-    path.write_text(card(config, source, counters, digest, scores))
+    """Write `card` to a file, aside and renamed. Raises InputError when it cannot be written."""
+    atomic.replace(path, card(config, source, counters, digest, scores).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from unveil.errors import InputError
 from unveil.util import atomic
 
 KEEP = 2
+_TOLD = "sha256_of_text"
+CARRIED = "state.safetensors"
+"""In the folder of a run that has one: the small state, from which it goes on where there is no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return out.hexdigest()
 
 
+def _digest_of_text(meta: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
 def name(step: int) -> str:
     """Of the file written after a step."""
     return f"step_{step:07d}.safetensors"
@@ -58,22 +66,45 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, st
         InputError: It cannot be written (a full disk, say); the files before it are untouched.
 
     """
-    target = folder / name(step)
-    kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic.aside(target) as temporary:
-            save_file(kept, temporary, metadata={**meta, "step": str(step), "sha256": digest(kept)})
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{target}: the checkpoint could not be written ({error}); the last good one is untouched. "
-            "Make room and resume the run"
-        ) from error
+    target = _write(folder / name(step), step, tensors, meta)
     for left in folder.glob(f".step_*{atomic.TEMPORARY_SUFFIX}"):  # by a kill while it was written
         left.unlink(missing_ok=True)
     for old in sorted(folder.glob("step_*.safetensors"))[:-KEEP]:
         if best is None or old.name != name(best):
             old.unlink(missing_ok=True)
+    return target
+
+
+def carry(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, str]) -> Path:
+    """Write `folder`/state.safetensors, aside and renamed: a state in half precision, small enough to be taken to another machine.
+
+    Weights and averages as fp16, as models ship (fp32 where a value does not fit), "optimiser." moments as bf16, whose exponents reach
+    as far down as theirs. Arguments and errors as of `save`.
+    """
+    return _write(folder / CARRIED, step, {k: _half(k, v) for k, v in tensors.items()}, meta)
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    if tensor.ndim == 0 or not tensor.is_floating_point():
+        return tensor
+    if name.startswith("optimiser."):
+        return tensor.bfloat16()
+    half = tensor.half()
+    return half if bool(half.isfinite().all()) else tensor
+
+
+def _write(target: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, str]) -> Path:
+    kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.aside(target) as temporary:
+            told = {**meta, "step": str(step)}
+            save_file(kept, temporary, metadata={**told, "sha256": digest(kept), _TOLD: _digest_of_text(told)})
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{target}: the checkpoint could not be written ({error}); the last good one is untouched. "
+            "Make room and resume the run"
+        ) from error
     return target
 
 
@@ -88,11 +119,14 @@ def read(path: Path) -> Checkpoint | None:
         return None
     if "sha256" in meta and meta["sha256"] != digest(tensors):
         return None
+    told = {k: v for k, v in meta.items() if k not in ("sha256", _TOLD)}
+    if _TOLD in meta and meta[_TOLD] != _digest_of_text(told):
+        return None
     return Checkpoint(path, step, tensors, meta)
 
 
 def latest(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint of a folder, None where there is none at all.
+    """The newest intact checkpoint of a folder, its small state where it has no checkpoint, None where there is neither.
 
     A damaged newer one is renamed to NAME.damaged, so that it is never counted as the newest again, and named in the result.
 
@@ -113,4 +147,12 @@ def latest(folder: Path) -> Checkpoint | None:
             f"{folder}: no checkpoint can be read ({', '.join(p.name for p in damaged)} set aside); to begin again from step 0, "
             "start a new run in another folder"
         )
-    return None
+    carried = folder / CARRIED
+    if not carried.exists():
+        return None
+    found = read(carried)
+    if found is None:
+        raise InputError(
+            f"{carried}: damaged, and there is no checkpoint beside it; copy it again, or start a new run in another folder"
+        )
+    return found

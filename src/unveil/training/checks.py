@@ -29,7 +29,9 @@ NETWORKS = ("compact", "rddm", "conditional", "init")
 PREDICTS = ("residual", "residual_noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
-LOADERS = ("threads", "processes")
+SCHEDULES = ("cosine", "level")
+CARRIES = ("none", "weights", "moments")
+LOADERS = ("processes", "threads")
 
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
@@ -47,10 +49,11 @@ def check(config: Config) -> None:
     """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
     _one_of("precision", config.precision, PRECISIONS)
     _one_of("path", config.path, PATHS)
+    _one_of("carry", config.carry, CARRIES)
     _one_of("loader", config.loader, LOADERS)
     _within("ema", config.ema, 0, 1)
     _within("save_every", config.save_every, 1)
-    _within("workers", config.workers, 1, 256)
+    _within("workers", config.workers, 0, 256)
     _within("minutes", config.minutes, 0)
     _within("weights_every", config.weights_every, 0.1)
     _within("validation.every", config.validation.every, 0)
@@ -152,6 +155,13 @@ def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.target", stage.target, TARGETS)
     _one_of(f"{where}.optimiser", stage.optimiser, OPTIMISERS)
     _one_of(f"{where}.loss", stage.loss, LOSSES)
+    _one_of(f"{where}.schedule", stage.schedule, SCHEDULES)
+    if len(stage.betas) not in (0, 2):
+        raise InputError(f"{where}.betas are none or two numbers, got {stage.betas}")
+    for value in stage.betas:
+        _within(f"{where}.betas", value, 0, 0.9999999)
+    _within(f"{where}.decay", stage.decay, -1, 1)
+    _within(f"{where}.clip", stage.clip, 1e-9)
     _one_of(f"{where}.error", stage.error, ("x0", "residual_noise"))
     if stage.error != "x0" and stage.kind not in ("predictor", "joint"):
         raise InputError(f"{where}.error belongs to predictor stages; a {stage.kind} has its own")

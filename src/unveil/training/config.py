@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unveil.training.parsing import dump, find, load, parse, presets, same_run
+from unveil.training.parsing import dump, find, load, parse, presets, same_run, stored
 from unveil.training.settings import (
     Config,
     Correction,
@@ -32,5 +32,6 @@ __all__ = [
     "presets",
     "same_run",
     "schedule",
+    "stored",
     "total_steps",
 ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from unveil.errors import InputError
@@ -182,15 +185,21 @@ def export(
     described, head = _as_spec(learner, config, done)
     if scores is not None:
         described.recipe["validation"] = dataclasses.asdict(scores)
+    # A published network stays to the last bit what it was; ours are written in half precision.
+    dtype = torch.float16 if learner.published is None else torch.float32
+    with written(path):
+        return write(Path(path), described, learner.predictor, head, dtype)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Around the writing of a file that a run leaves: its folder is made, others may read it, and a disk that refuses is said in words."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A published network stays to the last bit what it was; ours are written in half precision.
-        dtype = torch.float16 if learner.published is None else torch.float32
-        digest = write(path, described, learner.predictor, head, dtype)
+        yield
         path.chmod(0o644)  # safetensors writes files that only their owner can read
-        return digest
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise InputError(
             f"{path}: the model could not be written ({error}); free some space or choose another folder"
         ) from error

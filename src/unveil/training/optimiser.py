@@ -7,15 +7,36 @@ momentum (Jordan et al. 2024, `torch.optim.Muon`), everything else by AdamW. Mea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-_BETAS = (0.9, 0.99)
-_DECAY = 1e-4
+from unveil.training.config import Stage
+
 _MUON_DECAY = 0.01
 _APART = ("stem", "out", "embed", "condition")
 """Layers that Muon leaves to AdamW: the first, the last and the embeddings, as its authors advise."""
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Settings of AdamW: decay of its two moments, what is added to the root of the second, decay of the weights."""
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    decay: float = 1e-4
+
+
+CONTRASTIVE = AdamW((0.9, 0.98), 1e-6, 0.05)
+"""As CLIP and DA-CLIP were trained."""
+
+
+def adamw_of(stage: Stage) -> AdamW:
+    """What a stage says, and for the rest what is usual for its kind."""
+    usual = CONTRASTIVE if stage.kind == "contrastive" else AdamW()
+    betas = (stage.betas[0], stage.betas[1]) if stage.betas else usual.betas
+    return AdamW(betas, usual.eps, stage.decay if stage.decay >= 0 else usual.decay)
 
 
 def _matrix(tensor: Tensor) -> Tensor:
@@ -28,13 +49,15 @@ class Optimiser:
 
     Args:
         kind: "adamw" or "muon".
-        module: What is trained; all its parameters.
+        module: What is trained: those of its parameters that ask for a gradient.
         lr: Peak learning rate. For "muon" it is that of the matrices, scaled to AdamW's step (`match_rms_adamw`).
+        adamw: Settings of AdamW.
 
     """
 
-    def __init__(self, kind: str, module: nn.Module, lr: float) -> None:
-        named = dict(module.named_parameters())
+    def __init__(self, kind: str, module: nn.Module, lr: float, adamw: AdamW | None = None) -> None:
+        adamw = adamw or AdamW()
+        named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         muon = kind == "muon"
         matrices = {k: p for k, p in named.items() if muon and p.ndim in (2, 4) and not set(k.split(".")) & set(_APART)}
         rest = {k: p for k, p in named.items() if k not in matrices}
@@ -47,8 +70,10 @@ class Optimiser:
                 raise ValueError("Muon needs convolutions in channels-last memory, where a matrix is a view of them")
         self._named: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter]]] = []
         if rest:
-            adamw = torch.optim.AdamW(list(rest.values()), lr=lr, betas=_BETAS, weight_decay=_DECAY)
-            self._named.append((adamw, rest))
+            moved = torch.optim.AdamW(
+                list(rest.values()), lr=lr, betas=adamw.betas, eps=adamw.eps, weight_decay=adamw.decay
+            )
+            self._named.append((moved, rest))
         if matrices:
             optimiser = torch.optim.Muon(
                 self._views, lr=lr, weight_decay=_MUON_DECAY, momentum=0.95, adjust_lr_fn="match_rms_adamw"

@@ -64,6 +64,11 @@ def parse(tree: dict[str, Any]) -> Config:
     return config
 
 
+def stored(tree: dict[str, Any]) -> Config:
+    """The Config that `dataclasses.asdict` made this of; its values were checked before they were stored."""
+    return _build(Config, tree, "")
+
+
 def presets() -> list[str]:
     """Names of the configurations that ship with the package."""
     folder = files("unveil.training") / "presets"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from unveil.errors import InputError
 from unveil.util import atomic
 from unveil.util.words import duration
 
@@ -42,9 +44,11 @@ class Reporter:
         if quiet:
             return
         self._files: dict[str, TextIO] = {}
+        self._folder = folder
         for name in FILES:
             trim(folder / f"{name}.jsonl", done)
-            self._files[name] = (folder / f"{name}.jsonl").open("a")
+            with self._writable(name):
+                self._files[name] = (folder / f"{name}.jsonl").open("a")
         try:
             from torch.utils.tensorboard import SummaryWriter  # type: ignore[import-not-found]
 
@@ -58,11 +62,15 @@ class Reporter:
             self._say(line)
 
     def record(self, step: int, values: dict[str, Any], file: str = "log") -> None:
-        """Values after `step` for programs, in one of FILES. Numbers also go to TensorBoard, below its name."""
+        """Values after `step` for programs, in one of FILES. Numbers also go to TensorBoard, below its name.
+
+        Raises InputError when the file cannot be written, by a full disk, say.
+        """
         if self.quiet:
             return
-        self._files[file].write(json.dumps({"step": step, **values}) + "\n")
-        self._files[file].flush()
+        with self._writable(file):
+            self._files[file].write(json.dumps({"step": step, **values}) + "\n")
+            self._files[file].flush()
         if self._board is not None:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
@@ -72,9 +80,20 @@ class Reporter:
         """Close the files."""
         if not self.quiet:
             for file in self._files.values():
-                file.close()
+                with suppress(OSError):  # what a full disk did not take was said when it was written
+                    file.close()
         if self._board is not None:
             self._board.close()
+
+    @contextmanager
+    def _writable(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self._folder / name}.jsonl: cannot be written ({error.strerror or error}); the last good checkpoint is untouched. "
+                "Make room and resume the run"
+            ) from error
 
 
 class Pace:

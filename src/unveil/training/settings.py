@@ -41,7 +41,8 @@ class Data:
     done to them and stay dark in the target, so that darkness alone is no damage. reach: reduced views show up to so many pixels of
     a photograph along one side (0: twice their own size). margin: pixels around a simulated crop that are damaged with it and then
     cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
-    by scene. cache: MiB of decoded photographs kept in memory.
+    by scene. cache: MiB of decoded photographs kept in memory, by each process that
+    prepares batches where not all of them fit.
     """
 
     root: str = "."
@@ -178,6 +179,19 @@ class Stage:
     optimiser: str = "adamw"
     """"adamw" or "muon" (`training.optimiser`)."""
 
+    betas: list[float] = field(default_factory=list)
+    """Of AdamW, how slowly its two moments follow the gradient; none for what is usual: 0.9 and 0.99, of a contrastive stage 0.9 and
+    0.98."""
+
+    decay: float = -1.0
+    """Weight decay of AdamW; below 0 for what is usual: 1e-4, of a contrastive stage 0.05."""
+
+    clip: float = 1.0
+    """Norm at which the gradient is cut."""
+
+    schedule: str = "cosine"
+    """How the rate falls after the warm-up: "cosine", to a fiftieth, or "level" for three quarters and then straight to a hundredth."""
+
     loss: str = "squared"
     """"squared", "l1", "charbonnier" or "psnr" (`training.losses`)."""
 
@@ -203,14 +217,16 @@ class Config:
     """A whole run.
 
     path: "linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": none, DA-CLIP's controller is trained
-    (`training.daclip`), for which network, steps, ema and validation mean nothing. steps: T of the path's schedule. precision: "fp32"
-    or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or a run to start
-    from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device: "auto" is
-    CUDA where there is one. workers: how many threads or processes (loader) prepare batches; results do not depend on either. Threads
-    share one cache of decoded photographs but also the interpreter, which a GPU outruns; processes have a cache each.
+    (`training.daclip`), for which network and steps mean nothing and of validation only `every`. steps: T of the path's schedule.
+    precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or
+    a run to start from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device:
+    "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
+    depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
+    is what older configurations say and is read as "processes".
     checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
+    carry: "weights" or "moments" writes a small state beside them, to go on from on another machine; "none" does not.
     """
 
     name: str = "run"
@@ -223,10 +239,11 @@ class Config:
     init: str = ""
     device: str = "auto"
     workers: int = 2
-    loader: str = "threads"
+    loader: str = "processes"
     checkpointing: bool = False
     minutes: float = 0.0
     weights_every: float = 10.0
+    carry: str = "none"
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     stages: list[Stage] = field(default_factory=list)
@@ -240,6 +257,7 @@ HARMLESS = (
     "checkpointing",
     "save_every",
     "weights_every",
+    "carry",
     "minutes",
     "data.root",
     "data.cache",

@@ -12,22 +12,20 @@ from pathlib import Path
 import torch
 
 from unveil.errors import InputError
-from unveil.training.batches import Batch, Source
 from unveil.training.config import Stage
 from unveil.training.distributed import World
-from unveil.training.export import as_model, export
 from unveil.training.interrupt import Stop
-from unveil.training.loader import ahead
-from unveil.training.loader_processes import elsewhere
-from unveil.training.objectives import Objective, objective
+from unveil.training.loader import ahead, shares_memory
 from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.state import State
-from unveil.training.validation import HeldOut, Scores, validate
+from unveil.training.trainer import Item, Material, Trainer, Verdict
 from unveil.util.words import duration
 
 WEIGHTS = "weights.safetensors"
 """In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""
 _MOST_STEPS = 10**8
+_VALIDATION = 0.02
+"""Share of its time that a run which ends with the clock spends on validation before it skips one."""
 BAD_STEPS = 50
 """Non-finite steps in a row after which a run is given up."""
 
@@ -35,13 +33,15 @@ _PART_SEED = 0x9E3779B97F4A7C15  # keeps the noise of the parts of one step apar
 
 
 def rate(stage: Stage, step: int, gone: float | None = None) -> float:
-    """Learning rate at a step of the stage: linear warm-up, then a cosine to a fiftieth.
+    """Learning rate at a step of the stage: a linear warm-up, then a cosine to a fiftieth, or level until it falls to a hundredth.
 
     gone: share of the stage's time that is over, for runs that end with the clock; else the step tells it.
     """
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
     whole = stage.horizon or stage.steps
     far = step / whole if gone is None else min(1.0, gone) * stage.steps / whole
+    if stage.schedule == "level":
+        return stage.lr * min(warm, max(0.01, 4 * (1 - far)))
     return stage.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * far)))
 
 
@@ -49,57 +49,36 @@ def rate(stage: Stage, step: int, gone: float | None = None) -> float:
 class Run:
     """What all stages of a run share."""
 
+    trainer: Trainer
     state: State
-    source: Source
-    crops: HeldOut | None
+    source: Material
     world: World
     report: Reporter
     stop: Stop
     folder: Path
     stop_at: int | None = None
-    scores: Scores | None = None
-    scored_at: int = -1
+    found: Verdict | None = None
+    found_at: int = -1
 
     def write_weights(self) -> None:
-        """Write the averaged weights as they are now, as a model that can be used while the run goes on."""
+        """Write the averaged weights as they are now, so that they can be used while the run goes on."""
         if not self.world.first:
             return
-        self.state.exchange()
-        try:
-            export(self.state.learner, self.state.config, self.folder / WEIGHTS, steps_done=self.state.counters.done)
-        finally:
-            self.state.exchange()
+        with self.state.averaged():
+            self.trainer.write(self.state, self.folder / WEIGHTS)
 
-    def validated(self) -> Scores | None:
-        """Scores of the averaged weights on the held-out crops, reported and remembered; computed by the first process alone.
-
-        Where there is a correction head they are taken at fidelity 1 too: the head does nothing at 0.
-        """
-        if self.crops is None or not self.world.first:
-            return None
-        state, done = self.state, self.state.counters.done
-        if self.scored_at == done:
-            return self.scores
-        self.scored_at = done
-        state.exchange()
-        try:
-            model = as_model(state.learner, state.config, done)
-            sheet = self.folder / "validation" / f"step_{done:07d}.png"
-            self.scores = validate(model, self.crops, state.learner.autocast, self.world.device, sheet=sheet)
-            full = (
-                validate(model, self.crops, state.learner.autocast, self.world.device, fidelity=1.0)
-                if model.head is not None and model.spec.defaults.fidelity < 1
-                else None
-            )
-        finally:
-            state.exchange()
-        more = f"; at fidelity 1: {full.psnr:.2f} dB, SSIM {full.ssim:.4f}" if full else ""
-        self.report.say(f"validation on {self.scores.count} held-out crops: {self.scores.line()}{more}")
-        named = {k: getattr(self.scores, k) for k in ("psnr", "ssim", "input_psnr", "input_ssim")}
-        if full:
-            named |= {"psnr_fidelity_1": full.psnr, "ssim_fidelity_1": full.ssim}
-        self.report.record(done, named, "validation")
-        return self.scores
+    def validated(self) -> None:
+        """The verdict on the averaged weights, reported and remembered; found by the first process alone."""
+        done = self.state.counters.done
+        if not self.world.first or self.found_at == done:
+            return
+        self.found_at = done
+        with self.state.averaged():
+            found = self.trainer.verdict(self.state, self.world.device, self.folder)
+        if found is not None:
+            self.found = found
+            self.report.say(found.line)
+            self.report.record(done, found.numbers, "validation")
 
 
 @dataclass
@@ -125,8 +104,8 @@ class StageRunner:
         self.ends = self._ends()
         self.written = time.monotonic()
         self.optimiser = state.optimiser(self.stage, resumed=resumed)
-        self.parameters = [p for key in self.keys for p in state.learner.modules[key].parameters()]
-        self.goal: Objective = objective(self.stage)
+        self.parameters = [p for key in self.keys for p in state.moving(key).values()]
+        self.goal = run.trainer.objective(self.stage)
         self.pace = Pace()
 
     @property
@@ -145,7 +124,6 @@ class StageRunner:
         try:
             for step in steps:
                 self._step(step, batches)
-                counters.seconds = time.monotonic() - self.clock
                 ended = step + 1 == self.last if self.ends is None else counters.seconds >= self.ends
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
@@ -155,12 +133,18 @@ class StageRunner:
                 if ended or time.monotonic() - self.written >= 60 * run.state.config.weights_every:
                     self.written = time.monotonic()
                     run.write_weights()
+                    self._carry()
+                elif stopping:
+                    self._carry()
                 every = run.state.config.validation.every
-                if every and (step + 1) % every == 0 and not stopping and not ended:
+                due = every and (step + 1) % every == 0 and not stopping and not ended
+                if due and (self.ends is None or counters.validating <= _VALIDATION * counters.seconds):
                     started = time.perf_counter()
                     run.validated()
                     run.world.wait()
-                    self.pace.away(time.perf_counter() - started)
+                    away = time.perf_counter() - started
+                    counters.validating += run.world.sums([away])[0] / run.world.size
+                    self.pace.away(away)
                 if stopping:
                     return False
                 if ended:
@@ -198,16 +182,21 @@ class StageRunner:
             return self.pace.left(self.last - counters.done)
         return duration(max(0.0, self.ends - counters.seconds))
 
-    def _batches(self, steps: range) -> Generator[Batch]:
-        """The parts of all these steps in order, prepared ahead by threads or processes."""
+    def _batches(self, steps: range) -> Generator[Item]:
+        """The parts of all these steps in order, prepared ahead."""
         run, config = self.run, self.run.state.config
         keys = ((step, part) for step in steps for part in self.parts)
-        pinned = run.world.device.type == "cuda"
-        if config.loader == "threads":
-            return ahead(partial(_batch, run.source, self.stage, config.seed, pinned), keys, config.workers)
-        return elsewhere(run.source, self.stage, config.seed, keys, config.workers, pinned=pinned)
+        if config.workers and shares_memory() and len(steps) * self.stage.batch >= len(run.source.pictures):
+            run.source.store.fill(run.source.pictures)
+        return ahead(
+            partial(_batch, run.source, self.stage, config.seed),
+            keys,
+            config.workers,
+            store=run.source.store,
+            pinned=run.world.device.type == "cuda",
+        )
 
-    def _step(self, step: int, batches: Iterator[Batch]) -> None:
+    def _step(self, step: int, batches: Iterator[Item]) -> None:
         run, state, counters = self.run, self.run.state, self.run.state.counters
         self.optimiser.rate(self._rate(step))
         for parameter in self.parameters:
@@ -216,15 +205,18 @@ class StageRunner:
         images = 0
         for part in self.parts:
             batch = next(batches)
-            images += len(batch.x0)
+            images += batch.count
             seed = (state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
             generator = torch.Generator().manual_seed(seed)
             losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator))
         run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
-        total, asked = run.world.sums([sum(losses), float(run.stop.asked)])
+        spent = time.monotonic() - self.clock
+        total, asked, seconds = run.world.sums([sum(losses), float(run.stop.asked), spent])
         run.stop.asked = asked > 0
+        # One clock for all processes: the rate follows it, and none may take a step that the others do not.
+        counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
-        self.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, 1.0))
+        self.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip))
         if math.isfinite(loss) and math.isfinite(self.norm):
             self.optimiser.step()
             counters.bad = 0
@@ -259,6 +251,11 @@ class StageRunner:
             self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
 
+    def _carry(self) -> None:
+        """Write the small state where it is asked for."""
+        if self.run.state.config.carry != "none" and self.run.world.first:
+            self.run.state.carry(self.run.folder, self.optimiser)
+
     def _report(self) -> None:
         run, counters, pace = self.run, self.run.state.counters, self.pace
         speed, images = pace.steps / pace.seconds, pace.images / pace.seconds
@@ -269,16 +266,17 @@ class StageRunner:
             "lr": self._rate(counters.done - 1),
         }
         values |= {"steps_per_second": speed, "images_per_second": images, "skipped": counters.skipped}
+        values |= run.trainer.details
+        parts = "".join(f", {name} {value:.4f}" for name, value in run.trainer.details.items())
         run.report.record(counters.done, values)
         unreadable = len(run.source.store.unreadable)
         run.report.say(
             f"stage {self.number + 1} ({self.stage.kind}) step {self._progress()} "
-            f"loss {counters.running:.5f} {speed:.2f} steps/s {images:.0f} images/s, {self._left()} left"
+            f"loss {counters.running:.5f}{parts} {speed:.2f} steps/s {images:.0f} images/s, {self._left()} left"
             + (f", {counters.skipped} steps skipped" if counters.skipped else "")
             + (f", {unreadable} files unreadable" if unreadable else "")
         )
 
 
-def _batch(source: Source, stage: Stage, seed: int, pinned: bool, key: tuple[int, int]) -> Batch:
-    batch = source.stage_batch(stage, seed, *key)
-    return batch.pin_memory() if pinned else batch
+def _batch(source: Material, stage: Stage, seed: int, key: tuple[int, int]) -> Item:
+    return source.stage_batch(stage, seed, *key)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unveil.errors import InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, Stage, parse, same_run
-from unveil.training.objectives import Learner
-from unveil.training.optimiser import Optimiser
+from unveil.training.config import Config, Stage, same_run, stored
+from unveil.training.optimiser import Optimiser, adamw_of
 
 
 @dataclass
@@ -22,8 +24,8 @@ class Counters:
     """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
 
     in a row. skipped: non-finite steps in all. seconds: spent so far, of all stages, for runs that end with the clock.
-    number: the present stage. first, stage: steps done and seconds spent when it began. saved: the step of the last checkpoint. best: of
-    the one from which the stage's lowest smoothed loss was reached, and that loss.
+    validating: seconds spent on validation. number: the present stage. first, stage: steps done and seconds spent when it began. saved:
+    the step of the last checkpoint. best: of the one from which the stage's lowest smoothed loss was reached, and that loss.
     """
 
     done: int = 0
@@ -32,6 +34,7 @@ class Counters:
     skipped: int = 0
     seconds: float = 0.0
     stage: float = 0.0
+    validating: float = 0.0
     number: int = 0
     first: int = 0
     saved: int = 0
@@ -41,32 +44,43 @@ class Counters:
 
 @dataclass
 class State:
-    """A run in progress. averages: network -> parameter name -> averaged value. saved: tensors of the checkpoint resumed from."""
+    """A run in progress. learner: has `modules`, networks by name, and `trained(stage)`, the names of those that a stage trains.
+
+    averages: network -> parameter name -> averaged value. fixed: beginnings of the names of parameters that never move, and are in no
+    checkpoint. saved: tensors of the checkpoint resumed from.
+    """
 
     config: Config
-    learner: Learner
+    learner: Any
     averages: dict[str, dict[str, Tensor]]
     counters: Counters = field(default_factory=Counters)
+    fixed: tuple[str, ...] = ()
     saved: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def fresh(cls, config: Config, learner: Learner) -> State:
+    def fresh(cls, config: Config, learner: Any, fixed: tuple[str, ...] = ()) -> State:
         """At step 0, the averages equal to the weights."""
-        averages = {
-            key: {name: p.detach().clone() for name, p in module.named_parameters()}
-            for key, module in learner.modules.items()
-        }
-        return cls(config, learner, averages)
+        state = cls(config, learner, {}, fixed=fixed)
+        for key in learner.modules:
+            state.averages[key] = {name: p.detach().clone() for name, p in state.moving(key).items()}
+        return state
+
+    def moving(self, key: str) -> dict[str, nn.Parameter]:
+        """The parameters of a network that training may move, by name."""
+        named = self.learner.modules[key].named_parameters()
+        return {name: p for name, p in named if not name.startswith(self.fixed)}
 
     def optimiser(self, stage: Stage, *, resumed: bool) -> Optimiser:
         """That of the networks that a stage trains, the others frozen; with its saved moments in the middle of a stage."""
         trained = self.learner.trained(stage)
         for key, module in self.learner.modules.items():
-            module.requires_grad_(key in trained)
+            module.requires_grad_(False)
+            for parameter in self.moving(key).values():
+                parameter.requires_grad_(key in trained)
         modules = {key: self.learner.modules[key] for key in trained}
         # One network's moments keep the names they have had in checkpoints.
         whole = nn.ModuleDict(modules) if len(modules) > 1 else modules[trained[0]]
-        optimiser = Optimiser(stage.optimiser, whole, stage.lr)
+        optimiser = Optimiser(stage.optimiser, whole, stage.lr, adamw_of(stage))
         if resumed:
             moments = {k.removeprefix("optimiser."): v for k, v in self.saved.items() if k.startswith("optimiser.")}
             optimiser.restore(moments)
@@ -78,7 +92,7 @@ class State:
         done = self.counters.done
         decay = min(self.config.ema, (1 + done) / (10 + done))
         for key in trained:
-            named = dict(self.learner.modules[key].named_parameters())
+            named = self.moving(key)
             with torch.no_grad():
                 averages = [self.averages[key][n] for n in named]
                 torch._foreach_lerp_(averages, [p.data for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
@@ -86,30 +100,50 @@ class State:
     def put_averages(self, *keys: str) -> None:
         """Copy the averages into the networks named."""
         for key in keys:
-            for name, parameter in self.learner.modules[key].named_parameters():
+            for name, parameter in self.moving(key).items():
                 parameter.data.copy_(self.averages[key][name])
 
     def exchange(self) -> None:
         """Swap weights and averages without arithmetic; twice is nothing at all."""
-        for key, module in self.learner.modules.items():
-            for name, parameter in module.named_parameters():
+        for key in self.learner.modules:
+            for name, parameter in self.moving(key).items():
                 parameter.data, self.averages[key][name] = self.averages[key][name], parameter.data
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """While this is entered, the networks have their averaged weights."""
+        self.exchange()
+        try:
+            yield
+        finally:
+            self.exchange()
 
     def save(self, folder: Path, optimiser: Optimiser) -> Path:
         """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
-        tensors: dict[str, Tensor] = {}
-        for key, module in self.learner.modules.items():
-            for name, parameter in module.named_parameters():
-                tensors[f"{key}.{name}"] = parameter.data
-                tensors[f"average.{key}.{name}"] = self.averages[key][name]
-        tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
         counters = self.counters
         # What a checkpoint's weights are worth is only seen in the steps after it.
         if counters.saved and counters.running <= counters.lowest and not counters.bad:
             counters.best, counters.lowest = counters.saved, counters.running
         counters.saved = counters.done
-        meta = {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(counters))}
-        return checkpoint.save(folder, counters.done, tensors, meta, counters.best or None)
+        return checkpoint.save(folder, counters.done, self._tensors(optimiser), self._meta(), counters.best or None)
+
+    def carry(self, folder: Path, optimiser: Optimiser) -> Path:
+        """Write the small state, with moments where the configuration says so. Raises InputError when it cannot be written."""
+        moments = optimiser if self.config.carry == "moments" else None
+        return checkpoint.carry(folder, self.counters.done, self._tensors(moments), self._meta())
+
+    def _tensors(self, optimiser: Optimiser | None) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for key in self.learner.modules:
+            for name, parameter in self.moving(key).items():
+                tensors[f"{key}.{name}"] = parameter.data
+                tensors[f"average.{key}.{name}"] = self.averages[key][name]
+        if optimiser is not None:
+            tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
+        return tensors
+
+    def _meta(self) -> dict[str, str]:
+        return {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
 
     def load(self, folder: Path) -> checkpoint.Checkpoint | None:
         """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
@@ -124,8 +158,8 @@ class State:
         self._same(found)
         self.saved = found.tensors
         try:
-            for key, module in self.learner.modules.items():
-                for name, parameter in module.named_parameters():
+            for key in self.learner.modules:
+                for name, parameter in self.moving(key).items():
                     parameter.data.copy_(found.tensors[f"{key}.{name}"])
                     self.averages[key][name].copy_(found.tensors[f"average.{key}.{name}"])
         except (KeyError, RuntimeError) as error:
@@ -133,14 +167,19 @@ class State:
             raise InputError(
                 f"{found.path}: a checkpoint of another network ({reason}); choose another folder"
             ) from error
-        self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
+        try:
+            self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{found.path}: its counters cannot be read ({error}); made by another version?"
+            ) from error
         return found
 
     def _same(self, found: checkpoint.Checkpoint) -> None:
         """Raise InputError where the configuration is not the one that the checkpoint was made with."""
         if "config" not in found.meta:
             return
-        changed = same_run(parse(json.loads(found.meta["config"])), self.config)
+        changed = same_run(stored(json.loads(found.meta["config"])), self.config)
         if changed:
             raise InputError(
                 f"{found.path}: made with other settings ({', '.join(changed)}); put them back in config.yaml, or start a new run"

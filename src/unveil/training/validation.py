@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from unveil.models.model import Model
 from unveil.training.batches import Source
 from unveil.training.config import Config
 from unveil.training.scores import psnr, ssim
+from unveil.util import atomic
 
 _SEED = 20_240_001  # of the simulated damage and the sampler's noise: the same in every run, so that runs compare
 _SHOWN = 8  # rows of the sheet
@@ -152,7 +154,10 @@ def validate(
 
 
 def write_sheet(path: Path, columns: list[Tensor], gap: int = 4) -> None:
-    """A PNG with one row per sample (8 at most) and one column per tensor (N, 3, s, s) in [0, 1], on white."""
+    """Write a PNG, aside and renamed, with one row per sample (8 at most) and one column per tensor (N, 3, s, s) in [0, 1], on white.
+
+    Raises InputError when it cannot be written.
+    """
     rows = min(_SHOWN, len(columns[0]))
     side = int(columns[0].shape[-1])
     sheet = np.full((rows * (side + gap) - gap, len(columns) * (side + gap) - gap, 3), 255, np.uint8)
@@ -160,5 +165,8 @@ def write_sheet(path: Path, columns: list[Tensor], gap: int = 4) -> None:
         for c, column in enumerate(columns):
             pixels = (column[r].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
             sheet[r * (side + gap) : r * (side + gap) + side, c * (side + gap) : c * (side + gap) + side] = pixels
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path)
+    encoded = io.BytesIO()
+    Image.fromarray(sheet).save(encoded, format="PNG")
+    with atomic.replacing(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(encoded.getvalue())

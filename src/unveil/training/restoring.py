@@ -1,0 +1,93 @@
+"""Training networks that restore: what the loop needs to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from unveil.data.photographs import Photograph
+from unveil.training.batches import Source, scan
+from unveil.training.card import write_card
+from unveil.training.config import Config, Stage
+from unveil.training.distributed import World
+from unveil.training.export import as_model, export
+from unveil.training.learner import build, started_from
+from unveil.training.objectives import Learner, Objective, objective
+from unveil.training.state import State
+from unveil.training.trainer import Trainer, Verdict
+from unveil.training.validation import HeldOut, held_out, validate
+
+
+class Restoring(Trainer):
+    """A predictor and its correction, or two experts, of a configuration."""
+
+    def __init__(self, config: Config) -> None:
+        config, self._model = started_from(config)
+        super().__init__(config)
+        self._crops: HeldOut | None = None
+        self._source: Source | None = None
+
+    def learner(self, device: torch.device) -> Learner:
+        """Fresh networks, or those of the model that the run starts from."""
+        return build(self.config, device, self._model)
+
+    def material(self, world: World, say: Callable[[str], None]) -> Source:
+        """All photographs and pairs, and fixed crops of those held out."""
+        config = self.config
+        material = scan(config.data)
+        self._source = Source(config.data, material=material)
+        kept_back = Source(config.data, held_out=True, material=material)
+        self._crops = held_out(config, kept_back) if world.first and config.data.held_out > 0 else None
+        say(inventory(self._source, kept_back))
+        for path in sorted(material.store.unreadable)[:20]:
+            say(f"left out: {material.store.unreadable[path]}")
+        return self._source
+
+    def objective(self, stage: Stage) -> Objective:
+        """That of the stage's kind and target."""
+        return objective(stage)
+
+    def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
+        """Scores on the held-out crops. Where there is a correction they are taken at fidelity 1 too: it does nothing at 0."""
+        if self._crops is None:
+            return None
+        done, autocast = state.counters.done, state.learner.autocast
+        model = as_model(state.learner, state.config, done)
+        sheet = folder / "validation" / f"step_{done:07d}.png"
+        scores = validate(model, self._crops, autocast, device, sheet=sheet)
+        line = f"validation on {scores.count} held-out crops: {scores.line()}"
+        numbers = {k: getattr(scores, k) for k in ("psnr", "ssim", "input_psnr", "input_ssim")}
+        if model.head is not None and model.spec.defaults.fidelity < 1:
+            full = validate(model, self._crops, autocast, device, fidelity=1.0)
+            line += f"; at fidelity 1: {full.psnr:.2f} dB, SSIM {full.ssim:.4f}"
+            numbers |= {"psnr_fidelity_1": full.psnr, "ssim_fidelity_1": full.ssim}
+        return Verdict(line, numbers, scores)
+
+    def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
+        """A model file."""
+        scores = verdict.kept if verdict else None
+        return export(state.learner, state.config, path, steps_done=state.counters.done, scores=scores)
+
+    def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
+        """The model and its card."""
+        assert self._source is not None
+        model, scores = folder / "model.safetensors", verdict.kept if verdict else None
+        digest = self.write(state, model, verdict)
+        write_card(folder / "README.md", state.config, self._source, state.counters, digest, scores)
+        return f"wrote {model}; use it with: unveil restore PHOTO -o OUT -n {folder}"
+
+
+def inventory(source: Source, kept_back: Source) -> str:
+    """How much there is on each side of the split, in words."""
+
+    def files(photographs: list[Photograph]) -> int:
+        return len({p.clean.path for p in photographs})
+
+    pairs = sum(len(found) for _, found in source.pairs)
+    held = sum(len(found) for _, found in kept_back.pairs)
+    return (
+        f"{files(source.photos)} clean photographs and {pairs} pairs to train on; "
+        f"{files(kept_back.photos)} and {held} held out for validation"
+    )

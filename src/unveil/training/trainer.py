@@ -1,0 +1,104 @@
+"""What a run trains, as the loop sees it: networks by name, batches, an objective, files. One subclass for each thing trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from unveil.data.store import Picture, Store
+from unveil.training.config import Config, Stage
+from unveil.training.distributed import World
+from unveil.training.state import State
+
+Objective = Callable[[Any, Any, Stage, torch.Generator], float]
+"""(networks, batch, stage, generator) -> the loss, whose gradient it has taken."""
+
+
+class Item(Protocol):
+    """A batch: how many samples, and how it comes to a device."""
+
+    @property
+    def count(self) -> int: ...
+
+    def to(self, device: torch.device) -> Item: ...
+
+    def pin_memory(self) -> Item: ...
+
+
+class Material(Protocol):
+    """Where batches come from: functions of (seed, step, part) that can be sent to a process."""
+
+    store: Store
+
+    @property
+    def pictures(self) -> Collection[Picture]: ...
+
+    def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Item: ...
+
+
+@dataclass
+class OneNetwork:
+    """One network to train, as the loop asks for it; all stages train it."""
+
+    network: Any
+    autocast: Callable[[], torch.autocast]
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """By the name it has in checkpoints."""
+        return {"network": self.network}
+
+    def trained(self, stage: Stage) -> tuple[str, ...]:
+        """Its name."""
+        return ("network",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a validation found: its line for a person, numbers for programs, and whatever the files keep of it."""
+
+    line: str
+    numbers: dict[str, float]
+    kept: Any = None
+
+
+class Trainer:
+    """What is trained. config: of the run, complete. fixed: beginnings of the names of parameters that never move.
+
+    details: parts of the last loss by name, said beside it.
+    """
+
+    fixed: tuple[str, ...] = ()
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.details: dict[str, float] = {}
+
+    def learner(self, device: torch.device) -> Any:
+        """The networks on their device: `modules` by name, and `trained(stage)`, the names of those a stage trains."""
+        raise NotImplementedError
+
+    def material(self, world: World, say: Callable[[str], None]) -> Material:
+        """The photographs, found, split and said; called once, after `learner`."""
+        raise NotImplementedError
+
+    def objective(self, stage: Stage) -> Objective:
+        """What a stage minimises."""
+        raise NotImplementedError
+
+    def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
+        """A validation of the networks as they are, the averaged weights in place; None where nothing was held out."""
+        return None
+
+    def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
+        """Write the networks as they are, the averaged weights in place, so that they can be used; returns the sha256."""
+        raise NotImplementedError
+
+    def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
+        """Write what the run leaves at its end into its folder; returns the line that says so."""
+        raise NotImplementedError
