@@ -1,4 +1,4 @@
-"""Sample sheets and failures of a model, made from the free photographs that ship with the package, and real photographs as they were taken.
+"""Sample sheets and failures of a model, from the free photographs that ship with the package, and real photographs as they were taken.
 
     python benchmarks/gallery.py --json benchmarks/results/gallery.json
 
