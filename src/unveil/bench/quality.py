@@ -110,7 +110,7 @@ def _add(
             y = bicubic(np.rint(255 * y).astype(np.uint8), x.shape[:2]) / 255
         mask = read_image(test.masks[name]).pixels if name in test.masks else None
         clock = Clock()
-        made = method.restore(y.astype(np.float32))
+        made = method.restore(y.astype(np.float32), *((mask,) if method.masked else ()))
         seconds = clock.processor
         one = score(made.one, x, protocol, metrics, mask)
         mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)

@@ -87,6 +87,7 @@ def restore(
     worker_gpus: Annotated[float, Parameter(group=MACHINES)] = 0.0,
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
     yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
+    mask: Annotated[Path | None, Parameter(group=FILES)] = None,
 ) -> int:
     """Restore photographs.
 
@@ -151,6 +152,8 @@ def restore(
         worker_cpus: With --cluster: processors for each, fractions too.
         worker_gpus: With --cluster: GPUs for each, fractions too.
         json_lines: Print one line of JSON per file instead of text.
+        mask: For published networks that are shown where the damage is (Resfusion's, RDDM's for ISTD): an image of the photograph's size,
+            white there; or a folder of masks that have their photographs' names.
         yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
@@ -175,7 +178,7 @@ def restore(
             "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
         }  # fmt: skip
         given = {k: v for k, v in zero_shot.items() if v is not None}
-        opening = partial(_restorer, method, name, prior, given, device, dtype, engine)
+        opening = partial(_restorer, method, name, prior, given, device, dtype, engine, mask)
         restorer = opening()
         says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
         if (
@@ -248,7 +251,10 @@ def restore(
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
-        _say_again(inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given, prior)
+        shown: dict[str, object] = {} if mask is None else {"mask": mask}
+        _say_again(
+            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given | shown, prior
+        )
     return of_files(failed, sum(seen.values()) - failed)
 
 
@@ -304,12 +310,21 @@ def _say_again(
 
 
 def _restorer(
-    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str, engine: str
+    method: str | None,
+    name: str,
+    prior: str,
+    given: dict[str, object],
+    device: str,
+    dtype: str,
+    engine: str,
+    mask: Path | None = None,
 ) -> Restores:
-    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
+    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone; mask: for trained models."""
     from unveil.loading import load
 
     method = method or TRAINED
+    if mask is not None and method != TRAINED:
+        raise InputError(f"--mask is for published networks that are shown one (-n FILE), not for --method {method}")
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
@@ -322,7 +337,7 @@ def _restorer(
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
             )
-        return load(name, device, dtype, engine=engine)
+        return load(name, device, dtype, engine=engine, mask=mask)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
     return load(prior, device, dtype, method=method, engine=engine, **given)

@@ -204,7 +204,7 @@ def _data(data: Data) -> None:
         _within(f"data.{name}", getattr(data, name), 0, 1)
     _within("data.reach", data.reach, 0)
     _within("data.margin", data.margin, 0)
-    _within("data.held_out", data.held_out, 0, 0.5)
+    _within("data.held_out", data.kept(), 0, 0.5)
     _within("data.cache", data.cache, 0)
     if not data.photos and not data.pairs:
         raise InputError("data names neither photos nor pairs: there is nothing to train on")

@@ -93,7 +93,7 @@ def _run(state: State, here: World, reporter: Reporter, stop: Stop, folder: Path
     material = scan(config.data)
     source = Source(config.data, material=material)
     kept_back = Source(config.data, held_out=True, material=material)
-    crops = held_out(config, kept_back) if here.first and config.data.held_out > 0 else None
+    crops = held_out(config, kept_back) if here.first and config.data.held_out != 0 else None
     reporter.say(inventory(source, kept_back))
     for path in sorted(material.store.unreadable)[:20]:
         reporter.say(f"left out: {material.store.unreadable[path]}")
