@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -88,6 +88,10 @@ def restore(
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
     yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
     mask: Annotated[Path | None, Parameter(group=FILES)] = None,
+    preset: Annotated[Literal["paper", "quick"] | None, Parameter(group=ZERO_SHOT)] = None,
+    vgg: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
+    arniqa: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
+    captioner: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
 ) -> int:
     """Restore photographs.
 
@@ -154,6 +158,12 @@ def restore(
         json_lines: Print one line of JSON per file instead of text.
         mask: For published networks that are shown where the damage is (Resfusion's, RDDM's for ISTD): an image of the photograph's size,
             white there; or a folder of masks that have their photographs' names.
+        preset: Zero-shot: paper for the published settings of ldrps, upzeroir, gdp and tao, which take long; quick for those that were
+            measured with the priors that ship, which are the default there. Other options are taken instead of the preset's.
+        vgg: Zero-shot, ldrps, upzeroir and tao: torchvision's vgg16-397923af.pth. Default: seeded random features.
+        arniqa: Zero-shot, upzeroir: folder with ARNIQA.pth and regressor_koniq10k.safetensors. Default: naturalness judges.
+        captioner: Zero-shot, ldrps: writes the prompt: an http(s) address of an OpenAI-compatible endpoint, or a folder or hub id of an
+            image-to-text model.
         yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
@@ -176,6 +186,7 @@ def restore(
 
         zero_shot = {
             "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
+            "preset": preset, "vgg": vgg, "arniqa": arniqa, "captioner": captioner,
         }  # fmt: skip
         given = {k: v for k, v in zero_shot.items() if v is not None}
         opening = partial(_restorer, method, name, prior, given, device, dtype, engine, mask)
