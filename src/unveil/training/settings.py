@@ -95,7 +95,10 @@ class Network:
 
     kind: "compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init", the network of a
     published checkpoint that the run starts from, as it is. predicts: "residual" (y - x0, told the noise level), or with an rddm or
-    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published). bottom: residual blocks on the
+    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published), or with a conditional one on path
+    mean_reverting "noise", as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees, by
+    cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
+    the model that comes out. context: length of those embeddings, filled in. bottom: residual blocks on the
     coarsest level beyond `blocks`.
 
     experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
@@ -110,6 +113,8 @@ class Network:
     experts: list[Sizes] = field(default_factory=list)
     kind: str = "compact"
     predicts: str = "residual"
+    guide: str = ""
+    context: int = 0
     correction: Correction = field(default_factory=Correction)
 
 
