@@ -277,3 +277,37 @@ def test_calls_on_other_threads_do_not_hear_each_others_notes(image: np.ndarray)
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(notes, "abc")) == [(f"said by {name}",) for name in "abc"]
     assert list(warnings.filters) == before
+
+
+PUBLISHED = {
+    "ldrps": {"steps": 450, "rounds": None, "crop": 0, "trust": 0.0, "width": 64, "original": True, "inner": 1},
+    "upzeroir": {"steps": 1000, "rounds": 2, "guidance": 4000.0, "trust": 0.0, "first": "identity", "width": 64},
+    "gdp": {"steps": 1000, "weight": None},
+    "tao": {"steps": 1000, "trust": 0.0, "first": "random", "inner": None, "crop": 0, "width": 64},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_preset_of_a_paper_is_what_it_publishes_on_any_prior(name: str) -> None:
+    settings = loading.load(method=name, device="cpu", preset="paper").resolve(Options())
+    assert {key: getattr(settings, key) for key in PUBLISHED[name]} == PUBLISHED[name]
+    more: dict[str, Any] = {} if name == "gdp" else {"width": 8}
+    other = loading.load(method=name, device="cpu", preset="paper", **more)
+    assert other.resolve(Options(steps=3)).steps == 3
+    assert name == "gdp" or other.resolve(Options()).width == 8
+    if name == "ldrps":
+        from unveil.zeroshot.ldrps.settings import published
+
+        assert settings == published()
+    quick = loading.load(method=name, device="cpu", preset="quick").resolve(Options())
+    assert quick == loading.load(method=name, device="cpu").resolve(Options())
+
+
+def test_files_of_the_papers_may_be_text(tmp_path: Path) -> None:
+    method = methods.find("upzeroir")
+    made = method.configured({"vgg": str(tmp_path / "vgg.pth"), "arniqa": str(tmp_path)})
+    assert (made.vgg, made.arniqa) == (tmp_path / "vgg.pth", tmp_path)
+    with pytest.raises(InputError, match="unknown preset 'papper'; did you mean paper"):
+        method.preset("papper")
+    with pytest.raises(InputError, match="DiffPIR has no preset paper"):
+        loading.load(method="diffpir", preset="paper")

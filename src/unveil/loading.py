@@ -34,12 +34,20 @@ def load(
 
     method: "learnir", then name is a model on the shelf ("general" by default), a weight file or the folder of a run; or a zero-shot
     method (see `zeroshot.methods`), then name is a prior on the shelf (the method's own by default), a folder or a hub id, and settings
-    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2"). engine: what evaluates a trained
-    model's network, "torch", "onnx" or "openvino" (the last two on a processor, from an extra).
+    are the method's options: unveil.load("small-pixel", method="diffpir", operator="blur:sigma=2");
+    preset="paper" takes the published settings of ldrps, upzeroir, gdp and tao, for whatever is not given. engine: what evaluates a trained
+    model's network, "torch", "onnx" or "openvino" (the last two on a processor, from an extra). A trained model that is
+    shown a mask takes it as mask: a file, a folder of masks that have their photographs' names, or an array, white where the damage is.
     Raises ModelError for what cannot be found, InputError for a method, option or device that is not there.
     """
+    mask = settings.pop("mask", None) if method == TRAINED else None
     if method == TRAINED and not settings:
-        return restorer.load(name or "general", device, dtype, engine)
+        opened = restorer.load(name or "general", device, dtype, engine)
+        if mask is None:
+            return opened
+        from unveil.masked import MaskedRestorer
+
+        return MaskedRestorer(opened.model, mask, device, dtype, engine=engine)
     if engine != "torch":
         raise InputError(f"zero-shot methods run in torch; leave out the engine {engine}")
     return _zero_shot(name, device, dtype, method, settings)
@@ -59,8 +67,17 @@ def _zero_shot(name: str | Path, device: str, dtype: str, method: str, settings:
         raise InputError(f"no method is called {method!r}; {did_you_mean(method, [TRAINED, *METHODS], most=2)}")
     tiny = settings.pop("tiny", None)
     label = settings.pop("label", None)
+    preset = settings.pop("preset", None) or ""
     return zeroshot_restorer.load(
-        name, method, settings, device=device, dtype=dtype, tiny=tiny, label=label, extras=_extras(method)
+        name,
+        method,
+        settings,
+        device=device,
+        dtype=dtype,
+        tiny=tiny,
+        label=label,
+        preset=preset,
+        extras=_extras(method),
     )
 
 
@@ -90,10 +107,14 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
         raise ModelError(
             f"the protocol was made with weights {wanted[:12]}..., {model or 'the default model'} now has {found[:12]}...: other pixels"
         )
-    return restorer.restore(image, **called)
+    out = restorer.restore(image, **called)
+    shown = recorded.get("mask_sha256", "")
+    if shown and shown != out.protocol.get("mask_sha256"):
+        raise InputError("the protocol was made with another mask: other pixels")
+    return out
 
 
-_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer")
+_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer", "mask_sha256")
 """What a protocol says beside the settings that repeat it."""
 
 

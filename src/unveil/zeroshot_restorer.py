@@ -236,17 +236,21 @@ def load(
     dtype: str = "auto",
     tiny: str | Path | None = None,
     label: int | None = None,
+    preset: str = "",
     extras: Mapping[str, Any] | None = None,
 ) -> ZeroShotRestorer:
     """A zero-shot restorer. prior: a name on the shelf, a folder, a hub id, or "" for the method's own; tiny: a TAESD for guidance;
     label: the class of a class-conditional one.
 
     On a prior that ships a method runs with the settings that were measured with it (`zeroshot.methods`, `quick`), on others with its own
-    defaults; settings, and steps of a call, are taken instead of either.
+    defaults; preset: "paper" for the published ones on any prior, "quick" for the measured ones. settings, and steps of a call, are taken
+    instead of any.
 
     Raises ModelError for a prior that cannot be opened, InputError for the rest.
     """
-    name = str(prior) or methods.find(method).prior
+    found = methods.find(method)
+    base = found.preset(preset) if preset else None  # a wrong name is told before anything is opened
+    name = str(prior) or found.prior
     where = pick_device(device)
     # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
@@ -254,5 +258,6 @@ def load(
     source = shelf.folder(name) if known else name
     opened = open_prior(source, where, kind, name=name if known else "", tiny=tiny, label=label)
     # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.
-    quick = methods.find(method).quick if known else {}
-    return ZeroShotRestorer(cast(Prior, opened), method, {**quick, **(settings or {})}, extras=extras)
+    if base is None:
+        base = found.quick if known else {}
+    return ZeroShotRestorer(cast(Prior, opened), method, {**base, **(settings or {})}, extras=extras)

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from unveil import photo
-from unveil.bench import methods, quality
+from unveil.bench import looks, methods, quality
 from unveil.bench.sets import find
 from unveil.bench.tables import markdown, of_set
 from unveil.evaluation.evaluate import evaluate_folders
+from unveil.evaluation.metrics.deep import frechet
 from unveil.evaluation.metrics.psnr import psnr
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
@@ -130,3 +131,40 @@ def test_several_processes_can_share_a_file(data: Path, tmp_path: Path) -> None:
         "gamma to mean .45": 3,
     }
     assert kept["protocol"]["quick"] is False
+
+
+def test_fid_is_of_the_set_and_survives_an_interruption(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[int, ...]] = []
+
+    def look(image: np.ndarray) -> np.ndarray:
+        looked.append(image.shape)
+        return np.array([image.mean(), image.std(), 1.0])
+
+    def stop(_: str, __: str, done: int, ___: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(looks, "features", lambda: look)
+    output, tests = tmp_path / "result.json", [find(data)["LOL_eval15"]]
+    method, metrics = methods.baseline("identity"), ("psnr", "fid")
+    without = quality.measure(tests, [method], metrics=("psnr",), output=output)
+    with pytest.raises(KeyboardInterrupt):
+        quality.measure(tests, [method], metrics=metrics, before=without, output=output, progress=stop)
+    assert len(looked) == 4, "rows that were measured without it are measured anew"
+    whole = quality.measure(tests, [method], metrics=metrics, before=json.loads(output.read_text()), output=output)
+    assert len(looked) == 6
+    row = whole["sets"]["LOL_eval15"]["input"]
+    sides = []
+    for at in (1, 2):
+        pictures = [photo.read(pair[at]).pixels for pair in tests[0].pairs]
+        sides.append(np.array([[p.mean(), p.std(), 1.0] for p in pictures], dtype=np.float64))
+    assert row["images"] == ["1.png", "2.png", "41.png"]
+    assert row["of set"]["fid"] == pytest.approx(frechet(*sides), rel=1e-4)
+    assert json.loads(output.read_text())["sets"]["LOL_eval15"]["input"]["of set"] == pytest.approx(
+        row["of set"], rel=1e-5
+    )
+    shown = of_set("LOL_eval15", {"input": row}).to_markdown()
+    assert "| FID |" in shown
+    assert "- FID: fid, 3 images." in shown

@@ -84,6 +84,10 @@ def test_a_photograph_its_frames_and_its_row(
         (["--method", "ddrm", "-n", "other"], "name a prior with --prior"),
         (["--method", "ddrm", "--fidelity", "1"], "no fidelity"),
         (["--operator", "grey"], "only zero-shot methods take --operator"),
+        (["--preset", "paper"], "only zero-shot methods take --preset"),
+        (["--method", "ddrm", "--preset", "paper"], "DDRM has no preset paper; those of ldrps, upzeroir, gdp, tao"),
+        (["--method", "dps", "--vgg", "vgg16.pth"], "DPS has no 'vgg'"),
+        (["--method", "gdp", "--noise", "0.1"], "leave noise out"),
         (["--method", "ddrm", "--prior", "nowhere/at/all"], "no prior named"),
     ],
 )
@@ -96,6 +100,21 @@ def test_wrong_calls_are_told(
     assert said in told
     assert len(told.splitlines()) == 1
     assert not (tmp_path / "out.png").exists()
+
+
+def test_as_published_is_one_word(
+    photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ZeroShotRestorer, "estimate", lambda self, *size: Estimate(1000, 700.0))
+    rows, call = tmp_path / "rows.jsonl", ["restore", photo, "-o", str(tmp_path / "out.png"), "--method", "gdp"]
+    call += ["--prior", prior, "--preset", "paper", "--manifest", str(rows)]
+    assert main(call) == USAGE
+    told = capsys.readouterr().err
+    assert "about 12 min here (1000 evaluations a draw)" in told
+    assert "add --yes to begin" in told
+    assert main([*call, "--yes", "--steps", "2", "--operator", "grey"]) == 0
+    protocol = json.loads(rows.read_text())["protocol"]
+    assert (protocol["steps"], protocol["operator"]) == (2, "grey"), "what is given is taken instead"
 
 
 def test_what_takes_more_than_ten_minutes_asks_first(

@@ -127,6 +127,7 @@ def test_a_benchmark_is_trained_on_by_its_folder(tmp_path: Path, write: Callable
         write(tmp_path / "ISTD_Dataset" / "train" / "train_C" / f"{n}.png")
     source = Source(Data(root=str(tmp_path), pairs=[Pairs(folder="ISTD_Dataset")], held_out=0.4))
     assert len(source.pairs[0][1]) == 1
+    assert len(Source(Data(root=str(tmp_path), pairs=[Pairs(folder="ISTD_Dataset")])).pairs[0][1]) == 3, "as papers do"
     with pytest.raises(InputError, match="never trained on"):
         Source(Data(root=str(tmp_path), pairs=[Pairs(folder="ISTD_Dataset", split="test")]))
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from unveil.errors import InputError
 from unveil.evaluation.baselines import get_baseline
+from unveil.masked import MaskedRestorer
 from unveil.models.counting import sizes
 from unveil.options import Options
 from unveil.restorer import Restorer
+from unveil.util.devices import name_of
 from unveil.zeroshot_restorer import ZeroShotRestorer
 
 CHEAP = ("identity", "stretch", "grey-world", "gamma", "clahe", "dark-channel", "nlm", "tv", "bm3d")
@@ -33,13 +36,15 @@ class Method:
     """title: how tables call it. restore: (H, W, 3) float32 in [0, 1] -> Outcome. run: everything that decides its pixels.
 
     cost: counts its parameters and the multiply-adds of one evaluation at 512x512, as `counting.sizes` does; None where nothing can.
+    masked: whether `restore` takes the mask of the damage too, (H, W[, 3]) or None.
     """
 
     title: str
-    restore: Callable[[np.ndarray], Outcome]
+    restore: Callable[..., Outcome]
     run: dict[str, Any] = field(default_factory=dict)
     draws: int = 1
     cost: Callable[[], dict[str, Any]] | None = None
+    masked: bool = False
 
 
 def baseline(name: str) -> Method:
@@ -56,19 +61,25 @@ def cheap() -> list[Method]:
 def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Method:
     """A model, seed 0. settings: fields of `Options`."""
     options = Options(samples=draws, **settings)
+    masked = bool(restorer.model.spec.network.get("mask_channels"))
 
-    def restore(y: np.ndarray) -> Outcome:
-        out = restorer.restore(y, options)
+    def restore(y: np.ndarray, mask: np.ndarray | None = None) -> Outcome:
+        shown = restorer
+        if masked:
+            if mask is None:
+                raise InputError(f"{title} is shown a mask, and the set has none for it")
+            shown = MaskedRestorer(restorer.model, mask, str(restorer.device), name_of(restorer.dtype))
+        out = shown.restore(y, options)
         if out.std is None:
             return Outcome(out.image)
-        first = out.samples[0] if len(out.samples) else restorer.restore(y, samples=1, **settings).image
+        first = out.samples[0] if len(out.samples) else shown.restore(y, samples=1, **settings).image
         return Outcome(first, out.mean, float(out.std.mean()))
 
     def cost() -> dict[str, Any]:
         return {part: asdict(size) for part, size in sizes(restorer.model.spec.network).items()}
 
     run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
-    return Method(title, restore, run, draws, cost)
+    return Method(title, restore, run, draws, cost, masked)
 
 
 def zero_shot(restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = None) -> Method:

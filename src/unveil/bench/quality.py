@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from unveil.bench.looks import Looks
 from unveil.bench.methods import Method
 from unveil.bench.record import Clock, environment, write_json
 from unveil.bench.sets import TestSet, damaged
@@ -17,6 +18,7 @@ from unveil.data.bicubic import bicubic
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair
+from unveil.evaluation.metrics.learned import OF_SETS
 from unveil.evaluation.metrics.registry import get_metric
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
@@ -97,6 +99,7 @@ def _add(
     protocol: Protocol,
     method: Method,
     metrics: Sequence[str],
+    looks: Looks | None,
 ) -> None:
     """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
     try:
@@ -107,13 +110,16 @@ def _add(
             y = bicubic(np.rint(255 * y).astype(np.uint8), x.shape[:2]) / 255
         mask = read_image(test.masks[name]).pixels if name in test.masks else None
         clock = Clock()
-        made = method.restore(y.astype(np.float32))
+        made = method.restore(y.astype(np.float32), *((mask,) if method.masked else ()))
         seconds = clock.processor
         one = score(made.one, x, protocol, metrics, mask)
         mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
+        if looks is not None:
+            looks.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
     except InputError as error:
         row["failed"][name] = str(error)
         return
+    row.pop("of set", None)  # of fewer photographs
     row["images"].append(name)
     row["processor_seconds"].append(seconds)
     row["megapixels"].append(y.shape[0] * y.shape[1] / 1e6)
@@ -134,8 +140,16 @@ def _known(
     wanted = {*metrics, *(f"{m}@{r}" for m in metrics for r in REGIONS if masked and get_metric(m).regions)}
     if any(not wanted <= one.keys() for one in before.get("one draw", ())):
         return fresh
-    same = before.keys() == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
+    same = before.keys() - {"of set"} == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
     return {**before, "failed": {}} if same and before.get("draws") == fresh.get("draws") else fresh
+
+
+def _forget(row: dict[str, Any], names: list[str]) -> None:
+    """Take photographs out of a row, so that they are measured anew."""
+    lists = [values for values in row.values() if isinstance(values, list) and len(values) == len(row["images"])]
+    for at in sorted((row["images"].index(name) for name in names), reverse=True):
+        for values in lists:
+            del values[at]
 
 
 def _keep(output: Path, result: dict[str, Any], name: str, title: str) -> None:
@@ -162,13 +176,16 @@ def measure(
 
     before: an earlier result; what it holds under the same protocol and settings is not measured again. output: written after every
     photograph, this row alone, so that several processes can share a file. every: take each n-th photograph alone. metrics: names of
-    `evaluation.metrics`; on sets with masks those that know regions are taken in the shadow and outside too. costs: whether parameters and
+    `evaluation.metrics`; on sets with masks those that know regions are taken in the shadow and outside too; "fid" is taken on a set as
+    a whole, of one draw of each photograph, and what it needs is kept in a folder beside `output`. costs: whether parameters and
     multiply-adds of the methods stand in the result, and the peak of a CUDA device's memory. about: what stands in the result's protocol
     besides. progress(set, method, done, total): what it raises stops the run.
     """
     result: dict[str, Any] = {"benchmark": "quality", **(before or {})}
     result["protocol"] = {**environment(), "numbers": NUMBERS, "every": every, **(about or {})}
     result.setdefault("sets", {})
+    of_sets = [name for name in metrics if name in OF_SETS]
+    metrics = [name for name in metrics if name not in OF_SETS] or METRICS
     for test in sets:
         protocol = get_protocol(test.protocol)
         for method in methods:
@@ -177,15 +194,22 @@ def measure(
             )
             result["sets"][test.name][method.title] = row
             pairs = test.pairs[::every]
+            looks = Looks(output, test.name, method.title, row) if of_sets else None
+            if looks is not None:
+                _forget(row, [name for name in row["images"] if not looks.has(name)])
             if costs and method.cost is not None:
                 result.setdefault("costs", {})[method.title] = method.cost()
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
-                    _add(row, test, name, degraded, clean, protocol, method, metrics)
+                    _add(row, test, name, degraded, clean, protocol, method, metrics, looks)
                     if output is not None:
                         _keep(output, result, test.name, method.title)
                 if progress is not None:
                     progress(test.name, method.title, done, len(pairs))
+            if looks is not None and (distance := looks.distance(row["images"])) is not None:
+                row["of set"] = dict.fromkeys(of_sets, distance)
+                if output is not None:
+                    _keep(output, result, test.name, method.title)
             if costs and method.title in result.get("costs", {}) and torch.cuda.is_available():
                 result["costs"][method.title]["peak_device_bytes"] = torch.cuda.max_memory_allocated()
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unveil.bench.record import table
+from unveil.evaluation.metrics.learned import OF_SETS
 from unveil.evaluation.metrics.registry import get_metric
 from unveil.evaluation.protocol import Protocol
 from unveil.evaluation.protocols import get_protocol
@@ -19,13 +20,16 @@ HIDDEN = ("psnr_mean_matched",)
 def label(name: str) -> str:
     """How a column is called: "PSNR (dB)", or "MAE in Lab, shadow" for a metric in a region."""
     metric, _, region = name.partition("@")
+    if metric in OF_SETS:
+        return metric.upper()
     found = get_metric(metric)
     return found.title + (f" ({found.unit})" if found.unit else "") + (f", {region}" if region else "")
 
 
 def of_set(name: str, rows: dict[str, Any]) -> Table:
     """The table of one set: a row a method, the mean over images with its bootstrap interval, one draw and the mean of draws in columns
-    of their own; then the rows that papers print for the same data set, those that do not say how they were taken apart.
+    of their own; what is taken on the set as a whole (FID), without interval; then the rows that papers print for the same data set, those
+    that do not say how they were taken apart.
     """
     made = Table(name)
     protocol = _protocol(next(iter(rows.values()))["protocol"])
@@ -44,6 +48,9 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
                 many = rules.changed(draws=row["draws"])
                 column = f"{label(name)}, mean of {row['draws']} draws"
                 made.put(title, column, _score(metric, row["mean of draws"], many, name))
+        for name, value in row.get("of set", {}).items():
+            shown.setdefault(name)
+            made.put(title, label(name), Score(name, value, protocol, len(row["images"])))
     for number in published_numbers():
         if number.table.place == "ablation":
             continue

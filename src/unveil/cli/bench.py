@@ -138,7 +138,7 @@ def _methods(
 
 def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list[str]]:
     """(protocols, metrics) of a paper's table; metrics whose packages are missing are left out, and that is said."""
-    from unveil.evaluation.metrics.learned import OF_SETS
+    from unveil.evaluation.metrics.learned import OF_SETS, features
     from unveil.evaluation.metrics.registry import METRICS, check_available
     from unveil.evaluation.published import papers, published_tables
 
@@ -156,10 +156,9 @@ def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list
     for name in wanted or dict.fromkeys(c.metric for c in columns):
         try:
             if name in OF_SETS:
-                raise InputError(
-                    f"{name} is taken on folders: write the results and see `unveil evaluate --metrics {name}`"
-                )
-            if name in METRICS:
+                features()
+                metrics.append(name)
+            elif name in METRICS:
                 check_available(name)
                 metrics.append(name)
         except InputError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -87,6 +87,11 @@ def restore(
     worker_gpus: Annotated[float, Parameter(group=MACHINES)] = 0.0,
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
     yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
+    mask: Annotated[Path | None, Parameter(group=FILES)] = None,
+    preset: Annotated[Literal["paper", "quick"] | None, Parameter(group=ZERO_SHOT)] = None,
+    vgg: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
+    arniqa: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
+    captioner: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
 ) -> int:
     """Restore photographs.
 
@@ -151,6 +156,14 @@ def restore(
         worker_cpus: With --cluster: processors for each, fractions too.
         worker_gpus: With --cluster: GPUs for each, fractions too.
         json_lines: Print one line of JSON per file instead of text.
+        mask: For published networks that are shown where the damage is (Resfusion's, RDDM's for ISTD): an image of the photograph's size,
+            white there; or a folder of masks that have their photographs' names.
+        preset: Zero-shot: paper for the published settings of ldrps, upzeroir, gdp and tao, which take long; quick for those that were
+            measured with the priors that ship, which are the default there. Other options are taken instead of the preset's.
+        vgg: Zero-shot, ldrps, upzeroir and tao: torchvision's vgg16-397923af.pth. Default: seeded random features.
+        arniqa: Zero-shot, upzeroir: folder with ARNIQA.pth and regressor_koniq10k.safetensors. Default: naturalness judges.
+        captioner: Zero-shot, ldrps: writes the prompt: an http(s) address of an OpenAI-compatible endpoint, or a folder or hub id of an
+            image-to-text model.
         yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
@@ -173,9 +186,10 @@ def restore(
 
         zero_shot = {
             "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
+            "preset": preset, "vgg": vgg, "arniqa": arniqa, "captioner": captioner,
         }  # fmt: skip
         given = {k: v for k, v in zero_shot.items() if v is not None}
-        opening = partial(_restorer, method, name, prior, given, device, dtype, engine)
+        opening = partial(_restorer, method, name, prior, given, device, dtype, engine, mask)
         restorer = opening()
         says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
         if (
@@ -248,7 +262,10 @@ def restore(
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
-        _say_again(inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given, prior)
+        shown: dict[str, object] = {} if mask is None else {"mask": mask}
+        _say_again(
+            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given | shown, prior
+        )
     return of_files(failed, sum(seen.values()) - failed)
 
 
@@ -304,12 +321,21 @@ def _say_again(
 
 
 def _restorer(
-    method: str | None, name: str, prior: str, given: dict[str, object], device: str, dtype: str, engine: str
+    method: str | None,
+    name: str,
+    prior: str,
+    given: dict[str, object],
+    device: str,
+    dtype: str,
+    engine: str,
+    mask: Path | None = None,
 ) -> Restores:
-    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone."""
+    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone; mask: for trained models."""
     from unveil.loading import load
 
     method = method or TRAINED
+    if mask is not None and method != TRAINED:
+        raise InputError(f"--mask is for published networks that are shown one (-n FILE), not for --method {method}")
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
@@ -322,7 +348,7 @@ def _restorer(
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
             )
-        return load(name, device, dtype, engine=engine)
+        return load(name, device, dtype, engine=engine, mask=mask)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
     return load(prior, device, dtype, method=method, engine=engine, **given)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Denoiser
+from unveil.errors import InputError
 from unveil.models.calibration import Calibration
 from unveil.models.paths import name_of
 from unveil.models.spec import Spec
@@ -34,7 +35,8 @@ class Model:
     guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
     measured about the spread of its draws, or of what `doubt` says, one for each setting of the sampler. doubt: says how far a restoration
-    is likely to be off. runner: evaluates the predictor in its stead (`models.engines`), None for torch.
+    is likely to be off. runner: evaluates the predictor in its stead (`models.engines`), None for torch. mask: (1, C, H, W) of the one
+    photograph that is restored, for networks that are shown one (`models.masks`).
     """
 
     spec: Spec
@@ -47,6 +49,7 @@ class Model:
     calibrations: tuple[Calibration, ...] = ()
     doubt: DoubtNetwork | None = None
     runner: Runner | None = None
+    mask: Tensor | None = None
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""
@@ -113,6 +116,18 @@ class Model:
         assert isinstance(seen, Seen)
         return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
 
+    def _mask_of(self, y: Tensor) -> Tensor:
+        """The mask for y (B, 3, H, W). Raises InputError where there is none, or y is not the whole photograph at its own size."""
+        if self.mask is None:
+            raise InputError(
+                f"{self.spec.name} has to be shown where the damage is: give a mask, white there (--mask FILE; load(..., mask=FILE))"
+            )
+        if self.mask.shape[-2:] != y.shape[-2:]:
+            raise InputError(
+                f"{self.spec.name} is shown a mask, which belongs to the whole photograph at its own size; leave tile and resolution out"
+            )
+        return self.mask.to(y).expand(len(y), -1, -1, -1)
+
     def told_of(self, treat: Treatment | None) -> Model:
         """This model, told what to fix; itself where it cannot be told."""
         return self if treat is None else replace(self, told=treat.vector())
@@ -128,6 +143,9 @@ class Model:
         """This model as the sampling loop wants it."""
         if self.spec.level_told and isinstance(self.predictor, Predictor):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
+
+        if self.spec.network.get("mask_channels"):
+            return lambda x_t, y, t: self.estimate(process, t, x_t, y, (self._mask_of(y),), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
             told = self.contexts(y) if self.seen is None else tuple(c.expand(len(y), -1) for c in self.seen)

@@ -125,10 +125,10 @@ class Source:
         material = material or scan(data)
         side = 1 if held_out else 0
         self.data, self.store = data, material.store
-        self.photos = hold_out(material.photos, data.held_out)[side]
+        self.photos = hold_out(material.photos, data.kept())[side]
         self.pairs: list[tuple[float, list[Photograph]]] = []
-        for weight, found in material.pairs:
-            split = hold_out(found, data.held_out)[side]
+        for (weight, found), entry in zip(material.pairs, data.pairs, strict=True):
+            split = hold_out(found, data.kept(entry))[side]
             self.pairs.append((weight, split))
             if data.photos:
                 # The clean side of a pair is one more clean photograph, on the same side of the split.
@@ -137,7 +137,7 @@ class Source:
         if not held_out and (empty or (data.photos and not self.photos)):
             what = f"data.pairs.{empty[0]} has" if empty else "data.photos have"
             raise InputError(
-                f"{what} nothing left to train on after holding out {data.held_out:g} for validation; "
+                f"{what} nothing left to train on after holding out {data.kept():g} for validation; "
                 "add photographs or set data.held_out 0"
             )
 

@@ -20,7 +20,10 @@ def _data(config: Config, source: Source) -> list[str]:
     for entry, (_, found) in zip(config.data.pairs, source.pairs, strict=True):
         name = entry.folder or f"{entry.degraded} and {entry.clean}"
         lines.append(f"- {len(found)} pairs: {name}, weight {entry.weight:g}")
-    lines.append(f"- held out for validation, by scene: {config.data.held_out:.0%}")
+    held = f"{config.data.kept():.0%}"
+    if config.data.held_out is None and any(pairs.folder for pairs in config.data.pairs):
+        held += ", and nothing of the published benchmarks' pairs"
+    lines.append(f"- held out for validation, by scene: {held}")
     if source.store.unreadable:
         lines.append(f"- unreadable and left out: {len(source.store.unreadable)} files")
     return lines

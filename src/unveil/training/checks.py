@@ -26,7 +26,7 @@ PATHS = {
 }
 """The paths that can be trained on, and the kinds of stages on each."""
 NETWORKS = ("compact", "rddm", "conditional", "init")
-PREDICTS = ("residual", "residual_noise")
+PREDICTS = ("residual", "residual_noise", "noise")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "level")
@@ -67,9 +67,16 @@ def check(config: Config) -> None:
             f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
         )
     _network(net)
+    if net.predicts == "noise" and (net.kind, config.path) != ("conditional", "mean_reverting"):
+        raise InputError(
+            f"network.predicts: noise is for kind conditional on path mean_reverting, not {net.kind} on {config.path}"
+        )
     for number, stage in enumerate(config.stages):
         _stage(f"stages.{number}", stage)
         _on_path(f"stages.{number}", stage, config.path)
+    for number, stage in enumerate(config.stages):
+        if stage.kind == "regression" and net.predicts == "noise":
+            raise InputError(f"stages.{number}: a regression is no prediction of noise; set network.predicts: residual")
     if config.path == "daclip" and not config.init:
         raise InputError("path daclip trains the controller of an imported DA-CLIP; name its file with init")
     if not config.init:
@@ -93,6 +100,12 @@ def _network(net: Network) -> None:
         )
     if net.kind != "compact" and net.experts:
         raise InputError(f"network.experts are two compact networks; leave network.kind ({net.kind}) out")
+    if net.guide and (net.kind, net.predicts) != ("conditional", "noise"):
+        raise InputError(
+            "network.guide tells networks of kind conditional that predict noise what they see: set network.kind and network.predicts so"
+        )
+    if net.context and not net.guide:
+        raise InputError("network.context is the length of a guide's embeddings; name its file with network.guide")
     _within("network.correction.base", net.correction.base, 0)
     if net.correction.base:
         _within("network.correction.mults", len(net.correction.mults), 1)
@@ -102,7 +115,8 @@ def _network(net: Network) -> None:
                 if net.kind == "rddm":
                     UNet(net.base, net.mults)
                 elif net.kind == "conditional":
-                    ConditionalUNet(net.base, net.mults)
+                    guided = {"context_dim": net.context or 1, "degradation": True} if net.guide or net.context else {}
+                    ConditionalUNet(net.base, net.mults, **guided)
                 if net.correction.base:
                     CorrectionUNet(net.correction.base, net.correction.mults)
         except ModelError as error:
@@ -214,7 +228,7 @@ def _data(data: Data) -> None:
         _within(f"data.{name}", getattr(data, name), 0, 1)
     _within("data.reach", data.reach, 0)
     _within("data.margin", data.margin, 0)
-    _within("data.held_out", data.held_out, 0, 0.5)
+    _within("data.held_out", data.kept(), 0, 0.5)
     _within("data.cache", data.cache, 0)
     if not data.photos and not data.pairs:
         raise InputError("data names neither photos nor pairs: there is nothing to train on")

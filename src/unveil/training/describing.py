@@ -19,8 +19,8 @@ def described(config: Config) -> dict[str, Any]:
         return {"kind": "unet", "dim": net.base, "mults": net.mults, "channels": 3, "mask_channels": 0}
     if net.kind == "conditional":
         return {
-            "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": None,
-            "degradation": False, "half_size": False,
+            "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
+            "degradation": net.context > 0, "half_size": False,
         }  # fmt: skip
     return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
 

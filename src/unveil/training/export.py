@@ -113,6 +113,7 @@ def spec(
     """
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
+    recipe["network"]["guide"] = Path(config.network.guide).name
     made = {"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()}
     correction = described_head(config) if head else 0
     if published is not None:
@@ -163,13 +164,15 @@ def _as_spec(learner: Learner, config: Config, steps_done: int) -> tuple[Spec, n
         config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity,
         published=learner.published,
     )  # fmt: skip
+    if learner.guide is not None:
+        described = dataclasses.replace(described, network={**described.network, "guide": learner.guide.entry()})
     return described, head
 
 
 def as_model(learner: Learner, config: Config, steps_done: int) -> Model:
     """The learner's networks as they are now, as a model: what `export` writes, without the file."""
     described, head = _as_spec(learner, config, steps_done)
-    return Model(described, learner.predictor, head)
+    return Model(described, learner.predictor, head, guide=None if learner.guide is None else learner.guide.network)
 
 
 def export(
@@ -188,6 +191,8 @@ def export(
     # A published network stays to the last bit what it was; ours are written in half precision.
     dtype = torch.float16 if learner.published is None else torch.float32
     with written(path):
+        if learner.guide is not None:
+            learner.guide.put_into(Path(path).parent)
         return write(Path(path), described, learner.predictor, head, dtype)
 
 

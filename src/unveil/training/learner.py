@@ -22,15 +22,19 @@ from unveil.networks.compact import Block, TimestepExperts
 from unveil.training.checks import check_crops
 from unveil.training.config import Config, Correction, Network, Sizes, schedule
 from unveil.training.describing import asked, described, described_head
+from unveil.training.guide import opened, told_sizes
 from unveil.training.objectives import Learner
 
 
 def started_from(config: Config) -> tuple[Config, Model | None]:
     """The configuration with the network of its `init` model filled in, and that model; unchanged without one.
 
+    Where the network has a guide, the length of its embeddings is filled in too.
+
     Raises ModelError for a model that cannot be found or read, InputError for one that is told something else than the
     noise level, or was trained on another schedule of the same path.
     """
+    config = told_sizes(config)
     if not config.init:
         return config, None
     model = shelf.load(config.init)
@@ -132,7 +136,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         grids.append(residual(cubic(5)))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     fidelity = 0.0 if model is None or model.head is None else model.spec.defaults.fidelity
-    return Learner(predictor, head, grids, autocast, asks, free, fidelity, published)
+    return Learner(predictor, head, grids, autocast, asks, free, fidelity, published, opened(config, device))
 
 
 def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:

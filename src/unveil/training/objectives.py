@@ -21,6 +21,7 @@ from unveil.networks.answer import Answer, Features, Predictor
 from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
+from unveil.training.guide import Guide
 from unveil.training.losses import loss
 from unveil.training.states import (
     after_switch,
@@ -40,7 +41,8 @@ class Learner:
 
     asks: what the predictor is told and says. head: what corrects it, None where nothing does. free: whether states may lie between the
     steps of the grid, as on residual paths. fidelity: the default of the model that training began from, which its correction keeps.
-    published: the description of a published network that is trained as it is.
+    published: the description of a published network that is trained as it is. guide: tells the predictor what it sees, None where nothing
+    does.
     """
 
     predictor: Any
@@ -51,6 +53,7 @@ class Learner:
     free: bool = True
     fidelity: float = 0.0
     published: Spec | None = None
+    guide: Guide | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -82,7 +85,8 @@ class Learner:
         level = at(process.s, process, t, x_t)
         if self.answers:
             return self.said(x_t, y, level)
-        out = self.predictor(x_t, y, at(process.time, process, t, x_t)).float()
+        contexts = () if self.guide is None else self.guide.contexts(y)
+        out = self.predictor(x_t, y, at(process.time, process, t, x_t), *contexts).float()
 
         def read(i: int, said: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
             return estimated(self.asks, process, i, said, state, damaged)

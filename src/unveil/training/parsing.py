@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from importlib.resources import files
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
@@ -54,6 +55,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (dict, type(None))):
             raise InputError(f"{name} must be a mapping, got {value!r}")
         return {str(k): _build(get_args(kind)[1], v, f"{where}{k}.") for k, v in (value or {}).items()}
+    if isinstance(kind, UnionType):  # a setting that may be left open: null
+        return None if value is None else _build(get_args(kind)[0], value, where)
     return _scalar(kind, value, name)
 
 

@@ -39,7 +39,7 @@ class Restoring(Trainer):
         material = scan(config.data)
         self._source = Source(config.data, material=material)
         kept_back = Source(config.data, held_out=True, material=material)
-        self._crops = held_out(config, kept_back) if world.first and config.data.held_out > 0 else None
+        self._crops = held_out(config, kept_back) if world.first and config.data.held_out != 0 else None
         say(inventory(self._source, kept_back))
         for path in sorted(material.store.unreadable)[:20]:
             say(f"left out: {material.store.unreadable[path]}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+OWN_HELD_OUT = 0.06
+"""Share of one's own photographs that is kept for validation where nothing is said."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -41,8 +44,8 @@ class Data:
     done to them and stay dark in the target, so that darkness alone is no damage. reach: reduced views show up to so many pixels of
     a photograph along one side (0: twice their own size). margin: pixels around a simulated crop that are damaged with it and then
     cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
-    by scene. cache: MiB of decoded photographs kept in memory, by each process that
-    prepares batches where not all of them fit.
+    by scene; by default 0.06 of your own, and none of a published benchmark's training pairs, on all of which papers train.
+    cache: MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit.
     """
 
     root: str = "."
@@ -54,8 +57,14 @@ class Data:
     exposure: float = 0.0
     reach: int = 0
     margin: int = 0
-    held_out: float = 0.06
+    held_out: float | None = None
     cache: int = 2048
+
+    def kept(self, pairs: Pairs | None = None) -> float:
+        """Which share of these pairs, or of the clean photographs, is kept for validation."""
+        if self.held_out is not None:
+            return self.held_out
+        return 0.0 if pairs is not None and pairs.folder else OWN_HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,10 @@ class Network:
 
     kind: "compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init", the network of a
     published checkpoint that the run starts from, as it is. predicts: "residual" (y - x0, told the noise level), or with an rddm or
-    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published). bottom: residual blocks on the
+    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published), or with a conditional one on path
+    mean_reverting "noise", as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees, by
+    cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
+    the model that comes out. context: length of those embeddings, filled in. bottom: residual blocks on the
     coarsest level beyond `blocks`.
 
     experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
@@ -101,6 +113,8 @@ class Network:
     experts: list[Sizes] = field(default_factory=list)
     kind: str = "compact"
     predicts: str = "residual"
+    guide: str = ""
+    context: int = 0
     correction: Correction = field(default_factory=Correction)
 
 

@@ -16,6 +16,10 @@ PIXELS, LATENTS = "small-pixel", "small-latent"
 """The priors that ship, by what diffuses in them."""
 
 
+PRESETS = ("paper", "quick")
+"""paper: as published; quick: as measured here on the priors that ship."""
+
+
 @dataclass(frozen=True)
 class Method:
     """restores, settings: "module:name" of the callable and of its options' dataclass, imported when they are needed.
@@ -24,6 +28,7 @@ class Method:
     prior's. beside: operators that it takes beside those of `operator_text`. least: shortest side in pixels that it takes; smaller
     photographs are continued by reflection. deaf: options that its restorer's interface has and that do not enter its result. quick: what
     runs on the priors that ship unless told otherwise: the settings that docs/results.md measures them with, seconds and not minutes.
+    published: the settings that its authors print or run, where they are not its defaults; None where there is no such preset.
     """
 
     title: str
@@ -36,6 +41,26 @@ class Method:
     beside: tuple[str, ...] = ()
     deaf: tuple[str, ...] = ()
     quick: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Any] | None = None
+
+    def preset(self, name: str) -> Mapping[str, Any]:
+        """The settings of a preset, in place of those that would be taken without one.
+
+        Args:
+            name: "paper" or "quick".
+
+        Raises:
+            InputError: There is no such preset, or none of this method.
+
+        """
+        if name not in PRESETS:
+            raise InputError(f"unknown preset {name!r}; {did_you_mean(name, PRESETS, otherwise='there are')}")
+        if name == "quick":
+            return self.quick
+        if self.published is None:
+            those = ", ".join(key for key, method in METHODS.items() if method.published is not None)
+            raise InputError(f"{self.title} has no preset {name}; those of {those} are what their papers run")
+        return self.published
 
     def call(self) -> Any:
         """restore(prior, y, noise, settings, callback) -> images."""
@@ -93,6 +118,8 @@ METHODS: dict[str, Method] = {
         held=12000,
         least=64,
         quick={"steps": 12, "rounds": 0, "crop": 64},
+        # The official code's; the same as `ldrps.settings.published`.
+        published={"steps": 450, "inner": 1, "crop": 0, "trust": 0.0, "width": 64, "original": True},
     ),
     "upzeroir": Method(
         "UP-ZeroIR",
@@ -103,6 +130,8 @@ METHODS: dict[str, Method] = {
         held=12000,
         least=64,
         quick={"steps": 12, "rounds": 0},
+        # Nothing that the paper does not print (docs/upzeroir.md).
+        published={"steps": 1000, "guidance": 4000.0, "trust": 0.0, "first": "identity", "width": 64},
     ),
     "dps": _linear(
         "dps",
@@ -131,6 +160,7 @@ METHODS: dict[str, Method] = {
         beside=("light",),
         deaf=("noise",),
         quick={"steps": 30},
+        published={"steps": 1000},
     ),
     "tao": _linear(
         "tao",
@@ -139,6 +169,7 @@ METHODS: dict[str, Method] = {
         held=12000,
         least=64,
         quick={"steps": 12, "crop": 64},
+        published={"steps": 1000, "trust": 0.0, "first": "random", "crop": 0, "width": 64},
     ),
 }
 

@@ -1,8 +1,9 @@
-"""pyiqa and lpips are not test dependencies: stand-ins show what is handed to them, and what is said when they are missing."""
+"""pyiqa is no test dependency: a stand-in shows what is handed to it, and what is said when it is missing."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,11 +16,18 @@ from unveil.evaluation.metrics import learned
 from unveil.evaluation.metrics.learned import load_metric
 
 
+@pytest.fixture(autouse=True)
+def nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No published weights lie in any of the places."""
+    monkeypatch.delenv("UNVEIL_METRICS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    learned.features.cache_clear()
+
+
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither package can be imported, whatever is installed here."""
-    for name in ("pyiqa", "lpips"):
-        monkeypatch.setitem(sys.modules, name, None)
+    """The package cannot be imported, whatever is installed here."""
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
 
 
 @pytest.fixture

@@ -314,9 +314,12 @@ def test_a_naked_unet_could_be_two_things(save: Save) -> None:
         import_file(save("u.pth", state))
 
 
-def test_networks_with_a_mask_are_not_for_photographs(save: Save, files: SimpleNamespace) -> None:
-    with pytest.raises(ModelError, match="mask of 2 channels"):
-        import_file(save("m.ckpt", files.lightning(UNet(8, (1, 2), mask_channels=2).state_dict())))
+def test_networks_with_a_mask_say_that_they_want_one(save: Save, files: SimpleNamespace) -> None:
+    made = import_file(save("m.ckpt", files.lightning(UNet(8, (1, 2), mask_channels=2).state_dict())))
+    assert made.spec.network["mask_channels"] == 2
+    assert any(line.endswith("-n " + str(made.weights) + " --mask MASK") for line in describe(made))
+    with pytest.raises(ModelError, match="5 channels beside the photograph"):
+        import_file(save("m.ckpt", files.lightning(UNet(8, (1, 2), mask_channels=5).state_dict())))
 
 
 def test_an_unknown_schedule_of_rddm_is_not_guessed(save: Save, files: SimpleNamespace) -> None:

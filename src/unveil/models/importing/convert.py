@@ -208,5 +208,6 @@ def describe(made: Imported) -> list[str]:
     elif made.spec.network.get("context_dim") and "guide" not in made.spec.network:
         lines.append("  cannot restore yet: it needs a DA-CLIP; import that one too, then this one again with --guide")
     else:
-        lines.append(f"  run it with: unveil restore PHOTO -o OUT -n {made.weights}")
+        shown = " --mask MASK" if made.spec.network.get("mask_channels") else ""
+        lines.append(f"  run it with: unveil restore PHOTO -o OUT -n {made.weights}{shown}")
     return lines

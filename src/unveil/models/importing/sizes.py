@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from unveil.errors import ModelError
+from unveil.models.masks import CHANNELS
 
 State = Mapping[str, Tensor]
 
@@ -28,10 +29,9 @@ def unet(state: State) -> dict[str, Any]:
     last = state["final_conv.weight" if "final_conv.weight" in state else "final_conv_1.weight"]
     channels = last.shape[0]
     sizes = {"dim": dim, "mults": _mults(state, dim), "channels": channels, "mask_channels": taken - 2 * channels}
-    if sizes["mask_channels"] > 0:
+    if sizes["mask_channels"] not in (0, *CHANNELS):
         raise ModelError(
-            f"the network takes a mask of {sizes['mask_channels']} channels beside the photograph (the ground-truth shadow "
-            "of ISTD, say), which nobody has for their own photographs; import the variant without a mask"
+            f"the network takes {sizes['mask_channels']} channels beside the photograph, and no published one is known that does"
         )
     return sizes
 

@@ -1,0 +1,228 @@
+"""Inception-v3 as the Frechet inception distance has it: the TensorFlow network of 2015, by a table, in torch.nn alone.
+
+The names are those of its published file (pt_inception-2015-12-05-6726825d.pth). Inception-v3 as it is trained in PyTorch pools otherwise:
+here averages do not count the border, and the last block takes a maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEATURES = 2048
+"""Length of what the network answers."""
+
+Size = int | tuple[int, int]
+_WIDE, _HIGH = (1, 7), (7, 1)
+
+
+class Convolution(nn.Module):
+    """A convolution without bias, its normalisation, and what is positive of that."""
+
+    def __init__(self, inputs: int, outputs: int, size: Size = 1, stride: int = 1, *, pad: bool = True) -> None:
+        """Lay it out.
+
+        Args:
+            inputs: Channels in.
+            outputs: Channels out.
+            size: Side of the window, or (rows, columns).
+            stride: Step of the window.
+            pad: Whether the border is padded so that a stride of 1 keeps the size.
+
+        """
+        super().__init__()
+        rows, columns = (size, size) if isinstance(size, int) else size
+        margin = (rows // 2, columns // 2) if pad else (0, 0)
+        self.conv = nn.Conv2d(inputs, outputs, (rows, columns), stride, margin, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, h, w)."""
+        return F.relu(self.bn(self.conv(x)))
+
+
+def _average(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+def _largest(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, 1, 1)
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, 2)
+
+
+class _Block(nn.Module):
+    """Paths side by side, their outputs joined. A path names layers in turn, the last maybe a pair; the last path is a pooling."""
+
+    def __init__(self, paths: list[list[str | tuple[str, str]]], pool: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.paths, self.pool = paths, pool
+
+    def put(self, name: str, layer: Convolution) -> None:
+        self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = []
+        for path in self.paths:
+            y = x
+            for step in path:
+                names = (step,) if isinstance(step, str) else step
+                y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
+            found.append(y)
+        last = self.pool(x)
+        if "branch_pool" in self._modules:
+            last = self.get_submodule("branch_pool")(last)
+        return torch.cat([*found, last], 1)
+
+
+_Layers = dict[str, tuple[int | None, int, Size, int]]
+"""Name -> (inputs, None for the block's, outputs, size, stride)."""
+
+
+def _block(
+    inputs: int,
+    paths: list[list[str | tuple[str, str]]],
+    layers: _Layers,
+    pool: Callable[[Tensor], Tensor],
+    pooled: int = 0,
+) -> _Block:
+    made = _Block(paths, pool)
+    for name, (channels, outputs, size, stride) in layers.items():
+        made.put(name, Convolution(channels or inputs, outputs, size, stride, pad=stride == 1))
+    if pooled:
+        made.put("branch_pool", Convolution(inputs, pooled))
+    return made
+
+
+def _fine(inputs: int, pooled: int) -> _Block:
+    """35x35 (Mixed_5b to 5d)."""
+    return _block(
+        inputs,
+        [
+            ["branch1x1"],
+            ["branch5x5_1", "branch5x5_2"],
+            ["branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"],
+        ],
+        {
+            "branch1x1": (None, 64, 1, 1),
+            "branch5x5_1": (None, 48, 1, 1),
+            "branch5x5_2": (48, 64, 5, 1),
+            "branch3x3dbl_1": (None, 64, 1, 1),
+            "branch3x3dbl_2": (64, 96, 3, 1),
+            "branch3x3dbl_3": (96, 96, 3, 1),
+        },
+        _average,
+        pooled,
+    )
+
+
+def _to_middle() -> _Block:
+    """35x35 to 17x17 (Mixed_6a)."""
+    return _block(
+        288,
+        [["branch3x3"], ["branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"]],
+        {
+            "branch3x3": (None, 384, 3, 2),
+            "branch3x3dbl_1": (None, 64, 1, 1),
+            "branch3x3dbl_2": (64, 96, 3, 1),
+            "branch3x3dbl_3": (96, 96, 3, 2),
+        },
+        _halved,
+    )
+
+
+def _middle(width: int) -> _Block:
+    """17x17 (Mixed_6b to 6e)."""
+    return _block(
+        768,
+        [
+            ["branch1x1"],
+            ["branch7x7_1", "branch7x7_2", "branch7x7_3"],
+            [f"branch7x7dbl_{n}" for n in range(1, 6)],
+        ],
+        {
+            "branch1x1": (None, 192, 1, 1),
+            "branch7x7_1": (None, width, 1, 1),
+            "branch7x7_2": (width, width, _WIDE, 1),
+            "branch7x7_3": (width, 192, _HIGH, 1),
+            "branch7x7dbl_1": (None, width, 1, 1),
+            "branch7x7dbl_2": (width, width, _HIGH, 1),
+            "branch7x7dbl_3": (width, width, _WIDE, 1),
+            "branch7x7dbl_4": (width, width, _HIGH, 1),
+            "branch7x7dbl_5": (width, 192, _WIDE, 1),
+        },
+        _average,
+        192,
+    )
+
+
+def _to_coarse() -> _Block:
+    """17x17 to 8x8 (Mixed_7a)."""
+    return _block(
+        768,
+        [["branch3x3_1", "branch3x3_2"], [f"branch7x7x3_{n}" for n in range(1, 5)]],
+        {
+            "branch3x3_1": (None, 192, 1, 1),
+            "branch3x3_2": (192, 320, 3, 2),
+            "branch7x7x3_1": (None, 192, 1, 1),
+            "branch7x7x3_2": (192, 192, _WIDE, 1),
+            "branch7x7x3_3": (192, 192, _HIGH, 1),
+            "branch7x7x3_4": (192, 192, 3, 2),
+        },
+        _halved,
+    )
+
+
+def _coarse(inputs: int, pool: Callable[[Tensor], Tensor]) -> _Block:
+    """8x8 (Mixed_7b and 7c)."""
+    return _block(
+        inputs,
+        [
+            ["branch1x1"],
+            ["branch3x3_1", ("branch3x3_2a", "branch3x3_2b")],
+            ["branch3x3dbl_1", "branch3x3dbl_2", ("branch3x3dbl_3a", "branch3x3dbl_3b")],
+        ],
+        {
+            "branch1x1": (None, 320, 1, 1),
+            "branch3x3_1": (None, 384, 1, 1),
+            "branch3x3_2a": (384, 384, (1, 3), 1),
+            "branch3x3_2b": (384, 384, (3, 1), 1),
+            "branch3x3dbl_1": (None, 448, 1, 1),
+            "branch3x3dbl_2": (448, 384, 3, 1),
+            "branch3x3dbl_3a": (384, 384, (1, 3), 1),
+            "branch3x3dbl_3b": (384, 384, (3, 1), 1),
+        },
+        pool,
+        192,
+    )
+
+
+class Inception(nn.Module):
+    """The trunk up to its average."""
+
+    def __init__(self) -> None:
+        """Lay out the seventeen parts under their published names."""
+        super().__init__()
+        self.Conv2d_1a_3x3 = Convolution(3, 32, 3, 2, pad=False)
+        self.Conv2d_2a_3x3 = Convolution(32, 32, 3, pad=False)
+        self.Conv2d_2b_3x3 = Convolution(32, 64, 3)
+        self.Conv2d_3b_1x1 = Convolution(64, 80)
+        self.Conv2d_4a_3x3 = Convolution(80, 192, 3, pad=False)
+        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _fine(192, 32), _fine(256, 64), _fine(288, 64)
+        self.Mixed_6a = _to_middle()
+        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (_middle(w) for w in (128, 160, 160, 192))
+        self.Mixed_7a = _to_coarse()
+        self.Mixed_7b, self.Mixed_7c = _coarse(1280, _average), _coarse(2048, _largest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, 299, 299) in [-1, 1] to (B, 2048)."""
+        x = _halved(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
+        x = _halved(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
+        x = self.Mixed_6a(self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(x))))
+        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(x))))
+        return self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x))).mean((2, 3))

@@ -1,0 +1,101 @@
+"""The DA-CLIP that tells a network what it sees, frozen while that network is trained (Luo et al., ICLR 2024)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unveil.errors import InputError
+from unveil.models.weights_file import read_guide
+from unveil.networks.clip import prepared
+from unveil.networks.daclip import DACLIP, Seen
+from unveil.training.settings import Config
+from unveil.util import atomic
+
+FILE = "daclip.safetensors"
+"""Its name in the folder of a run, where the trained model finds it again."""
+
+
+@dataclass
+class Guide:
+    """A DA-CLIP on its device, where it came from, and the sha256 of that file."""
+
+    network: DACLIP
+    source: Path
+    sha256: str
+
+    @torch.no_grad()
+    def contexts(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What it says of damaged crops, as `models.model.Model.contexts` asks it when photographs are restored.
+
+        Args:
+            y: (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            Embeddings of the content and of the degradation, (B, embed) each.
+
+        """
+        seen = self.network.encode_image(prepared((y.float() + 1) / 2, self.network.clip.visual.size))
+        assert isinstance(seen, Seen)
+        return seen.content, seen.degradation
+
+    def entry(self) -> dict[str, Any]:
+        """What the description of the trained model says of it."""
+        return {"file": FILE, "sha256": self.sha256}
+
+    def put_into(self, folder: Path) -> None:
+        """Copy its file into the folder of a run, byte for byte, unless it lies there.
+
+        Args:
+            folder: Made where it is missing.
+
+        Raises:
+            InputError: The folder cannot be written.
+
+        """
+        place = folder / FILE
+        if place.is_file() and place.samefile(self.source):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic.replace(place, self.source.read_bytes())
+
+
+def opened(config: Config, device: torch.device) -> Guide | None:
+    """The guide that a configuration names, frozen; None where it names none.
+
+    Args:
+        config: The run.
+        device: Where it is evaluated.
+
+    Raises:
+        ModelError: The file cannot be read, or restores and describes nothing.
+        InputError: It describes, but is no DA-CLIP.
+
+    """
+    if not config.network.guide:
+        return None
+    source = Path(config.network.guide)
+    network, _, digest = read_guide(source)
+    if not isinstance(network, DACLIP):
+        raise InputError(
+            f"{source} is no DA-CLIP; `unveil train daclip` makes one, and `unveil models import` published ones"
+        )
+    return Guide(network.to(device), source, digest)
+
+
+def told_sizes(config: Config) -> Config:
+    """The configuration with the length of its guide's embeddings filled in. Raises what `opened` raises, and where another is named."""
+    guide = opened(config, torch.device("cpu"))
+    if guide is None:
+        return config
+    length = int(guide.network.clip.visual.proj.shape[1])
+    if config.network.context not in (0, length):
+        raise InputError(
+            f"network.context is {config.network.context}, and the embeddings of {guide.source} have {length} numbers; leave it out"
+        )
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, context=length))
