@@ -20,17 +20,16 @@ from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
 from unveil.errors import ModelError
-from unveil.jobs.queue import Caller
-from unveil.jobs.queue_restorers import Engine
-from unveil.jobs.queue_task import Task
-from unveil.jobs.queue_work import Delivery, Order
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.restorer import Options
+from unveil.web.engines import Engine
 from unveil.web.page import batches, degrade_tab, describing, photographs, restore_tab, words
 from unveil.web.page.controls import NAMES, changed, offered, order
 from unveil.web.page.limits import Limits
+from unveil.web.queue import Caller, Task
 from unveil.web.service import Given, Job
+from unveil.web.work import Delivery, Order
 from unveil.zeroshot_restorer import Estimate
 
 

@@ -40,7 +40,8 @@ def degrade(
     if not inputs:
         raise InputError("nothing to degrade: name at least one photograph")
     from unveil.degradation.registry import simulator
-    from unveil.jobs import finding, targets
+    from unveil.jobs import outputs
+    from unveil.jobs.inputs import STANDARD, find
 
     simulator(kind)
     if severity is not None and not 0.0 <= severity <= 1.0:
@@ -48,14 +49,14 @@ def degrade(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     place = None if output is None else Path(output)
-    if finding.STANDARD in (*inputs, place):
+    if STANDARD in (*inputs, place):
         raise InputError("standard input and output have no place beside them for the account; name files")
-    items = finding.find(inputs, recursive=recursive, leave_out=place)
+    items = find(inputs, recursive=recursive, leave_out=place)
     if output is None:
         suffix = f"_{kind}"
-        jobs = targets.plan(targets.without_own(items, suffix), None, suffix=suffix)
+        jobs = outputs.plan(outputs.without_own(items, suffix), None, suffix=suffix)
     else:
-        jobs = targets.plan(items, place, folder=output.endswith(("/", "\\")))
+        jobs = outputs.plan(items, place, folder=output.endswith(("/", "\\")))
     failed = 0
     for job in jobs:
         try:

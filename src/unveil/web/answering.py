@@ -13,10 +13,9 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 
 from unveil.errors import UnveilError
-from unveil.jobs.queue import CLOSING, Crowded, Full
-from unveil.jobs.queue_task import CANCELLED, Status
-from unveil.jobs.queue_work import Delivery
+from unveil.web.queue import CANCELLED, CLOSING, Crowded, Full, Status
 from unveil.web.service import Job, NotAPhoto, Service, TooLarge
+from unveil.web.work import Delivery
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""

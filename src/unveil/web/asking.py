@@ -17,12 +17,12 @@ from starlette.requests import Request
 
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
-from unveil.jobs.queue_work import Order
 from unveil.models.treatment import GROUPS
 from unveil.networks.condition import KINDS
 from unveil.options import MOST_SEED, Options
 from unveil.photo.writing import NAMES
 from unveil.web.service import clean
+from unveil.web.work import Order
 
 
 def one_of(names: Iterable[str]) -> Any:

@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 
 from unveil import __version__
 from unveil.errors import UnveilError
-from unveil.jobs.queue import Caller
 from unveil.web.answering import LEFT, ended, events, failure, headers, problem, state
 from unveil.web.asking import Ask, JobAsk, sent
 from unveil.web.guard import CHARGE, client_of
 from unveil.web.openapi import Deleted, JobState, ModelEntry, Problem, body, problems
+from unveil.web.queue import Caller
 from unveil.web.service import Job, Service
 
 router = APIRouter()

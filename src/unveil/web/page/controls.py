@@ -11,13 +11,13 @@ import gradio as gr
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError
-from unveil.jobs.queue_work import Order
 from unveil.networks.condition import KINDS
 from unveil.options import Options
 from unveil.restorer import Restorer
 from unveil.web.page import words
 from unveil.web.page.describing import Diagnosis, called, in_words
 from unveil.web.service import Given, Service
+from unveil.web.work import Order
 
 DEFAULT = "model's default"
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")

@@ -10,8 +10,8 @@ import gradio as gr
 
 from unveil.degradation.registry import KINDS
 from unveil.errors import InputError, UnveilError
-from unveil.jobs.queue import Caller
 from unveil.web.page import words, working
+from unveil.web.queue import Caller
 from unveil.web.service import Given, Job, Service
 
 ASK = "Damage it"

@@ -11,14 +11,14 @@ import gradio as gr
 
 from unveil.errors import InputError
 from unveil.figures import INVENTED, UNSURE
-from unveil.jobs import again
-from unveil.jobs.queue_work import Delivery
+from unveil.jobs import command_line
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.describing import described, diagnosed
 from unveil.web.page.limits import Limits
 from unveil.web.service import Given, Job, Service
+from unveil.web.work import Delivery
 from unveil.zeroshot.methods import METHODS
 
 NAME = "restore"
@@ -220,7 +220,7 @@ def result(job: Job) -> str:
         )
     title = f"Restored in {job.delivery.seconds:.1f} s with seed {job.seed}. The same pixels again"
     zero_shot = job.engine in METHODS
-    line = again.command(
+    line = command_line.command(
         [job.order.name],
         job.order.options,
         model=job.engine,

@@ -12,11 +12,11 @@ from PIL import Image
 
 from unveil import photo
 from unveil.errors import Cancelled
-from unveil.jobs import run as running
-from unveil.jobs.finding import find
+from unveil.jobs import batch as running
+from unveil.jobs.batch import Handling, run
+from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
-from unveil.jobs.run import Handling, run
-from unveil.jobs.targets import Job, plan
+from unveil.jobs.outputs import Job, plan
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unveil.jobs.queue import Crowded, Full
+from unveil.web.queue import Crowded, Full
 
 PREFIX = "unveil-"
 LOCK = ".lock"

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from unveil.jobs.queue_store import Store
+from unveil.web.store import Store
 
 
 class Clock:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unveil.cli import main
-from unveil.jobs.again import command
+from unveil.jobs.command_line import command
 from unveil.models.weights_file import write
 from unveil.restorer import Options, load
 from unveil.testing import tiny_experts

@@ -1,24 +1,172 @@
-"""Where each photograph's restoration is written, decided and checked before anything is."""
+"""Where each restoration is written, decided and checked before anything is; who works on it; whether it is there already; and writing it,
+each file whole or not at all.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import mimetypes
 import os
 import secrets
+import struct
+import sys
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
+from filelock import FileLock, Timeout
+
+from unveil import photo
 from unveil.errors import InputError
-from unveil.jobs import claims
-from unveil.jobs.claims import CLAIM_SUFFIX
-from unveil.jobs.finding import STANDARD, Item
+from unveil.jobs.inputs import STANDARD, Item
+from unveil.photo.header import sniff
+from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
 from unveil.video import is_video
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+CLAIM_SUFFIX = ".unveil-claim"
+_SHOWN = 80
+
+
+class Claim:
+    """The right to write one output, until it is given back."""
+
+    def __init__(self, lock: FileLock | None) -> None:
+        self._lock = lock
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            Path(self._lock.lock_file).unlink(missing_ok=True)  # before it is unlocked: who waits for it looks again
+            self._lock.release(force=True)
+            self._lock = None
+
+
+def claim(target: Path) -> Claim | None:
+    """The claim on an output, or None where another run (or another job of this one) has it.
+
+    Where the file system knows no locks, or it is standard output, everybody has it.
+    """
+    if target == STANDARD:
+        return Claim(None)
+    lock = FileLock(_place(target), timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError):
+        return Claim(None)
+    return Claim(lock)
+
+
+def forget(left: Path) -> None:
+    """Delete a claim whose process is gone; one that is in use stays."""
+    try:
+        lock = FileLock(left, timeout=0, thread_local=False)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError):
+        return
+    Claim(lock).give_back()
+
+
+def _place(target: Path) -> Path:
+    digest = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return target.with_name(f".{target.name[:_SHOWN]}.{digest}{CLAIM_SUFFIX}")
+
+
+_TAIL = 1 << 16
+_BOXES = 10_000
+"""The most top-level boxes that are looked at; a film in fragments has one or two for each second."""
+
+
+def finished(source: Path, target: Path) -> bool:
+    """Whether `target` need not be made again. source: what it is made from, `-` for what has no time.
+
+    Empty and truncated files, and files that are no picture at all, are not finished, nor are those that are older than their source.
+    """
+    try:
+        there = target.stat()
+        return _is_whole(target, there.st_size) and (not source.exists() or source.stat().st_mtime <= there.st_mtime)
+    except OSError:
+        return False
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """By the marks that its format puts at a file's end, or its lengths; without decoding it."""
+    if not size or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(64)
+        kind = sniff(head)
+        if kind == "JPEG":
+            return b"\xff\xd9" in _tail(file, size)
+        if kind == "PNG":
+            return b"IEND\xaeB`\x82" in _tail(file, size)
+        if kind == "BMP":
+            return size >= int.from_bytes(head[2:6], "little") > 26
+        if head[:4] == b"RIFF":  # WebP, and AVI up to 2 GB
+            return size >= 8 + int.from_bytes(head[4:8], "little") > 8
+        if kind == "TIFF":
+            return _has_its_strips(path, size)
+        if head[4:8] == b"ftyp":  # HEIC, AVIF, MP4, MOV
+            return _boxes_fill(file, size)
+        return head[:4] == b"\x1aE\xdf\xa3"  # Matroska and WebM, whose length is written last or never
+
+
+def _tail(file: BinaryIO, size: int) -> bytes:
+    file.seek(max(0, size - _TAIL))
+    return file.read(_TAIL)
+
+
+def _has_its_strips(path: Path, size: int) -> bool:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+            return bool(pages) and all(
+                offset + count <= size
+                for page in pages
+                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+            )
+    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, struct.error):
+        return False
+
+
+def _boxes_fill(file: BinaryIO, size: int) -> bool:
+    """Whether the boxes of ISO/IEC 14496-12 end where the file does, with a description among them."""
+    at, kinds = 0, set()
+    for _ in range(_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head[:8])
+        kinds.add(kind)
+        if length == 1 and len(head) == 16:
+            length = struct.unpack(">Q", head[8:])[0]
+        at = size if length == 0 else at + max(length, 8)
+        if at >= size:
+            break
+    return at == size and bool(kinds & {b"meta", b"moov"})
+
+
+def keep_times(source: Path, targets: list[Path]) -> None:
+    """Give outputs the times of the photograph they were made from."""
+    times = source.stat()
+    for target in targets:
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
 
 FOREIGN = (*RAW, ".exr", ".hdr", ".pdf", ".psd")
 """Suffixes of pictures that are not written here, beside those that the system knows."""
@@ -190,7 +338,7 @@ class Leftovers:
         for folder in {job.target.parent for job in jobs if job.target != STANDARD}:
             for entry in _hidden(folder):
                 if entry.endswith(CLAIM_SUFFIX):
-                    claims.forget(folder / entry)
+                    forget(folder / entry)
                 elif entry.startswith(_PROBED):
                     with contextlib.suppress(OSError):  # whoever tries just now does not mind that it is gone
                         (folder / entry).unlink(missing_ok=True)
@@ -220,3 +368,67 @@ def _is_old(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > OLD
     except OSError:
         return False
+
+
+def _std(result: Restoration) -> Image.Image | None:
+    if result.uncertainty is None:
+        return None
+    from unveil import figures
+
+    known = result.calibration
+    how = "not calibrated for these settings"
+    if known is not None:
+        how = f"calibrated on {known.photographs} photographs"
+    if result.light_uncertainty is None:
+        what = f"standard deviation of {result.protocol['samples']} draws in levels of 255"
+    else:
+        light = 255 * result.light_uncertainty
+        what = f"standard deviation of the error, place by place, in levels of 255; of the light of the whole: ±{light:.1f}"
+    return figures.deviation(result.uncertainty, caption=f"{what}; {how}")
+
+
+def _compare(result: Restoration) -> Image.Image | None:
+    if result.source is None:
+        return None
+    from unveil import figures
+
+    return figures.side_by_side([result.source.pixels, result.image], ["before", "after"])
+
+
+def _overlay(result: Restoration) -> Image.Image | None:
+    if result.uncertainty is None:
+        return None
+    from unveil import figures
+
+    return figures.overlay(result.image, result.uncertainty)
+
+
+EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {
+    "std": _std,
+    "overlay": _overlay,
+    "compare": _compare,
+}
+"""Kinds of further pictures: the deviation, what the model invented, and before beside after."""
+
+
+def write(
+    result: Restoration, job: Job, *, strip: bool = False, ext: str = "auto"
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the restoration of `job`; returns the files, the restoration first, and notes on what the format could not hold.
+
+    A run that is killed in between has no target yet, so that running again with `skip_existing` does this photograph anew.
+    """
+    assert result.source is not None
+    if job.target == STANDARD:
+        notes = photo.write(result.source, result.image, sys.stdout.buffer, None if ext == "auto" else ext, strip)
+        sys.stdout.buffer.flush()
+        return [STANDARD], notes
+    written = []
+    for kind, path in job.extras.items():
+        picture = EXTRAS[kind](result)
+        if picture is not None:
+            data = io.BytesIO()
+            picture.save(data, "PNG")
+            atomic.replace(path, data.getvalue())
+            written.append(path)
+    return [job.target, *written], photo.write(result.source, result.image, job.target, strip=strip)

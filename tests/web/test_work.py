@@ -18,12 +18,12 @@ from unveil.degradation.draws import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
 from unveil.figures import overlay
-from unveil.jobs.queue_degrade import damage, degrading
-from unveil.jobs.queue_restorers import Engine, Restorers, steps_of
-from unveil.jobs.queue_task import Task
-from unveil.jobs.queue_work import UPLOAD, Order, Pace, check_format, restoring
+from unveil.jobs.batch import steps_of
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_experts, tiny_model
+from unveil.web.engines import Engine, Restorers
+from unveil.web.queue import Task
+from unveil.web.work import UPLOAD, Order, Pace, check_format, damage, degrading, restoring
 
 
 def opened(path: Path) -> Image.Image:

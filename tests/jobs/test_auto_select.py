@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.jobs.choosing import DEFAULT, RULES, SURE, Auto, choose
+from unveil.jobs.auto_select import DEFAULT, RULES, SURE, Auto, choose
 from unveil.models import shelf
 from unveil.models.describer import Description
 from unveil.restorer import Options, Restorer

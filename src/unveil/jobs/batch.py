@@ -13,25 +13,37 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from unveil import photo
 from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
-from unveil.jobs.claims import Claim, claim
-from unveil.jobs.finding import STANDARD
+from unveil.jobs.inputs import STANDARD
 from unveil.jobs.manifest import Row
-from unveil.jobs.targets import Job, Leftovers, tried
-from unveil.jobs.writing import write
+from unveil.jobs.outputs import Claim, Job, Leftovers, claim, tried, write
 from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
-from unveil.restorer import Callback
+from unveil.restorer import Callback, Restorer
 from unveil.video import is_video
 
-if TYPE_CHECKING:
-    from unveil.jobs.queue_restorers import Restores
+
+class Restores(Protocol):
+    """The shape that every method shares; see `unveil.restorer.Restorer`."""
+
+    def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
+
+    def resolve(self, options: Any) -> Any: ...
+
+
+def steps_of(restorer: Restores, options: Options, height: int, width: int) -> list[float]:
+    """The work of each step of a draw, relative to one another, as far as it can be told beforehand; empty where it cannot."""
+    if not isinstance(restorer, Restorer):
+        return []
+    run = restorer.resolve(options)
+    return [float(h * w) for h, w in run.resolution.sizes(run.process.steps, (height, width))]
+
 
 IN_FLIGHT = 50_000_000
 """Pixels that may be decoded ahead and waiting to be encoded while another photograph is worked on; beyond it they take turns."""
@@ -278,7 +290,7 @@ class _Run:
 
     def _keep_times(self, job: Job, outputs: Iterable[str]) -> None:
         if self.handling.keep_times and STANDARD not in (job.source, job.target):
-            from unveil.jobs.finished import keep_times
+            from unveil.jobs.outputs import keep_times
 
             keep_times(job.source, [Path(output) for output in outputs])
 
@@ -405,6 +417,6 @@ def _pixels(source: Path) -> int:
 
 
 def _finished(job: Job) -> bool:
-    from unveil.jobs.finished import finished  # not for a single photograph, which is restored whatever is there
+    from unveil.jobs.outputs import finished  # not for a single photograph, which is restored whatever is there
 
     return finished(job.source, job.target)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import InputError
-from unveil.jobs.finding import STANDARD, Item
-from unveil.jobs.targets import Job, Leftovers, plan
+from unveil.jobs.inputs import STANDARD, Item
+from unveil.jobs.outputs import Job, Leftovers, plan
 
 
 def items(*places: str) -> list[Item]:
@@ -91,9 +91,9 @@ def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_of_trying_a_folder_is_swept(tmp_path: Path) -> None:
-    from unveil.jobs import targets
+    from unveil.jobs import outputs
 
-    left = tmp_path / f"{targets._PROBED}0123456789ab{targets.atomic.TEMPORARY_SUFFIX}"
+    left = tmp_path / f"{outputs._PROBED}0123456789ab{outputs.atomic.TEMPORARY_SUFFIX}"
     left.write_bytes(b"0")
-    targets.Leftovers([targets.Job(tmp_path / "a.png", tmp_path / "b.png", {})])
+    outputs.Leftovers([outputs.Job(tmp_path / "a.png", tmp_path / "b.png", {})])
     assert not left.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import InputError
-from unveil.jobs.finding import STANDARD, Item, find, is_photograph
+from unveil.jobs.inputs import STANDARD, Item, find, is_photograph
 
 
 def places(items: list[Item]) -> list[str]:

@@ -1,4 +1,6 @@
-"""The work behind one restoration in the queue: a photograph from its folder in, its restoration and views into the same folder."""
+"""The work behind one restoration, or one simulated damage, in the queue: a photograph from its folder in, the new one and views of it
+into the same folder.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,24 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unveil import figures, photo
+from unveil import degradation, figures, photo
+from unveil.degradation.draws import own_seed
 from unveil.diffusion.resolution import resize
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
-from unveil.jobs.queue_restorers import Restorers, Restores, steps_of
-from unveil.jobs.queue_task import Task
-from unveil.jobs.writing import EXTRAS
+from unveil.jobs.batch import Restores, steps_of
+from unveil.jobs.outputs import EXTRAS
 from unveil.options import Options
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
 from unveil.util.atomic import aside
 from unveil.util.suffixes import FORMATS
+from unveil.web.engines import Restorers
+from unveil.web.queue import Task
 
 if TYPE_CHECKING:
     from unveil.photo import Photo
+
 
 UPLOAD, RESULT = "upload", "result"
 PREVIEW_SIDE = 640
@@ -46,7 +51,7 @@ TYPES = {
 class Order:
     """What is to be done with one photograph.
 
-    name: what the user calls the file; messages and the download bear it. engine: see `queue_restorers.engines`. format: of the result,
+    name: what the user calls the file; messages and the download bear it. engine: see `engines`. format: of the result,
     None for the photograph's own. views: also write what a browser shows: before, after, every draw, the uncertainty. preview: keep
     the estimate of the latest step as a small picture. suffix: what the download's name has behind the photograph's.
     """
@@ -244,3 +249,36 @@ def check_format(format: str | None) -> None:
     """Raise InputError for a format that nobody here writes."""
     if format is not None and f".{format.lower().lstrip('.')}" not in FORMATS:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(sorted({s[1:] for s in FORMATS}))}")
+
+
+def degrading(
+    name: str, kind: str, severity: float | None, seed: int, folder: Path, max_pixels: int
+) -> Callable[[Task, str], Delivery]:
+    """Work for `Queue.submit`: damage the photograph in the folder by simulator `kind`; see `restoring`.
+
+    The protocol is the simulator's report. Runs on the processor, whatever the device: the draws are the processor's.
+    """
+
+    def work(task: Task, device: str) -> Delivery:
+        started = time.perf_counter()
+        source = taken(folder, name, max_pixels)
+        damaged, report = damage(source.pixels, kind, severity, own_seed(seed, name))
+        done = delivered(source, damaged, folder, name, format_of(source, io.BytesIO()), suffix=f"_{kind}")
+        views = {"before": save_view(source.pixels, folder, "before"), "after": save_view(damaged, folder, "after")}
+        return replace(
+            done,
+            seed=seed,
+            protocol={"kind": kind, "seed": seed} | report,
+            seconds=time.perf_counter() - started,
+            notes=(*source.notes, *done.notes),
+            views=views,
+        )
+
+    return work
+
+
+def damage(pixels: np.ndarray, kind: str, severity: float | None, seed: int) -> tuple[np.ndarray, dict]:
+    """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.draws.own_seed`."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(seed), severity)
+    return y[0].permute(1, 2, 0).numpy(), degradation.report(kind, drawn)

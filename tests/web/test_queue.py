@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from unveil.errors import Cancelled, InputError
-from unveil.jobs.queue import Full, Queue
-from unveil.jobs.queue_task import Status, Task
+from unveil.web.queue import Full, Queue, Status, Task
 
 PATIENCE = 20.0
 
