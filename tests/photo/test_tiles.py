@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import UnveilError
+from unveil.networks.padding import reflected
 from unveil.photo import tiles
 
 NUMBERS = st.fixed_dictionaries(
@@ -94,9 +95,7 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
         torch.nn.init.normal_(weight, std=0.3, generator=generator)
     height, width = tiles.canvas(*size, stride)
     image = torch.rand(*size, generator=generator)
-    image = image[torch.from_numpy(tiles.reflected(size[0], height))][
-        :, torch.from_numpy(tiles.reflected(size[1], width))
-    ]
+    image = image[reflected(size[0], height)][:, reflected(size[1], width)]
     with torch.no_grad():
         whole = network(image[None, None])[0, 0]
         found = tiles.plan(*size, 64, 4 * margin, stride)

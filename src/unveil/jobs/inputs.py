@@ -1,5 +1,6 @@
-"""From what the user named (files, folders, globs, `-`) to the photographs and videos to restore, and the share of one machine of many
-that know nothing of each other.
+"""From what the user named (files, folders, globs, `-`) to the photographs and videos to restore.
+
+All of them, or the share of one machine of many that know nothing of each other.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Where each restoration is written, decided and checked before anything is; who works on it; whether it is there already; and writing it,
-each file whole or not at all.
+"""Where each restoration is written, decided and checked before anything is; and writing it, each file whole or not at all.
+
+Also who works on which output (a locked file beside it, which the system unlocks when its process ends, however it ends), and whether
+one that is there already is a finished one: whole, and not older than what it was made from.
 """
 
 from __future__ import annotations

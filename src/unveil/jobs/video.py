@@ -1,5 +1,6 @@
-"""One video: its frames restored one by one with the same noise, what is to be fixed decided for every shot and not for every frame (a fade
-is no low light, and nothing flickers), its sound copied; whole or not at all.
+"""One video: its frames restored one by one with the same noise, its sound copied; whole or not at all.
+
+What is to be fixed is decided for every shot and not for every frame: a fade is no low light, and nothing flickers.
 """
 
 from __future__ import annotations
