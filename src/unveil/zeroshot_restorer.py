@@ -27,8 +27,7 @@ from unveil.zeroshot import methods
 from unveil.zeroshot.cost import Counted
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.priors.tiled import TiledPrior
-from unveil.zeroshot.priors.timed import TimedPrior
+from unveil.zeroshot.priors.wrapped import TiledPrior, TimedPrior
 
 LARGEST = 1024
 """Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""

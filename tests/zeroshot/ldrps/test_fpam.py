@@ -2,9 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
-from unveil.zeroshot.ldrps.fpam import FPAM
-from unveil.zeroshot.ldrps.simplest import applied, simplest
+from unveil.zeroshot.adapter import FPAM, Adversary, Discriminator, applied, simplest
 
 
 def count(network: torch.nn.Module) -> int:

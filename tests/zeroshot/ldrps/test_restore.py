@@ -10,8 +10,7 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import priors as shelf
 from unveil.zeroshot.ldrps import restore as module
-from unveil.zeroshot.ldrps.guidance import Guidance, mixed_estimate
-from unveil.zeroshot.ldrps.restore import grids, restore
+from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
 from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
 from unveil.zeroshot.ldrps.tasks import TASKS
 from unveil.zeroshot.perceptual import perceptual

@@ -19,7 +19,7 @@ class Task:
     adapter: weights of MSE, perceptual and adversarial loss in what F-PAM learns. scale: Z. perceptual, adversarial,
     exposure, colour: weights in the guidance loss beside its MSE of 1. quality: exposure and colour count below this
     share of the path. patch: side in pixels for exposure. rates: Adam's, of F-PAM's discriminator and the guidance's.
-    rounds: recurrences after the first descent, the best of the paper's ablation. damage: what F-PAM starts as (`simplest`); ours.
+    rounds: recurrences after the first descent, the best of the paper's ablation. damage: what F-PAM starts as (`adapter.simplest`); ours.
     """
 
     adapter: tuple[float, float, float]

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from unveil.errors import InputError
-from unveil.zeroshot.upzeroir.alignment import (
+from unveil.zeroshot.upzeroir.distribution import (
     BOUNDS,
     DIRECTIONS,
     GROUPINGS,
     LOCATIONS,
+    Fit,
     deg_loss,
     divergence,
     grouped,
     laws,
 )
-from unveil.zeroshot.upzeroir.fitting import Fit
 
 F64 = torch.float64
 

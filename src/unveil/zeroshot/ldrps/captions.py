@@ -1,4 +1,8 @@
-"""A captioner behind an OpenAI-compatible endpoint (/v1/chat/completions with an image), by the standard library alone."""
+"""The text for the prior, written by a model that looks at the photograph. Nothing is asked unless the user names one.
+
+Behind an OpenAI-compatible endpoint (/v1/chat/completions with an image), by the standard library alone; or on this machine, any
+image-to-text model of transformers (BLIP, GIT, ...) from a folder or the hub.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,32 @@ import json
 import os
 import urllib.error
 import urllib.request
+from functools import lru_cache
 from http.client import HTTPException
+from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from unveil.errors import ModelError
-from unveil.zeroshot.ldrps.captions import QUESTION
+
+QUESTION = (
+    "This photograph is of low quality. Name what it would show if it had been taken well: main subject, colours, "
+    "orientation. Words and short phrases, twenty at most, nothing about its faults."
+)
+"""What LD-RPS asks its multimodal model for, in our words."""
+
+
+def caption(image: Tensor, captioner: str, model: str = "") -> str:
+    """A prompt for an image (3, H, W) in [-1, 1], one line.
+
+    captioner: an http(s) URL of an OpenAI-compatible endpoint (the photograph is sent there), or a folder or hub id of a
+    transformers image-to-text model. model: its name at the endpoint. Raises ModelError where it cannot be reached or run.
+    """
+    ask = ask_endpoint if captioner.startswith(("http://", "https://")) else ask_local
+    return " ".join(ask(image, captioner, model).split())
+
 
 KEY = "UNVEIL_CAPTION_KEY"
 """Environment variable with the endpoint's key; without it no key is sent."""
@@ -39,7 +62,7 @@ def address(url: str) -> str:
     return url + ("/chat/completions" if url.endswith("/v1") else "/v1/chat/completions")
 
 
-def ask(image: Tensor, url: str, model: str = "", timeout: float = 120.0) -> str:
+def ask_endpoint(image: Tensor, url: str, model: str = "", timeout: float = 120.0) -> str:
     """Ask once. Raises ModelError with the address and the reason where there is no usable answer."""
     file = io.BytesIO()
     picture(image).save(file, "PNG")
@@ -75,3 +98,30 @@ def ask(image: Tensor, url: str, model: str = "", timeout: float = 120.0) -> str
     if not isinstance(text, str) or not text.strip():
         raise ModelError(f"the captioner at {address(url)} answered without a text; give one with --prompt")
     return text
+
+
+WORDS = 40
+"""Most new tokens of a caption."""
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> tuple[Any, Any]:
+    try:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+    except ImportError as e:
+        raise ModelError("a local captioner needs transformers: pip install 'unveil[latent]'") from e
+    try:
+        return AutoProcessor.from_pretrained(name), AutoModelForImageTextToText.from_pretrained(name).eval()
+    except (OSError, ValueError, ImportError, KeyError) as e:
+        raise ModelError(
+            f"{name} is no image-to-text model that transformers can load ({e}); give a folder, or the hub id of one such as BLIP"
+        ) from e
+
+
+def ask_local(image: Tensor, name: str, model: str = "") -> str:
+    """Caption an image (3, H, W) in [-1, 1] with the model in a folder or of a hub id, greedily. Raises ModelError."""
+    processor, network = _loaded(name)
+    inputs = processor(images=picture(image), return_tensors="pt")
+    with torch.no_grad():
+        tokens = network.generate(**inputs, max_new_tokens=WORDS, do_sample=False)
+    return processor.batch_decode(tokens, skip_special_tokens=True)[0]
