@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.data.decoding import Unreadable
+from unveil.data.store import Unreadable
 from unveil.training import config as configuration
 from unveil.training.batches import Source
 from unveil.training.config import Stage

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from unveil.data import matching
-from unveil.data.benchmarks import recognise
-from unveil.data.decoding import Unreadable, images_in, size
+from unveil.data.layouts import recognise
 from unveil.data.matching import Match
 from unveil.data.photographs import Photograph, scene_of
-from unveil.data.store import Picture, Store
+from unveil.data.store import Picture, Store, Unreadable, images_in, size
 from unveil.errors import InputError
 
 

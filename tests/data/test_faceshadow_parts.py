@@ -5,9 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.data.faceshadow.fields import blur, octaves, perlin, stretched
-from unveil.data.faceshadow.masks import COVERAGE, SILHOUETTES, outline, patches, silhouette
-from unveil.data.faceshadow.shade import cast, draw, scattered, softened, to_linear, to_srgb
+from unveil.data.faceshadow import (
+    COVERAGE,
+    SILHOUETTES,
+    blur,
+    cast,
+    draw,
+    octaves,
+    outline,
+    patches,
+    perlin,
+    scattered,
+    silhouette,
+    softened,
+    stretched,
+    to_linear,
+    to_srgb,
+)
 
 SIDE = 64
 

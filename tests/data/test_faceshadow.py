@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data.benchmarks import recognise
-from unveil.data.faceshadow.build import ONE_IN, Settings, build, identity, sheet, split
+from unveil.data.faceshadow import ONE_IN, Settings, build, identity, sheet, split
+from unveil.data.layouts import recognise
 from unveil.errors import InputError
 
 SETTINGS = Settings(seed=5, size=40)
