@@ -70,17 +70,18 @@ def degrade(
 
 
 def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed: int) -> dict[str, Any]:
-    import numpy as np
     import torch
 
     from unveil import __version__, degradation, photo
     from unveil.degradation.draws import own_seed
     from unveil.util import atomic
+    from unveil.util.tensors import batch_of, pixels_of
 
     picture = photo.read(source)
-    x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
-    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source.name)), severity)
-    notes = photo.write(picture, y[0].permute(1, 2, 0).numpy(), target)
+    y, drawn = degradation.apply(
+        kind, batch_of(picture.pixels), torch.Generator().manual_seed(own_seed(seed, source.name)), severity
+    )
+    notes = photo.write(picture, pixels_of(y), target)
     account = {
         "input": str(source),
         "output": str(target),

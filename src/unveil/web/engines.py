@@ -1,5 +1,6 @@
-"""What is offered to restore with, loaded when it is first needed: the shelf's models, the user's own, and the zero-shot methods that need
-no operator named.
+"""What is offered to restore with, loaded when it is first needed.
+
+The shelf's models, the user's own, and the zero-shot methods that need no operator named.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""A bounded queue of work with one worker per device, fair between clients; and one piece of work in it: its state, how far it is, and
-whether it should stop.
-"""
+"""A bounded queue of work with one worker per device, fair between clients; and a piece of work in it, which can be stopped."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from unveil.errors import InputError
 from unveil.options import check_seed
 from unveil.photo.header import probe, sniff
 from unveil.util.devices import pick_device
-from unveil.web.bounds import Pixels
 from unveil.web.engines import Restorers, engines
 from unveil.web.metrics import Metrics
+from unveil.web.middleware import Pixels
 from unveil.web.queue import Caller, Queue, Task
 from unveil.web.settings import Settings
 from unveil.web.store import Store

@@ -1,6 +1,4 @@
-"""The work behind one restoration, or one simulated damage, in the queue: a photograph from its folder in, the new one and views of it
-into the same folder.
-"""
+"""The work behind one restoration, or one simulated damage, in the queue: a photograph from its folder in, the new one and views out."""
 
 from __future__ import annotations
 
@@ -27,6 +25,7 @@ from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
 from unveil.util.atomic import aside
 from unveil.util.suffixes import FORMATS
+from unveil.util.tensors import batch_of, pixels_of
 from unveil.web.engines import Restorers
 from unveil.web.queue import Task
 
@@ -194,7 +193,7 @@ def _preview_of(restorer: Restores, folder: Path) -> Callable[[Any], None]:
         height, width = x0_hat.shape[-2:]
         scale = min(1.0, PREVIEW_SIDE / max(height, width))
         small = resize(x0_hat[:1].detach().float(), (max(1, round(height * scale)), max(1, round(width * scale))))
-        pixels = ((small - low) / (high - low))[0].permute(1, 2, 0).clamp(0, 1).cpu().numpy()
+        pixels = pixels_of(((small - low) / (high - low)).clamp(0, 1))
         with aside(folder / "preview.jpg") as temporary:
             image_of(pixels).save(temporary, "JPEG", quality=85)
 
@@ -279,6 +278,5 @@ def degrading(
 
 def damage(pixels: np.ndarray, kind: str, severity: float | None, seed: int) -> tuple[np.ndarray, dict]:
     """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.draws.own_seed`."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
-    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(seed), severity)
-    return y[0].permute(1, 2, 0).numpy(), degradation.report(kind, drawn)
+    y, drawn = degradation.apply(kind, batch_of(pixels), torch.Generator().manual_seed(seed), severity)
+    return pixels_of(y), degradation.report(kind, drawn)

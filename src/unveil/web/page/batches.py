@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import UnveilError
-from unveil.web.answering import ended
 from unveil.web.queue import CANCELLED, CLOSING, DONE, FAILED, FINAL, RUNNING, WAITING, Caller, Crowded, Full
+from unveil.web.responses import ended
 from unveil.web.service import Given, Job, Service
 from unveil.web.store import NoSpace
 from unveil.web.wire import MOST_IDS

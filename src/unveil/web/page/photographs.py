@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 
 from unveil import photo
 from unveil.errors import UnveilError
-from unveil.web.answering import problem
-from unveil.web.asking import Nothing, sent
 from unveil.web.page import batches
 from unveil.web.queue import Caller
+from unveil.web.responses import problem
 from unveil.web.routes import Client, Here
+from unveil.web.schemas import Nothing, sent
 from unveil.web.service import Given, Service
 from unveil.web.work import damage, image_of
 

@@ -1,25 +1,67 @@
-"""The tab that restores photographs: one, or several with the same settings."""
+"""The tab that restores photographs, one or several with the same settings, by methods that can finish within the time allowed here."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilError
 from unveil.figures import INVENTED, UNSURE
 from unveil.jobs import command_line
+from unveil.util.words import duration
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
-from unveil.web.page.describing import described, diagnosed
-from unveil.web.page.limits import Limits
+from unveil.web.page.controls import described, diagnosed
 from unveil.web.service import Given, Job, Service
 from unveil.web.work import Delivery
 from unveil.zeroshot.methods import METHODS
+
+TRIAL = 128
+"""Side of the picture that a method's time is estimated on; beyond, it grows with the pixels."""
+
+
+class Limits:
+    """How long each zero-shot method takes here, tried once for each. Thread-safe."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._per_pixel: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def seconds(self, engine: str, pixels: int) -> float:
+        """About how long one draw takes; 0 for trained models, which take seconds, and where nobody can tell."""
+        with self._lock:
+            if engine not in self._per_pixel:
+                self._per_pixel[engine] = self._tried(engine)
+            return self._per_pixel[engine] * pixels
+
+    def _tried(self, engine: str) -> float:
+        try:
+            restorer = self.service.restorers.get(engine, self.service.devices[0])
+            estimate = getattr(restorer, "estimate", None)
+            return 0.0 if estimate is None else estimate(TRIAL, TRIAL).seconds / TRIAL**2
+        except UnveilError:
+            return 0.0  # what is wrong with it is said when somebody asks for it
+
+    def refused(self, given: Given) -> dict[str, float]:
+        """The engines that would take longer than is allowed for this photograph, with their seconds."""
+        took = {name: self.seconds(name, given.width * given.height) for name in self.service.restorers.known}
+        return {name: seconds for name, seconds in took.items() if seconds > self.service.settings.seconds}
+
+    def reason(self, refused: dict[str, float]) -> str:
+        """HTML that says what is not offered, and why; empty where everything is."""
+        if not refused:
+            return ""
+        named = ", ".join(f"{name} (about {duration(seconds)})" for name, seconds in refused.items())
+        limit = duration(self.service.settings.seconds)
+        return words.model(f"Not offered for a photograph of this size: {named}. The limit here is {limit}.", "")
+
 
 NAME = "restore"
 ASK, ASK_ALL = "Restore", "Restore all {}"

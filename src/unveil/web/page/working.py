@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 
 from unveil.errors import InputError, UnveilError
-from unveil.web.answering import ended
 from unveil.web.page import words
 from unveil.web.queue import CANCELLED, CLOSING, DONE, Caller
+from unveil.web.responses import ended
 from unveil.web.service import Given, Job, Service
 
 DROP = '<unveil-drop most="%g MiB"%s></unveil-drop>'
