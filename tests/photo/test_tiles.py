@@ -106,18 +106,6 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
     torch.testing.assert_close(blended, whole, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize("length", [1, 7, 8, 64])
-def test_reflection_never_runs_out(size: int, length: int) -> None:
-    index = tiles.reflected(size, length)
-    assert index.min() >= 0
-    assert index.max() < size
-    np.testing.assert_array_equal(index[: min(size, length)], np.arange(min(size, length)))
-    if size > 1 and length > size:
-        assert index[size] == size - 2
-        assert (np.abs(np.diff(index)) == 1).all()
-
-
 def test_senseless_numbers_are_refused() -> None:
     for numbers in ((0, 5, 8, 2), (5, 5, -1, 2), (5, 5, 8, -1), (5, 5, 8, 2, 0)):
         with pytest.raises(UnveilError, match="cannot tile"):

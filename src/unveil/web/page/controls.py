@@ -19,7 +19,7 @@ from unveil.networks.condition import KINDS
 from unveil.options import Options
 from unveil.photo import content
 from unveil.restorer import Restorer
-from unveil.web.page import words
+from unveil.web.page import words, working
 from unveil.web.service import Given, Service
 from unveil.web.work import Order
 
@@ -158,12 +158,12 @@ def switches(service: Service) -> Switches:
             )
     found = gr.State(())
     for kind in kinds:
-        kind.input(None, None, auto, js="() => false", show_progress="hidden", api_visibility="private")
+        kind.input(None, None, auto, js="() => false", **working.QUIET)
 
     def back(automatic: bool, fixed: tuple[str, ...]) -> tuple[Any, ...]:
         return tuple(gr.update(value=kind in fixed) if automatic else gr.update() for kind in KINDS)
 
-    auto.input(back, [auto, found], list(kinds), show_progress="hidden", api_visibility="private")
+    auto.input(back, [auto, found], list(kinds), **working.QUIET)
     return Switches(panel, line, auto, kinds, found)
 
 
@@ -194,13 +194,7 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
     first = value or next(iter(known))
     choice = gr.Dropdown(offered(service), value=first, label=label, filterable=False)
     about = gr.HTML(words.model(known[first].summary, ""))
-    choice.change(
-        lambda name: words.model(known[name].summary, ""),
-        choice,
-        about,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    choice.change(lambda name: words.model(known[name].summary, ""), choice, about, **working.QUIET)
     return choice, about
 
 
@@ -269,13 +263,7 @@ def controls(service: Service, switches: Switches) -> Controls:
             gr.update(visible=says_doubt(service, name)),
         )
 
-    choice.change(
-        dials,
-        choice,
-        [fidelity, solver, resolution, switches.panel, doubt],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    choice.change(dials, choice, [fidelity, solver, resolution, switches.panel, doubt], **working.QUIET)
     return Controls(
         choice,
         fidelity,

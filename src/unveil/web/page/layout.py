@@ -73,6 +73,6 @@ def blocks(service: Service, batches: Batches) -> gr.Blocks:
             return given.id, [given.id], words.handed(given, "restore"), ready, there
 
         outputs = [photo, photos, stage, button, tabs]
-        hand_on.click(move, made, outputs, show_progress="hidden", api_visibility="private")
+        hand_on.click(move, made, outputs, **working.QUIET)
     page.queue(default_concurrency_limit=None, max_size=256)
     return page

@@ -160,12 +160,11 @@ def tab(
         else:
             yield given.id, ids, words.photograph(given), gr.update()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # Every word counts, in its order: while one is worked on, Gradio would drop the next, and the page show what is no longer chosen.
-    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **quiet)
-    drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **quiet)
-    drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **quiet)
-    button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **quiet)
+    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **working.QUIET)
+    drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **working.QUIET)
+    drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **working.QUIET)
+    button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **working.QUIET)
 
     async def look(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
         given = service.given(id) if id else None
@@ -179,7 +178,7 @@ def tab(
         return "" if told else described(found), *panel.shown(found)
 
     # However it came: sent here, or handed on by another tab.
-    photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **quiet)
+    photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **working.QUIET)
 
     def gather(ids: list[str]) -> tuple[Any, ...]:
         if len(ids) < 2:
@@ -191,8 +190,8 @@ def tab(
         given = service.given(id) if id and len(ids) < 2 and not panel.can_be_told(service, model) else None
         return "" if given is None else described(diagnosed(given))
 
-    settings.model.change(chips, [photo, photos, settings.model], looks, **quiet)
-    photos.change(gather, photos, [looks, *switches.outputs()], **quiet)
+    settings.model.change(chips, [photo, photos, settings.model], looks, **working.QUIET)
+    photos.change(gather, photos, [looks, *switches.outputs()], **working.QUIET)
 
     limits = Limits(service)
 
@@ -204,7 +203,7 @@ def tab(
         return gr.update(choices=left, value=model if model not in refused else left[0][1]), limits.reason(refused)
 
     for state in (photo, photos):
-        state.change(weigh, [photo, photos, settings.model], [settings.model, settings.refused], **quiet)
+        state.change(weigh, [photo, photos, settings.model], [settings.model, settings.refused], **working.QUIET)
     return photo, photos, stage, button, settings
 
 

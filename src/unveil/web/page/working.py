@@ -23,6 +23,8 @@ element.addEventListener('resume', (event) => trigger('retry', event.detail), tr
 element.dataset.heard = 'yes';
 element.dispatchEvent(new Event('heard'));
 """
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Of every event: what happens is shown by our own elements, and nobody calls it from elsewhere."""
 GRACE = 20.0
 """Seconds for which the work of a page that was left goes on: one that is loaded again asks for it."""
 
