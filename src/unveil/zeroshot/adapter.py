@@ -153,14 +153,14 @@ RATE, DECAY = 5e-4, 1e-5
 _LARGE, _DAMPED = 10.0, 0.2
 
 
-def cropped(seen: Tensor, y: Tensor, side: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+def cropped(estimates: Tensor, y: Tensor, side: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """Estimates (B, 3, H, W) and the photograph (1, 3, H, W) beside each, at one random place of this side; 0 is the whole."""
     places = []
-    for length in seen.shape[-2:]:
+    for length in estimates.shape[-2:]:
         most = max(length - side, 0) if side else 0
         start = int(torch.randint(most + 1, (), generator=draw)) if most else 0
         places.append(slice(start, start + side if side else length))
-    return seen[..., places[0], places[1]], y.expand(len(seen), -1, -1, -1)[..., places[0], places[1]]
+    return estimates[..., places[0], places[1]], y.expand(len(estimates), -1, -1, -1)[..., places[0], places[1]]
 
 
 class Adapter:

@@ -67,15 +67,15 @@ class Objective:
         self.adapter = Adapter(fpam, Adversary(inside, task.rates[0]), task.adapter, perceptual, keep)
         self.adversary = Adversary(outside, task.rates[1])
 
-    def learn_residuals(self, seen: Tensor) -> None:
+    def learn_residuals(self, estimates: Tensor) -> None:
         """D2 learns to tell what was taken from the photograph (fake) from what F-PAM adds to estimates (real).
 
-        seen: estimates (1 or 2, 3, H, W) in [0, 1], the guided one first. Where the task has no such term, nothing is learnt.
+        estimates: (1 or 2, 3, H, W) in [0, 1], the guided one first. Where the task has no such term, nothing is learnt.
         """
         if self.task.adversarial:
             with torch.no_grad():
-                added = seen - self.adapter.network(seen)
-            self.adversary.learn(seen[:1] - self.y, added)
+                added = estimates - self.adapter.network(estimates)
+            self.adversary.learn(estimates[:1] - self.y, added)
 
     def __call__(self, x: Tensor, time: float) -> Tensor:
         """The loss of estimates x (1 or 2, 3, H, W) in [0, 1] at share `time` of the path: a scalar, of the first alone."""
@@ -127,9 +127,9 @@ class Guidance:
     ) -> None:
         self.prior, self.task, self.settings, self.show = prior, task, settings, show
         fpam, inside, outside = (generator(noise, DRAWS + i) for i in range(3))
-        seen = (y + 1) / 2
-        first = None if settings.original else simplest(task.damage, seen)
-        self.objective = Objective(seen, task, settings, perceptual, (fpam, inside, outside), first)
+        photograph = (y + 1) / 2
+        first = None if settings.original else simplest(task.damage, photograph)
+        self.objective = Objective(photograph, task, settings, perceptual, (fpam, inside, outside), first)
         self.crops = generator(noise, DRAWS + 3)
         self.image, self.loss, self.waited, self.count = y, float("nan"), 0, 0
         self.over = False
@@ -164,23 +164,23 @@ class Guidance:
         z = z0[:lead].clone().requires_grad_(late)
         x = self._decode(z)
         with torch.no_grad():
-            seen = torch.cat([x.detach(), self._decode(z0[lead:])]) if len(z0) > lead else x.detach()
-        if not bool(torch.isfinite(seen).all()):
+            estimates = torch.cat([x.detach(), self._decode(z0[lead:])]) if len(z0) > lead else x.detach()
+        if not bool(torch.isfinite(estimates).all()):
             return None
-        self.image = 2 * seen[:1] - 1
+        self.image = 2 * estimates[:1] - 1
         for _ in range(self.settings.inner or max(1, round(self.waited / STRIDE))):
-            self._learn(seen, late)
+            self._learn(estimates, late)
         if not late:
             return torch.zeros_like(z0)
-        self.objective.learn_residuals(seen)
+        self.objective.learn_residuals(estimates)
         pulled = self._gradient(z, x, time)
         return None if pulled is None else torch.cat([pulled, torch.zeros_like(z0[lead:])])
 
     def _decode(self, z: Tensor) -> Tensor:
         return (self.prior.decode(z) + 1) / 2
 
-    def _learn(self, seen: Tensor, late: bool) -> None:
-        self.objective.adapter.learn(*cropped(seen, self.objective.y, self.settings.crop, self.crops), late)
+    def _learn(self, estimates: Tensor, late: bool) -> None:
+        self.objective.adapter.learn(*cropped(estimates, self.objective.y, self.settings.crop, self.crops), late)
 
     def _scale(self) -> float:
         scale = self.task.scale if self.settings.guidance is None else self.settings.guidance

@@ -216,11 +216,11 @@ def open_prior(
     levels = 2 ** (len(sizes["block_out_channels"]) - 1)
     native = sizes.get("sample_size") or 64
     native = int(native[0] if isinstance(native, list) else native)
-    told = trained(scheduler)
+    known = trained(scheduler)
     common: dict[str, Any] = {
-        "process": told.process,
-        "prediction": told.prediction,
-        "reading": told.reading,
+        "process": known.process,
+        "prediction": known.prediction,
+        "reading": known.reading,
         "where": device,
         "dtype": dtype,
         "label": label,

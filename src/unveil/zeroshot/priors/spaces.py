@@ -108,10 +108,10 @@ class PixelPrior:
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         """E[x_0 | x_t], (B, 3, h, w) fp32. condition and guidance are None and of no effect here."""
-        told = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
-        shown = z_t if self.reading is None else self.reading.ask(z_t.float(), t)
-        said = self.network(shown.to(self.dtype), told).float()[:, : self.channels]
-        return _estimate(self, said, z_t.float(), t)
+        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
+        model_input = z_t if self.reading is None else self.reading.ask(z_t.float(), t)
+        output = self.network(model_input.to(self.dtype), timesteps).float()[:, : self.channels]
+        return _estimate(self, output, z_t.float(), t)
 
     def condition(self, prompt: str, negative: str = "") -> None:
         """None. Raises InputError for a text, which nothing here can read."""
@@ -181,18 +181,20 @@ class LatentPrior:
 
         One evaluation of the network where g is 1 or both texts are the same, else two in one batch (Ho and Salimans 2022).
         """
-        told = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
+        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
         z = (z_t if self.reading is None else self.reading.ask(z_t.float(), t)).to(self.dtype)
         text = condition or (self.condition("") if self.prompted else None)
         if text is None:
-            said = self.network(z, told, None).float()
+            output = self.network(z, timesteps, None).float()
         elif guidance == 1.0 or text.positive is text.negative:
-            said = self.network(z, told, text.positive.expand(len(z), -1, -1)).float()
+            output = self.network(z, timesteps, text.positive.expand(len(z), -1, -1)).float()
         else:
             both = torch.cat([t.expand(len(z), -1, -1) for t in (text.negative, text.positive)])
-            negative, positive = self.network(torch.cat([z, z]), torch.cat([told, told]), both).float().chunk(2)
-            said = negative + guidance * (positive - negative)
-        return _estimate(self, said, z_t.float(), t)
+            negative, positive = (
+                self.network(torch.cat([z, z]), torch.cat([timesteps, timesteps]), both).float().chunk(2)
+            )
+            output = negative + guidance * (positive - negative)
+        return _estimate(self, output, z_t.float(), t)
 
     def condition(self, prompt: str, negative: str = "") -> Text | None:
         """A text and what to keep away from. Raises InputError where no text can steer it; warns of one that is too long."""
@@ -216,8 +218,8 @@ class LatentPrior:
         return self.vae.decode((z / self.scale + self.shift).to(self.dtype)).float()
 
 
-def _estimate(prior: PixelPrior | LatentPrior, said: Tensor, z_t: Tensor, t: int) -> Tensor:
+def _estimate(prior: PixelPrior | LatentPrior, output: Tensor, z_t: Tensor, t: int) -> Tensor:
     """z0_hat from what the network said of a state z_t at index t."""
     if prior.reading is not None:
-        return prior.reading.read(said, z_t, t)
-    return to_x0(prior.prediction, prior.process, t, said, z_t, z_t)
+        return prior.reading.read(output, z_t, t)
+    return to_x0(prior.prediction, prior.process, t, output, z_t, z_t)

@@ -75,8 +75,8 @@ class PCDM(nn.Module):
         self.register_buffer("offset", offset, persistent=False)
 
     def forward(self, x: Tensor, law: Fit) -> Tensor:
-        told = torch.cat([law.alpha.log(), law.sigma.log()], 1).to(x)
-        gain, offset = self.linear(told)[:, :, None, None].chunk(2, 1)
+        context = torch.cat([law.alpha.log(), law.sigma.log()], 1).to(x)
+        gain, offset = self.linear(context)[:, :, None, None].chunk(2, 1)
         m = (1 + gain) * self._through(self.h1, x, applied(self.matrix, self.offset, x)) + offset
         return self._through(self.h2, m, self.skip * m)
 
@@ -116,8 +116,8 @@ class Objective:
             judge = Discriminator(settings.width, generator(noise, DRAWS + 1)).to(y.device)
             self.adversary = Adversary(judge, task.rates[1])
 
-    def told(self, z0_hat: Tensor) -> Fit:
-        """The law that PCDM is told of: of z0_hat (1, C, h, w), or the photograph's. No gradient flows through it."""
+    def context(self, z0_hat: Tensor) -> Fit:
+        """What PCDM is told, a law: of z0_hat (1, C, h, w), or the photograph's. No gradient flows through it."""
         if self.settings.embed == "input":
             return self.target
         with torch.no_grad():
@@ -150,7 +150,7 @@ class Objective:
     def at(self, z0_hat: Tensor, share: float) -> Tensor:
         """J_total of an estimate (1, C, h, w), from which nothing is learnt."""
         x = (self.prior.decode(z0_hat) + 1) / 2
-        return self.total(x, self.pcdm(x, self.told(z0_hat)), share)
+        return self.total(x, self.pcdm(x, self.context(z0_hat)), share)
 
     def pull(self, z0_hat: Tensor, wrt: Tensor | None, scale: float, share: float) -> tuple[Tensor, Tensor | None]:
         """The estimate's image (1, 3, H, W) in [-1, 1], detached, and the gradient of scale * J_total with respect to `wrt`.
@@ -165,7 +165,7 @@ class Objective:
         with torch.set_grad_enabled(wrt is not None):
             x = (self.prior.decode(z0_hat) + 1) / 2
         with torch.enable_grad():
-            phi = self.pcdm(x, self.told(z0_hat))
+            phi = self.pcdm(x, self.context(z0_hat))
             if self.adversary is not None and wrt is not None:
                 self.adversary.learn(x - self.y, x - phi)
             value = self.fidelity(phi, share <= self.settings.align_below) if wrt is None else self.total(x, phi, share)
