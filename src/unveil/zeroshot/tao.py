@@ -36,6 +36,7 @@ from torch.nn import functional as F
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
+from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
 from unveil.zeroshot.ldrps.tasks import guess, noise_level
 from unveil.zeroshot.line_search import best_step
@@ -98,8 +99,7 @@ class TaoSettings:
         """Raise InputError for a task without weights."""
         if self.task not in ("auto", *TASKS):
             raise InputError(f"tao has no weights for the task {self.task!r}; known are auto, {', '.join(TASKS)}")
-        if self.first not in ("simplest", "random"):
-            raise InputError(f"unknown first {self.first!r}; known are simplest, random")
+        check_known("first", self.first, ("simplest", "random"))
         if self.first == "simplest" and self.width < PAIRS:
             raise InputError(f"width must be at least {PAIRS}, three colours as pairs, got {self.width}")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unveil.errors import InputError
+from unveil.util.words import check_known
 
 SHAPES = (0.2, 8.0)
 """Shapes that are told apart: below the moments explode, above the law is a box whose shape no sample determines."""
@@ -104,19 +104,13 @@ BOUNDS = ("log1p", "none")
 PATCH = 8
 
 
-def check(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise InputError where an option's value is none of those known."""
-    if value not in known:
-        raise InputError(f"unknown {name} {value!r}; known are {', '.join(known)}")
-
-
 def grouped(z: Tensor, grouping: str) -> Tensor:
     """Latents (B, C, h, w) as groups of samples (B, G, n), one law each.
 
     "channel": G = C. "pooled": one law for all. "patch": 8 x 8 tiles of every channel, what does not fill one being left out; where
     the latents are smaller than a tile, the same as "channel".
     """
-    check("grouping", grouping, GROUPINGS)
+    check_known("grouping", grouping, GROUPINGS)
     if grouping == "pooled":
         return z.flatten(1).unsqueeze(1)
     if grouping == "channel" or min(z.shape[-2:]) < PATCH:
@@ -127,7 +121,7 @@ def grouped(z: Tensor, grouping: str) -> Tensor:
 
 def laws(z: Tensor, grouping: str = "channel", location: str = "shift") -> Fit:
     """The generalised Gaussians of latents (B, C, h, w): mean, sigma and alpha (B, G) each."""
-    check("location", location, LOCATIONS)
+    check_known("location", location, LOCATIONS)
     return fit(grouped(z, grouping), centred=location != "zero")
 
 
@@ -157,8 +151,8 @@ def deg_loss(
     bound: "log1p" takes ln(1 + KL) of every group, with the same minimum and a slope that cannot explode; "none" the KL itself.
     Its gradient in a group of z_phi is c1 sign(z - mu) + c2 (z - mu) + c3: it knows no place in the image.
     """
-    check("direction", direction, DIRECTIONS)
-    check("bound", bound, BOUNDS)
+    check_known("direction", direction, DIRECTIONS)
+    check_known("bound", bound, BOUNDS)
     own = laws(z_phi, grouping, location)
     forward = divergence(own, target, location) if direction != "reverse" else None
     reverse = divergence(target, own, location) if direction != "forward" else None

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unveil.errors import InputError, ModelError
+from unveil.errors import ModelError
 from unveil.networks.padding import reflected
+from unveil.util.words import check_known
 
 Judge = Callable[[Tensor], float]
 """(image (1, 3, H, W) in [0, 1]) -> a score, higher is better, about 0 to 1; NaN where it has no opinion."""
@@ -120,8 +121,7 @@ def arniqa(folder: Path, regressor: str = "koniq10k", trunk: nn.Sequential | Non
     The whole image is looked at, at full and half scale (bilinear with antialiasing). trunk: another than ResNet-50, for tests.
     Raises InputError for an unknown regressor, ModelError where a file is missing or is something else.
     """
-    if regressor not in REGRESSORS:
-        raise InputError(f"unknown ARNIQA regressor {regressor!r}; known are {', '.join(REGRESSORS)}")
+    check_known("ARNIQA regressor", regressor, REGRESSORS)
     network = encoder() if trunk is None else trunk
     path = next((p for p in (folder / "ARNIQA.safetensors", folder / "ARNIQA.pth") if p.is_file()), None)
     if path is None:

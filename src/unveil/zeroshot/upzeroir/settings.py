@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import InputError
+from unveil.util.words import check_known
 from unveil.zeroshot.ldrps.tasks import TASKS, Task
-from unveil.zeroshot.upzeroir.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS, check
+from unveil.zeroshot.upzeroir.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class UPZeroIRSettings:
             ("rule", ("rise", "change")),
             ("keep", ("best", "last")),
         ):
-            check(name, getattr(self, name), known)
+            check_known(name, getattr(self, name), known)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")
