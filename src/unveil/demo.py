@@ -20,6 +20,7 @@ def main(folder: Path = Path("demo")) -> None:
     from unveil import degradation, figures, photo
     from unveil.photo.arrays import plain
     from unveil.restorer import load
+    from unveil.util.tensors import batch_of, pixels_of
 
     def psnr(pixels: np.ndarray) -> float:
         eight_bit = np.rint(pixels.astype(np.float64) * 255) / 255
@@ -27,9 +28,9 @@ def main(folder: Path = Path("demo")) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     clean = photo.read(Path(str(files("unveil") / "examples" / EXAMPLE))).pixels
-    batch = torch.from_numpy(clean.transpose(2, 0, 1).copy())[None]
+    batch = batch_of(clean)
     damaged_batch, _ = degradation.apply(KIND, batch, torch.Generator().manual_seed(SEED), SEVERITY)
-    damaged = degradation.quantise(damaged_batch)[0].permute(1, 2, 0).numpy()
+    damaged = pixels_of(degradation.quantise(damaged_batch))
     result = load("general").restore(damaged, samples=1, seed=0)
     for name, pixels in (("damaged", damaged), ("restored", result.image)):
         photo.write(plain(pixels), pixels, folder / f"{name}.png")

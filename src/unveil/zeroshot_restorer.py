@@ -23,12 +23,12 @@ from unveil.photo.arrays import plain
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
+from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
 from unveil.zeroshot.cost import Counted
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.priors.tiled import TiledPrior
-from unveil.zeroshot.priors.timed import TimedPrior
+from unveil.zeroshot.priors.wrapped import TiledPrior, TimedPrior
 
 LARGEST = 1024
 """Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""
@@ -157,7 +157,7 @@ class ZeroShotRestorer:
         plan = self.plan(source.height, source.width, options)
         timed = TimedPrior(cast(Prior, TiledPrior(self.prior, plan.tile)) if plan.tile else self.prior)
         counted = Counted(cast(Prior, timed))
-        y = torch.from_numpy(source.pixels.transpose(2, 0, 1).copy())[None].to(self.device) * 2 - 1
+        y = batch_of(source.pixels).to(self.device) * 2 - 1
         whole = _at_least(y, self.method.least)
         draws, notes = [], list[str]()
         for k in range(options.samples):
@@ -223,8 +223,7 @@ def _grained(y: Tensor) -> Tensor:
 def _cropped(x: Tensor, whole: Tensor, y: Tensor) -> np.ndarray:
     """A method's result as (H, W, 3) float32 in [0, 1], without what was added to the photograph; larger where the method enlarges."""
     height, width = (y.shape[d] * (x.shape[d] // whole.shape[d]) for d in (-2, -1))
-    pixels = ((x[..., :height, :width].float() + 1) / 2).clamp_(0, 1)[0].permute(1, 2, 0)
-    return np.ascontiguousarray(pixels.detach().cpu().numpy())
+    return pixels_of(((x[..., :height, :width].float() + 1) / 2).clamp_(0, 1))
 
 
 def load(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unveil.bench.sets import KNOWN, PUBLISHED, damaged, find
-from unveil.data.benchmarks import names
+from unveil.data.layouts import names
 from unveil.errors import InputError
 from unveil.evaluation.protocols import get_protocol
 

@@ -212,7 +212,7 @@ def test_several_photographs_into_one_name_are_refused(
 
 
 def test_method_auto_is_what_restore_does_by_itself_where_the_model_can_be_told() -> None:
-    from unveil.jobs.choosing import Auto, auto
+    from unveil.jobs.auto_select import Auto, auto
 
     loaded: list[str] = []
     made = {"told": Restorer(tiny_experts(), "cpu"), "old": Restorer(tiny_model(), "cpu")}

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data.decoding import decode
-from unveil.data.superresolution import build
-from unveil.data.writing import save_png, work
+from unveil.data.making import build, save_png, work
+from unveil.data.store import decode
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

@@ -11,9 +11,8 @@ import torch
 
 from unveil.data import store as module
 from unveil.data.crops import crops, cut, rng
-from unveil.data.decoding import decode
 from unveil.data.photographs import Photograph, hold_out, load_clean, scene_of
-from unveil.data.store import Picture, Store
+from unveil.data.store import Picture, Store, decode
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from unveil.data import store as module
-from unveil.data.decoding import Unreadable, decode
-from unveil.data.store import Picture, Store
+from unveil.data.store import Picture, Store, Unreadable, decode
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

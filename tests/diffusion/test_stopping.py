@@ -11,9 +11,9 @@ import torch
 
 from unveil.diffusion.sampling import check, stoppable
 from unveil.errors import Cancelled
-from unveil.jobs.queue import CLOSING, Queue
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
+from unveil.web.queue import CLOSING, Queue
 
 X = np.random.default_rng(0).random((64, 96, 3), dtype=np.float32)
 

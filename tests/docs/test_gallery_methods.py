@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unveil.zeroshot.methods import METHODS
-from unveil.zeroshot.operator_text import parse
+from unveil.zeroshot.operators import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,13 +22,11 @@ from PIL import Image
 from unveil import photo
 from unveil.cli import main
 from unveil.errors import InputError
-from unveil.jobs import run as running
-from unveil.jobs.claims import claim
-from unveil.jobs.finding import find
-from unveil.jobs.finished import finished
+from unveil.jobs import batch as running
+from unveil.jobs.batch import Handling, run
+from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
-from unveil.jobs.run import Handling, run
-from unveil.jobs.targets import Job, Leftovers, folds_case, plan
+from unveil.jobs.outputs import Job, Leftovers, claim, finished, folds_case, plan
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 
@@ -70,7 +68,7 @@ def test_a_claim_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
     mine = claim(target)
     assert mine is not None
     assert claim(target) is None
-    other = [sys.executable, "-c", "import sys; from pathlib import Path; from unveil.jobs.claims import claim; "
+    other = [sys.executable, "-c", "import sys; from pathlib import Path; from unveil.jobs.outputs import claim; "
              "c = claim(Path(sys.argv[1])); print(c is not None, flush=True); sys.stdin.read()", str(target)]  # fmt: skip
     with subprocess.Popen(other, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "False\n"  # type: ignore[union-attr]
@@ -109,7 +107,7 @@ def test_sweeping_lists_each_folder_once(tree: Path, tmp_path: Path, monkeypatch
     jobs = plan(find([tree], recursive=True), tmp_path / "out")
     listed: list[str] = []
     scan = os.scandir
-    monkeypatch.setattr("unveil.jobs.targets.os.scandir", lambda path: (listed.append(str(path)), scan(path))[1])
+    monkeypatch.setattr("unveil.jobs.outputs.os.scandir", lambda path: (listed.append(str(path)), scan(path))[1])
     run(RESTORER, jobs, QUICK, lambda row: None)
     assert len([p for p in listed if p.startswith(str(tmp_path / "out"))]) == len({j.target.parent for j in jobs})
 
@@ -204,7 +202,7 @@ def test_what_cannot_be_an_output_is_known_before_the_work(tmp_path: Path, monke
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("unveil.jobs.targets.tried", full)
+    monkeypatch.setattr("unveil.jobs.outputs.tried", full)
     with pytest.raises(InputError, match=r"cannot be written to .No space left"):
         plan(item, tmp_path / "out2", folder=True)
 
@@ -213,7 +211,7 @@ def test_capitals_alone_do_not_tell_outputs_apart_everywhere(tmp_path: Path, mon
     items = find([save(tmp_path / "in" / name) for name in ("a.png", "A.png")])
     assert not folds_case(tmp_path)
     assert len(plan(items, tmp_path / "out")) == 2
-    monkeypatch.setattr("unveil.jobs.targets.folds_case", lambda folder: True)
+    monkeypatch.setattr("unveil.jobs.outputs.folds_case", lambda folder: True)
     with pytest.raises(InputError, match="would both be written"):
         plan(items, tmp_path / "out")
 
@@ -265,8 +263,8 @@ def test_linked_folders_are_said_or_followed_and_loops_end(tree: Path, tmp_path:
 STOPPED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-import unveil.jobs.run as running
-from unveil.jobs.targets import Job
+import unveil.jobs.batch as running
+from unveil.jobs.outputs import Job
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 first, root = sys.argv[1], Path(sys.argv[2])

@@ -18,11 +18,11 @@ from PIL import Image
 
 from unveil.errors import InputError
 from unveil.jobs import cluster
+from unveil.jobs.batch import Handling, run
 from unveil.jobs.cluster import Cluster
-from unveil.jobs.finding import STANDARD, find
+from unveil.jobs.inputs import STANDARD, find
 from unveil.jobs.manifest import Row
-from unveil.jobs.run import Handling, run
-from unveil.jobs.targets import Job, plan
+from unveil.jobs.outputs import Job, plan
 from unveil.models.weights_file import write
 from unveil.restorer import Options, Restoration, load
 from unveil.testing import tiny_model

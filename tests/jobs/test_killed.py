@@ -18,7 +18,7 @@ import json, os, random, shutil, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import unveil.restorer, unveil.jobs.run, unveil.photo, unveil.cli.restore, unveil.cli.progress
+import unveil.restorer, unveil.jobs.batch, unveil.photo, unveil.cli.restore, unveil.cli.progress
 from unveil.cli import main
 root, model, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 draw = random.Random(0)

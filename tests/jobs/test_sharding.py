@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import InputError
-from unveil.jobs.finding import Item
-from unveil.jobs.sharding import shard_of, share
+from unveil.jobs.inputs import Item, shard_of, share
 
 ITEMS = [Item(Path("/any") / f"{i}.jpg", Path(f"deep{i % 3}/{i}.jpg")) for i in range(600)]
 

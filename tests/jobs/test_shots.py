@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unveil.jobs.shots import Decisions, shots
+from unveil.jobs.video import Decisions, shots
 from unveil.restorer import Options
 
 

@@ -14,10 +14,10 @@ import pytest
 from unveil.cli import main
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
-from unveil.jobs.finding import find
+from unveil.jobs.batch import Handling, run
+from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
-from unveil.jobs.run import Handling, run
-from unveil.jobs.targets import Job, plan
+from unveil.jobs.outputs import Job, plan
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 from unveil.video import Clip, Frame, Writer
@@ -195,7 +195,7 @@ def test_a_full_disk_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_uncertainty_of_a_clip_is_refused_before_the_work(tmp_path: Path) -> None:
     from unveil.errors import InputError
     from unveil.jobs import video
-    from unveil.jobs.targets import Job
+    from unveil.jobs.outputs import Job
     from unveil.restorer import Options
 
     (tmp_path / "a.mp4").write_bytes(b"never opened")

@@ -48,7 +48,7 @@ def test_failure_while_encoding_writes_nothing(
     def fail(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("unveil.photo.png_pixels.encode", fail)
+    monkeypatch.setattr("unveil.photo.png.encode", fail)
     with pytest.raises(MemoryError):
         photo.write(found, found.pixels, tmp_path / "out.png")
     assert list(tmp_path.iterdir()) == []

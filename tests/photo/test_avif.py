@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from unveil import photo
-from unveil.photo import avif_write, isobmff
+from unveil.photo import heif, isobmff
 from unveil.photo.arrays import plain
 
 imagecodecs = pytest.importorskip("imagecodecs")
@@ -57,7 +58,7 @@ def test_profile_and_metadata_go_into_the_boxes(make: SimpleNamespace, channels:
     """Read by Pillow's libavif, by imagecodecs' and by ours; the samples are those of the file without them."""
     profile, block = make.matrix_profile("p3"), make.exif(1).tobytes()[6:]
     bare = imagecodecs.avif_encode(make.random((24, 40, channels), np.uint16).squeeze() >> 6, bitspersample=10)
-    whole = avif_write.with_metadata(bare, profile, block, make.xmp)
+    whole = heif.with_metadata(bare, profile, block, make.xmp)
     with Image.open(io.BytesIO(whole)) as image:
         assert image.info["icc_profile"] == profile
         assert image.info["xmp"] == make.xmp
@@ -66,13 +67,13 @@ def test_profile_and_metadata_go_into_the_boxes(make: SimpleNamespace, channels:
     assert isobmff.contents(whole).others == ()
     found = photo.read(whole)
     assert (found.exif, found.xmp, found.bits) == (block, make.xmp, 10)
-    assert avif_write.with_metadata(bare, None, None, None) == bare
+    assert heif.with_metadata(bare, None, None, None) == bare
 
 
 def test_a_deep_avif_keeps_what_it_says_of_itself(make: SimpleNamespace) -> None:
     profile = make.matrix_profile("p3")
     deep = make.random((24, 40, 3), np.uint16) >> 6
-    file = avif_write.with_metadata(
+    file = heif.with_metadata(
         imagecodecs.avif_encode(deep, level=100, bitspersample=10), profile, make.exif(1).tobytes()[6:], make.xmp
     )
     data, notes = written(photo.read(file))
@@ -100,7 +101,7 @@ def test_colours_told_by_number_are_worked_through_and_come_back(make: SimpleNam
 
 
 def test_without_the_package_eight_bits_are_written_and_why_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avif_write, "library", lambda: None)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
     data, notes = written(plain(ramp(16, 3)), "AVIF")
     assert photo.read(data).depth == 8
     assert notes == ("16-bit samples became 8-bit: more needs imagecodecs",)
@@ -109,4 +110,4 @@ def test_without_the_package_eight_bits_are_written_and_why_is_said(monkeypatch:
 def test_another_layout_than_the_encoders_is_refused() -> None:
     data = imagecodecs.avif_encode(ramp(10, 3), bitspersample=10)
     with pytest.raises(ValueError, match="boxes"):
-        avif_write.with_metadata(data + b"\0\0\0\x08free", b"x" * 128, None, None)
+        heif.with_metadata(data + b"\0\0\0\x08free", b"x" * 128, None, None)

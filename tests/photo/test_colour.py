@@ -11,9 +11,9 @@ from skimage.color import deltaE_ciede2000, xyz2lab
 from unveil import photo
 from unveil.photo import icc
 from unveil.photo.cms import InkSpace, TableSpace
-from unveil.photo.residual import native_samples
 from unveil.photo.spaces import CurveSpace, PlainInkSpace, space_for
 from unveil.photo.srgb import decode, encode
+from unveil.photo.writing import native_samples
 
 TONES = {
     "power": 2.2, "identity": np.linspace(0, 1, 2), "table": np.linspace(0, 1, 257) ** 1.8,
@@ -81,7 +81,7 @@ def test_untouched_jpeg_is_within_one_delta_e(make: SimpleNamespace, space: str)
         return xyz2lab(gamma(samples / 255.0) @ make.to_xyz(space).T, illuminant="D50")
 
     difference = deltaE_ciede2000(lab(found.native), lab(again.native))
-    # Before encoding they are equal to the last bit (residual.py); the rest is the loss of one more JPEG generation.
+    # Before encoding they are equal to the last bit (`writing.native_samples`); the rest is the loss of one more JPEG generation.
     np.testing.assert_array_equal(native_samples(found, found.pixels), found.native)
     assert difference.mean() < 0.3
     assert np.quantile(difference, 0.97) < 1

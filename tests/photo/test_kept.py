@@ -17,8 +17,7 @@ from PIL import Image
 from unveil import photo
 from unveil.errors import InputError
 from unveil.photo import captions, jpeg, xmp
-from unveil.photo.ifd import open_tiff
-from unveil.photo.orientation import upright
+from unveil.photo.exif import open_tiff, upright
 
 
 def written(found: photo.Photo, format: str | None = None, **options: Any) -> tuple[bytes, tuple[str, ...]]:

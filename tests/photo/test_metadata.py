@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from unveil import photo
 from unveil.photo import exif, xmp
-from unveil.photo.ifd import open_tiff
+from unveil.photo.exif import open_tiff
 
 GPS, SHOOTING = 0x8825, 0x8769
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"]

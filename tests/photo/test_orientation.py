@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from unveil import photo
-from unveil.photo.orientation import upright
+from unveil.photo.exif import upright
 
 HEIGHT, WIDTH = 6, 9
 

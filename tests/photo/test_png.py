@@ -14,7 +14,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.photo import png_filters, png_pixels
+from unveil.photo import png
 
 
 @settings(max_examples=40, deadline=None)
@@ -30,7 +30,7 @@ def test_every_filter_and_interlacing(
 ) -> None:
     """Against an encoder that follows the standard byte by byte."""
     samples = make.random((*size, channels), np.uint16, seed)
-    colours, alpha = png_pixels.decode16(make.png16(samples, tuple(filters), interlaced))
+    colours, alpha = png.decode16(make.png16(samples, tuple(filters), interlaced))
     found = colours if alpha is None else np.concatenate([colours, alpha[..., None]], axis=2)
     np.testing.assert_array_equal(found, samples)
 
@@ -51,7 +51,7 @@ def test_our_files_are_read_by_others(
     samples[: size[0] // 2] = make.smooth(size[0], size[1], channels)[: size[0] // 2].astype(samples.dtype) * (
         257 if wide else 1
     )
-    with Image.open(io.BytesIO(png_pixels.encode(samples))) as image:
+    with Image.open(io.BytesIO(png.encode(samples))) as image:
         seen = np.asarray(image)
     seen = seen[..., None] if seen.ndim == 2 else seen
     if wide and channels == 2:
@@ -70,13 +70,13 @@ def test_the_encoder_uses_every_filter(make: SimpleNamespace) -> None:
     flat, small = np.full(64, 128, np.uint8), np.arange(64, dtype=np.uint8) % 2
     waves = make.smooth(30, 64, 1)[..., 0]
     picture = np.concatenate([np.stack([ramp, noise, noise, halves, flat, small]), waves])
-    filtered = png_filters.choose(picture, np.zeros(64, np.uint8), 1)
+    filtered = png.choose(picture, np.zeros(64, np.uint8), 1)
     kinds = filtered[:, 0]
     assert (kinds[0], kinds[2], kinds[3], kinds[5]) == (
-        png_filters.SUB, png_filters.UP, png_filters.AVERAGE, png_filters.NONE,
+        png.SUB, png.UP, png.AVERAGE, png.NONE,
     )  # fmt: skip
-    assert png_filters.PAETH in kinds[6:]
-    np.testing.assert_array_equal(png_filters.unfilter(filtered, 1), picture)
+    assert png.PAETH in kinds[6:]
+    np.testing.assert_array_equal(png.unfilter(filtered, 1), picture)
 
 
 def valid(make: SimpleNamespace) -> bytes:
@@ -117,7 +117,7 @@ def test_a_stream_longer_than_the_picture_is_not_unpacked(make: SimpleNamespace)
     packed = zlib.compress(bytes(16 << 20), 1)
     tracemalloc.start()
     try:
-        samples, _ = png_pixels.decode16(body(make, packed))
+        samples, _ = png.decode16(body(make, packed))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -154,14 +154,14 @@ def test_with_and_without_imagecodecs(make: SimpleNamespace, monkeypatch: pytest
     for channels in (1, 2, 3, 4):
         for kind in (np.uint8, np.uint16):
             samples = make.random((13, 17, channels), kind)
-            fast = png_pixels.encode(samples)
+            fast = png.encode(samples)
             with monkeypatch.context() as without:
                 without.setitem(sys.modules, "imagecodecs", None)
-                slow = png_pixels.encode(samples)
+                slow = png.encode(samples)
                 if kind is np.uint16:
-                    ours = png_pixels.decode16(fast)
+                    ours = png.decode16(fast)
             if kind is np.uint16:
-                theirs = png_pixels.decode16(slow)
+                theirs = png.decode16(slow)
                 for one, two in zip(ours, theirs, strict=True):
                     np.testing.assert_array_equal(one, two)
                 np.testing.assert_array_equal(ours[0], samples[..., : 1 if channels < 3 else 3])

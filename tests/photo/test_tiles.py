@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import UnveilError
+from unveil.networks.padding import reflected
 from unveil.photo import tiles
 
 NUMBERS = st.fixed_dictionaries(
@@ -94,9 +95,7 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
         torch.nn.init.normal_(weight, std=0.3, generator=generator)
     height, width = tiles.canvas(*size, stride)
     image = torch.rand(*size, generator=generator)
-    image = image[torch.from_numpy(tiles.reflected(size[0], height))][
-        :, torch.from_numpy(tiles.reflected(size[1], width))
-    ]
+    image = image[reflected(size[0], height)][:, reflected(size[1], width)]
     with torch.no_grad():
         whole = network(image[None, None])[0, 0]
         found = tiles.plan(*size, 64, 4 * margin, stride)
@@ -105,18 +104,6 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
             blended[t.window] += torch.from_numpy(tiles.weights(t)) * network(image[t.window][None, None])[0, 0]
     assert len(found) > 1 or max(size) <= 64
     torch.testing.assert_close(blended, whole, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-@pytest.mark.parametrize("length", [1, 7, 8, 64])
-def test_reflection_never_runs_out(size: int, length: int) -> None:
-    index = tiles.reflected(size, length)
-    assert index.min() >= 0
-    assert index.max() < size
-    np.testing.assert_array_equal(index[: min(size, length)], np.arange(min(size, length)))
-    if size > 1 and length > size:
-        assert index[size] == size - 2
-        assert (np.abs(np.diff(index)) == 1).all()
 
 
 def test_senseless_numbers_are_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.photo import cicp, icc, png, tone
+from unveil.photo import icc, png, tone
 
 
 def written(found: photo.Photo, format: str | None = None, strip: bool = False) -> bytes:
@@ -148,7 +148,7 @@ def test_tone_mapping_at_known_points() -> None:
 def test_a_built_profile_is_read_by_little_cms(make: SimpleNamespace) -> None:
     from PIL import Image, ImageCms
 
-    profile = cicp.profile(12, 13)
+    profile = icc.profile(12, 13)
     assert profile is not None
     ours = icc.parse(profile)
     assert np.abs(ours.matrix - make.to_xyz("p3")).max() < 1e-4

@@ -18,7 +18,6 @@ from unveil.models.weights_file import sha256_of
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
-from unveil.training import daclip
 from unveil.training.batches import Source, scan
 from unveil.training.describing import described
 from unveil.training.learner import build, started_from
@@ -55,7 +54,7 @@ def test_from_clip_to_a_photograph(pairs: Path, clip: Path, tree: Tree, tmp_path
     photos = {"root": str(pairs), "photos": ["clean"], "kinds": {"lowlight": 1, "noise": 1}, "held_out": 0.0}
     contrastive = {"kind": "contrastive", "steps": 3, "lr": 2e-3, "batch": 6, "crop": 32, "warmup": 1}
     settings = {"name": "eyes", "path": "daclip", "init": str(clip), "data": photos, "stages": [contrastive]}
-    daclip.train(configuration.parse(settings), tmp_path / "eyes", report=silent)
+    train(configuration.parse(settings), tmp_path / "eyes", report=silent)
     guide = tmp_path / "eyes" / "model.safetensors"
     train(guided(tree, guide), tmp_path / "run", report=silent)
 

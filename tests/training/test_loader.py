@@ -16,8 +16,7 @@ import pytest
 import torch
 
 from unveil.data import store
-from unveil.data.decoding import Unreadable
-from unveil.data.store import Store
+from unveil.data.store import Store, Unreadable
 from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from unveil.util.words import did_you_mean, duration, nearest
+from unveil.errors import InputError
+from unveil.util.words import check_known, did_you_mean, duration, nearest
 
 
 def test_a_near_name_is_proposed_and_else_all_are_named() -> None:
@@ -17,6 +18,12 @@ def test_as_many_as_asked_for_the_nearest_first() -> None:
     assert did_you_mean("dpps", known, most=2) == "did you mean dps or ldrps?"
     assert nearest("dpps", known) == ["dps"]
     assert nearest("dpps", known, most=3, cutoff=0.99) == []
+
+
+def test_a_value_that_is_none_of_those_there_are_is_refused() -> None:
+    check_known("task", "haze", {"haze": 1})
+    with pytest.raises(InputError, match=r"^unknown task 'hase'; known are auto, haze$"):
+        check_known("task", "hase", ("auto", "haze"))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import anyio
 from fastapi.testclient import TestClient
 
-from unveil.jobs.queue_restorers import Engine, Restorers
 from unveil.restorer import Restorer
 from unveil.testing import tiny_experts, tiny_model
 from unveil.web.app import application
+from unveil.web.engines import Engine, Restorers
 from unveil.web.service import Service
 from unveil.web.settings import Settings
 

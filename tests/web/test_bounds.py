@@ -19,10 +19,10 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from unveil.errors import InputError
-from unveil.jobs.queue_store import Store
-from unveil.web.bounds import FEW, MOST_ADDRESSES, SLOWEST, Guesses, Pixels, Receiving
-from unveil.web.connections import bounded
+from unveil.web.middleware import FEW, MOST_ADDRESSES, SLOWEST, Guesses, Pixels, Receiving
+from unveil.web.serving import bounded
 from unveil.web.settings import Settings
+from unveil.web.store import Store
 
 PATIENCE = 20.0
 

@@ -24,13 +24,13 @@ import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
 from unveil import photo
-from unveil.jobs.queue_restorers import Engine, Restorers
 from unveil.models import describer
 from unveil.models.treatment import treatment
 from unveil.networks.condition import KINDS
 from unveil.restorer import Restorer
 from unveil.testing import tiny_experts, tiny_model
 from unveil.web.app import application
+from unveil.web.engines import Engine, Restorers
 from unveil.web.page import working
 from unveil.web.service import Service
 from unveil.web.settings import Settings

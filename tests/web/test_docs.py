@@ -15,9 +15,9 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from unveil.jobs.queue_restorers import Engine, Restorers
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
+from unveil.web.engines import Engine, Restorers
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import ModelError
-from unveil.jobs.queue_restorers import Restorers
 from unveil.models import priors, shelf
-from unveil.web.engines import engines
+from unveil.web.engines import Restorers, engines
 from unveil.zeroshot.methods import METHODS
 
 

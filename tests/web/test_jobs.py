@@ -14,9 +14,8 @@ from fastapi.testclient import TestClient
 
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled
-from unveil.jobs.queue import Caller
-from unveil.jobs.queue_task import Task
-from unveil.web.asking import Ask
+from unveil.web.queue import Caller, Task
+from unveil.web.schemas import Ask
 from unveil.web.service import Service, clean
 
 PATIENCE = 20.0

@@ -20,17 +20,16 @@ from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
 from unveil.errors import ModelError
-from unveil.jobs.queue import Caller
-from unveil.jobs.queue_restorers import Engine
-from unveil.jobs.queue_task import Task
-from unveil.jobs.queue_work import Delivery, Order
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.restorer import Options
-from unveil.web.page import batches, degrade_tab, describing, photographs, restore_tab, words
+from unveil.web.engines import Engine
+from unveil.web.page import batches, controls, degrade_tab, photographs, restore_tab, words
 from unveil.web.page.controls import NAMES, changed, offered, order
-from unveil.web.page.limits import Limits
+from unveil.web.page.restore_tab import Limits
+from unveil.web.queue import Caller, Task
 from unveil.web.service import Given, Job
+from unveil.web.work import Delivery, Order
 from unveil.zeroshot_restorer import Estimate
 
 
@@ -199,10 +198,10 @@ def test_what_it_looks_like_is_said_by_the_classifier_that_ships_or_not_at_all(
     (tmp_path / "upload").write_bytes(make())
     given = Given("id", "a.png", 24, 16, "PNG", tmp_path)
     for load, expected in ((Fixed, ["haze 80%", "noise 31%"]), (missing, [])):
-        describing._speaker.cache_clear()
-        monkeypatch.setattr(describing.describer, "load", load)
-        assert re.findall(r'u-chip">([^<]+)<', describing.described(describing.diagnosed(given))) == expected
-    describing._speaker.cache_clear()
+        controls._speaker.cache_clear()
+        monkeypatch.setattr(controls.describer, "load", load)
+        assert re.findall(r'u-chip">([^<]+)<', controls.described(controls.diagnosed(given))) == expected
+    controls._speaker.cache_clear()
 
 
 def test_what_cannot_finish_in_time_is_not_offered_and_why(serve: Callable[..., TestClient], tmp_path: Path) -> None:

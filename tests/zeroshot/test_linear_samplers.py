@@ -13,7 +13,7 @@ from gaussian import F64, GaussianPrior, Problem, agrees, ddpm, dense, matrix, w
 from torch import Tensor
 
 from unveil.zeroshot import ddrm, diffpir, gdp, pigdm
-from unveil.zeroshot.operator_text import parse
+from unveil.zeroshot.operators import parse
 from unveil.zeroshot.walk import even
 
 PATHS = 8_000

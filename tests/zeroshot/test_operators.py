@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from unveil.errors import InputError
 from unveil.zeroshot.measurement import ROUNDING, estimate, level, side_multiple
-from unveil.zeroshot.operator_text import OPTIONS, parse
-from unveil.zeroshot.operators import Blur, Operator, cosines
+from unveil.zeroshot.operators import OPTIONS, Blur, Operator, cosines, parse
 
 TEXTS = [
     "identity",

@@ -12,7 +12,7 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.errors import InputError
 from unveil.zeroshot import tao
-from unveil.zeroshot.ldrps.simplest import applied
+from unveil.zeroshot.adapter import applied
 from unveil.zeroshot.perceptual import perceptual
 
 GENERATOR = torch.Generator

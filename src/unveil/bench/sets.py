@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unveil.data.benchmarks import present
+from unveil.data.layouts import present
 from unveil.degradation.wild import wild
 from unveil.errors import InputError
 from unveil.evaluation.pairs import match_folders

@@ -15,7 +15,7 @@ from unveil.cli import SOME_FAILED, of_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unveil.data.writing import Outcome
+    from unveil.data.making import Outcome
 
 app = App(
     name="data", help="Make training pairs: face shadows, super-resolution; find test pictures among training pictures."
@@ -45,7 +45,7 @@ def faceshadow(
         workers: Threads; 0 for one per processor.
 
     """
-    from unveil.data.faceshadow.build import Settings, build, sheet
+    from unveil.data.faceshadow import Settings, build, sheet
 
     with _bar("shadows", count) as progress:
         outcome = build(faces, output, count, Settings(seed, size), workers=workers or _processors(), progress=progress)
@@ -70,8 +70,8 @@ def superresolution(
         workers: Threads; 0 for one per processor.
 
     """
-    from unveil.data.decoding import images_in
-    from unveil.data.superresolution import build
+    from unveil.data.making import build
+    from unveil.data.store import images_in
 
     with _bar("photographs", len(images_in(photos))) as progress:
         outcome = build(photos, output, scale, workers or _processors(), progress)
@@ -104,9 +104,9 @@ def leaks(
     import sys
 
     from unveil.cli.progress import counting
-    from unveil.data.decoding import images_in
     from unveil.data.leaks import find_leaks
     from unveil.data.overlaps import overlaps
+    from unveil.data.store import images_in
 
     with counting() as show:
         found = find_leaks(train, test, features=features, progress=show)

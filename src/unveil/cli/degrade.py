@@ -40,7 +40,8 @@ def degrade(
     if not inputs:
         raise InputError("nothing to degrade: name at least one photograph")
     from unveil.degradation.registry import simulator
-    from unveil.jobs import finding, targets
+    from unveil.jobs import outputs
+    from unveil.jobs.inputs import STANDARD, find
 
     simulator(kind)
     if severity is not None and not 0.0 <= severity <= 1.0:
@@ -48,14 +49,14 @@ def degrade(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     place = None if output is None else Path(output)
-    if finding.STANDARD in (*inputs, place):
+    if STANDARD in (*inputs, place):
         raise InputError("standard input and output have no place beside them for the account; name files")
-    items = finding.find(inputs, recursive=recursive, leave_out=place)
+    items = find(inputs, recursive=recursive, leave_out=place)
     if output is None:
         suffix = f"_{kind}"
-        jobs = targets.plan(targets.without_own(items, suffix), None, suffix=suffix)
+        jobs = outputs.plan(outputs.without_own(items, suffix), None, suffix=suffix)
     else:
-        jobs = targets.plan(items, place, folder=output.endswith(("/", "\\")))
+        jobs = outputs.plan(items, place, folder=output.endswith(("/", "\\")))
     failed = 0
     for job in jobs:
         try:
@@ -69,17 +70,18 @@ def degrade(
 
 
 def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed: int) -> dict[str, Any]:
-    import numpy as np
     import torch
 
     from unveil import __version__, degradation, photo
     from unveil.degradation.draws import own_seed
     from unveil.util import atomic
+    from unveil.util.tensors import batch_of, pixels_of
 
     picture = photo.read(source)
-    x = torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
-    y, drawn = degradation.apply(kind, x, torch.Generator().manual_seed(own_seed(seed, source.name)), severity)
-    notes = photo.write(picture, y[0].permute(1, 2, 0).numpy(), target)
+    y, drawn = degradation.apply(
+        kind, batch_of(picture.pixels), torch.Generator().manual_seed(own_seed(seed, source.name)), severity
+    )
+    notes = photo.write(picture, pixels_of(y), target)
     account = {
         "input": str(source),
         "output": str(target),

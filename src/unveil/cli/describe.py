@@ -39,10 +39,10 @@ def describe(
     if not inputs:
         raise InputError("nothing to describe: name at least one photograph")
     from unveil import photo
-    from unveil.jobs import finding
+    from unveil.jobs.inputs import find
     from unveil.models import describer
 
-    items = finding.find(inputs, recursive=recursive)
+    items = find(inputs, recursive=recursive)
     speaker = describer.load(name)
     if not as_json:
         print(f"# {speaker.speaker}", flush=True)

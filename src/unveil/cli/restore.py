@@ -18,10 +18,10 @@ from unveil.util.words import nearest
 if TYPE_CHECKING:
     from unveil.cli.frames import Frames
     from unveil.cli.progress import Bar
-    from unveil.jobs import targets
+    from unveil.jobs import outputs
+    from unveil.jobs.batch import Restores
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
-    from unveil.jobs.queue_restorers import Restores
     from unveil.options import Options
 
 AUTO = "auto"
@@ -178,9 +178,10 @@ def restore(
     from unveil.cli.starting import swift
 
     with swift() if method in (None, AUTO, TRAINED) else nullcontext():
-        from unveil.jobs import finding, targets
+        from unveil.jobs import outputs
+        from unveil.jobs.batch import Handling, run
+        from unveil.jobs.inputs import STANDARD, find, share
         from unveil.jobs.manifest import Manifest
-        from unveil.jobs.run import Handling, run
         from unveil.options import Options
         from unveil.restorer import Restorer
 
@@ -213,26 +214,24 @@ def restore(
         )
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
-    items = finding.find(
+    items = find(
         inputs,
         recursive=recursive,
-        leave_out=None if place in (None, finding.STANDARD) else place,
+        leave_out=None if place in (None, STANDARD) else place,
         follow_links=follow_links,
         tell=lambda text: print(f"unveil: {text}", file=sys.stderr, flush=True),
     )
     if place is None:
         suffix = suffix or SUFFIX
-        items = targets.without_own(items, suffix)
+        items = outputs.without_own(items, suffix)
     else:
-        targets.check_folder(items, place, folder=folder)
+        outputs.check_folder(items, place, folder=folder)
     if shard:
-        from unveil.jobs import sharding
-
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
-        items = sharding.share(items, shard)
+        items = share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
-    jobs = targets.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
+    jobs = outputs.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
     if method == AUTO:
         _check_auto(restorer, jobs)
     if not json_lines:
@@ -243,7 +242,7 @@ def restore(
             raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
     watch = None if _nobody_looks(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
-    rows = sys.stderr if place == finding.STANDARD else sys.stdout
+    rows = sys.stderr if place == STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
 
@@ -275,15 +274,15 @@ def _nobody_looks(json_lines: bool, frames: Path | None) -> bool:
 
 
 def _watch(
-    restorer: Restores, jobs: list[targets.Job], samples: int, quiet: bool, frames: Path | None
-) -> Callable[[targets.Job, int, int], Bar | Frames]:
-    """What is told of every photograph while it is restored (see `jobs.run.Watch`)."""
+    restorer: Restores, jobs: list[outputs.Job], samples: int, quiet: bool, frames: Path | None
+) -> Callable[[outputs.Job, int, int], Bar | Frames]:
+    """What is told of every photograph while it is restored (see `jobs.batch.Watch`)."""
     from unveil.cli.frames import Frames
     from unveil.cli.progress import Bar, Pace
 
     pace = Pace(len(jobs))
 
-    def watch(job: targets.Job, number: int, pictures: int) -> Bar | Frames:
+    def watch(job: outputs.Job, number: int, pictures: int) -> Bar | Frames:
         title = f"{number + 1}/{len(jobs)} {job.source}{pace.left(number)}" if len(jobs) > 1 else str(job.source)
         bar = Bar(title, samples, pictures, quiet=quiet)
         return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
@@ -291,9 +290,9 @@ def _watch(
     return watch
 
 
-def _check_auto(restorer: Restores, jobs: list[targets.Job]) -> None:
+def _check_auto(restorer: Restores, jobs: list[outputs.Job]) -> None:
     """Raise InputError for videos where every photograph is judged on its own."""
-    from unveil.jobs.choosing import Auto
+    from unveil.jobs.auto_select import Auto
     from unveil.video import is_video
 
     if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
@@ -312,10 +311,10 @@ def _say_again(
     """The line that gives the same pixels again, with the seed named."""
     import shlex
 
-    from unveil.jobs import again
+    from unveil.jobs import command_line
 
     more = {"prior": prior, **given} if prior else given
-    line = again.command(map(str, inputs), options, model=name, method=method, output=output or "")
+    line = command_line.command(map(str, inputs), options, model=name, method=method, output=output or "")
     told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in more.items())
     print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 
@@ -339,7 +338,7 @@ def _restorer(
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
-        from unveil.jobs.choosing import auto
+        from unveil.jobs.auto_select import auto
 
         return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
     if method == TRAINED:
@@ -373,7 +372,7 @@ def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path 
     return Cluster(address, workers, cpus, gpus)
 
 
-def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options) -> float:
+def _say_how_long(restorer: Restores, jobs: list[outputs.Job], options: Options) -> float:
     """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph.
 
     Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where nobody can tell.
@@ -382,7 +381,7 @@ def _say_how_long(restorer: Restores, jobs: list[targets.Job], options: Options)
 
     if not jobs or isinstance(restorer, Restorer):
         return 0.0
-    from unveil.jobs.run import size_of
+    from unveil.jobs.batch import size_of
     from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 

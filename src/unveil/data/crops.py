@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.data.decoding import Unreadable
 from unveil.data.photographs import Photograph
+from unveil.data.store import Unreadable
 from unveil.errors import InputError
 
 _TRIES = 1000  # draws without a single readable photograph before a set is given up

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unveil.data.decoding import Unreadable, decode, images_in
+from unveil.data.store import Unreadable, decode, images_in
 from unveil.errors import InputError
 
 SIDE = 256

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from unveil.data import matching
-from unveil.data.benchmarks import recognise
-from unveil.data.decoding import Unreadable, images_in, size
+from unveil.data.layouts import recognise
 from unveil.data.matching import Match
 from unveil.data.photographs import Photograph, scene_of
-from unveil.data.store import Picture, Store
+from unveil.data.store import Picture, Store, Unreadable, images_in, size
 from unveil.errors import InputError
+from unveil.util.words import check_known
 
 
 def in_folders(
@@ -24,8 +24,7 @@ def in_folders(
     """
     if rule == "order":
         return matching.in_order(images_in(degraded), images_in(clean))
-    if rule != "stem":
-        raise InputError(f"unknown rule of matching {rule!r}; known are {', '.join(matching.RULES)}")
+    check_known("rule of matching", rule, matching.RULES)
     left, right = (matching.pattern(n, w) for n, w in ((degraded_name, "degraded_name"), (clean_name, "clean_name")))
     damaged, targets = images_in(degraded), images_in(clean)
     by_left, by_right = matching.by_key(damaged, degraded, left), matching.by_key(targets, clean, right)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unveil.data.decoding import Unreadable, images_in, size
-from unveil.data.store import Picture, Store
+from unveil.data.store import Picture, Store, Unreadable, images_in, size
 from unveil.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""A run over many files on many machines: Ray Data hands the photographs out, `jobs.run` restores them wherever they land."""
+"""A run over many files on many machines: Ray Data hands the photographs out, `jobs.batch` restores them wherever they land."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from unveil.errors import InputError, UnveilWarning
-from unveil.jobs.finding import STANDARD
+from unveil.jobs.batch import Handling, Restores, run
+from unveil.jobs.inputs import STANDARD
 from unveil.jobs.manifest import Row
-from unveil.jobs.queue_restorers import Restores
-from unveil.jobs.run import Handling, run
-from unveil.jobs.targets import Job
+from unveil.jobs.outputs import Job
 from unveil.options import Options
 
 BLOCKS = 2000
@@ -95,7 +94,7 @@ def restore(
     """Restore every job on a Ray cluster; `report` gets one row each, as they are finished, in no particular order.
 
     opening: gives a worker its restorer; it is sent there by pickle. Files are read and written by the workers, which must all see
-    them under the same paths. Pixels are those of `jobs.run.run`: each photograph's noise depends on the seed alone.
+    them under the same paths. Pixels are those of `jobs.batch.run`: each photograph's noise depends on the seed alone.
     A worker that dies is replaced and its portion done again; what kills every worker becomes a row "failed".
     Raises InputError without Ray, where its cluster does not answer, or for standard input.
     """

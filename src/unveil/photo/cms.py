@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from unveil.photo.codecs import codecs
 
 PERCEPTUAL = ImageCms.Intent.PERCEPTUAL
 # Nodes along each side of the grid that stands for an RGB table.
@@ -39,23 +40,14 @@ def _profiles(data: bytes) -> tuple[ImageCms.ImageCmsProfile, ImageCms.ImageCmsP
 
 def table_space(data: bytes) -> TableSpace | GridSpace:
     """An RGB profile with lookup tables, as scanners have. Raises ValueError where Little CMS cannot use it."""
-    return GridSpace(data) if cms() is None else TableSpace(data)
-
-
-def cms() -> Any:
-    """Little CMS of imagecodecs, or None where that is not installed."""
-    try:
-        import imagecodecs
-    except ImportError:
-        return None
-    return imagecodecs.cms_transform if imagecodecs.CMS.available else None
+    return GridSpace(data) if codecs("CMS") is None else TableSpace(data)
 
 
 def _deep(samples: np.ndarray, profiles: tuple[bytes, bytes], spaces: tuple[str, str]) -> np.ndarray:
     """(N, C) float32 in [0, 1] from one profile to another, 16 bits between."""
     whole = np.rint(np.clip(samples, 0, 1) * np.float32(65535)).astype(np.uint16)[None]
     try:
-        out = cms()(
+        out = codecs("CMS").cms_transform(
             whole, *profiles, colorspace=spaces[0], outcolorspace=spaces[1], outdtype="u2", intent=int(PERCEPTUAL)
         )
     except (RuntimeError, ValueError, TypeError) as error:
@@ -135,12 +127,12 @@ class InkSpace:
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
         """See Space."""
-        if cms() is not None:
+        if codecs("CMS") is not None:
             return _deep(native, (self.profile, self.srgb), ("cmyk", "rgb"))
         return _apply(self.there, "CMYK", np.rint(native * 255).astype(np.uint8)).astype(np.float32) / 255
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
         """See Space."""
-        if cms() is not None:
+        if codecs("CMS") is not None:
             return _deep(rgb, (self.srgb, self.profile), ("rgb", "cmyk"))
         return _apply(self.back, "RGB", np.rint(rgb * 255).astype(np.uint8)).astype(np.float32) / 255

@@ -138,10 +138,10 @@ def _has_lossless_chunk(data: bytes) -> bool:
 
 
 def _tiff(data: bytes) -> Header:
-    from unveil.photo import ifd, tiff_pages
+    from unveil.photo import exif, tiff
 
-    block = ifd.open_tiff(data)
-    tags = tiff_pages.pages(block).tags
+    block = exif.open_tiff(data)
+    tags = tiff.pages(block).tags
     width, height = block.integer(tags, 256, 0), block.integer(tags, 257, 0)
     bits = block.integers(tags, 258) or (1,)
     return Header("TIFF", width, height, max(bits))

@@ -10,21 +10,12 @@ from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
 
 from unveil.errors import InputError
 from unveil.photo import exif, isobmff, netpbm, pillow
+from unveil.photo.codecs import codecs
+from unveil.photo.encoding import Picture, image_of
 from unveil.photo.header import Header
-from unveil.photo.picture import Picture, image_of
 from unveil.photo.record import Decoded
 
-JP2_QUALITY_DB = 50
-_GREY_SPACE, _ICC_METHODS = 17, (2, 3)
-
-
-def codecs(name: str) -> Any:
-    """imagecodecs where it is installed with the codec of this name, otherwise None."""
-    try:
-        import imagecodecs
-    except ImportError:
-        return None
-    return imagecodecs if getattr(imagecodecs, name).available else None
+_ICC_METHODS = (2, 3)
 
 
 def decode(data: bytes, header: Header) -> Decoded:

@@ -1,4 +1,7 @@
-"""The chunks of a PNG file (W3C PNG, third edition): metadata in, metadata out."""
+"""PNG (W3C PNG, third edition): its chunks, its metadata, its row filters and its pixels.
+
+Pillow cannot decode 16 bits in colour, and writes neither those nor every chunk.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,107 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from unveil.photo import cicp, icc
+from unveil.photo import icc
+from unveil.photo.codecs import codecs
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
+
+NONE, SUB, UP, AVERAGE, PAETH = range(5)
+
+
+def unfilter(rows: np.ndarray, bpp: int) -> np.ndarray:
+    """Undo the filters. rows: (H, 1 + W * bpp) uint8, each row led by its filter's number; returns (H, W * bpp) uint8.
+
+    Average and Paeth need the finished bytes to the left, above and above left, which seems to force a loop over pixels. But all
+    pixels on one anti-diagonal x + y = d need only the two diagonals before it, so the picture is swept in H + W vector steps.
+    Raises ValueError for an unknown filter.
+    """
+    kinds = rows[:, 0]
+    if kinds.max(initial=0) > PAETH:
+        raise ValueError(f"unknown row filter {kinds.max()}")
+    height, width = rows.shape[0], (rows.shape[1] - 1) // bpp
+    # One row and one pixel of zeros stand for what lies outside the picture.
+    out = np.zeros((height + 1, width + 1, bpp), np.uint8)
+    out[1:, 1:] = rows[:, 1:].reshape(height, width, bpp)
+    if (kinds >= AVERAGE).any():
+        _sweep(out, kinds)
+    else:
+        _by_rows(out, kinds)
+    return out[1:, 1:].reshape(height, width * bpp)
+
+
+def _by_rows(out: np.ndarray, kinds: np.ndarray) -> None:
+    """Without Average and Paeth a whole row is one cumulative or one plain sum."""
+    for y, kind in enumerate(kinds, start=1):
+        if kind == SUB:
+            np.cumsum(out[y], axis=0, dtype=np.uint8, out=out[y])
+        elif kind == UP:
+            out[y] += out[y - 1]
+
+
+def _sweep(out: np.ndarray, kinds: np.ndarray) -> None:
+    height, width, bpp = out.shape[0] - 1, out.shape[1] - 1, out.shape[2]
+    # Masks of 0 and -1 choose each row's predictor without branching; one column per row, broadcast over bytes.
+    masks = [np.where(kinds == kind, -1, 0).astype(np.int16)[:, None] for kind in (SUB, UP, AVERAGE, PAETH)]
+    flat = out.reshape(-1)
+    row_bytes = (width + 1) * bpp
+
+    def diagonal(d: int, first: int, count: int) -> np.ndarray:
+        """(count, bpp) view of the padded picture's pixels (x = d - y, y) for y from `first` on."""
+        start = first * row_bytes + (d - first) * bpp
+        return np.lib.stride_tricks.as_strided(flat[start:], (count, bpp), (row_bytes - bpp, 1))
+
+    for d in range(2, height + width + 1):
+        top = max(1, d - width)
+        count = min(height, d - 1) - top + 1
+        here = diagonal(d, top, count)
+        left = diagonal(d - 1, top, count).astype(np.int16)
+        up = diagonal(d - 1, top - 1, count).astype(np.int16)
+        corner = diagonal(d - 2, top - 1, count).astype(np.int16)
+        sub, above, average, paeth = (mask[top - 1 : top - 1 + count] for mask in masks)
+        predicted = (left & sub) | (up & above) | (((left + up) >> 1) & average) | (_paeth(left, up, corner) & paeth)
+        here += predicted.astype(np.uint8)
+
+
+def _paeth(left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Whichever of the three is nearest to left + up - corner; ties go to left, then up."""
+    to_left = np.abs(up - corner)
+    to_up = np.abs(left - corner)
+    to_corner = np.abs(left + up - 2 * corner)
+    return np.where((to_left <= to_up) & (to_left <= to_corner), left, np.where(to_up <= to_corner, up, corner))
+
+
+def choose(rows: np.ndarray, above: np.ndarray, bpp: int) -> np.ndarray:
+    """Filter each row with the filter that leaves the smallest sum of absolute (signed) bytes, the standard's own advice.
+
+    rows: (H, W * bpp) uint8; above: (W * bpp,) uint8, the row before the first one (zeros at the top). Returns (H, 1 + W * bpp).
+    """
+    height, length = rows.shape
+    up = np.concatenate([above[None], rows[:-1]])
+    left = np.zeros_like(rows)
+    left[:, bpp:] = rows[:, :-bpp]
+    corner = np.zeros_like(rows)
+    corner[:, bpp:] = up[:, :-bpp]
+    wide = [a.astype(np.int16) for a in (left, up, corner)]
+    best = np.full(height, np.iinfo(np.int64).max)
+    out = np.empty((height, 1 + length), np.uint8)
+    for kind in (UP, SUB, PAETH, AVERAGE, NONE):
+        if kind == NONE:
+            candidate = rows
+        elif kind == SUB:
+            candidate = rows - left
+        elif kind == UP:
+            candidate = rows - up
+        elif kind == AVERAGE:
+            candidate = rows - ((wide[0] + wide[1]) >> 1).astype(np.uint8)
+        else:
+            candidate = rows - _paeth(*wide).astype(np.uint8)
+        cost = np.minimum(candidate, 0 - candidate).sum(axis=1, dtype=np.int64)
+        better = cost < best
+        best[better] = cost[better]
+        out[better, 0] = kind
+        out[better, 1:] = candidate[better]
+    return out
+
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
@@ -122,7 +224,7 @@ def _chromatic(gamma: bytes | None, primaries: bytes | None, grey: bool) -> byte
     if curve is icc.SRGB_CURVE and colours is SRGB_PRIMARIES:
         return None
     try:
-        return cicp.chromatic("PNG colours", colours, white, curve, grey)
+        return icc.chromatic("PNG colours", colours, white, curve, grey)
     except (ValueError, struct.error, OverflowError):
         return None
 
@@ -181,4 +283,133 @@ def header_chunks(
     if xmp:
         out.append(chunk("iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + xmp))
     out += [chunk(kind, content) for kind, content in extra if kind in TEXT_CHUNKS]
+    return b"".join(out)
+
+
+CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
+COLOUR_TYPES = {channels: kind for kind, channels in CHANNELS.items()}
+# The seven passes of interlacing (Adam7): first column, first row, and the distances between columns and rows.
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+COMPRESSION = 5
+BAND = 64
+# The signature and the header chunk.
+_AFTER_HEADER = 33
+
+
+def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colour samples (H, W, 1 or 3) and alpha (H, W) or None, uint16, of a 16-bit PNG; a transparent colour becomes alpha.
+
+    Raises ValueError: not 16-bit, damaged, or cut short.
+    """
+    header, transparent, body, ended = _collect(data)
+    library = codecs("PNG")
+    if library is not None and transparent is None and ended:
+        try:
+            samples = library.png_decode(data)
+        except RuntimeError:  # the slower way says in words what is wrong
+            samples = None
+        if samples is not None and samples.dtype == np.uint16:
+            samples = samples[..., None] if samples.ndim == 2 else samples
+            if samples.shape[2] in (2, 4):
+                return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
+            return samples, None
+    width, height, bits, colour, compression, method, interlace = struct.unpack(">IIBBBBB", header)
+    if bits != 16 or colour not in CHANNELS or compression or method or interlace > 1:
+        raise ValueError(f"unknown kind of PNG (depth {bits}, colour type {colour}, interlace {interlace})")
+    channels = CHANNELS[colour]
+    if interlace:
+        samples = _interlaced(body, width, height, channels)
+    else:
+        samples = _rows(_inflate(body, height * (1 + width * channels * 2)), width, height, channels)
+    if not ended:
+        raise ValueError("no end marker; the file is cut short")
+    if channels in (2, 4):
+        return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
+    if transparent is not None and len(transparent) == 2 * channels:
+        key = np.array(struct.unpack(f">{channels}H", transparent), np.uint16)
+        return samples, np.where((samples == key).all(axis=-1), 0, 65535).astype(np.uint16)
+    return samples, None
+
+
+def _collect(data: bytes) -> tuple[bytes, bytes | None, list[bytes], bool]:
+    header, transparent, body, ended = b"", None, [], False
+    for kind, content, sound in chunks(data):
+        if not sound and kind in ("IHDR", "IDAT", "tRNS"):
+            raise ValueError(f"wrong checksum in {kind}")
+        if kind == "IHDR" and len(content) == 13:
+            header = content
+        elif kind == "tRNS":
+            transparent = content
+        elif kind == "IDAT":
+            body.append(content)
+        elif kind == "IEND":
+            ended = True
+    if not header or not body:
+        raise ValueError("no pixels; the file is cut short")
+    return header, transparent, body, ended
+
+
+def _inflate(body: list[bytes], size: int) -> np.ndarray:
+    """Exactly `size` bytes of the stream that the pieces form together; never more are unpacked, whatever it claims to hold."""
+    decoder = zlib.decompressobj()
+    parts: list[bytes] = []
+    left = size
+    try:
+        for piece in body:
+            parts.append(decoder.decompress(piece, left))
+            left -= len(parts[-1])
+            if not left:
+                break
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if left:
+        raise ValueError("pixels are missing; the file is cut short")
+    return np.frombuffer(b"".join(parts), np.uint8)
+
+
+def _rows(raw: np.ndarray, width: int, height: int, channels: int) -> np.ndarray:
+    bpp = channels * 2
+    plain = unfilter(raw.reshape(height, 1 + width * bpp), bpp)
+    return plain.view(">u2").astype(np.uint16).reshape(height, width, channels)
+
+
+def _interlaced(body: list[bytes], width: int, height: int, channels: int) -> np.ndarray:
+    sizes = [(max(0, -(-(width - x) // dx)), max(0, -(-(height - y) // dy))) for x, y, dx, dy in ADAM7]
+    lengths = [h * (1 + w * channels * 2) if w and h else 0 for w, h in sizes]
+    raw = _inflate(body, sum(lengths))
+    out = np.empty((height, width, channels), np.uint16)
+    at = 0
+    for (x, y, dx, dy), (w, h), length in zip(ADAM7, sizes, lengths, strict=True):
+        if length:
+            out[y::dy, x::dx] = _rows(raw[at : at + length], w, h, channels)
+        at += length
+    return out
+
+
+def encode(samples: np.ndarray, head: bytes = b"") -> bytes:
+    """A PNG of (H, W, C) uint8 or uint16 samples; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. head: chunks put before the pixels."""
+    library = codecs("PNG")
+    if library is not None:
+        try:
+            whole = library.png_encode(
+                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples), level=4
+            )
+            return whole[:_AFTER_HEADER] + head + whole[_AFTER_HEADER:]
+        except RuntimeError:
+            pass  # it has too little room for pictures of one column
+    height, width, channels = samples.shape
+    bits = samples.dtype.itemsize * 8
+    bpp = channels * samples.dtype.itemsize
+    header = struct.pack(">IIBBBBB", width, height, bits, COLOUR_TYPES[channels], 0, 0, 0)
+    out = [SIGNATURE, chunk("IHDR", header), head]
+    packer = zlib.compressobj(COMPRESSION)
+    above = np.zeros(width * bpp, np.uint8)
+    for top in range(0, height, BAND):
+        band = np.ascontiguousarray(samples[top : top + BAND]).astype(samples.dtype.newbyteorder(">"), copy=False)
+        rows = np.ascontiguousarray(band).view(np.uint8).reshape(-1, width * bpp)
+        piece = packer.compress(choose(rows, above, bpp).tobytes())
+        if piece:
+            out.append(chunk("IDAT", piece))
+        above = rows[-1]
+    out += [chunk("IDAT", packer.flush()), chunk("IEND", b"")]
     return b"".join(out)

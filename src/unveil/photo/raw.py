@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from unveil.photo import exif, isobmff, jpeg
-from unveil.photo.ifd import open_tiff
+from unveil.photo.exif import open_tiff
 from unveil.photo.record import Decoded
-from unveil.photo.tiff_metadata import gather
-from unveil.photo.tiff_pages import pages
 
 # Fujifilm, Olympus, Panasonic: what differs from TIFF begins so. DNG, NEF, CR2, ARW and PEF are TIFFs; CR3 is boxes.
 STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -24,6 +22,8 @@ def is_raw(data: bytes) -> bool:
     """Whether sensor data is what the file is about, by its content."""
     if data.startswith(STARTS) or (data[4:8] == b"ftyp" and data[8:12] == isobmff.CANON_RAW):
         return True
+    from unveil.photo.tiff import pages
+
     try:
         return pages(open_tiff(data)).raw
     except (ValueError, struct.error):
@@ -80,6 +80,8 @@ def _metadata(data: bytes, file: Any) -> tuple[bytes | None, tuple[str, ...]]:
     import rawpy  # type: ignore[import-not-found]
 
     if data[:2] in (b"II", b"MM"):
+        from unveil.photo.tiff import gather
+
         mark = b"II*\0" if data[:2] == b"II" else b"MM\0*"
         try:
             tiff = open_tiff(mark + data[4:])

@@ -1,7 +1,9 @@
-"""Reading a photograph: header, limits, decoder, orientation, colour."""
+"""Reading a photograph: its bytes, header, limits, decoder, orientation, colour."""
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -9,14 +11,81 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.photo import exif, pillow
+from unveil.photo.exif import upright
 from unveil.photo.header import Header, check_size, probe
-from unveil.photo.orientation import upright
 from unveil.photo.record import Decoded, Photo
-from unveil.photo.source import load
 from unveil.util.quiet import quiet
 
 if TYPE_CHECKING:
     from unveil.photo.spaces import Space
+
+
+# The most bytes a pixel can take uncompressed (four 32-bit floats), and room for profiles, previews and metadata.
+BYTES_PER_PIXEL = 16
+OVERHEAD = 256 << 20
+
+
+def load(source: str | Path | bytes | BinaryIO, max_pixels: int) -> tuple[str, bytes]:
+    """The name and the bytes of `source`: a path, the bytes themselves, or a readable binary stream.
+
+    Raises InputError when there is nothing readable, or more bytes than `max_pixels` pixels could fill.
+    """
+    limit = max_pixels * BYTES_PER_PIXEL + OVERHEAD
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, data = "<bytes>", bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        name = str(source)
+        data = _from_path(name, limit)
+    elif hasattr(source, "read"):
+        given = getattr(source, "name", None)
+        name = given if isinstance(given, str) else "<stream>"
+        data = _from_stream(name, source, limit)
+    else:
+        raise InputError(f"a photograph is a path, bytes or a binary stream, not {type(source).__name__}")
+    if not data:
+        raise InputError(f"{name}: the file is empty (0 bytes); copy it again from its source")
+    if len(data) > limit:
+        raise InputError(f"{name}: {_too_long(limit)}")
+    return name, data
+
+
+def _too_long(limit: int) -> str:
+    return f"the file is larger than {limit / 1e9:.1f} GB, more than the allowed pixels could fill; raise --max-pixels if you trust it"
+
+
+def _from_path(name: str, limit: int) -> bytes:
+    try:
+        status = os.stat(name)
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name!r}: cannot be opened ({_reason(error)}); check the path and its permissions") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{name}: is a folder, not a photograph; name the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{name}: is a device or pipe, not a photograph; use `-` for standard input")
+    if status.st_size > limit:
+        raise InputError(f"{name}: {_too_long(limit)}")
+    try:
+        with open(name, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({_reason(error)}); check its permissions") from None
+
+
+def _from_stream(name: str, stream: BinaryIO, limit: int) -> bytes:
+    try:
+        data = stream.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read ({_reason(error)})") from None
+    if not isinstance(data, (bytes, bytearray)):
+        raise InputError(f"{name}: the stream gives {type(data).__name__}, not bytes; open it in binary mode")
+    return bytes(data)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
 
 MAX_PIXELS = 200_000_000
 # Pixels converted at a time: large enough for vector speed, small enough to stay in the processor's cache.
@@ -61,13 +130,13 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
 def _decode(data: bytes, header: Header) -> Decoded:
     """By the decoder of its format, the others of which are never loaded."""
     if header.format == "TIFF":
-        from unveil.photo import tiff_read
+        from unveil.photo import tiff
 
-        return tiff_read.decode(data, header)
+        return tiff.decode(data, header)
     if header.format in ("AVIF", "HEIF"):
-        from unveil.photo import boxed
+        from unveil.photo import heif
 
-        return boxed.decode(data, header)
+        return heif.decode(data, header)
     if header.format == "RAW":
         from unveil.photo import raw
 
@@ -82,13 +151,13 @@ def _decode(data: bytes, header: Header) -> Decoded:
 
 
 def _png(data: bytes, header: Header) -> Decoded:
-    from unveil.photo import png, png_pixels
+    from unveil.photo import png
 
     about = png.Metadata(data)
     if about.animated:
         raise ValueError("it is an animation; take single frames out of it first")
     if header.bits == 16:
-        samples, alpha = png_pixels.decode16(data)
+        samples, alpha = png.decode16(data)
         mode = ("L" if samples.shape[2] == 1 else "RGB") + ("" if alpha is None else "A")
         found = Decoded(samples, mode, alpha)
     else:
@@ -104,20 +173,18 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
     grey = found.samples.shape[2] == 1
     if not found.cicp and found.icc is None:
         if exif.is_adobe_rgb(found.exif) and found.samples.shape[2] != 4:
-            from unveil.photo import cicp
+            from unveil.photo.icc import adobe_rgb
 
-            found.icc = cicp.adobe_rgb(grey)
+            found.icc = adobe_rgb(grey)
         return ()
     from unveil.photo import icc
 
     stated = found.cicp or icc.stated_cicp(found.icc)
     if not stated:
         return ()
-    from unveil.photo import cicp
-
-    if stated[1] in cicp.HDR:
-        kind = cicp.HDR[stated[1]]
-        if not tone_map or grey or stated[0] not in (*cicp.PRIMARIES, cicp.UNSTATED):
+    if stated[1] in icc.HDR:
+        kind = icc.HDR[stated[1]]
+        if not tone_map or grey or stated[0] not in (*icc.PRIMARIES, icc.UNSTATED):
             raise InputError(
                 f"{name}: a high dynamic range photograph ({kind}), which no model here was trained for; have it brought to standard range "
                 "with --tone-map, or convert it to sRGB first"
@@ -130,7 +197,7 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
         return (f"high dynamic range ({kind}) was tone-mapped to sRGB by ITU-R BT.2446, method A",)
     if found.cicp and (found.icc is None or found.cicp_first):
         try:
-            found.icc = cicp.profile(*found.cicp, grey)
+            found.icc = icc.profile(*found.cicp, grey)
         except ValueError as error:
             return (f"{error}; they were taken for sRGB",)
     return ()

@@ -17,7 +17,7 @@ SAME = 1e-3
 class Space(Protocol):
     """Both ways take and give (N, channels) float32 in [0, 1].
 
-    replaces: whether a changed pixel gets new samples outright, rather than its old samples plus the change (residual.py).
+    replaces: whether a changed pixel gets new samples outright, rather than its old samples plus the change (`writing.native_samples`).
     """
 
     replaces: bool

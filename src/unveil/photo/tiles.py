@@ -78,13 +78,6 @@ def canvas(height: int, width: int, multiple_of: int) -> tuple[int, int]:
     return -(-height // multiple_of) * multiple_of, -(-width // multiple_of) * multiple_of
 
 
-def reflected(size: int, length: int) -> np.ndarray:
-    """(length,) indices into `size` pixels that pad them by reflection, again and again where the padding is longer than they are."""
-    period = max(2 * (size - 1), 1)
-    at = np.arange(length) % period
-    return np.minimum(at, period - at) if size > 1 else np.zeros(length, np.int64)
-
-
 def plan(
     height: int, width: int, tile: int, overlap: int, multiple_of: int = 1, margin: int | None = None
 ) -> list[Tile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unveil.photo.cicp import PRIMARIES, UNSTATED
+from unveil.photo.icc import PRIMARIES, UNSTATED
 from unveil.photo.srgb import SRGB_TO_XYZ, encode, rgb_to_xyz
 
 PEAK, WHITE = 1000.0, 100.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from unveil.errors import InputError
+
 
 def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
     """The known names that are like `name`, the nearest first; `most` and `cutoff` as `did_you_mean` takes them."""
@@ -30,6 +32,23 @@ def did_you_mean(
     names = list(known)
     near = nearest(name, names, most, cutoff)
     return f"did you mean {' or '.join(near)}?" if near else f"{otherwise} {', '.join(names)}"
+
+
+def check_known(what: str, value: object, known: Iterable[str]) -> None:
+    """Refuse a value that is none of those there are.
+
+    Args:
+        what: What it is called.
+        value: What was given.
+        known: The values there are.
+
+    Raises:
+        InputError: It is none of them; they are named.
+
+    """
+    names = list(known)
+    if value not in names:
+        raise InputError(f"unknown {what} {value!r}; known are {', '.join(names)}")
 
 
 def duration(seconds: float) -> str:

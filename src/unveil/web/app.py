@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unveil import __version__
-from unveil.web import login, routes
-from unveil.web.answering import DISK, LEFT, is_full
-from unveil.web.guard import Guard
+from unveil.web import routes
+from unveil.web.middleware import Guard
+from unveil.web.responses import DISK, LEFT, is_full
 from unveil.web.service import Service
 from unveil.web.settings import Settings
 
@@ -40,7 +40,6 @@ def application(service: Service, *, page: bool = True) -> FastAPI:
     )
     app.state.service = service
     app.include_router(routes.router)
-    app.include_router(login.router)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(OSError)(_refused_by_disk)

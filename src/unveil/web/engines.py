@@ -1,15 +1,63 @@
-"""What is offered to restore with: the shelf's models, the user's own, and the zero-shot methods that need no operator named."""
+"""What is offered to restore with, loaded when it is first needed.
+
+The shelf's models, the user's own, and the zero-shot methods that need no operator named.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unveil.jobs.queue_restorers import Engine
+from unveil.errors import ModelError
+from unveil.jobs.batch import Restores
 from unveil.loading import load
 from unveil.models import priors, shelf
 from unveil.zeroshot.methods import METHODS, Method
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One thing to restore with. method: how it works, by its published name; summary: one line for the user; facts: plain values.
+
+    load: the restorer on a device, by the device's name.
+    """
+
+    name: str
+    method: str
+    summary: str
+    load: Callable[[str], Restores] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Restorers:
+    """Loaded restorers by device and engine; on each device the `most` that were used last are kept, since each has its own memory.
+
+    Thread-safe: a device waits for its own loading and for no other's.
+    """
+
+    def __init__(self, known: Mapping[str, Engine], most: int = 4) -> None:
+        self.known, self.most = known, most
+        self._kept: dict[str, tuple[OrderedDict[str, Restores], threading.Lock]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str, device: str) -> Restores:
+        """The restorer of engine `name` on `device`. Raises ModelError for a name that is not offered: paths are none."""
+        if name not in self.known:
+            raise ModelError(f"no model named {name!r} is offered here; there are {', '.join(self.known)}")
+        with self._lock:
+            kept, loading = self._kept.setdefault(device, (OrderedDict(), threading.Lock()))
+        with loading:
+            if name not in kept:
+                kept[name] = self.known[name].load(device)
+                while len(kept) > self.most:
+                    kept.popitem(last=False)
+            kept.move_to_end(name)
+            return kept[name]
+
 
 TRAINED = "LearnIR"
 OPERATOR = "operator"

@@ -1,4 +1,4 @@
-"""The HTTP interface: /v1/restore, /v1/jobs, /v1/models, /healthz, /metrics."""
+"""The HTTP interface: /v1/restore, /v1/jobs, /v1/models, /healthz, /metrics; and the page on which browsers show the token."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from unveil import __version__
 from unveil.errors import UnveilError
-from unveil.jobs.queue import Caller
-from unveil.web.answering import LEFT, ended, events, failure, headers, problem, state
-from unveil.web.asking import Ask, JobAsk, sent
-from unveil.web.guard import CHARGE, client_of
-from unveil.web.openapi import Deleted, JobState, ModelEntry, Problem, body, problems
+from unveil.web.middleware import CHARGE, client_of
+from unveil.web.queue import Caller
+from unveil.web.responses import LEFT, ended, events, failure, headers, problem, state
+from unveil.web.schemas import Ask, Deleted, JobAsk, JobState, ModelEntry, Problem, body, problems, sent
 from unveil.web.service import Job, Service
 
 router = APIRouter()
@@ -231,3 +230,29 @@ async def metrics(request: Request, here: Here) -> PlainTextResponse:
     guard = request.app.state.guard
     text = here.metrics.text(here.queue.waiting, here.queue.running, guard.guesses.total, guard.receiving.held)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+LOGIN = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Unveil</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body {{ font: 16px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0 }}
+form {{ display: grid; gap: .8rem; width: min(20rem, 86vw) }} input, button {{ font: inherit; padding: .6rem .8rem }}
+p {{ margin: 0 }} [role=alert] {{ color: #c2410c }}</style></head>
+<body><form method="post" action="/login"><h1>Unveil</h1><p>This server asks for its token.</p>
+<label for="token">Token</label><input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+{note}<button>Enter</button></form></body></html>"""
+
+
+@router.get("/login", include_in_schema=False)
+async def login() -> HTMLResponse:
+    """The form."""
+    return HTMLResponse(LOGIN.format(note=""))
+
+
+@router.post("/login", include_in_schema=False)
+async def log_in(request: Request) -> Response:
+    """The cookie for the right token."""
+    form = await request.form(max_files=0, max_fields=4, max_part_size=1024)
+    token = form.get("token")
+    guard = request.app.state.guard
+    answer = await guard.logged_in(token, client_of(request.scope)) if isinstance(token, str) else None
+    return answer or HTMLResponse(LOGIN.format(note='<p role="alert">That is not the token.</p>'), 401)

@@ -13,19 +13,16 @@ import torch
 
 from unveil.degradation.registry import simulator
 from unveil.errors import InputError
-from unveil.jobs.queue import Caller, Queue
-from unveil.jobs.queue_degrade import degrading
-from unveil.jobs.queue_restorers import Restorers
-from unveil.jobs.queue_store import Store
-from unveil.jobs.queue_task import Task
-from unveil.jobs.queue_work import UPLOAD, Delivery, Order, check_format, image_of, read, restoring, save_view
 from unveil.options import check_seed
 from unveil.photo.header import probe, sniff
 from unveil.util.devices import pick_device
-from unveil.web.bounds import Pixels
-from unveil.web.engines import engines
+from unveil.web.engines import Restorers, engines
 from unveil.web.metrics import Metrics
+from unveil.web.middleware import Pixels
+from unveil.web.queue import Caller, Queue, Task
 from unveil.web.settings import Settings
+from unveil.web.store import Store
+from unveil.web.work import UPLOAD, Delivery, Order, check_format, degrading, image_of, read, restoring, save_view
 
 THUMBNAIL = 320
 LONGEST_NAME = 120

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from unveil.errors import InputError
 from unveil.networks.padding import pad_to_multiple
 from unveil.photo.noise_level import noise_level
-from unveil.zeroshot.operator_text import parse
-from unveil.zeroshot.operators import Operator
+from unveil.zeroshot.operators import Operator, parse
 from unveil.zeroshot.prior import Prior
 
 # Rounding to 8 bits is noise too: a step of 2/255 in [-1, 1], spread evenly.

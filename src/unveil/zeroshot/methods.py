@@ -10,7 +10,7 @@ from typing import Any
 
 from unveil.errors import InputError
 from unveil.util.words import did_you_mean
-from unveil.zeroshot.operator_text import parse
+from unveil.zeroshot.operators import parse
 
 PIXELS, LATENTS = "small-pixel", "small-latent"
 """The priors that ship, by what diffuses in them."""
@@ -25,7 +25,7 @@ class Method:
     """restores, settings: "module:name" of the callable and of its options' dataclass, imported when they are needed.
 
     prior: the shipped one that it runs on unless told otherwise. held: bytes per pixel of the photograph that it keeps beside the
-    prior's. beside: operators that it takes beside those of `operator_text`. least: shortest side in pixels that it takes; smaller
+    prior's. beside: operators that it takes beside those of `operators`. least: shortest side in pixels that it takes; smaller
     photographs are continued by reflection. deaf: options that its restorer's interface has and that do not enter its result. quick: what
     runs on the priors that ship unless told otherwise: the settings that docs/results.md measures them with, seconds and not minutes.
     published: the settings that its authors print or run, where they are not its defaults; None where there is no such preset.

@@ -15,9 +15,9 @@ Constants (`TASKS`) as published, one row per degradation, chosen by its authors
 
 Ours differs: the scales multiply means over a 256 x 256 image, so here they grow with the number of pixels, and a step that
 stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` times the best step on the
-gradient's line (`line`), nor further than to where the photograph's own noise is left. The pull is on the estimate, so the state
+gradient's line (`line_search`), nor further than to where the photograph's own noise is left. The pull is on the estimate, so the state
 moves by a_u times it. psi begins as the simplest damage that the task means and is to keep that map of the estimate
-(`ldrps.simplest`): at random it names another photograph than the one at hand for hundreds of steps. Without VGG weights P
+(`adapter.simplest`): at random it names another photograph than the one at hand for hundreds of steps. Without VGG weights P
 uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1 and D2 start anew for every
 photograph, optimisers included. The weight of the MSE below 0.7 is 1, as in LD-RPS, whose code grew out of this one.
 """
@@ -36,16 +36,14 @@ from torch.nn import functional as F
 from unveil.diffusion.noise import Noise
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
-from unveil.zeroshot.ldrps.adapter import cropped
-from unveil.zeroshot.ldrps.discriminator import Adversary, Discriminator
-from unveil.zeroshot.ldrps.fpam import SLOPE, start
-from unveil.zeroshot.ldrps.simplest import applied, simplest
+from unveil.util.words import check_known
+from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
 from unveil.zeroshot.ldrps.tasks import guess, noise_level
-from unveil.zeroshot.line import best_step
+from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
+from unveil.zeroshot.no_reference_losses import total_variation
 from unveil.zeroshot.perceptual import Perceptual, perceptual
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.quality import total_variation
 from unveil.zeroshot.recurrence import Report, alone, generator
 from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
@@ -101,8 +99,7 @@ class TaoSettings:
         """Raise InputError for a task without weights."""
         if self.task not in ("auto", *TASKS):
             raise InputError(f"tao has no weights for the task {self.task!r}; known are auto, {', '.join(TASKS)}")
-        if self.first not in ("simplest", "random"):
-            raise InputError(f"unknown first {self.first!r}; known are simplest, random")
+        check_known("first", self.first, ("simplest", "random"))
         if self.first == "simplest" and self.width < PAIRS:
             raise InputError(f"width must be at least {PAIRS}, three colours as pairs, got {self.width}")
 

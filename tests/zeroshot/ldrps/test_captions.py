@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from unveil.errors import ModelError
-from unveil.zeroshot.ldrps.captions import QUESTION, caption
-from unveil.zeroshot.ldrps.captions.endpoint import KEY, address, picture
+from unveil.zeroshot.ldrps.captions import KEY, QUESTION, address, caption, picture
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from latents import Latents, latents
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import priors as shelf
-from unveil.zeroshot.ldrps import restore as module
-from unveil.zeroshot.ldrps.guidance import Guidance, mixed_estimate
-from unveil.zeroshot.ldrps.restore import grids, restore
+from unveil.zeroshot.ldrps import captions
+from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
 from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
 from unveil.zeroshot.ldrps.tasks import TASKS
 from unveil.zeroshot.perceptual import perceptual
@@ -160,7 +159,7 @@ def test_a_captioner_is_asked_once_per_photograph_and_only_where_there_is_no_pro
 ):
     asked = []
     monkeypatch.setattr(
-        module, "caption", lambda image, who, model: asked.append((image.shape, who, model)) or "a barn"
+        captions, "caption", lambda image, who, model: asked.append((image.shape, who, model)) or "a barn"
     )
     captioned = replace(small, steps=1, captioner="http://here", caption_model="m")
     restore(prompted, photograph, seeded([1, 2]), captioned)

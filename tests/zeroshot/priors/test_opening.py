@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from unveil.errors import InputError, ModelError
-from unveil.zeroshot.priors import hub
-from unveil.zeroshot.priors.latent import LatentPrior
+from unveil.zeroshot.priors import opening
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.priors.pixel import PixelPrior
+from unveil.zeroshot.priors.spaces import LatentPrior, PixelPrior
 
 Make = Callable[..., Path]
 
@@ -162,7 +161,7 @@ def test_every_id_tried_is_named_for_what_left_the_hub(monkeypatch: pytest.Monke
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(ModelError, match="give --prior the folder") as told:
         open_prior("stabilityai/stable-diffusion-2-1-base")
-    ids = ["stabilityai/stable-diffusion-2-1-base", *hub.MIRRORS["stabilityai/stable-diffusion-2-1-base"]]
+    ids = ["stabilityai/stable-diffusion-2-1-base", *opening.MIRRORS["stabilityai/stable-diffusion-2-1-base"]]
     assert asked == ids
     assert all(each in str(told.value) for each in ids)
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from unveil.errors import ModelError, UnveilWarning
-from unveil.zeroshot.priors.latent import LatentPrior
 from unveil.zeroshot.priors.opening import open_prior
+from unveil.zeroshot.priors.spaces import LatentPrior
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.zeroshot.upzeroir.fitting import fit, shape_of
-from unveil.zeroshot.upzeroir.ggd import SHAPES, SMALLEST, log_ratio
+from unveil.zeroshot.upzeroir.distribution import SHAPES, SMALLEST, fit, log_ratio, shape_of
 
 F64 = torch.float64
 

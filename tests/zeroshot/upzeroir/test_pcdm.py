@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.zeroshot.ldrps.fpam import FPAM
-from unveil.zeroshot.ldrps.simplest import applied
-from unveil.zeroshot.upzeroir.fitting import Fit
-from unveil.zeroshot.upzeroir.pcdm import PCDM
+from unveil.zeroshot.adapter import FPAM, applied
+from unveil.zeroshot.upzeroir.distribution import Fit
+from unveil.zeroshot.upzeroir.restore import PCDM
 
 
 def draw(seed: int = 0) -> torch.Generator:

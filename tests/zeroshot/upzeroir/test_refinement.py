@@ -11,8 +11,7 @@ from fakes import Scripted
 from torch import Tensor
 
 from unveil.evaluation.metrics.naturalness import naturalness
-from unveil.zeroshot.upzeroir.judge import from_distance
-from unveil.zeroshot.upzeroir.refinement import Refinement, marks
+from unveil.zeroshot.upzeroir.judge import Refinement, from_distance, marks
 
 NAN = math.nan
 

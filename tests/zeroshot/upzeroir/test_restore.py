@@ -17,10 +17,8 @@ from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
 from unveil.zeroshot.ldrps.tasks import TASKS
-from unveil.zeroshot.upzeroir.alignment import deg_loss
-from unveil.zeroshot.upzeroir.objective import Objective
-from unveil.zeroshot.upzeroir.restore import restore
-from unveil.zeroshot.upzeroir.run import Run
+from unveil.zeroshot.upzeroir.distribution import deg_loss
+from unveil.zeroshot.upzeroir.restore import Objective, Run, restore
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
 
 PLAIN = replace(TASKS["denoise"], perceptual=0.0)

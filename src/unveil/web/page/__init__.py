@@ -16,8 +16,7 @@ from fastapi import FastAPI
 
 from unveil.web.page import photographs
 from unveil.web.page.batches import Batches
-from unveil.web.page.layout import blocks
-from unveil.web.page.theme import HEAD, theme
+from unveil.web.page.layout import HEAD, blocks, theme
 from unveil.web.service import Service
 
 

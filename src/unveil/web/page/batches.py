@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import UnveilError
-from unveil.jobs.queue import CLOSING, Caller, Crowded, Full
-from unveil.jobs.queue_store import NoSpace
-from unveil.jobs.queue_task import CANCELLED, DONE, FAILED, FINAL, RUNNING, WAITING
-from unveil.jobs.queue_work import Order
-from unveil.web.answering import ended
+from unveil.web.queue import CANCELLED, CLOSING, DONE, FAILED, FINAL, RUNNING, WAITING, Caller, Crowded, Full
+from unveil.web.responses import ended
 from unveil.web.service import Given, Job, Service
+from unveil.web.store import NoSpace
 from unveil.web.wire import MOST_IDS
+from unveil.web.work import Order
 
 PIECE = 1 << 20
 AGAIN = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 
-from unveil.jobs.queue_store import private_folder
+from unveil.web.store import private_folder
 
 _BASE, _ALIVE = private_folder()
 FOLDER = _BASE / "gradio"

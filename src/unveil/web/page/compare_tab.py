@@ -69,16 +69,9 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             yield _result(given, done), gr.update()
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
-    drop.upload(
-        working.taking(service),
-        None,
-        [photo, stage, button],
-        trigger_mode="multiple",
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)
     inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.all()]
-    button.click(run, inputs, [stage, button], show_progress="hidden", api_visibility="private", concurrency_limit=None)
+    button.click(run, inputs, [stage, button], concurrency_limit=None, **working.QUIET)
 
     def inherit(
         id: str | None, before: str | None, model: str, fidelity: float, number: float | None
@@ -92,8 +85,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
         inherit,
         [restored, came, settings.model, settings.fidelity, settings.seed],
         [photo, came, stage, button, left, left_fidelity, seed],
-        show_progress="hidden",
-        api_visibility="private",
+        **working.QUIET,
     )
 
 

@@ -1,23 +1,86 @@
-"""The controls of a restoration: what most people need first, the rest behind a fold."""
+"""The controls of a restoration: what most people need first, the rest behind a fold; set to what the describer finds in a photograph."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
 
+from unveil import photo
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import SOLVERS
-from unveil.errors import InputError
-from unveil.jobs.queue_work import Order
+from unveil.errors import InputError, ModelError
+from unveil.models import describer
+from unveil.models.treatment import treatment
 from unveil.networks.condition import KINDS
 from unveil.options import Options
+from unveil.photo import content
 from unveil.restorer import Restorer
-from unveil.web.page import words
-from unveil.web.page.describing import Diagnosis, called, in_words
+from unveil.web.page import words, working
 from unveil.web.service import Given, Service
+from unveil.web.work import Order
+
+SHOWN = 0.2
+"""Least probability that is worth a word."""
+PLAIN = {"lowlight": "low light", "jpeg": "compression"}
+"""Kinds of damage that people call otherwise."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """probabilities: by kind. fixed: the kinds that a restoration fixes when nobody says which. speaker: who says so."""
+
+    probabilities: dict[str, float]
+    fixed: tuple[str, ...]
+    speaker: str
+
+
+@lru_cache(maxsize=1)
+def _speaker() -> describer.Describer | None:
+    try:
+        return describer.load()
+    except ModelError:
+        return None
+
+
+def diagnosed(given: Given) -> Diagnosis | None:
+    """What the classifier says of a photograph, looking at what a restoration looks at; None where it does not ship."""
+    speaker = _speaker()
+    if speaker is None:
+        return None
+    pixels = photo.read(given.file).pixels
+    said = speaker.describe(content.within_bars(pixels).of(pixels)).probabilities
+    found = treatment(said).probabilities
+    return Diagnosis(dict(said), tuple(k for k in KINDS if found[k] > 0), speaker.speaker)
+
+
+def described(found: Diagnosis | None) -> str:
+    """HTML for models that cannot be told: the kinds of damage that are likely, with their probabilities."""
+    if found is None:
+        return ""
+    likeliest = max(found.probabilities, key=lambda kind: found.probabilities[kind])
+    named = [(kind, p) for kind, p in found.probabilities.items() if p >= SHOWN or kind == likeliest]
+    return words.chips("It looks like", [f"{called(kind)} {p:.0%}" for kind, p in named], f"Said by {found.speaker}.")
+
+
+def in_words(found: Diagnosis | None) -> str:
+    """HTML above the switches: what happens when they are left as they are."""
+    if found is None:
+        return words.model("Say what to fix: nobody looks at the photograph here.", "")
+    if not found.fixed:
+        return words.model(
+            "Nothing to fix was found: the photograph would come back as it is. Turn on what you see.", ""
+        )
+    return words.model(f"Found: {', '.join(map(called, found.fixed))}. What is off stays as it is.", "")
+
+
+def called(kind: str) -> str:
+    """A kind of damage in plain words."""
+    return PLAIN.get(kind, kind)
+
 
 DEFAULT = "model's default"
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
@@ -95,12 +158,12 @@ def switches(service: Service) -> Switches:
             )
     found = gr.State(())
     for kind in kinds:
-        kind.input(None, None, auto, js="() => false", show_progress="hidden", api_visibility="private")
+        kind.input(None, None, auto, js="() => false", **working.QUIET)
 
     def back(automatic: bool, fixed: tuple[str, ...]) -> tuple[Any, ...]:
         return tuple(gr.update(value=kind in fixed) if automatic else gr.update() for kind in KINDS)
 
-    auto.input(back, [auto, found], list(kinds), show_progress="hidden", api_visibility="private")
+    auto.input(back, [auto, found], list(kinds), **working.QUIET)
     return Switches(panel, line, auto, kinds, found)
 
 
@@ -131,13 +194,7 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
     first = value or next(iter(known))
     choice = gr.Dropdown(offered(service), value=first, label=label, filterable=False)
     about = gr.HTML(words.model(known[first].summary, ""))
-    choice.change(
-        lambda name: words.model(known[name].summary, ""),
-        choice,
-        about,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    choice.change(lambda name: words.model(known[name].summary, ""), choice, about, **working.QUIET)
     return choice, about
 
 
@@ -206,13 +263,7 @@ def controls(service: Service, switches: Switches) -> Controls:
             gr.update(visible=says_doubt(service, name)),
         )
 
-    choice.change(
-        dials,
-        choice,
-        [fidelity, solver, resolution, switches.panel, doubt],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    choice.change(dials, choice, [fidelity, solver, resolution, switches.panel, doubt], **working.QUIET)
     return Controls(
         choice,
         fidelity,

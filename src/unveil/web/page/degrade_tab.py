@@ -10,8 +10,8 @@ import gradio as gr
 
 from unveil.degradation.registry import KINDS
 from unveil.errors import InputError, UnveilError
-from unveil.jobs.queue import Caller
 from unveil.web.page import words, working
+from unveil.web.queue import Caller
 from unveil.web.service import Given, Job, Service
 
 ASK = "Damage it"
@@ -60,24 +60,10 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
             yield html, gr.update(), None, gr.update()
         yield gr.update(), gr.update(interactive=True), job.id if job else None, gr.update(visible=job is not None)
 
-    drop.upload(
-        working.taking(service),
-        None,
-        [photo, stage, button],
-        trigger_mode="multiple",
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    kind.change(_about, kind, about, show_progress="hidden", api_visibility="private")
+    drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)
+    kind.change(_about, kind, about, **working.QUIET)
     outputs = [stage, button, made, hand_on]
-    button.click(
-        run,
-        [photo, kind, severity, seed],
-        outputs,
-        show_progress="hidden",
-        api_visibility="private",
-        concurrency_limit=None,
-    )
+    button.click(run, [photo, kind, severity, seed], outputs, concurrency_limit=None, **working.QUIET)
     return hand_on, made
 
 

@@ -1,14 +1,47 @@
-"""The page: a head, three tabs."""
+"""The page: a head, three tabs, system fonts, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base, Default
 
 from unveil.web.page import compare_tab, degrade_tab, restore_tab, words, working
 from unveil.web.page.batches import Batches
 from unveil.web.service import Service
+
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONO = ("ui-monospace", "Consolas", "monospace")
+HEAD = "\n".join(
+    [
+        '<meta name="description" content="Restore photographs">',
+        '<link rel="stylesheet" href="/page/assets/page.css">',
+        *(
+            f'<script type="module" src="/page/assets/{name}.js"></script>'
+            for name in ("drop", "progress", "compare", "copy")
+        ),
+    ]
+)
+
+
+def theme() -> Base:
+    """Gradio's plain theme in our colours and the system's fonts (its own come from Google)."""
+    return Default(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO)
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_text_color="white",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        slider_color="*primary_600",
+        color_accent="*primary_600",
+    )
+
 
 TITLE = "Unveil"
 LINE = "Restores photographs: haze, shadow, low light, noise, blur, compression. And says how sure it is."
@@ -40,6 +73,6 @@ def blocks(service: Service, batches: Batches) -> gr.Blocks:
             return given.id, [given.id], words.handed(given, "restore"), ready, there
 
         outputs = [photo, photos, stage, button, tabs]
-        hand_on.click(move, made, outputs, show_progress="hidden", api_visibility="private")
+        hand_on.click(move, made, outputs, **working.QUIET)
     page.queue(default_concurrency_limit=None, max_size=256)
     return page

@@ -17,14 +17,13 @@ from starlette.exceptions import HTTPException
 
 from unveil import photo
 from unveil.errors import UnveilError
-from unveil.jobs.queue import Caller
-from unveil.jobs.queue_degrade import damage
-from unveil.jobs.queue_work import image_of
-from unveil.web.answering import problem
-from unveil.web.asking import Nothing, sent
 from unveil.web.page import batches
+from unveil.web.queue import Caller
+from unveil.web.responses import problem
 from unveil.web.routes import Client, Here
+from unveil.web.schemas import Nothing, sent
 from unveil.web.service import Given, Service
+from unveil.web.work import damage, image_of
 
 router = APIRouter(prefix="/page", include_in_schema=False)
 ASSETS = Path(str(files("unveil.web.page") / "assets"))

@@ -1,25 +1,67 @@
-"""The tab that restores photographs: one, or several with the same settings."""
+"""The tab that restores photographs, one or several with the same settings, by methods that can finish within the time allowed here."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilError
 from unveil.figures import INVENTED, UNSURE
-from unveil.jobs import again
-from unveil.jobs.queue_work import Delivery
+from unveil.jobs import command_line
+from unveil.util.words import duration
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
-from unveil.web.page.describing import described, diagnosed
-from unveil.web.page.limits import Limits
+from unveil.web.page.controls import described, diagnosed
 from unveil.web.service import Given, Job, Service
+from unveil.web.work import Delivery
 from unveil.zeroshot.methods import METHODS
+
+TRIAL = 128
+"""Side of the picture that a method's time is estimated on; beyond, it grows with the pixels."""
+
+
+class Limits:
+    """How long each zero-shot method takes here, tried once for each. Thread-safe."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._per_pixel: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def seconds(self, engine: str, pixels: int) -> float:
+        """About how long one draw takes; 0 for trained models, which take seconds, and where nobody can tell."""
+        with self._lock:
+            if engine not in self._per_pixel:
+                self._per_pixel[engine] = self._tried(engine)
+            return self._per_pixel[engine] * pixels
+
+    def _tried(self, engine: str) -> float:
+        try:
+            restorer = self.service.restorers.get(engine, self.service.devices[0])
+            estimate = getattr(restorer, "estimate", None)
+            return 0.0 if estimate is None else estimate(TRIAL, TRIAL).seconds / TRIAL**2
+        except UnveilError:
+            return 0.0  # what is wrong with it is said when somebody asks for it
+
+    def refused(self, given: Given) -> dict[str, float]:
+        """The engines that would take longer than is allowed for this photograph, with their seconds."""
+        took = {name: self.seconds(name, given.width * given.height) for name in self.service.restorers.known}
+        return {name: seconds for name, seconds in took.items() if seconds > self.service.settings.seconds}
+
+    def reason(self, refused: dict[str, float]) -> str:
+        """HTML that says what is not offered, and why; empty where everything is."""
+        if not refused:
+            return ""
+        named = ", ".join(f"{name} (about {duration(seconds)})" for name, seconds in refused.items())
+        limit = duration(self.service.settings.seconds)
+        return words.model(f"Not offered for a photograph of this size: {named}. The limit here is {limit}.", "")
+
 
 NAME = "restore"
 ASK, ASK_ALL = "Restore", "Restore all {}"
@@ -118,12 +160,11 @@ def tab(
         else:
             yield given.id, ids, words.photograph(given), gr.update()
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # Every word counts, in its order: while one is worked on, Gradio would drop the next, and the page show what is no longer chosen.
-    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **quiet)
-    drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **quiet)
-    drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **quiet)
-    button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **quiet)
+    drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **working.QUIET)
+    drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **working.QUIET)
+    drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **working.QUIET)
+    button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **working.QUIET)
 
     async def look(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
         given = service.given(id) if id else None
@@ -137,7 +178,7 @@ def tab(
         return "" if told else described(found), *panel.shown(found)
 
     # However it came: sent here, or handed on by another tab.
-    photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **quiet)
+    photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **working.QUIET)
 
     def gather(ids: list[str]) -> tuple[Any, ...]:
         if len(ids) < 2:
@@ -149,8 +190,8 @@ def tab(
         given = service.given(id) if id and len(ids) < 2 and not panel.can_be_told(service, model) else None
         return "" if given is None else described(diagnosed(given))
 
-    settings.model.change(chips, [photo, photos, settings.model], looks, **quiet)
-    photos.change(gather, photos, [looks, *switches.outputs()], **quiet)
+    settings.model.change(chips, [photo, photos, settings.model], looks, **working.QUIET)
+    photos.change(gather, photos, [looks, *switches.outputs()], **working.QUIET)
 
     limits = Limits(service)
 
@@ -162,7 +203,7 @@ def tab(
         return gr.update(choices=left, value=model if model not in refused else left[0][1]), limits.reason(refused)
 
     for state in (photo, photos):
-        state.change(weigh, [photo, photos, settings.model], [settings.model, settings.refused], **quiet)
+        state.change(weigh, [photo, photos, settings.model], [settings.model, settings.refused], **working.QUIET)
     return photo, photos, stage, button, settings
 
 
@@ -220,7 +261,7 @@ def result(job: Job) -> str:
         )
     title = f"Restored in {job.delivery.seconds:.1f} s with seed {job.seed}. The same pixels again"
     zero_shot = job.engine in METHODS
-    line = again.command(
+    line = command_line.command(
         [job.order.name],
         job.order.options,
         model=job.engine,

@@ -10,10 +10,9 @@ from typing import Any
 import gradio as gr
 
 from unveil.errors import InputError, UnveilError
-from unveil.jobs.queue import CLOSING, Caller
-from unveil.jobs.queue_task import CANCELLED, DONE
-from unveil.web.answering import ended
 from unveil.web.page import words
+from unveil.web.queue import CANCELLED, CLOSING, DONE, Caller
+from unveil.web.responses import ended
 from unveil.web.service import Given, Job, Service
 
 DROP = '<unveil-drop most="%g MiB"%s></unveil-drop>'
@@ -24,6 +23,8 @@ element.addEventListener('resume', (event) => trigger('retry', event.detail), tr
 element.dataset.heard = 'yes';
 element.dispatchEvent(new Event('heard'));
 """
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Of every event: what happens is shown by our own elements, and nobody calls it from elsewhere."""
 GRACE = 20.0
 """Seconds for which the work of a page that was left goes on: one that is loaded again asks for it."""
 

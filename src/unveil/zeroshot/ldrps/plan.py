@@ -6,8 +6,7 @@ import torch
 
 from unveil.diffusion.process import Process
 from unveil.zeroshot.cost import Counts, Price, flops
-from unveil.zeroshot.ldrps.guidance import GUIDED, STRIDE
-from unveil.zeroshot.ldrps.objective import Objective
+from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.tasks import Task
 from unveil.zeroshot.perceptual import Perceptual

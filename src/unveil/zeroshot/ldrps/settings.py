@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unveil.errors import InputError
+from unveil.util.words import check_known
 from unveil.zeroshot.ldrps.tasks import TASKS
 
 
@@ -68,8 +69,7 @@ class LDRPSSettings:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise InputError(f"{name} must be at least {least}, got {value}")
-        if self.task not in ("auto", *TASKS):
-            raise InputError(f"unknown task {self.task!r}; known are auto, {', '.join(TASKS)}")
+        check_known("task", self.task, ("auto", *TASKS))
         if self.width < 6 and not self.original:
             raise InputError(f"width must be at least 6, three colours as pairs, got {self.width}")
         for name in ("guidance", "trust", "cfg"):

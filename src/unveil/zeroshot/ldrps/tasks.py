@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from unveil.errors import InputError
+from unveil.util.words import check_known
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Task:
     adapter: weights of MSE, perceptual and adversarial loss in what F-PAM learns. scale: Z. perceptual, adversarial,
     exposure, colour: weights in the guidance loss beside its MSE of 1. quality: exposure and colour count below this
     share of the path. patch: side in pixels for exposure. rates: Adam's, of F-PAM's discriminator and the guidance's.
-    rounds: recurrences after the first descent, the best of the paper's ablation. damage: what F-PAM starts as (`simplest`); ours.
+    rounds: recurrences after the first descent, the best of the paper's ablation. damage: what F-PAM starts as (`adapter.simplest`); ours.
     """
 
     adapter: tuple[float, float, float]
@@ -70,7 +70,6 @@ def guess(y: Tensor, colour: bool = True) -> str:
 
 def row(name: str, y: Tensor) -> tuple[str, Task]:
     """The named row, or the guessed one for "auto"; y: (3, H, W) in [-1, 1]. Raises InputError for an unknown name."""
-    if name not in ("auto", *TASKS):
-        raise InputError(f"unknown task {name!r}; known are auto, {', '.join(TASKS)}")
+    check_known("task", name, ("auto", *TASKS))
     name = guess(y) if name == "auto" else name
     return name, TASKS[name]

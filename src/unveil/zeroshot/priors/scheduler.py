@@ -60,14 +60,14 @@ class Reading:
             return x / math.hypot(float(self.own.s[t]), self.sigma_data)
         return (x + 1) / 2 if self.positive else x
 
-    def read(self, said: Tensor, z_t: Tensor, t: int) -> Tensor:
+    def read(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
         """x0_hat, in [-1, 1], from what the network said to `ask(z_t, t)`."""
         x, s = z_t * self._unit(t), float(self.own.s[t])
         if self.sigma_data is not None:
             total = s**2 + self.sigma_data**2
-            return self.sigma_data**2 / total * x + self.sign * s * self.sigma_data / total**0.5 * said
+            return self.sigma_data**2 / total * x + self.sign * s * self.sigma_data / total**0.5 * output
         # A gradient of log density per unit of [0, 1] is twice that per unit of [-1, 1].
-        return to_x0(self.prediction, self.own, t, said / 2 if self.positive else said, x, x)
+        return to_x0(self.prediction, self.own, t, output / 2 if self.positive else output, x, x)
 
     def _unit(self, t: int) -> float:
         return math.hypot(float(self.own.a[t]), float(self.own.s[t]))
@@ -100,12 +100,12 @@ def trained(config: Mapping[str, Any]) -> Trained:
         return _other(Reading(variance_exploding(2 * sigma, sigma), "score", positive=True))
     if name in EDM:
         sigma = _edm_levels(config, steps)
-        said = _one_of(config, ("epsilon", "v_prediction"))
+        kind = _one_of(config, ("epsilon", "v_prediction"))
         reading = Reading(
             variance_exploding(sigma, sigma.log() / 4),
             "x0",
             float(config.get("sigma_data", 0.5)),
-            1.0 if said == "epsilon" else -1.0,
+            1.0 if kind == "epsilon" else -1.0,
         )
         return _other(reading)
     if name not in PRESERVING:
@@ -170,7 +170,7 @@ def prediction(config: Mapping[str, Any]) -> str:
 
 
 def _one_of(config: Mapping[str, Any], known: tuple[str, ...]) -> str:
-    said = config.get("prediction_type", "epsilon")
-    if said not in known:
-        raise ModelError(f"the scheduler's prediction_type {said!r} is not known; known are {', '.join(known)}")
-    return str(said)
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in known:
+        raise ModelError(f"the scheduler's prediction_type {kind!r} is not known; known are {', '.join(known)}")
+    return str(kind)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import InputError
+from unveil.util.words import check_known
 from unveil.zeroshot.ldrps.tasks import TASKS, Task
-from unveil.zeroshot.upzeroir.alignment import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS, check
+from unveil.zeroshot.upzeroir.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class UPZeroIRSettings:
     task: a row of LD-RPS's `TASKS`, whose weights of the terms beside J_deg and J_mse are used, or "auto"; weights: another row
     instead. deg: the weight of J_deg, which counts below share `align_below` of the path: above, the estimate is nearly flat, and the
     divergence's slope, which goes with the inverse of its variance, overshoots.
-    first: what PCDM begins as: the "simplest" damage that the task means (`ldrps.simplest`), or the "identity".
+    first: what PCDM begins as: the "simplest" damage that the task means (`adapter.simplest`), or the "identity".
     adapter_rate: Adam's rate for PCDM. embed: whose law PCDM is told, the clean "estimate"'s or the "input"'s.
-    grouping, location, direction, bound: of J_deg, see `alignment`.
+    grouping, location, direction, bound: of J_deg, see `distribution`.
     judge_every: share of the path between two scores; judge_below: no score, and so no exit, above this share.
     threshold: eta, the rise of the score below which it has converged. rule: "rise" (s_j - s_(j-1) < eta) or "change" (its absolute
     value). patience: scores in a row that must say so. keep: "best" estimate scored, or the "last".
@@ -82,7 +83,7 @@ class UPZeroIRSettings:
             ("rule", ("rise", "change")),
             ("keep", ("best", "last")),
         ):
-            check(name, getattr(self, name), known)
+            check_known(name, getattr(self, name), known)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")

@@ -1,0 +1,436 @@
+"""Where each restoration is written, decided and checked before anything is; and writing it, each file whole or not at all.
+
+Also who works on which output (a locked file beside it, which the system unlocks when its process ends, however it ends), and whether
+one that is there already is a finished one: whole, and not older than what it was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import mimetypes
+import os
+import secrets
+import struct
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from unveil import photo
+from unveil.errors import InputError
+from unveil.jobs.inputs import STANDARD, Item
+from unveil.photo.header import sniff
+from unveil.restoration import Restoration
+from unveil.util import atomic
+from unveil.util.suffixes import FORMATS, RAW
+from unveil.video import is_video
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+CLAIM_SUFFIX = ".unveil-claim"
+_SHOWN = 80
+
+
+class Claim:
+    """The right to write one output, until it is given back."""
+
+    def __init__(self, lock: FileLock | None) -> None:
+        self._lock = lock
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            Path(self._lock.lock_file).unlink(missing_ok=True)  # before it is unlocked: who waits for it looks again
+            self._lock.release(force=True)
+            self._lock = None
+
+
+def claim(target: Path) -> Claim | None:
+    """The claim on an output, or None where another run (or another job of this one) has it.
+
+    Where the file system knows no locks, or it is standard output, everybody has it.
+    """
+    if target == STANDARD:
+        return Claim(None)
+    lock = FileLock(_place(target), timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError):
+        return Claim(None)
+    return Claim(lock)
+
+
+def forget(left: Path) -> None:
+    """Delete a claim whose process is gone; one that is in use stays."""
+    try:
+        lock = FileLock(left, timeout=0, thread_local=False)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError):
+        return
+    Claim(lock).give_back()
+
+
+def _place(target: Path) -> Path:
+    digest = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return target.with_name(f".{target.name[:_SHOWN]}.{digest}{CLAIM_SUFFIX}")
+
+
+_TAIL = 1 << 16
+_BOXES = 10_000
+"""The most top-level boxes that are looked at; a film in fragments has one or two for each second."""
+
+
+def finished(source: Path, target: Path) -> bool:
+    """Whether `target` need not be made again. source: what it is made from, `-` for what has no time.
+
+    Empty and truncated files, and files that are no picture at all, are not finished, nor are those that are older than their source.
+    """
+    try:
+        there = target.stat()
+        return _is_whole(target, there.st_size) and (not source.exists() or source.stat().st_mtime <= there.st_mtime)
+    except OSError:
+        return False
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """By the marks that its format puts at a file's end, or its lengths; without decoding it."""
+    if not size or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(64)
+        kind = sniff(head)
+        if kind == "JPEG":
+            return b"\xff\xd9" in _tail(file, size)
+        if kind == "PNG":
+            return b"IEND\xaeB`\x82" in _tail(file, size)
+        if kind == "BMP":
+            return size >= int.from_bytes(head[2:6], "little") > 26
+        if head[:4] == b"RIFF":  # WebP, and AVI up to 2 GB
+            return size >= 8 + int.from_bytes(head[4:8], "little") > 8
+        if kind == "TIFF":
+            return _has_its_strips(path, size)
+        if head[4:8] == b"ftyp":  # HEIC, AVIF, MP4, MOV
+            return _boxes_fill(file, size)
+        return head[:4] == b"\x1aE\xdf\xa3"  # Matroska and WebM, whose length is written last or never
+
+
+def _tail(file: BinaryIO, size: int) -> bytes:
+    file.seek(max(0, size - _TAIL))
+    return file.read(_TAIL)
+
+
+def _has_its_strips(path: Path, size: int) -> bool:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
+            return bool(pages) and all(
+                offset + count <= size
+                for page in pages
+                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+            )
+    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, struct.error):
+        return False
+
+
+def _boxes_fill(file: BinaryIO, size: int) -> bool:
+    """Whether the boxes of ISO/IEC 14496-12 end where the file does, with a description among them."""
+    at, kinds = 0, set()
+    for _ in range(_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head[:8])
+        kinds.add(kind)
+        if length == 1 and len(head) == 16:
+            length = struct.unpack(">Q", head[8:])[0]
+        at = size if length == 0 else at + max(length, 8)
+        if at >= size:
+            break
+    return at == size and bool(kinds & {b"meta", b"moov"})
+
+
+def keep_times(source: Path, targets: list[Path]) -> None:
+    """Give outputs the times of the photograph they were made from."""
+    times = source.stat()
+    for target in targets:
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+FOREIGN = (*RAW, ".exr", ".hdr", ".pdf", ".psd")
+"""Suffixes of pictures that are not written here, beside those that the system knows."""
+OLD = 3600.0
+"""Seconds after which a temporary file with a cut name is nobody's any more."""
+PROBE = bytes(1 << 16)
+"""What is written to see whether a folder takes anything: a full disk takes an empty file."""
+RAW_TO: dict[str, str] = dict.fromkeys(RAW, ".tif")
+"""What is written of camera raw in a folder where no --ext is given."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph: from where, to where. Either may be `-`. extras: further pictures beside the target, by kind."""
+
+    source: Path
+    target: Path
+    extras: dict[str, Path]
+
+
+def plan(
+    items: Sequence[Item],
+    output: Path | None,
+    *,
+    folder: bool = False,
+    suffix: str = "",
+    ext: str = "auto",
+    extras: Sequence[str] = (),
+) -> list[Job]:
+    """A target for every item. Makes the output folder and tries that it can be written to; writes nothing else.
+
+    output: None for beside each photograph, under its name with the suffix.
+    A folder where `folder` says so, where there are several items, where it is one already, or where its suffix is none that a
+    picture or a video could have (`album.v2`); otherwise the file; or `-`.
+    suffix: put behind the stem. ext: the photographs' format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds
+    of further pictures, written as STEM_kind.png.
+
+    Raises InputError where two outputs would be one file (by the rules of the folder's file system, which may not tell capitals apart),
+    where an output would replace a photograph of this call or is a folder, for a name that the system cannot have, an unknown ext,
+    several items into one file, or a folder that refuses.
+    """
+    ending = "" if ext == "auto" else f".{ext.lower().lstrip('.')}"
+    if ending and ending not in FORMATS:
+        raise InputError(f"unknown --ext {ext!r}; use auto or one of {', '.join(s[1:] for s in FORMATS)}")
+    if any(sep in suffix for sep in ("/", "\\", "\0")):
+        raise InputError(f"--suffix {suffix!r} must not name a folder")
+    if output == STANDARD:
+        if len(items) > 1 or extras:
+            raise InputError("standard output takes one photograph and nothing beside it; name a folder with -o")
+        return [Job(items[0].source, STANDARD, {})]
+    if output is not None:
+        check_folder(items, output, folder=folder)
+    folder = output is None or folder or len(items) > 1 or output.is_dir() or not _names_a_file(output)
+    jobs = []
+    for item in items:
+        if output is None:
+            name, target = Path(item.source.name), item.source
+        else:
+            name = item.place if folder else Path(output.name)
+            target = (output if folder else output.parent) / name
+        if folder:
+            own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
+            target = target.with_name(f"{name.stem}{suffix}{own}")
+        jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
+    _check(jobs)
+    for place in {job.target.parent for job in jobs}:
+        _open(place)
+    return jobs
+
+
+def check_folder(items: Sequence[Item], output: Path, *, folder: bool = False) -> None:
+    """Raise InputError for several photographs into what is named like one file."""
+    if len(items) > 1 and not folder and output != STANDARD and not output.is_dir() and _names_a_file(output):
+        raise InputError(
+            f"{len(items)} photographs cannot be written to one file {output}; name a folder, or write {output}/ for one of that name"
+        )
+
+
+def without_own(items: Sequence[Item], suffix: str) -> list[Item]:
+    """The items without those that an earlier run wrote beside another one of them, by their names: a.jpg, a_restored.jpg."""
+    names = {(item.source.parent, item.source.stem) for item in items}
+    return [
+        item
+        for item in items
+        if not (
+            item.source.stem.endswith(suffix) and (item.source.parent, item.source.stem.removesuffix(suffix)) in names
+        )
+    ]
+
+
+def _names_a_file(output: Path) -> bool:
+    """Whether a name that is not there yet is meant as a file: by its suffix. What could be a picture is refused later, by its name."""
+    kind = mimetypes.guess_type(f"x{output.suffix}")[0] or ""
+    suffix = output.suffix.lower()
+    return suffix in FORMATS or suffix in FOREIGN or is_video(output) or kind.startswith(("image/", "video/"))
+
+
+def _check(jobs: Sequence[Job]) -> None:
+    folded: dict[Path, bool] = {}
+
+    def same(path: Path) -> str:
+        place = path.resolve()
+        if place.parent not in folded:
+            folded[place.parent] = folds_case(place.parent)
+        text = os.path.normcase(place)
+        return unicodedata.normalize("NFC", text).casefold() if folded[place.parent] else text
+
+    sources = {same(job.source): job.source for job in jobs}
+    taken: dict[str, Path] = {}
+    for job in jobs:
+        for path in (job.target, *job.extras.values()):
+            if len(os.fsencode(path.name)) > 255:
+                raise InputError(
+                    f"{path}: the name is longer than file systems take; use a shorter --suffix or rename {job.source}"
+                )
+            key = same(path)
+            if key in taken:
+                raise InputError(
+                    f"{job.source} and {taken[key]} would both be written to {path}; rename one, use --ext auto, or write them to "
+                    "different folders"
+                )
+            if key in sources:
+                raise InputError(
+                    f"{path}: the restoration would replace the photograph {sources[key]}; write to another folder or use --suffix"
+                )
+            taken[key] = job.source
+
+
+def folds_case(folder: Path) -> bool:
+    """Whether a folder (which need not be there yet) takes names that differ only in capitals for one."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    other = folder.with_name(folder.name.swapcase())
+    try:
+        return other.name != folder.name and other.exists() and other.samefile(folder)
+    except OSError:
+        return False
+
+
+def _open(place: Path) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        tried(place)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written to ({error.strerror}); choose another -o") from error
+
+
+_PROBED = ".unveil-probe."
+"""How the names of files begin that only try whether a folder takes one; no output's temporary file is called so."""
+
+
+def tried(folder: Path) -> None:
+    """Raise OSError where a folder takes no file now, or none with anything in it."""
+    probe = folder / f"{_PROBED}{secrets.token_hex(6)}{atomic.TEMPORARY_SUFFIX}"
+    try:
+        with probe.open("xb") as file:
+            file.write(PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+class Leftovers:
+    """What killed runs left in the folders of these outputs, found by one listing of each folder."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._found: dict[tuple[Path, str], list[str]] = {}
+        for folder in {job.target.parent for job in jobs if job.target != STANDARD}:
+            for entry in _hidden(folder):
+                if entry.endswith(CLAIM_SUFFIX):
+                    forget(folder / entry)
+                elif entry.startswith(_PROBED):
+                    with contextlib.suppress(OSError):  # whoever tries just now does not mind that it is gone
+                        (folder / entry).unlink(missing_ok=True)
+                elif (target := atomic.target_of(entry)) is not None:
+                    self._found.setdefault((folder, target), []).append(entry)
+
+    def sweep(self, job: Job) -> None:
+        """Remove what was left of this very job's outputs, which the caller has claimed. Never touches an output itself."""
+        for path in (job.target, *job.extras.values()):
+            for name in self._found.pop((path.parent, path.name[: atomic.LONGEST]), ()):
+                left = path.parent / name
+                # Long names are cut: it may be another output's, which somebody is writing just now.
+                if len(path.name) <= atomic.LONGEST or _is_old(left):
+                    left.unlink(missing_ok=True)
+
+
+def _hidden(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD
+    except OSError:
+        return False
+
+
+def _std(result: Restoration) -> Image.Image | None:
+    if result.uncertainty is None:
+        return None
+    from unveil import figures
+
+    known = result.calibration
+    how = "not calibrated for these settings"
+    if known is not None:
+        how = f"calibrated on {known.photographs} photographs"
+    if result.light_uncertainty is None:
+        what = f"standard deviation of {result.protocol['samples']} draws in levels of 255"
+    else:
+        light = 255 * result.light_uncertainty
+        what = f"standard deviation of the error, place by place, in levels of 255; of the light of the whole: ±{light:.1f}"
+    return figures.deviation(result.uncertainty, caption=f"{what}; {how}")
+
+
+def _compare(result: Restoration) -> Image.Image | None:
+    if result.source is None:
+        return None
+    from unveil import figures
+
+    return figures.side_by_side([result.source.pixels, result.image], ["before", "after"])
+
+
+def _overlay(result: Restoration) -> Image.Image | None:
+    if result.uncertainty is None:
+        return None
+    from unveil import figures
+
+    return figures.overlay(result.image, result.uncertainty)
+
+
+EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {
+    "std": _std,
+    "overlay": _overlay,
+    "compare": _compare,
+}
+"""Kinds of further pictures: the deviation, what the model invented, and before beside after."""
+
+
+def write(
+    result: Restoration, job: Job, *, strip: bool = False, ext: str = "auto"
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write the restoration of `job`; returns the files, the restoration first, and notes on what the format could not hold.
+
+    A run that is killed in between has no target yet, so that running again with `skip_existing` does this photograph anew.
+    """
+    assert result.source is not None
+    if job.target == STANDARD:
+        notes = photo.write(result.source, result.image, sys.stdout.buffer, None if ext == "auto" else ext, strip)
+        sys.stdout.buffer.flush()
+        return [STANDARD], notes
+    written = []
+    for kind, path in job.extras.items():
+        picture = EXTRAS[kind](result)
+        if picture is not None:
+            data = io.BytesIO()
+            picture.save(data, "PNG")
+            atomic.replace(path, data.getvalue())
+            written.append(path)
+    return [job.target, *written], photo.write(result.source, result.image, job.target, strip=strip)
