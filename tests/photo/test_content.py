@@ -46,11 +46,24 @@ def test_only_black_that_hides_nothing_is_void() -> None:
     y[:, 30:] = 0.2
     share = void(y)[..., 0]
     assert share.shape == (40, 60)
-    assert (share[:, :25] == 1).all()
+    assert (share[:, :9] == 1).all()
     assert (share[:, 26:] == 0).all()
+    assert np.abs(np.diff(share, axis=1)).max() < 0.15  # no edge where black begins
     faint = np.zeros((40, 60, 3), np.float32)
     faint[::4, ::4] = 8 / 255  # a dark scene with structure
     assert (void(faint) == 0).all()
+
+
+def test_specks_of_black_are_no_void() -> None:
+    """Where one dark leaf is lifted and its black neighbour is not, a patchwork is seen."""
+    y = np.full((256, 256, 3), 0.05, np.float32)
+    for top, left in ((20, 30), (90, 140), (200, 60)):
+        y[top : top + 14, left : left + 14] = 0
+    assert (void(y) == 0).all()
+    y[:, 200:] = 0
+    share = void(y)[..., 0]
+    assert (share[:, 225:] == 1).all()
+    assert (share[:, :200] == 0).all()
 
 
 def test_one_pixel() -> None:

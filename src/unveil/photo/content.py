@@ -15,6 +15,8 @@ _VOID = 3 / 255
 """A neighbourhood that never exceeds this holds nothing that could be brought back."""
 _AROUND = 9
 """Side of that neighbourhood in pixels."""
+_AREA = 16
+"""Of the shorter side of a photograph, the part that an area of black must measure to be left black."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ def as_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def void(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 1) in [0, 1]: 1 where a neighbourhood is so black that nothing is hidden in it, 0 where something is, soft between.
+    """(H, W, 1) in [0, 1]: 1 in areas so black that nothing is hidden in them, 0 where something is, soft between.
+
+    An area is as wide as a sixteenth of the photograph: specks of black among leaves that are lifted would be a patchwork.
 
     Args:
         pixels: (H, W, 3) float in [0, 1].
@@ -105,7 +109,21 @@ def void(pixels: np.ndarray) -> np.ndarray:
         return np.zeros((*peak.shape, 1), np.float32)
     peak = _window(peak, _AROUND)
     share = np.clip((2 * _VOID - peak) / _VOID, 0, 1).astype(np.float32)
+    if share.any():
+        wide = max(_AROUND, min(share.shape) // _AREA)
+        wide += 1 - wide % 2  # windows of odd sides lie evenly around their pixel
+        share = _window(1 - _window(1 - share, wide), wide)
+        share = _mean(_mean(1 - _window(1 - share, 2 * _AROUND - 1)))
     return share[..., None]
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over windows of _AROUND pixels around each one, edges repeated; (H, W) -> (H, W)."""
+    half = _AROUND // 2
+    for axis in (0, 1):
+        padded = np.pad(values, [(half, half) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        values = np.lib.stride_tricks.sliding_window_view(padded, _AROUND, axis).mean(-1)
+    return values
 
 
 def _window(values: np.ndarray, side: int) -> np.ndarray:
