@@ -71,7 +71,7 @@ REAL = {
 
 RESULT = Path(__file__).parent / "results" / "fit_classifier.json"
 
-QUIET = {"haze": 0.99, "lowlight": 0.9975}
+QUIET = {"haze": 0.99, "lowlight": 1 - 1 / 600}
 """Share of the cuts without the kind for which its linear law stays below the probability from which it is treated."""
 PART, PART_SEED = 12_000, 1_000
 """Crops are made in parts of so many, each with a seed of its own."""

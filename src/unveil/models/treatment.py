@@ -18,7 +18,7 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 """Names that stand for several kinds."""
 
 NOTICED: dict[str, float] = {
-    "haze": 0.35, "shadow": 0.65, "lowlight": 0.15, "noise": 0.4, "blur": 0.45, "jpeg": 0.4, "rain": 0.2,
+    "haze": 0.35, "shadow": 0.8, "lowlight": 0.15, "noise": 0.4, "blur": 0.45, "jpeg": 0.4, "rain": 0.2,
 }  # fmt: skip
 """Probability from which a kind of damage that nobody named is treated: what about two in a hundred held-out photographs without that
 kind reach (docs/choices.md), fewer for shadows. Below it the network is told nothing of the kind."""
