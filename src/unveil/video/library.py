@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import InputError
+from unveil.util.extras import installing
 
 SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp",
@@ -112,7 +113,7 @@ def library() -> Any:
     try:
         import av
     except ImportError:
-        raise InputError("videos need a further package: pip install 'unveil[video]'") from None
+        raise InputError(f"videos need a further package: {installing('video')}") from None
     return av
 
 

@@ -15,6 +15,7 @@ from unveil.jobs.queue_work import Order
 from unveil.networks.condition import KINDS
 from unveil.options import Options
 from unveil.restorer import Restorer
+from unveil.web.asking import RESTORED
 from unveil.web.page import words
 from unveil.web.page.describing import Diagnosis, called, in_words
 from unveil.web.service import Given, Service
@@ -274,5 +275,5 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         bool(told["strip"]),
         views=True,
         preview=True,
-        suffix="_restored",
+        suffix=RESTORED,
     )
