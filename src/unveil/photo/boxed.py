@@ -13,7 +13,6 @@ from unveil.photo import avif_write, exif, isobmff, pillow
 from unveil.photo.header import Header
 from unveil.photo.picture import BOXED_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.record import Decoded
-from unveil.util.extras import installing
 
 
 def decode(data: bytes, header: Header) -> Decoded:
@@ -71,6 +70,8 @@ def heif() -> Any:
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:
+        from unveil.util.extras import installing  # for this case alone
+
         raise InputError(f"HEIC needs a further package: {installing('heic')}") from None
     return pillow_heif
 

@@ -13,7 +13,6 @@ from unveil.photo import exif, isobmff, netpbm, pillow
 from unveil.photo.header import Header
 from unveil.photo.picture import Picture, image_of
 from unveil.photo.record import Decoded
-from unveil.util.extras import installing
 
 JP2_QUALITY_DB = 50
 _GREY_SPACE, _ICC_METHODS = 17, (2, 3)
@@ -61,6 +60,8 @@ def jxl_plugin() -> Any:
         import pillow_jxl  # type: ignore[import-not-found]
         import pillow_jxl.JpegXLImagePlugin  # type: ignore[import-not-found]
     except ImportError:
+        from unveil.util.extras import installing  # for this case alone
+
         raise InputError(f"JPEG XL needs a further package: {installing('formats')}") from None
     return pillow_jxl
 

@@ -14,7 +14,6 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from unveil.photo import exif, jpeg
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded, JpegSettings
-from unveil.util.extras import installing
 from unveil.util.quiet import unlimited
 
 # The readers themselves rather than Image.open, which would apply its own limit on pixels and try every other format too.
@@ -105,6 +104,8 @@ def _reader(format: str) -> Any:
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:
+        from unveil.util.extras import installing  # for this case alone
+
         raise ValueError(f"HEIC needs a further package: {installing('heic')}") from None
     return pillow_heif.HeifImageFile
 

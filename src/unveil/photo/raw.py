@@ -13,7 +13,6 @@ from unveil.photo.ifd import open_tiff
 from unveil.photo.record import Decoded
 from unveil.photo.tiff_metadata import gather
 from unveil.photo.tiff_pages import pages
-from unveil.util.extras import installing
 
 # Fujifilm, Olympus, Panasonic: what differs from TIFF begins so. DNG, NEF, CR2, ARW and PEF are TIFFs; CR3 is boxes.
 STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -68,6 +67,8 @@ def _opened(data: bytes) -> Any:
     try:
         import rawpy  # type: ignore[import-not-found]
     except ImportError:
+        from unveil.util.extras import installing  # for this case alone
+
         raise ValueError(f"camera raw needs a further package: {installing('raw')}") from None
     try:
         return rawpy.imread(io.BytesIO(data))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import InputError
-from unveil.util.extras import installing
 
 SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv", ".3gp",
@@ -113,6 +112,8 @@ def library() -> Any:
     try:
         import av
     except ImportError:
+        from unveil.util.extras import installing  # for this case alone
+
         raise InputError(f"videos need a further package: {installing('video')}") from None
     return av
 
