@@ -131,7 +131,8 @@ def find(folder: Path) -> dict[str, TestSet]:
     if not found:
         wanted = ", ".join(f"{k.degraded} beside {k.clean}" for k in list(KNOWN.values())[:2])
         raise InputError(
-            f"{folder}: no known test set; expected folders such as {wanted}, or a benchmark as its authors ship it"
+            f"{folder}: no known test set; expected folders such as {wanted}, or a benchmark as its authors ship it; "
+            "folders of your own: unveil restore, then unveil evaluate"
         )
     return found
 

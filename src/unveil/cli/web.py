@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from unveil.errors import InputError
+from unveil.util.extras import installing
 
 
 def web(
@@ -66,7 +67,7 @@ def web(
         from unveil.web.serving import serve
     except ModuleNotFoundError as error:
         raise InputError(
-            f"the web server needs further packages ({error.name} is missing): pip install 'unveil[web]'"
+            f"the web server needs further packages ({error.name} is missing): {installing('web')}"
         ) from error
     from unveil.web.settings import Settings
 

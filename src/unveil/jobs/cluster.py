@@ -17,6 +17,7 @@ from unveil.jobs.inputs import STANDARD
 from unveil.jobs.manifest import Row
 from unveil.jobs.outputs import Job
 from unveil.options import Options
+from unveil.util.extras import installing
 
 BLOCKS = 2000
 """The photographs are handed out in at most so many portions; a worker that dies costs the one it had in hand."""
@@ -163,9 +164,7 @@ class _Connected:
         try:
             import ray
         except ImportError as error:
-            raise InputError(
-                "--cluster needs Ray; install it with: pip install 'unveil[cluster]' -c constraints.txt"
-            ) from error
+            raise InputError(f"--cluster needs Ray; install it with: {installing('cluster')}") from error
         self.ray, self.where, self.own = ray, where, False
 
     def __enter__(self) -> Any:

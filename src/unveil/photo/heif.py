@@ -185,7 +185,9 @@ def heif() -> Any:
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:
-        raise InputError("HEIC needs a further package: pip install pillow-heif") from None
+        from unveil.util.extras import installing  # for this case alone
+
+        raise InputError(f"HEIC needs a further package: {installing('heic')}") from None
     return pillow_heif
 
 

@@ -51,7 +51,9 @@ def jxl_plugin() -> Any:
         import pillow_jxl  # type: ignore[import-not-found]
         import pillow_jxl.JpegXLImagePlugin  # type: ignore[import-not-found]
     except ImportError:
-        raise InputError("JPEG XL needs a further package: pip install 'unveil[formats]'") from None
+        from unveil.util.extras import installing  # for this case alone
+
+        raise InputError(f"JPEG XL needs a further package: {installing('formats')}") from None
     return pillow_jxl
 
 

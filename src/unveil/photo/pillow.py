@@ -104,7 +104,9 @@ def _reader(format: str) -> Any:
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:
-        raise ValueError("HEIC needs a further package: pip install pillow-heif") from None
+        from unveil.util.extras import installing  # for this case alone
+
+        raise ValueError(f"HEIC needs a further package: {installing('heic')}") from None
     return pillow_heif.HeifImageFile
 
 

@@ -67,7 +67,9 @@ def _opened(data: bytes) -> Any:
     try:
         import rawpy  # type: ignore[import-not-found]
     except ImportError:
-        raise ValueError("camera raw needs a further package: pip install 'unveil[raw]'") from None
+        from unveil.util.extras import installing  # for this case alone
+
+        raise ValueError(f"camera raw needs a further package: {installing('raw')}") from None
     try:
         return rawpy.imread(io.BytesIO(data))
     except rawpy.LibRawError as error:

@@ -112,7 +112,9 @@ def library() -> Any:
     try:
         import av
     except ImportError:
-        raise InputError("videos need a further package: pip install 'unveil[video]'") from None
+        from unveil.util.extras import installing  # for this case alone
+
+        raise InputError(f"videos need a further package: {installing('video')}") from None
     return av
 
 

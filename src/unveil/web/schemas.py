@@ -24,8 +24,12 @@ from unveil.models.treatment import GROUPS
 from unveil.networks.condition import KINDS
 from unveil.options import MOST_SEED, Options
 from unveil.photo.writing import NAMES
+from unveil.util.words import did_you_mean
 from unveil.web.service import clean
 from unveil.web.work import Order
+
+RESTORED = "_restored"
+"""Behind the name of what is downloaded, so that it never takes the place of the photograph."""
 
 
 def one_of(names: Iterable[str]) -> Any:
@@ -122,7 +126,7 @@ class Ask(BaseModel):
             keep=self.keep or (),
             uncertainty=self.uncertainty,
         )
-        return Order(name, self.model, options, self.format, self.strip, views, preview)
+        return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED)
 
 
 class JobAsk(Ask):
@@ -233,7 +237,10 @@ def _checked(kind: type[BaseModel], fields: dict[str, Any], *, strict: bool) -> 
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = str(first["loc"][0]) if first["loc"] else "options"
-        raise HTTPException(422, f"{clean(place)}: {first['msg']}") from None
+        said = first["msg"]
+        if first["type"] == "extra_forbidden":
+            said = f"no such option; {did_you_mean(place, kind.model_fields)}"
+        raise HTTPException(422, f"{clean(place)}: {said}") from None
 
 
 # The smallest picture that is one: a grey pixel.

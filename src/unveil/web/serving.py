@@ -145,7 +145,7 @@ def serve(settings: Settings, *, page: bool = True) -> int:
     if threading.current_thread() is threading.main_thread():
         # uvicorn repeats the signal that ended it, whose default would leave without tidying up.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+    address = reached(settings.host, port)
     _Server(config, address, app.state.service.stop).run(sockets=[listener])
     return 0
 
@@ -163,6 +163,22 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
     listener.listen(128)
     return listener
+
+
+def reached(host: str, port: int) -> str:
+    """Where to find the server, in words: 0.0.0.0 is no address that a browser could open.
+
+    Args:
+        host: What it listens on.
+        port: The port.
+
+    Returns:
+        "http://127.0.0.1:7860"; with "0.0.0.0" or "::" also that other machines come by this one's name or address.
+
+    """
+    if host in ("0.0.0.0", "::"):
+        return f"http://127.0.0.1:{port} and, for other machines, at port {port} of this one"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,7 @@ from unveil.options import Options
 from unveil.photo import content
 from unveil.restorer import Restorer
 from unveil.web.page import words, working
+from unveil.web.schemas import RESTORED
 from unveil.web.service import Given, Service
 from unveil.web.work import Order
 
@@ -325,5 +326,5 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         bool(told["strip"]),
         views=True,
         preview=True,
-        suffix="_restored",
+        suffix=RESTORED,
     )

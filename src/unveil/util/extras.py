@@ -1,0 +1,32 @@
+"""How to install what an optional part needs, as it works for this installation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The clone, where this is one."""
+
+
+def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str:
+    """The command that installs an extra.
+
+    In a clone the package index knows no `unveil` of ours, `pip` alone is most often that of another Python, and without the constraints
+    torch is replaced; so the line names all three. No absolute path is in it: the server says it to strangers.
+
+    Args:
+        extra: An extra of pyproject.toml, or several with commas: "raw", "heic,raw".
+        root: The folder of the clone, if it is one.
+        prefix: The Python environment; that of this process unless given.
+
+    Returns:
+        `.venv/bin/pip install -c constraints.txt -e '.[raw]'` in a clone, `pip install 'unveil[raw]'` elsewhere.
+
+    """
+    if not (root / "constraints.txt").is_file() or not (root / "pyproject.toml").is_file():
+        return f"pip install 'unveil[{extra}]'"
+    prefix = Path(sys.prefix) if prefix is None else prefix
+    scripts = "Scripts" if sys.platform == "win32" else "bin"
+    pip = f"{prefix.relative_to(root).as_posix()}/{scripts}/pip" if prefix.is_relative_to(root) else "pip"
+    return f"{pip} install -c constraints.txt -e '.[{extra}]' (in the clone)"
