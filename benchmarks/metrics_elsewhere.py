@@ -43,6 +43,12 @@ VERSIONS = {
 }
 BESIDE = {"torchmetrics": ["lightning-utilities"], "kornia": ["kornia_rs"], "deepinv": ["einops"]}
 NOT_CALLED = ("torchvision", "natsort", "h5py")  # what piq and deepinv import, and do not need for what is asked here
+PYIQA = {
+    "pyiqa 0.1.16": {"psnr": "psnr", "ssim": "ssimc"},
+    "pyiqa 0.1.16, brightness (its default)": {"psnr": "psnry", "ssim": "ssim", "ms_ssim": "ms_ssim"},
+}
+"""Row -> metric -> its name there. What it imports beside: BESIDE_PYIQA."""
+BESIDE_PYIQA = ["openai-clip", "facexlib", "timm", "einops", "opencv-python-headless==5.0.0.93"]
 DECODERS = {"opencv-python-headless": "5.0.0.93", "simplejpeg": "1.9.0"}
 
 
@@ -57,6 +63,20 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 def of_library(name: str) -> dict[str, float]:
     noisy, clean = pair()
     return {metric: measure(noisy, clean) for metric, measure in LIBRARIES[name].measures.items()}
+
+
+def of_pyiqa() -> dict[str, dict[str, float]]:
+    """Row -> metric -> number. Not among `LIBRARIES`, since it does not run without torchvision; an empty one stands here."""
+    import torch
+
+    stand_in({name for name in ("torchvision", "bitsandbytes", "icecream", "datasets") if find_spec(name) is None})
+    import pyiqa  # type: ignore[import-not-found]
+
+    noisy, clean = (torch.from_numpy(x.transpose(2, 0, 1)[None].copy()).float() for x in pair())
+    return {
+        row: {metric: float(pyiqa.create_metric(name, device="cpu")(noisy, clean)) for metric, name in names.items()}
+        for row, names in PYIQA.items()
+    }
 
 
 def of_resizing() -> dict[str, list[float]]:
@@ -176,6 +196,8 @@ def answer(what: str) -> dict[str, Any]:
         return of_resizing()
     if what == "decoders":
         return of_decoders()
+    if what == "pyiqa":
+        return of_pyiqa()
     if what in ("piq", "deepinv"):
         stand_in({name for name in NOT_CALLED if find_spec(name) is None})
     return of_library(what)
@@ -223,6 +245,8 @@ def main() -> None:
             if "failed" in metrics.get(f"{name} {version}", {"failed": "not asked yet"}):
                 metrics[f"{name} {version}"] = asked(name, wanted)
                 place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if not PYIQA.keys() <= metrics.keys():
+        metrics.update(asked("pyiqa", [next(iter(PYIQA)).replace(" ", "=="), *BESIDE_PYIQA]))
     others = {
         "decoders": [f"{name}=={version}" for name, version in DECODERS.items()],
         "resizing": ["opencv-python-headless==5.0.0.93", "kornia==0.9.0", "kornia_rs"],

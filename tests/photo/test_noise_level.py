@@ -64,6 +64,19 @@ def test_noise_that_was_compressed(quality: int) -> None:
     assert noise_level(image).sigma * 255 == pytest.approx(true, rel=0.2)
 
 
+@pytest.mark.parametrize("finest", [0.8, 1.0])
+def test_white_noise_on_a_picture_that_is_textured_everywhere(finest: float) -> None:
+    """Foliage has no flat block: what its blocks hold beside the noise is not taken for noise that neighbours share."""
+    foliage = np.random.default_rng(11).normal(0, 1, (384, 384, 3))
+    foliage = sum(
+        ndimage.gaussian_filter(foliage, (width, width, 0)) * width**1.5 for width in (finest, 2 * finest, 4 * finest)
+    )
+    image = 0.5 + foliage / foliage.std() * 25 / 255 + white(10)
+    found = noise_level(image)
+    assert not found.correlated
+    assert found.sigma * 255 == pytest.approx(10, rel=0.1)
+
+
 def test_noise_that_grows_with_brightness() -> None:
     """The curve follows sqrt(a + b x) within a fifth at every brightness."""
     clean = np.tile(np.linspace(0.1, 0.9, 384)[:, None, None], (1, 384, 3))
