@@ -16,7 +16,7 @@ from unveil.masked import MaskedRestorer
 from unveil.models import shelf
 from unveil.models.importing import import_file
 from unveil.models.masks import encoded
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
 

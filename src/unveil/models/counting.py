@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unveil.models.kinds import build, build_head
-from unveil.networks.answer import Answer, Features
+from unveil.networks.predictor import Answer, Features
 
 
 @dataclass(frozen=True)

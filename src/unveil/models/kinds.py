@@ -51,9 +51,9 @@ _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
     "compact": Kind("unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom",)),
     "experts": Kind("unveil.networks.compact:TimestepExperts", ("low", "native")),
-    "unet": Kind("unveil.networks.unet:UNet", _RDDM),
-    "unet_pair": Kind("unveil.networks.unet_pair:UNetPair", _RDDM),
-    "shared_encoder_unet": Kind("unveil.networks.unet_pair:SharedEncoderUNet", _RDDM),
+    "unet": Kind("unveil.networks.rddm_unet:UNet", _RDDM),
+    "unet_pair": Kind("unveil.networks.rddm_unet:UNetPair", _RDDM),
+    "shared_encoder_unet": Kind("unveil.networks.rddm_unet:SharedEncoderUNet", _RDDM),
     "conditional_unet": Kind(
         "unveil.networks.conditional_unet:ConditionalUNet",
         ("nf", "mults", "channels", "context_dim", "degradation", "half_size"),
@@ -98,7 +98,7 @@ def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
         return None
     try:
         if isinstance(head, Mapping):
-            from unveil.networks.correction_unet import CorrectionUNet
+            from unveil.networks.rddm_unet import CorrectionUNet
 
             return CorrectionUNet(int(head["dim"]), tuple(head["mults"]))
         if network.get("kind", "compact") == "compact":

@@ -16,9 +16,8 @@ from unveil.models.calibration import Calibration
 from unveil.models.paths import name_of
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
-from unveil.networks.answer import Answer, Predictor, finite
 from unveil.networks.condition import KINDS, condition
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import Answer, Predictor, finite, pad_to_multiple
 
 if TYPE_CHECKING:
     from unveil.models.engines import Runner
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """predictor: see `networks.answer.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
+    """predictor: see `networks.predictor.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
 
     sha256: of the weight file, "" for a model built in memory.
 

@@ -65,7 +65,7 @@ class Spec:
 
     @property
     def level_told(self) -> bool:
-        """Whether the network is told the noise level and predicts the residual (`networks.answer.Predictor`)."""
+        """Whether the network is told the noise level and predicts the residual (`networks.predictor.Predictor`)."""
         return self.time == "level" and self.prediction == "residual"
 
     @property

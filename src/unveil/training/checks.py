@@ -12,8 +12,7 @@ from unveil.errors import InputError, ModelError
 from unveil.models.kinds import Weightless
 from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
-from unveil.networks.correction_unet import CorrectionUNet
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import CorrectionUNet, UNet
 from unveil.training.losses import LOSSES
 from unveil.training.settings import Config, Data, Network, Stage
 from unveil.util.words import did_you_mean

@@ -16,9 +16,9 @@ from unveil.errors import InputError
 from unveil.models import kinds, shelf
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
-from unveil.networks.answer import Predictor
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
+from unveil.networks.predictor import Predictor
 from unveil.training.checks import check_crops
 from unveil.training.config import Config, Correction, Network, Sizes, schedule
 from unveil.training.describing import asked, described, described_head

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from unveil.models import kinds
-from unveil.networks.answer import Answer
+from unveil.networks.predictor import Answer
 from unveil.training.config import Config, Stage
 from unveil.training.describing import described, described_head
 from unveil.training.learner import recomputed

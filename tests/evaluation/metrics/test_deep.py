@@ -22,8 +22,7 @@ from unveil.errors import InputError
 from unveil.evaluation.evaluate import evaluate_folders
 from unveil.evaluation.metrics import learned, weights
 from unveil.evaluation.metrics.deep import Dists, Features, Lpips, frechet
-from unveil.networks.backbones import ALEXNET, alexnet, vgg16
-from unveil.networks.inception import Inception
+from unveil.networks.feature_extractors import ALEXNET, Inception, alexnet, vgg16
 
 Save = Callable[..., Path]
 

@@ -20,7 +20,7 @@ from unveil.models.weights_file import read, sha256_of
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.daclip import DACLIP
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 
 State = dict[str, Tensor]

@@ -19,9 +19,9 @@ from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import ModelError
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, steps_of
-from unveil.networks.answer import Predictor
 from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
+from unveil.networks.predictor import Predictor
 
 
 class Unrolled(nn.Module):
@@ -138,7 +138,7 @@ def _sum(process: Process, solver: str, t: int, fresh: bool) -> tuple[float, flo
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:
-    """As `networks.padding.pad_to_multiple`, by indices even where nothing is to do: a graph for any size has no branches."""
+    """As `networks.predictor.pad_to_multiple`, by indices even where nothing is to do: a graph for any size has no branches."""
     for axis in (-2, -1):
         length = x.shape[axis]
         total = (length + multiple - 1) // multiple * multiple
