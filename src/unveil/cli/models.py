@@ -60,7 +60,7 @@ def _sized(name: str) -> dict[str, object]:
     from dataclasses import asdict
 
     from unveil.models import priors, shelf
-    from unveil.models.counting import sizes
+    from unveil.models.footprint import sizes
 
     if name in priors.manifest():
         return {}
@@ -71,7 +71,7 @@ def _preset(name: str) -> dict[str, object]:
     """What a configuration trains: its networks, and the bytes of one step of each stage."""
     from dataclasses import asdict
 
-    from unveil.models.counting import sizes
+    from unveil.models.footprint import sizes
     from unveil.training.config import find, load
     from unveil.training.describing import described, described_head
     from unveil.training.needs import needs

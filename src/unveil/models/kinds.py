@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from unveil.errors import ModelError, UnveilError
-from unveil.models import bounds
+from unveil.models.spec import check_network
 
 if TYPE_CHECKING:
     from unveil.networks.daclip import DACLIP
@@ -73,7 +73,7 @@ def build(network: Mapping[str, Any]) -> nn.Module:
     name = network.get("kind", "compact")
     if not isinstance(name, str) or name not in KINDS:
         raise ModelError(f"the file holds a network of kind {name!r}; this version knows {', '.join(KINDS)}")
-    bounds.network(network)
+    check_network(network)
     try:
         return KINDS[name].build(network)
     except (KeyError, TypeError) as error:

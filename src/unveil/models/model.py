@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,30 @@ if TYPE_CHECKING:
     from unveil.networks.doubt import DoubtNetwork
 
 
+MASK_CHANNELS = {2: "Resfusion", 3: "RDDM"}
+"""How many channels of a network a mask takes -> whose networks do."""
+_MASK_WHITE = 1 - 0.5 / 255
+
+
+def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
+    """The mask of a photograph for a network.
+
+    Args:
+        mask: (H, W) or (H, W, 3) in [0, 1], white where the damage is.
+        channels: 2: outside and inside, each -1 or 1, and only what is wholly white is inside (Resfusion's data module); 3: the mask as an
+            image in [0, 1] (RDDM, which does not bring it to the range of its photographs).
+
+    Returns:
+        (1, channels, H, W) float32.
+
+    """
+    plane = mask if mask.ndim == 2 else mask.max(axis=2)
+    if channels == 3:
+        return torch.from_numpy(np.repeat(plane[None, None].astype(np.float32), 3, axis=1))
+    inside = plane >= _MASK_WHITE
+    return torch.from_numpy(np.where(np.stack([~inside, inside]), 1, -1).astype(np.float32))[None]
+
+
 @dataclass(frozen=True)
 class Model:
     """predictor: see `networks.predictor.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
@@ -35,7 +60,7 @@ class Model:
     damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
     measured about the spread of its draws, or of what `doubt` says, one for each setting of the sampler. doubt: says how far a restoration
     is likely to be off. runner: evaluates the predictor in its stead (`models.engines`), None for torch. mask: (1, C, H, W) of the one
-    photograph that is restored, for networks that are shown one (`models.masks`).
+    photograph that is restored, for networks that are shown one (`models.model`).
     """
 
     spec: Spec
