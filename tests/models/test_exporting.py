@@ -18,7 +18,7 @@ from unveil.diffusion.resolution import OFF, Resolution, resize
 from unveil.diffusion.sampling import sample
 from unveil.errors import InputError, ModelError
 from unveil.models import exporting, shelf
-from unveil.models.exporting import Unrolled, formats, resized
+from unveil.models.exporting import Unrolled, resized
 from unveil.models.model import Model
 from unveil.models.treatment import first_native, steps_of, treatment
 from unveil.models.weights_file import write
@@ -203,7 +203,7 @@ def package(network: Unrolled, folder: Path, name: str) -> tuple[Callable[[Tenso
 
 
 def test_the_package_of_darktable(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "onnx_bytes", lambda network, about: (made / "noise.onnx").read_bytes())
+    monkeypatch.setattr(exporting, "onnx_bytes", lambda network, about: (made / "noise.onnx").read_bytes())
     run, called = package(exporting.unrolled(tiny_experts(), "noise"), tmp_path, "tiny")
     assert called == "denoise-unveil-tiny-noise"
     linear = decode(photograph(150, 170)[0].numpy())

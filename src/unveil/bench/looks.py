@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from unveil.evaluation.evaluate import prepare
 from unveil.evaluation.metrics.learned import features
-from unveil.evaluation.prepare import prepare
-from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import Protocol
 from unveil.util import atomic
 
 

@@ -20,8 +20,7 @@ from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair
 from unveil.evaluation.metrics.learned import OF_SETS
 from unveil.evaluation.metrics.registry import get_metric
-from unveil.evaluation.protocol import Protocol
-from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.protocols import Protocol, get_protocol
 from unveil.evaluation.reading import read_image
 
 METRICS = ("psnr", "ssim", "psnr_mean_matched")

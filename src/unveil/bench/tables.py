@@ -7,11 +7,9 @@ from typing import Any
 from unveil.bench.record import table
 from unveil.evaluation.metrics.learned import OF_SETS
 from unveil.evaluation.metrics.registry import get_metric
-from unveil.evaluation.protocol import Protocol
-from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.protocols import Protocol, get_protocol
 from unveil.evaluation.published import published_numbers
-from unveil.evaluation.statistics import summarise
-from unveil.evaluation.table import Score, Table
+from unveil.evaluation.table import Score, Table, summarise
 
 HIDDEN = ("psnr_mean_matched",)
 """Metrics that rows keep and tables of sets do not show."""

@@ -65,7 +65,7 @@ def evaluate(
     from unveil.evaluation.metrics import elsewhere
     from unveil.evaluation.protocols import get_protocol
     from unveil.evaluation.reading import find_images
-    from unveil.evaluation.writers import check_extension, to_json, to_markdown, write
+    from unveil.evaluation.report import check_extension, to_json, to_markdown, write
 
     for path in output:
         check_extension(path)

@@ -4,6 +4,10 @@ pt2        torch.export: any program with torch 2.10 or newer
 onnx       ONNX Runtime and whatever else reads ONNX
 openvino   Intel's runtime: an .xml beside its .bin
 dtmodel    darktable 5.6 and newer: its package around the ONNX file
+
+At fidelity 1 the sampler draws no noise, so that what it does is a fixed chain of networks and weighted sums: the path's coefficients
+and what the networks are told become constants of the graph. Nothing in it depends on pixels or on sizes but through tensors, so that
+other programs' formats can hold it with any height and width.
 """
 
 from __future__ import annotations

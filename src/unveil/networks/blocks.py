@@ -1,4 +1,8 @@
-"""What the published U-Nets are made of: convolution blocks, time embeddings, attention, transformers, and the skeleton they share."""
+"""What the published U-Nets are made of: convolution blocks, time embeddings, attention, transformers, and the skeleton they share.
+
+RDDM, Resfusion, IR-SDE, DA-CLIP and wild-IR descend from one U-Net of the DDPM literature; a recipe says where they differ. Attribute
+names are those of the published checkpoints.
+"""
 
 from __future__ import annotations
 

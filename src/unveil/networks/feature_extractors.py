@@ -1,4 +1,9 @@
-"""AlexNet's, VGG-16's and Inception's layers: what learned metrics compare photographs by. Built of `torch.nn` alone."""
+"""AlexNet's, VGG-16's and Inception's layers: what learned metrics compare photographs by. Built of `torch.nn` alone.
+
+The names of the layers are those of the published files: torchvision's for AlexNet and VGG-16 (features.0.weight, ...), that of the
+TensorFlow network of 2015 for Inception-v3 (pt_inception-2015-12-05-6726825d.pth), as the Frechet inception distance has it. Inception-v3
+as it is trained in PyTorch pools otherwise: here averages do not count the border, and the last block takes a maximum.
+"""
 
 from __future__ import annotations
 
