@@ -73,7 +73,7 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
     import torch
 
     from unveil import __version__, degradation, photo
-    from unveil.degradation.draws import own_seed
+    from unveil.degradation.primitives import own_seed
     from unveil.util import atomic
     from unveil.util.tensors import batch_of, pixels_of
 

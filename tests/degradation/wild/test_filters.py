@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.degradation.filtering import convolve
-from unveil.degradation.wild.canvas import gathered, scattered, similar
-from unveil.degradation.wild.filters import correlate, wiener
+from unveil.degradation.primitives import convolve
+from unveil.degradation.wild.pipeline import correlate, gathered, scattered, similar, wiener
 
 
 def pictures(*sizes: tuple[int, int]) -> list[Tensor]:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.degradation.wild.canvas import gathered, scattered
-from unveil.degradation.wild.resize import INTERPOLATIONS, resize, taps
+from unveil.degradation.wild.pipeline import INTERPOLATIONS, gathered, resize, scattered, taps
 
 
 def picture(h: int, w: int) -> Tensor:
