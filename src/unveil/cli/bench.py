@@ -68,7 +68,7 @@ def bench(
 
     counts = [_count(part) for part in _parts(steps)]
     if what == "quality":
-        from unveil.bench.tables import markdown
+        from unveil.bench.quality import markdown
 
         columns = _parts(metrics)
         protocols: list[str] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,8 +17,7 @@ from unveil.errors import InputError, UnveilWarning
 from unveil.util.words import nearest
 
 if TYPE_CHECKING:
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar
+    from unveil.cli.progress import Bar, Frames
     from unveil.jobs import outputs
     from unveil.jobs.batch import Restores
     from unveil.jobs.cluster import Cluster
@@ -175,9 +175,8 @@ def restore(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
-    from unveil.cli.starting import swift
 
-    with swift() if method in (None, AUTO, TRAINED) else nullcontext():
+    with _uncollected() if method in (None, AUTO, TRAINED) else nullcontext():
         from unveil.jobs import outputs
         from unveil.jobs.batch import Handling, run
         from unveil.jobs.inputs import STANDARD, find, share
@@ -277,8 +276,7 @@ def _watch(
     restorer: Restores, jobs: list[outputs.Job], samples: int, quiet: bool, frames: Path | None
 ) -> Callable[[outputs.Job, int, int], Bar | Frames]:
     """What is told of every photograph while it is restored (see `jobs.batch.Watch`)."""
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar, Pace
+    from unveil.cli.progress import Bar, Frames, Pace
 
     pace = Pace(len(jobs))
 
@@ -405,6 +403,24 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
             near = nearest(given, _OPTIONS)
             hint = f' Did you mean "{near[0]}"?' if near else f" Write ./{given} for a file of that name."
             raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Inside, modules are loaded without garbage collection.
+
+    What was loaded is then left out of later collections, which would look through some hundred thousand objects that stay anyway.
+    For commands alone, whose process is theirs: a program that imports the library gets torch as it is.
+    """
+    if "torch" in sys.modules:  # another program's process, or that of the tests
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _tile(text: str) -> int | str:
