@@ -16,7 +16,7 @@ from unveil.diffusion import Process, cubic, residual
 from unveil.diffusion.prediction import KINDS as PREDICTIONS
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
-from unveil.errors import InputError, ModelError
+from unveil.errors import InputError, ModelError, note
 from unveil.models.paths import RESIDUAL, name_of, path
 
 MAX_SIZE = 65_536
@@ -116,7 +116,15 @@ MOST_STEPS = 200
 class Defaults:
     """How a model is run when the caller does not say: chosen on held-out photographs, argued in docs/choices.md.
 
-    grid: "cubic" (any number of steps) or the trained schedule's name. low: long side of the low-resolution stage in pixels.
+    Args:
+        grid: "cubic" (any number of steps) or the trained schedule's name.
+        steps: Network evaluations per draw.
+        solver: How a step is taken, one of `diffusion.SOLVERS`.
+        fidelity: 0 samples the posterior, 1 follows its mean; between them the noise is scaled down.
+        resolution: "coarse_to_fine", "hourglass" or "off".
+        low: Long side of the low-resolution stage in pixels.
+        switch: What is carried from one resolution to the next (see `diffusion.resolution`).
+
     """
 
     grid: str = "linear_pro"
@@ -130,14 +138,27 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Spec:
-    """network: kind and size (see `kinds`). schedule: the trained path (see `paths`). sampler: "diffusion", "one_shot" or, for a network
-    that only tells others what it sees, "guide".
+    """The description of a model.
 
-    receptive_field: as far as an output pixel can look, by construction. reach: from how many pixels on nothing moves it by a tenth of
-    1/255, as measured on photographs (benchmarks/reach.py); 0 where it was not measured.
-    value_range: of the network's images. prediction: what the network says (see `diffusion.prediction`). time: what it is
-    told, "level" (the noise) or "index" (of the trained step; such a network knows no other grid). A network that is told the
-    level on a residual path runs on any grid of such paths; others on the trained one and its subsets.
+    A network that is given the noise level on a residual path runs on any grid of such paths; others on the trained grid and its subsets.
+
+    Args:
+        name: What the model is called, at most 256 characters.
+        network: Kind and sizes of the network (see `models.network_registry`).
+        schedule: The trained path (see `models.paths`).
+        sampler: "diffusion", "one_shot" or, for a network that describes photographs to other networks and restores none, "guide".
+        value_range: Black and white of the network's images.
+        prediction: What the network predicts (see `diffusion.prediction`).
+        multiple_of: Height and width that the network takes without padding are multiples of it.
+        min_size: Deprecated and ignored: photographs of any size are restored. It goes in 0.2.
+        receptive_field: How many pixels away an output pixel can look, by construction.
+        dtypes: Precisions that the model was tried in, of "fp32", "bf16" and "fp16".
+        defaults: How it is run when the caller does not say.
+        recipe: How it was trained, as plain values.
+        time: What the network is given as time: "level", the noise level, or "index", that of the trained step.
+        reach: Distance in pixels beyond which nothing moves an output pixel by a tenth of 1/255, as measured on photographs
+            (benchmarks/reach.py); 0 where it was not measured.
+
     """
 
     name: str
@@ -154,6 +175,14 @@ class Spec:
     recipe: dict[str, Any] = field(default_factory=dict)
     time: str = "level"
     reach: int = 0
+
+    def __post_init__(self) -> None:
+        """Warn of what is deprecated."""
+        if isinstance(self.min_size, int) and self.min_size > 1:
+            note(
+                "Spec.min_size is ignored, since photographs of any size are restored; it has no successor and goes in 0.2: leave it out",
+                stacklevel=3,
+            )
 
     @property
     def trained_here(self) -> bool:
