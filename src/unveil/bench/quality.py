@@ -28,7 +28,7 @@ from unveil.evaluation.table import Score, Table, summarise
 from unveil.util import atomic
 
 
-class Looks:
+class SetFeatures:
     """The features of one row, by photograph: in memory, and in the folder RESULT.features where there is a file of results.
 
     They belong to the row's own settings: another protocol, method or run has other names.
@@ -266,7 +266,7 @@ def _add(
     protocol: Protocol,
     method: Method,
     metrics: Sequence[str],
-    looks: Looks | None,
+    features_of_set: SetFeatures | None,
 ) -> None:
     """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
     try:
@@ -281,8 +281,8 @@ def _add(
         seconds = clock.processor
         one = score(made.one, x, protocol, metrics, mask)
         mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
-        if looks is not None:
-            looks.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
+        if features_of_set is not None:
+            features_of_set.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
     except InputError as error:
         row["failed"][name] = str(error)
         return
@@ -361,19 +361,19 @@ def measure(
             )
             result["sets"][test.name][method.title] = row
             pairs = test.pairs[::every]
-            looks = Looks(output, test.name, method.title, row) if of_sets else None
-            if looks is not None:
-                _forget(row, [name for name in row["images"] if not looks.has(name)])
+            features_of_set = SetFeatures(output, test.name, method.title, row) if of_sets else None
+            if features_of_set is not None:
+                _forget(row, [name for name in row["images"] if not features_of_set.has(name)])
             if costs and method.cost is not None:
                 result.setdefault("costs", {})[method.title] = method.cost()
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
-                    _add(row, test, name, degraded, clean, protocol, method, metrics, looks)
+                    _add(row, test, name, degraded, clean, protocol, method, metrics, features_of_set)
                     if output is not None:
                         _keep(output, result, test.name, method.title)
                 if progress is not None:
                     progress(test.name, method.title, done, len(pairs))
-            if looks is not None and (distance := looks.distance(row["images"])) is not None:
+            if features_of_set is not None and (distance := features_of_set.distance(row["images"])) is not None:
                 row["of set"] = dict.fromkeys(of_sets, distance)
                 if output is not None:
                     _keep(output, result, test.name, method.title)

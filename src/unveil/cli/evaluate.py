@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from unveil.cli import of_files, say_failed
+from unveil.cli import exit_status, print_failed
 
 
 def evaluate(
@@ -110,5 +110,5 @@ def evaluate(
         print(f"unveil: {caution}", file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
-        say_failed(failure.name, failure.reason)
-    return of_files(len(failures), len(report.rows))
+        print_failed(failure.name, failure.reason)
+    return exit_status(len(failures), len(report.rows))

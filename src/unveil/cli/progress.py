@@ -42,7 +42,7 @@ class Bar:
 
     The time that has passed stands beside it and moves every second, whatever the network takes for one tile.
 
-    pictures: how many there are; 0 where nobody knows: then they are counted without an end.
+    pictures: how many there are; 0 where it is not known: then they are counted without a total.
     """
 
     def __init__(self, title: str, samples: int, pictures: int = 1, quiet: bool = False) -> None:
@@ -59,7 +59,7 @@ class Bar:
         self.task = self.progress.add_task(title, total=None)
 
     def within(self, share: float) -> None:
-        """Show that this share of the evaluation under way is done; before the first one is over nobody knows how many there are."""
+        """Show that this share of the evaluation under way is done; before the first one is over their number is not known."""
         self.progress.update(self.task, completed=self.done + share)
 
     def __call__(self, step: Step) -> None:

@@ -239,7 +239,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def size_text(array: np.ndarray) -> str:
-    """Size as people write it, width first: '600x400, 3 channels'."""
+    """Size as text, width first: '600x400, 3 channels'."""
     channels = f", {array.shape[2]} channels" if array.ndim == 3 else ", grey"
     return f"{array.shape[1]}x{array.shape[0]}{channels}"
 

@@ -1,4 +1,4 @@
-"""What costs nothing: classical corrections that a restoration method has to beat before its numbers mean anything."""
+"""Classical corrections, without training, that a restoration method is compared with."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def fit_stated(
     confidence: float = 0.9,
     protocol: Mapping[str, Any] | None = None,
 ) -> Calibration:
-    """The `Calibration` of a model that says its own standard deviation (`gather_stated`).
+    """The `Calibration` of a model that estimates its own standard deviation (`gather_stated`).
 
     Args:
         evidence: Of the calibration photographs, of which none may serve to measure it afterwards.

@@ -25,7 +25,7 @@ from unveil.evaluation.table import Comparison, compare
 
 @dataclass(frozen=True)
 class Prepared:
-    """prediction, target: float64 in [0, 1], one shape; mask: bool (H, W) or None; notes: what a reader of the number should know."""
+    """prediction, target: float64 in [0, 1], one shape; mask: bool (H, W) or None; notes: what belongs beside the number."""
 
     prediction: np.ndarray
     target: np.ndarray

@@ -169,7 +169,7 @@ def to_csv(report: Report) -> str:
 
 
 def to_markdown(report: Report, comparisons: Comparisons | None = None, *, worst: int = 10) -> str:
-    """A page for people: the protocol, means with intervals, the `worst` images, a comparison, and what was not scored."""
+    """A page of Markdown: the protocol, means with intervals, the `worst` images, a comparison, and what was not scored."""
     lines = [f"Protocol: {report.protocol.describe()}", ""]
     if report.protocol.unstated:
         lines += [f"Left open by the protocol's source: {'; '.join(report.protocol.unstated)}", ""]

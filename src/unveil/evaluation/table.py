@@ -123,7 +123,7 @@ class Score:
 
 
 def number(value: float, decimals: int) -> str:
-    """A value as people read it: fixed decimals, "inf" for infinite, "undefined" for NaN."""
+    """A value as text: fixed decimals, "inf" for infinite, "undefined" for NaN."""
     if isnan(value):
         return "undefined"
     if isinf(value):

@@ -11,8 +11,8 @@ from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
-from unveil.models.kinds import build, build_head
 from unveil.models.model import Model
+from unveil.models.network_registry import build, build_head
 from unveil.networks.predictor import Answer, Features
 
 MARGIN = 1.5
@@ -76,14 +76,14 @@ class Size:
     side: int
 
     def line(self) -> str:
-        """For a reader, as papers print it: "39.1 M parameters, 90.2 GMAC at 512x512"."""
+        """As text, as papers print it: "39.1 M parameters, 90.2 GMAC at 512x512"."""
         return f"{self.parameters / 1e6:,.1f} M parameters, {self.macs / 1e9:,.1f} GMAC at {self.side}x{self.side}"
 
 
 def sizes(network: Mapping[str, Any], side: int = 512) -> dict[str, Size]:
     """Sizes of the predictor that a description names and, where it has one, of its correction.
 
-    Of a network with experts the two are counted apart, each at `side`; a network that is told by DA-CLIP is counted without it.
+    Of a network with experts the two are counted apart, each at `side`; a network that DA-CLIP guides is counted without it.
 
     Args:
         network: The entry of a `Spec`.

@@ -160,7 +160,7 @@ class LinearAttention(nn.Module):
     """Attention without the N x N matrix (Shen et al. 2021, "Efficient attention"): (B, dim, H, W) -> the same.
 
     Queries are normalised over the channels of a head, keys over the pixels. As in the published networks the values
-    are divided by H * W although the keys already sum to one, so this layer speaks the softer the larger the image;
+    are divided by H * W although the keys already sum to one, so the output of this layer is smaller for larger images;
     kept, because weights are trained with it. Further arguments (the embedding that transformer layers receive) are not
     for this layer and pass unread.
     """
@@ -401,7 +401,7 @@ class Trunk(nn.Module):
     def descend(self, x: Tensor, time: Tensor, *context: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features (B, w_0, H, W), time (B, time_dim) -> features at the bottom (B, w_n, H', W') and the skips.
 
-        Skips: two a level, shallowest first. context: what the attention layers are told besides.
+        Skips: two a level, shallowest first. context: further inputs of the attention layers.
         """
         skips: list[Tensor] = []
         for block1, block2, attention, shrink in self.downs:  # pyright: ignore[reportGeneralTypeIssues]
@@ -433,7 +433,7 @@ def ascend(ups: nn.ModuleList, x: Tensor, skips: Sequence[Tensor], time: Tensor,
 
 
 class Skeleton(Trunk):
-    """The whole U-Net: trunk, decoder with skips, a last block that sees the first features again, last convolution."""
+    """The whole U-Net: trunk, decoder with skips, a last block that takes the first features again, last convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, widths: Sequence[int], recipe: Recipe) -> None:
         super().__init__(in_channels, widths, recipe)

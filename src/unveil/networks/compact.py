@@ -1,7 +1,7 @@
 """The shipped default: a compact residual U-Net on half-resolution pixels, without normalisation or attention.
 
-Nothing in it looks at the whole picture, so that a tile computes what the whole photograph would; the global view is the
-business of the low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
+No layer depends on the whole picture, so that a tile computes what the whole photograph would; global context comes from the
+low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
 """
 
 from __future__ import annotations

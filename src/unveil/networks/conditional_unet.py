@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unveil.errors import ModelError
 from unveil.networks.blocks import LinearAttention, Recipe, Skeleton, SpatialTransformer, ascend, downsample, upsample
-from unveil.networks.predictor import THOUSAND, Answer, check_context, check_inputs, pad_to_multiple
+from unveil.networks.predictor import TIME_SCALE, Answer, check_context, check_inputs, pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class ConditionalUNet(Skeleton):
         return self.final_conv(x)[..., :height, :width]
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """See `networks.predictor.Predictor`: of a network without an embedding, told the noise level, that predicts the residual."""
-        return Answer(x_t, y, level, self(x_t, y, THOUSAND * level))
+        """See `networks.predictor.Predictor`: of a network without an embedding that takes the noise level and predicts the residual."""
+        return Answer(x_t, y, level, self(x_t, y, TIME_SCALE * level))
 
 
 def daclip_unet() -> ConditionalUNet:

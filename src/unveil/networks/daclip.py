@@ -42,7 +42,7 @@ def zero_linear(width: int) -> nn.Linear:
 
 
 class ControlTransformer(nn.Module):
-    """A transformer that also says what leaves its blocks: (B, N, width) -> the same, and L hidden states like it."""
+    """A transformer that also returns the outputs of its blocks: (B, N, width) -> the same, and L hidden states like it."""
 
     def __init__(self, transformer: Transformer, width: int) -> None:
         super().__init__()

@@ -20,10 +20,10 @@ VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 
 
 class Taps(nn.Module):
-    """Layers in a row that answer with what stands after some of them."""
+    """Layers in sequence; the output is the features after some of them."""
 
     def __init__(self, layers: Iterable[nn.Module], taps: Iterable[int]) -> None:
-        """Keep the layers and where to listen.
+        """Keep the layers and the places whose output is wanted.
 
         Args:
             layers: What is applied in turn.
@@ -58,7 +58,7 @@ class Taps(nn.Module):
 
 
 def alexnet() -> Taps:
-    """AlexNet (Krizhevsky 2014, "one weird trick") up to its fifth convolution, listened to after each of the five."""
+    """AlexNet (Krizhevsky 2014, "one weird trick") up to its fifth convolution, tapped after each of the five."""
     first, second, third, fourth, fifth = ALEXNET
     return Taps(
         [
@@ -80,7 +80,7 @@ def alexnet() -> Taps:
 
 
 def vgg16(pool: Callable[[int], nn.Module] = lambda channels: nn.MaxPool2d(2)) -> Taps:
-    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, listened to at the end of each of the five stages.
+    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, tapped at the end of each of the five stages.
 
     Args:
         pool: Channels -> what stands between two stages.

@@ -12,14 +12,14 @@ from unveil.errors import InputError
 
 
 class Features(NamedTuple):
-    """What a compact predictor knows at the end of its decoder, finest first: (B, c_i, H / 2^(i+1), W / 2^(i+1))."""
+    """A compact predictor's features at the end of its decoder, finest first: (B, c_i, H / 2^(i+1), W / 2^(i+1))."""
 
     levels: tuple[Tensor, ...]
     embedding: Tensor
 
 
 class Answer(NamedTuple):
-    """A state, what a predictor made of it, and what it knew when it said so.
+    """The input of a predictor, its output, and the features behind the output.
 
     x_t, y: (B, 3, H, W), in the network's range. level: (B,) noise level s_t. residual: (B, 3, H, W), y - x0_hat.
     features: for a correction that reads the predictor's own; None where the predictor shows none.
@@ -34,15 +34,15 @@ class Answer(NamedTuple):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A network that is told the noise level of a state and predicts y - x0, and has an answer that a correction can read.
+    """A network that takes the noise level of a state and predicts y - x0, in the form that a correction reads.
 
-    Others are called as they are, with the state, y and what they are told, and corrected by what reads no features.
+    Others are called directly, with the state, y and their time, and are corrected by heads that read no features.
     """
 
     multiple_of: int
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """What it says about states.
+        """The prediction for states.
 
         Args:
             x_t: (B, 3, H, W) states, H and W multiples of `multiple_of`.
@@ -54,8 +54,8 @@ class Predictor(Protocol):
         ...
 
 
-THOUSAND = 1000.0
-"""Published U-Nets embed a time that counts to a thousand; a noise level is told to them as so many thousandths."""
+TIME_SCALE = 1000.0
+"""Published U-Nets embed a time from 0 to 1000; a noise level in [0, 1] is multiplied by this for them."""
 
 
 def finite(x: Tensor) -> bool:

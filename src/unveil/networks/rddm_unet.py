@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from unveil.errors import ModelError
 from unveil.networks.blocks import Attention, LinearAttention, Recipe, Skeleton, Trunk, ascend
 from unveil.networks.compact import LevelEmbedding
-from unveil.networks.predictor import THOUSAND, Answer, check_inputs, check_mask, pad_to_multiple
+from unveil.networks.predictor import TIME_SCALE, Answer, check_inputs, check_mask, pad_to_multiple
 
 
 class RDDMRecipe(Recipe):
@@ -31,6 +31,16 @@ def rddm_widths(dim: int, mults: Sequence[int]) -> tuple[int, ...]:
             f"got dim={dim}, mults={tuple(mults)}"
         )
     return (dim, *(dim * m for m in mults))
+
+
+def _first(
+    network: UNet | SharedEncoderUNet, x_t: Tensor, y: Tensor, t: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Features (B, w_0, H', W') after the first convolution of the padded inputs, and the time embedding, once all are checked."""
+    check_inputs(x_t, y, t, network.channels)
+    check_mask(mask, x_t, network.mask_channels)
+    x = torch.cat((x_t, y) if mask is None else (x_t, y, mask), dim=1)
+    return network.init_conv(pad_to_multiple(x, network.multiple_of)), network.time_mlp(t)
 
 
 class UNet(Skeleton):
@@ -68,20 +78,16 @@ class UNet(Skeleton):
         [0, 1] in RDDM. Any size from 1x1: sizes that multiple_of does not divide are reflected at the bottom and right,
         and the output is cropped. Raises InputError on other shapes and on integer images.
         """
-        check_inputs(x_t, y, t, self.channels)
-        check_mask(mask, x_t, self.mask_channels)
         height, width = x_t.shape[-2:]
-        x = torch.cat((x_t, y) if mask is None else (x_t, y, mask), dim=1)
-        first = self.init_conv(pad_to_multiple(x, self.multiple_of))
-        time = self.time_mlp(t)
+        first, time = _first(self, x_t, y, t, mask)
         x, skips = self.descend(first, time)
         x = ascend(self.ups, x, skips, time)
         x = self.final_res_block(torch.cat((x, first), dim=1), time)
         return self.final_conv(x)[..., :height, :width]
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """See `networks.predictor.Predictor`: of a network that is told the noise level and predicts the residual."""
-        return Answer(x_t, y, level, self(x_t, y, THOUSAND * level))
+        """See `networks.predictor.Predictor`: of a network that takes the noise level and predicts the residual."""
+        return Answer(x_t, y, level, self(x_t, y, TIME_SCALE * level))
 
 
 class UNetPair(nn.Module):
@@ -129,12 +135,8 @@ class SharedEncoderUNet(Trunk):
 
     def forward(self, x_t: Tensor, y: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
         """As UNet.forward, -> (B, 2 * channels, H, W): the residual's channels, then the noise's."""
-        check_inputs(x_t, y, t, self.channels)
-        check_mask(mask, x_t, self.mask_channels)
         height, width = x_t.shape[-2:]
-        x = torch.cat((x_t, y) if mask is None else (x_t, y, mask), dim=1)
-        first = self.init_conv(pad_to_multiple(x, self.multiple_of))
-        time = self.time_mlp(t)
+        first, time = _first(self, x_t, y, t, mask)
         bottom, skips = self.descend(first, time)
         residual = self.final_conv_1(self.final_res_block_1(ascend(self.ups_no_skip, bottom, (), time), time))
         x = ascend(self.ups, bottom, skips, time)
@@ -143,9 +145,9 @@ class SharedEncoderUNet(Trunk):
 
 
 class CorrectionUNet(Skeleton):
-    """RDDM's U-Net on (x_t, y, residual), told the noise level and the fidelity; zero at first, so that nothing is corrected.
+    """RDDM's U-Net on (x_t, y, residual), given the noise level and the fidelity; zero at first, so that nothing is corrected.
 
-    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, since it is to be corrected.
+    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, which it corrects.
 
     Args:
         dim: Channels after the first convolution, a multiple of 8.
@@ -165,7 +167,7 @@ class CorrectionUNet(Skeleton):
         height, width = answer.y.shape[-2:]
         seen = torch.cat((answer.x_t, answer.y, answer.residual.to(answer.y.dtype)), dim=1)
         first = self.init_conv(pad_to_multiple(seen, self.multiple_of))
-        time = self.time_mlp(THOUSAND * answer.level) + self.fidelity_mlp(fidelity)
+        time = self.time_mlp(TIME_SCALE * answer.level) + self.fidelity_mlp(fidelity)
         x, skips = self.descend(first, time)
         x = ascend(self.ups, x, skips, time)
         x = self.final_conv(self.final_res_block(torch.cat((x, first), dim=1), time))

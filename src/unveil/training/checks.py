@@ -9,7 +9,7 @@ from unveil.data.matching import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError
-from unveil.models.kinds import Weightless
+from unveil.models.network_registry import Weightless
 from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.rddm_unet import CorrectionUNet, UNet

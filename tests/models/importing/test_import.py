@@ -14,8 +14,8 @@ from unveil.cli import main
 from unveil.diffusion import Process, sample
 from unveil.errors import ModelError
 from unveil.models.importing import describe, import_file
-from unveil.models.kinds import build
 from unveil.models.model import Model
+from unveil.models.network_registry import build
 from unveil.models.weights_file import read, sha256_of
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.conditional_unet import ConditionalUNet

@@ -17,7 +17,7 @@ from unveil.degradation.wild.plan import COLUMN, FAMILIES, INTERPOLATIONS, OPERA
 from unveil.degradation.wild.shake import shake, under_display
 
 
-def gathered(pictures: list[Tensor]) -> tuple[Tensor, Tensor]:
+def to_canvas(pictures: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Pictures (C, h, w) -> canvas (B, C, H, W), sizes (B, 2)."""
     sizes = torch.tensor([p.shape[-2:] for p in pictures])
     if len(pictures) == 1:
@@ -29,8 +29,8 @@ def gathered(pictures: list[Tensor]) -> tuple[Tensor, Tensor]:
     return canvas, sizes
 
 
-def scattered(canvas: Tensor, sizes: Tensor) -> list[Tensor]:
-    """The inverse of `gathered`."""
+def from_canvas(canvas: Tensor, sizes: Tensor) -> list[Tensor]:
+    """The inverse of `to_canvas`."""
     return [picture[:, :h, :w] for picture, (h, w) in zip(canvas, sizes.tolist(), strict=True)]
 
 
@@ -283,7 +283,7 @@ def through_display(x: Tensor, sizes: Tensor, rows: Tensor) -> Tensor:
     return blend * correlate(x, sizes, torch.stack(made)) + (1 - blend) * x
 
 
-TOGETHER = {"cpu": 1, "cuda": 32, "mps": 16}
+BATCH_SIZES = {"cpu": 1, "cuda": 32, "mps": 16}
 """How many pictures one operation takes at once: a processor's cache is best used by one, an accelerator by many."""
 
 
@@ -312,7 +312,7 @@ def carry_out(x: Tensor, steps: Tensor, together: int | None = None) -> Tensor:
     together: most pictures in one tensor (default: by device). On the CPU the default makes each picture's bits
     independent of the others in the batch; larger numbers change rounding only.
     """
-    limit = together or TOGETHER.get(x.device.type, 1)
+    limit = together or BATCH_SIZES.get(x.device.type, 1)
     pictures = list(x)
     home = (int(x.shape[-2]), int(x.shape[-1]))
     for slot in range(steps.shape[1]):
@@ -335,7 +335,7 @@ def operate(operation: str, pictures: list[Tensor], rows: Tensor, home: tuple[in
     kernels = blur_kernels(rows) if operation == "blur" else rows
     out = list(pictures)
     for group in similar([p.shape[-2] * p.shape[-1] for p in pictures], limit):
-        x, sizes = gathered([pictures[i] for i in group])
+        x, sizes = to_canvas([pictures[i] for i in group])
         mine = rows[group]
         if operation == "blur":
             x = blur(x, sizes, mine, kernels[group])
@@ -345,7 +345,7 @@ def operate(operation: str, pictures: list[Tensor], rows: Tensor, home: tuple[in
             targets = torch.tensor([_target(size, row, home) for size, row in zip(sizes.tolist(), mine, strict=True)])
             ways = [INTERPOLATIONS[int(k)] for k in mine[:, COLUMN["interpolation"]]]
             x, sizes = resize(x, sizes, targets, ways), targets
-        for i, picture in zip(group, scattered(x, sizes), strict=True):
+        for i, picture in zip(group, from_canvas(x, sizes), strict=True):
             out[i] = picture
     return out
 

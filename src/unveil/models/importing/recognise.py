@@ -98,7 +98,7 @@ _BUFFERS = ("alphas_cumsum", "betas2_cumsum")
 class Found:
     """A recognised network.
 
-    family: as people call it. kind: of `unveil.models.kinds`. tensors: under the network's own keys. schedule, prediction,
+    family: the published name. kind: of `unveil.models.network_registry`. tensors: under the network's own keys. schedule, prediction,
     time, value_range, steps, solver: as in a `Spec`; None where the network is no sampler. assumed: what the file does
     not say and the published settings do. left: keys that belong to the file and not to the network.
     """
@@ -257,7 +257,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], Reader]] = {
     "rddm-shared": (("model.init_conv.bias", "model.final_conv_1.weight"), _rddm),
     "irsde": (("init_conv.weight", "downs.0.0.block1.proj.weight", "final_conv.bias"), _irsde),
 }
-"""name -> keys that only its files have, and the reader. Order matters: the first that fits speaks."""
+"""name -> keys that only its files have, and the reader. Order matters: the first that fits is taken."""
 
 
 def recognise(flat: Flat) -> Found:
@@ -286,7 +286,7 @@ def recognise(flat: Flat) -> Found:
 
 
 def _as(name: str, reader: Reader, state: dict[str, Tensor], where: tuple[str, ...]) -> Found:
-    """The network of a family, once its keys have told which one."""
+    """The network of a family, once its keys have shown which one."""
     if name == "irsde" and "init_conv.bias" in state:
         raise ModelError(
             "the weights of a U-Net of RDDM or Resfusion without their container: which of the two it is, and so "

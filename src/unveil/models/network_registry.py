@@ -61,7 +61,7 @@ KINDS = {
     "conditional_nafnet": Kind(
         "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
     ),
-    "daclip": Kind("unveil.models.kinds:_daclip", ("vision", "text")),
+    "daclip": Kind("unveil.models.network_registry:_daclip", ("vision", "text")),
     "classifier": Kind(
         "unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "photometry")
     ),
@@ -136,7 +136,7 @@ class Weightless(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init" or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
-            return args[0] if args else kwargs["tensor"]  # numbers that nobody will see
+            return args[0] if args else kwargs["tensor"]  # the numbers are replaced by those of the file
         if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)
