@@ -15,8 +15,8 @@ from unveil.errors import InputError
 from unveil.masked import MaskedRestorer
 from unveil.models import shelf
 from unveil.models.importing import import_file
-from unveil.models.masks import encoded
-from unveil.networks.unet import UNet
+from unveil.models.model import encode_mask
+from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
 
@@ -47,13 +47,15 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_the_encoding_is_the_published_one() -> None:
     mask = np.array([[0, 254 / 255, 1.0]])
-    assert encoded(mask, 2).tolist() == [[[[1, 1, -1]], [[-1, -1, 1]]]], "outside first; inside is what is wholly white"
-    assert encoded(mask[..., None].repeat(3, 2), 3)[0, 2, 0].tolist() == pytest.approx([0, 254 / 255, 1])
+    assert encode_mask(mask, 2).tolist() == [[[[1, 1, -1]], [[-1, -1, 1]]]], (
+        "outside first; inside is what is wholly white"
+    )
+    assert encode_mask(mask[..., None].repeat(3, 2), 3)[0, 2, 0].tolist() == pytest.approx([0, 254 / 255, 1])
 
 
 def test_the_network_sees_the_mask(weights: Path, pictures: Path) -> None:
     model = shelf.load(weights)
-    mask = encoded(np.arange(4 * 8).reshape(4, 8) % 3 == 0, 2)
+    mask = encode_mask(np.arange(4 * 8).reshape(4, 8) % 3 == 0, 2)
     process = model.spec.process()
     x_t, y = torch.randn(2, 1, 3, 4, 8, generator=torch.Generator().manual_seed(0))
     seen = MaskedRestorer(model, np.zeros((4, 8)), "cpu").model

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from unveil.errors import Cancelled, InputError, ModelError
+from unveil.models.spec import Defaults
 from unveil.restorer import Options, Restorer, as_photo
 from unveil.testing import tiny_model
 
@@ -247,3 +249,32 @@ def test_bf16_stays_near_fp32(restorer: Restorer) -> None:
     y = picture()
     low, full = (Restorer(tiny_model(), device="cpu", dtype=kind).restore(y).image for kind in ("bf16", "fp32"))
     assert 0 < np.abs(low - full).max() < 4 / 255
+
+
+@pytest.fixture(scope="module")
+def mean_reverting() -> Restorer:
+    """A tiny random model on IR-SDE's path, eight steps long."""
+    model = tiny_model()
+    schedule = "mean_reverting(cosine, 8, 0.005, 50)"
+    defaults = Defaults("mean_reverting", 8, resolution="off")
+    return Restorer(replace(model, spec=replace(model.spec, schedule=schedule, defaults=defaults)), "cpu")
+
+
+@pytest.mark.parametrize("solver", ["sde", "ode"])
+def test_the_solvers_of_ir_sde_are_reached(mean_reverting: Restorer, solver: str) -> None:
+    made = mean_reverting.restore(picture(), solver=solver, seed=3)
+    assert made.protocol["solver"] == solver
+    assert np.isfinite(made.image).all()
+    assert np.array_equal(made.image, mean_reverting.restore(picture(), solver=solver, seed=3).image)
+    other = mean_reverting.restore(picture(), solver=solver, seed=4).image
+    assert not np.array_equal(made.image, other), "both start from noise"
+    assert not np.array_equal(made.image, mean_reverting.restore(picture(), seed=3).image), (
+        "they are no posterior sampling"
+    )
+
+
+def test_the_solvers_of_ir_sde_are_refused_by_other_paths() -> None:
+    with pytest.raises(InputError, match="sde and ode need a path whose drift is free of the clean image"):
+        Restorer(tiny_model(), "cpu").restore(picture(), solver="ode")
+    with pytest.raises(InputError, match="unknown solver 'euler'; known are ancestral, ddim, renoise, 2m, sde, ode"):
+        Restorer(tiny_model(), "cpu").restore(picture(), solver="euler")

@@ -14,8 +14,7 @@ import numpy as np
 from unveil import photo
 from unveil.errors import InputError
 from unveil.models.footprint import bytes_per_pixel
-from unveil.models.masks import encoded
-from unveil.models.model import Model
+from unveil.models.model import Model, encode_mask
 from unveil.options import Options, chosen
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, Restorer, as_photo
@@ -53,7 +52,7 @@ class MaskedRestorer(Restorer):
     @cached_property
     def _footprint(self) -> float:
         side = 4 * self.model.spec.multiple_of
-        blank = encoded(np.zeros((side, side)), self.model.spec.network["mask_channels"])
+        blank = encode_mask(np.zeros((side, side)), self.model.spec.network["mask_channels"])
         return bytes_per_pixel(replace(self.model, mask=blank))
 
     def restore(
@@ -82,7 +81,7 @@ class MaskedRestorer(Restorer):
                 f"the mask is {size} pixels, the photograph {source.width} x {source.height}; they must agree"
             )
         one = copy.copy(self)
-        mask = encoded(shown, self.model.spec.network["mask_channels"]).to(self.device)
+        mask = encode_mask(shown, self.model.spec.network["mask_channels"]).to(self.device)
         one.model = replace(self.model, mask=mask)
         out = Restorer.restore(one, source, replace(options, tile=0), callback=callback)
         digest = hashlib.sha256(np.ascontiguousarray(shown, np.float32).tobytes()).hexdigest()

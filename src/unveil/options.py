@@ -30,18 +30,27 @@ def check_seed(seed: int) -> None:
 class Options:
     """How to restore. None means the model's own default.
 
-    steps: network evaluations per draw; by default fewer where the light stays. samples: draws from the posterior. seed: same seed,
-    same pixels.
-    fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
-    strength: share of the estimated residual that is removed, 0 returns the input, 1 the restoration.
-    solver: "ancestral", "ddim", "renoise" or "2m". grid: "cubic" or the trained schedule. resolution: "coarse_to_fine",
-    "hourglass" or "off". tile: longest side of the tiles that the network sees, "auto" for what memory allows (at most
-    2048), "auto:N" for that but at most N, 0 for the whole photograph. max_pixels: refuse larger files from their header.
-    fix: kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the describer
-    finds. keep: kinds to leave alone. told: probabilities by kind, as a protocol has them, in place of both. All three are for models
-    that can be told (`general`). generator: where noise comes from, one of GENERATORS; by default the one that is faster on the device,
-    "philox4x64" on processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
-    uncertainty: also say how far the restoration is likely to be off, for models with a network for it (`general`); changes no pixel.
+    Args:
+        steps: Network evaluations per draw; by default fewer where the light stays.
+        samples: Draws from the posterior.
+        seed: Same seed, same pixels; 0 to 2^53 - 1.
+        fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
+        strength: Share of the estimated residual that is removed: 0 returns the input, 1 the restoration.
+        solver: "ancestral", "ddim", "renoise" or "2m"; for models on a mean-reverting path also "sde" and "ode", IR-SDE's own.
+        grid: Where the steps lie: "cubic" or the trained schedule.
+        resolution: "coarse_to_fine", "hourglass" or "off".
+        tile: Longest side in pixels of the tiles that the network sees; "auto" for what memory allows (at most 2048), "auto:N" for
+            that but at most N, 0 for the whole photograph.
+        max_pixels: Larger files are refused by their header.
+        fix: Kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the
+            describer finds. Like `keep` and `told` for models that can be told (`general`).
+        keep: Kinds to leave alone.
+        told: Probabilities by kind, as a protocol has them, in place of `fix` and `keep`.
+        uncertainty: Whether to estimate how far the restoration is likely to be off, for models with a network for it (`general`);
+            changes no pixel.
+        generator: Where noise comes from, one of GENERATORS; by default the one that is faster on the device, "philox4x64" on
+            processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
+
     """
 
     steps: int | None = None

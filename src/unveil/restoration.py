@@ -90,7 +90,7 @@ class Restoration:
         """(lower, upper), each (H, W, 3) in [0, 1]: the image -+ the conformal width times its standard deviation, light included.
 
         For a photograph exchangeable with the calibration photographs the expected share of pixel values inside is at least `level`
-        (`evaluation.conformal.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
+        (`evaluation.calibration.pixel_factor`); nothing is promised for one chosen pixel, or for photographs unlike them. Raises
         InputError for a level, a number of draws or settings that were not calibrated, saying what to ask for.
         """
         known = self.calibration

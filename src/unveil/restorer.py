@@ -18,7 +18,7 @@ from torch import Tensor
 from unveil import __version__, photo, tiling
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
-from unveil.diffusion.sampling import SOLVERS, Progress, check, sample
+from unveil.diffusion.sampling import EULER, SOLVERS, Progress, check, sample
 from unveil.errors import InputError, note
 from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
@@ -289,8 +289,8 @@ class Restorer:
                 f"{self.model.spec.name} has no network that says how far it is off; take samples=8 and fidelity=0 in place of uncertainty"
             )
         solver = options.solver or d.solver
-        if solver not in SOLVERS:
-            raise InputError(f"unknown solver {solver!r}; known are {', '.join(SOLVERS)}")
+        if solver not in (*SOLVERS, *EULER):
+            raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
         return Run(
             process=self.model.spec.process(options.grid, options.steps),
             grid=options.grid or d.grid,

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError, ModelError, note
-from unveil.networks.answer import finite
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import finite, pad_to_multiple
 from unveil.photo.plan import Cost, Plan
 from unveil.photo.tiles import Tile
 from unveil.util.devices import host_memory

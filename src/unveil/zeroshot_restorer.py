@@ -17,7 +17,7 @@ from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
-from unveil.networks.padding import reflected
+from unveil.networks.predictor import reflected
 from unveil.options import Options
 from unveil.photo.arrays import plain
 from unveil.restoration import Restoration

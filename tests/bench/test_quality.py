@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from unveil import photo
-from unveil.bench import looks, methods, quality
+from unveil.bench import methods, quality
+from unveil.bench.quality import markdown, of_set
 from unveil.bench.sets import find
-from unveil.bench.tables import markdown, of_set
 from unveil.evaluation.evaluate import evaluate_folders
 from unveil.evaluation.metrics.deep import frechet
 from unveil.evaluation.metrics.psnr import psnr
@@ -146,7 +146,7 @@ def test_fid_is_of_the_set_and_survives_an_interruption(
         if done == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(looks, "features", lambda: look)
+    monkeypatch.setattr(quality, "features", lambda: look)
     output, tests = tmp_path / "result.json", [find(data)["LOL_eval15"]]
     method, metrics = methods.baseline("identity"), ("psnr", "fid")
     without = quality.measure(tests, [method], metrics=("psnr",), output=output)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from unveil.cli import main
 from unveil.degradation import KINDS, apply
-from unveil.degradation.draws import own_seed
+from unveil.degradation.primitives import own_seed
 
 
 @pytest.fixture

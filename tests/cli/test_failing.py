@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unveil.cli import say_failed
+from unveil.cli import print_failed
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from unveil.cli import say_failed
     ],
 )
 def test_a_file_is_named_once(source: str, reason: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    say_failed(source, reason)
+    print_failed(source, reason)
     assert capsys.readouterr() == ("", said)
 
 
 def test_as_json_it_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    say_failed("a.png", "it is empty", as_json=True)
+    print_failed("a.png", "it is empty", as_json=True)
     out, err = capsys.readouterr()
     assert json.loads(out) == {"input": "a.png", "status": "failed", "reason": "it is empty"}
     assert err == ""

@@ -144,7 +144,7 @@ def test_ctrl_c_ends_with_130_and_the_same_call_goes_on(
     try:
         with monkeypatch.context() as patched:
             patched.setattr(Bar, "advance", interrupted)
-            patched.setattr("unveil.cli.restore._nobody_looks", lambda *_: False)
+            patched.setattr("unveil.cli.restore._is_unwatched", lambda *_: False)
             assert call(*arguments) == 130
     finally:
         signal.signal(signal.SIGINT, before)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.degradation.blur import TYPES, blur
-from unveil.degradation.filtering import convolve
+from unveil.degradation.camera import BLUR_TYPES, blur
+from unveil.degradation.primitives import convolve
 
 
 @pytest.mark.parametrize("severity", [0.0, 0.5, 1.0])
@@ -14,7 +14,7 @@ def test_kernels_sum_to_one_and_leave_constants_alone(severity: float, generator
     y, p = blur(x, generator, severity)
     torch.testing.assert_close(p["kernel"].sum((1, 2)), torch.ones(24), atol=1e-5, rtol=0)
     assert p["kernel"].min() >= 0
-    assert set(p["type"].flatten().tolist()) == set(range(len(TYPES)))
+    assert set(p["type"].flatten().tolist()) == set(range(len(BLUR_TYPES)))
     torch.testing.assert_close(y, x, atol=1e-5, rtol=0)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from unveil.degradation import quantise
-from unveil.degradation.colour import linear_to_srgb, luminance, srgb_to_linear
+from unveil.degradation.primitives import linear_to_srgb, luminance, srgb_to_linear
 
 
 def test_round_trip_and_known_values() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from unveil.degradation import exposed
-from unveil.degradation.colour import srgb_to_linear
 from unveil.degradation.lowlight import FACTOR
+from unveil.degradation.primitives import srgb_to_linear
 from unveil.errors import InputError
 
 

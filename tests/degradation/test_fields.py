@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from unveil.degradation.fields import fractal, grid, smooth, smoothstep, stretch
-from unveil.degradation.filtering import guided, mirror, separable
+from unveil.degradation.primitives import fractal, grid, guided, mirror, separable, smooth, smoothstep, stretch
 
 
 def test_smooth_fields_have_zero_mean_and_unit_variance(generator: torch.Generator) -> None:

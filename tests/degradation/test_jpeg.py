@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unveil.degradation.jpeg import jpeg
+from unveil.degradation.camera import jpeg
 from unveil.errors import InputError
 
 

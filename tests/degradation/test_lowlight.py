@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.degradation.colour import srgb_to_linear
 from unveil.degradation.lowlight import ELECTRONS, lowlight
+from unveil.degradation.primitives import srgb_to_linear
 
 
 def residual(x: Tensor, generator: torch.Generator, severity: float) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from unveil.degradation import KINDS, mixture, quantise
-from unveil.degradation.mixture import ORDER
+from unveil.degradation.registry import ORDER
 from unveil.errors import InputError
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.degradation.noise import TYPES, noise
+from unveil.degradation.camera import NOISE_TYPES, noise
 
 GREY = torch.full((60, 3, 64, 64), 0.5)
 
@@ -18,10 +18,10 @@ def drawn() -> tuple[Tensor, Tensor, Tensor]:
     return y - GREY, p["sigma"].flatten(), p["type"].flatten()
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", NOISE_TYPES)
 def test_sigma_is_the_stated_one(kind: str, drawn: tuple[Tensor, Tensor, Tensor]) -> None:
     residual, sigma, kinds = drawn
-    chosen = kinds == TYPES.index(kind)
+    chosen = kinds == NOISE_TYPES.index(kind)
     assert chosen.sum() >= 2
     measured = residual[chosen].square().mean().sqrt()
     torch.testing.assert_close(measured, sigma[chosen].mean(), rtol=0.05, atol=0)
@@ -38,7 +38,7 @@ def test_types_differ_as_named(drawn: tuple[Tensor, Tensor, Tensor]) -> None:
     residual, _, kinds = drawn
 
     def of(kind: str) -> Tensor:
-        return residual[kinds == TYPES.index(kind)]
+        return residual[kinds == NOISE_TYPES.index(kind)]
 
     def neighbours(n: Tensor) -> float:
         return float((n[..., 1:] * n[..., :-1]).mean() / n.square().mean())
@@ -53,10 +53,10 @@ def test_types_differ_as_named(drawn: tuple[Tensor, Tensor, Tensor]) -> None:
 def test_camera_noise_follows_the_light(generator: torch.Generator) -> None:
     ramp = torch.linspace(0.2, 0.8, 64).expand(40, 3, 64, 64)
     y, p = noise(ramp, generator, 0.5)
-    camera = (y - ramp)[p["type"].flatten() == TYPES.index("camera")]
+    camera = (y - ramp)[p["type"].flatten() == NOISE_TYPES.index("camera")]
     std = camera.square().mean((1, 2)).sqrt()
     spread = (std[:, :8].mean(1) / std[:, -8:].mean(1)).log().abs()
-    white = (y - ramp)[p["type"].flatten() == TYPES.index("colour")].square().mean((1, 2)).sqrt()
+    white = (y - ramp)[p["type"].flatten() == NOISE_TYPES.index("colour")].square().mean((1, 2)).sqrt()
     spread_white = (white[:, :8].mean(1) / white[:, -8:].mean(1)).log().abs()
     assert spread_white.max() < 0.05
     assert spread.mean() > 0.08

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.degradation.rain import rain
+from unveil.degradation.haze import rain
 
 
 def test_screen_and_veil_from_what_is_returned(photographs: Tensor, generator: torch.Generator) -> None:

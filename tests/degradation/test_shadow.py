@@ -3,9 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.degradation.colour import linear_to_srgb, srgb_to_linear
-from unveil.degradation.masks import SHAPES, shadow_mask
-from unveil.degradation.shadow import shadow
+from unveil.degradation.primitives import linear_to_srgb, srgb_to_linear
+from unveil.degradation.shadow import SHAPES, shadow, shadow_mask
 
 
 def test_a_shadow_never_brightens(photographs: Tensor, generator: torch.Generator) -> None:
@@ -45,7 +44,7 @@ def test_masks_cover_what_was_asked(generator: torch.Generator) -> None:
 
 
 def test_every_shape_draws_an_inside_and_an_outside(generator: torch.Generator) -> None:
-    from unveil.degradation import masks
+    from unveil.degradation import shadow as masks
 
     v, u = masks.grid(48, 80)
     p, q = v.expand(5, 1, 48, 80), u.expand(5, 1, 48, 80)

@@ -104,7 +104,7 @@ def test_the_worked_examples_run(
     block: Block, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from unveil import degradation
-    from unveil.models.kinds import KINDS
+    from unveil.models.network_registry import KINDS
     from unveil.zeroshot.methods import METHODS
 
     for table in (KINDS, METHODS, degradation.KINDS):  # what an example adds is taken out again

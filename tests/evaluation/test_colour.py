@@ -7,7 +7,7 @@ import pytest
 from skimage.color import rgb2lab, rgb2ycbcr
 
 from unveil.errors import InputError
-from unveil.evaluation.colour import lab_to_rgb, linear_to_srgb, rgb_to_lab, srgb_to_linear, to_space
+from unveil.evaluation.arrays import lab_to_rgb, linear_to_srgb, rgb_to_lab, srgb_to_linear, to_space
 
 RANDOM = np.random.default_rng(1).random((13, 17, 3))
 

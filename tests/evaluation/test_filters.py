@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unveil.evaluation.filters import (
+from unveil.evaluation.arrays import (
     box_mean,
     correlate_same,
     correlate_valid,

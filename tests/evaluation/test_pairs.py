@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import InputError
-from unveil.evaluation.pairs import match_folders
+from unveil.evaluation.reading import match_folders
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.evaluation.prepare import prepare
-from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.evaluate import prepare
+from unveil.evaluation.protocols import Protocol
 from unveil.evaluation.resize import imresize
 
 SMALL = Protocol(resize="matlab_bicubic", size=(64, 80), rounding="none")

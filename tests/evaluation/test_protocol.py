@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import InputError
-from unveil.evaluation.protocol import _CHOICES, Protocol
-from unveil.evaluation.protocols import PROTOCOLS, get_protocol
+from unveil.evaluation.protocols import _CHOICES, PROTOCOLS, Protocol, get_protocol
 
 # The names that the papers' tables are asked for by.
 ASKED = [

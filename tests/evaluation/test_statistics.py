@@ -5,7 +5,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
-from unveil.evaluation.statistics import bootstrap_interval, compare, summarise
+from unveil.evaluation.table import bootstrap_interval, compare, summarise
 
 VALUES = np.random.default_rng(0).normal(30, 2, 60)
 

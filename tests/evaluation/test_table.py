@@ -6,7 +6,7 @@ from math import inf, nan
 import pytest
 
 from unveil.errors import InputError
-from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import Protocol
 from unveil.evaluation.table import ProtocolMismatch, Score, Table, json_number, number
 
 LOL = Protocol(name="lol", dataset="LOL")

@@ -11,9 +11,8 @@ import pytest
 
 from unveil.errors import InputError
 from unveil.evaluation.evaluate import compare_reports
-from unveil.evaluation.protocol import Protocol
-from unveil.evaluation.report import Failure, Report, Row
-from unveil.evaluation.writers import to_csv, to_json, to_markdown, write
+from unveil.evaluation.protocols import Protocol
+from unveil.evaluation.report import Failure, Report, Row, to_csv, to_json, to_markdown, write
 
 PROTOCOL = Protocol(name="mine", dataset="some photographs", border=2, unstated=("the filter",))
 ROWS = (

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from unveil.errors import ModelError
-from unveil.models.kinds import KINDS, Weightless, build
+from unveil.models.network_registry import KINDS, Weightless, build
 from unveil.models.spec import Spec
 from unveil.models.weights_file import read, write
 from unveil.testing import tiny_model

@@ -8,7 +8,7 @@ import torch
 
 import unveil
 from unveil import photo
-from unveil.degradation.colour import linear_to_srgb, srgb_to_linear
+from unveil.degradation.primitives import linear_to_srgb, srgb_to_linear
 from unveil.errors import ModelError
 from unveil.models import describer, shelf
 from unveil.models.spec import Spec

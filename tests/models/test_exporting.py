@@ -18,8 +18,7 @@ from unveil.diffusion.resolution import OFF, Resolution, resize
 from unveil.diffusion.sampling import sample
 from unveil.errors import InputError, ModelError
 from unveil.models import exporting, shelf
-from unveil.models.exporting import formats
-from unveil.models.exporting.unrolled import Unrolled, resized
+from unveil.models.exporting import Unrolled, resized
 from unveil.models.model import Model
 from unveil.models.treatment import first_native, steps_of, treatment
 from unveil.models.weights_file import write
@@ -128,7 +127,7 @@ def test_onnx_of_the_whole_sampler_in_onnxruntime(tmp_path: Path, name: str) -> 
     pytest.importorskip("onnxruntime", reason="comes with the extra `export`")
     model, fix = (tiny_experts(), "haze") if name == "haze" else (tiny_model(), None)
     network = exporting.unrolled(model, fix, (32, 24))
-    run = in_onnxruntime(formats.onnx(network, tmp_path / "a.onnx", formats.About("tiny", fix or "", "")))
+    run = in_onnxruntime(exporting.onnx(network, tmp_path / "a.onnx", exporting.About("tiny", fix or "", "")))
     for size in ((64, 48), (128, 96)):
         x = photograph(*size)
         assert (run(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < PARITY
@@ -142,14 +141,14 @@ def test_an_onnx_file_says_what_it_is_and_nothing_of_where_it_was_made(made: Pat
     facts = {entry.key: entry.value for entry in proto.metadata_props}
     assert (facts["model"], facts["fix"], facts["range"]) == ("tiny", "noise", "sRGB in [0, 1]")
     data = (made / "noise.onnx").read_bytes()
-    assert b"unrolled.py" not in data
+    assert b"exporting.py" not in data
     assert b"/src/" not in data
 
 
 @pytest.mark.slow
 def test_pt2_in_torch(tmp_path: Path) -> None:
     model = tiny_experts()
-    path = formats.pt2(exporting.unrolled(model, "noise"), tmp_path / "a.pt2", formats.About("tiny", "noise", ""))
+    path = exporting.pt2(exporting.unrolled(model, "noise"), tmp_path / "a.pt2", exporting.About("tiny", "noise", ""))
     run = torch.export.load(path).module()
     for size in SIZES:
         x = photograph(*size)
@@ -162,7 +161,7 @@ def test_openvino_in_its_runtime(tmp_path: Path, fix: str) -> None:
     openvino = pytest.importorskip("openvino", reason="comes with the extra `openvino`")
     model = tiny_experts()
     network = exporting.unrolled(model, fix, (32, 24))
-    path = formats.openvino(network, tmp_path / "tiny.xml", formats.About("tiny", fix, ""))
+    path = exporting.openvino(network, tmp_path / "tiny.xml", exporting.About("tiny", fix, ""))
     assert path.with_suffix(".bin").is_file()
     run = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for size in ((64, 48), (128, 96)):
@@ -190,7 +189,7 @@ def as_darktable(run: Callable[[Tensor], Tensor], linear: np.ndarray, tile: int,
 
 def package(network: Unrolled, folder: Path, name: str) -> tuple[Callable[[Tensor], Tensor], str]:
     """A .dtmodel written, unpacked and opened as darktable would; and its id."""
-    path = formats.dtmodel(network, folder / "model.dtmodel", formats.About(name, "noise", ""))
+    path = exporting.dtmodel(network, folder / "model.dtmodel", exporting.About(name, "noise", ""))
     with zipfile.ZipFile(path) as file:
         inside = file.namelist()
         file.extractall(folder)
@@ -204,7 +203,7 @@ def package(network: Unrolled, folder: Path, name: str) -> tuple[Callable[[Tenso
 
 
 def test_the_package_of_darktable(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "onnx_bytes", lambda network, about: (made / "noise.onnx").read_bytes())
+    monkeypatch.setattr(exporting, "onnx_bytes", lambda network, about: (made / "noise.onnx").read_bytes())
     run, called = package(exporting.unrolled(tiny_experts(), "noise"), tmp_path, "tiny")
     assert called == "denoise-unveil-tiny-noise"
     linear = decode(photograph(150, 170)[0].numpy())
@@ -233,7 +232,7 @@ def test_the_package_of_general_agrees_in_tiles_and_looks_no_further_than_they_o
 def test_darktable_is_not_given_what_needs_the_whole(tmp_path: Path) -> None:
     for network in (exporting.unrolled(tiny_experts(), "haze"), exporting.unrolled(tiny_model())):
         with pytest.raises(ModelError, match="--fix noise"):
-            formats.dtmodel(network, tmp_path / "a.dtmodel", formats.About("tiny", "", ""))
+            exporting.dtmodel(network, tmp_path / "a.dtmodel", exporting.About("tiny", "", ""))
     assert not list(tmp_path.iterdir())
 
 
@@ -248,26 +247,26 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, capsys: pytest.CaptureF
         exporting.unrolled(tiny_experts(), "haze", (0, 10))
     with pytest.raises(InputError, match="unknown format"):
         exporting.export("general", tmp_path, "torchscript")
-    about = formats.About("tiny", "noise", "")
+    about = exporting.About("tiny", "noise", "")
     with pytest.raises(InputError, match=r"ends with \.onnx"):
-        formats.place(tmp_path / "a.pth", "onnx", about)
+        exporting.output_path(tmp_path / "a.pth", "onnx", about)
     with pytest.raises(InputError, match="make it first"):
-        formats.place(tmp_path / "no" / "a.onnx", "onnx", about)
-    assert formats.place(tmp_path, "dtmodel", about) == tmp_path / "unveil-tiny-noise.dtmodel"
+        exporting.output_path(tmp_path / "no" / "a.onnx", "onnx", about)
+    assert exporting.output_path(tmp_path, "dtmodel", about) == tmp_path / "unveil-tiny-noise.dtmodel"
     assert main(["models", "export", "general", "-o", str(tmp_path), "--reduced", "big"]) == 2
     assert "HEIGHTxWIDTH" in capsys.readouterr().err
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"onnx and onnxscript: pip install 'unveil\[export\]'"):
-        formats.need("dtmodel")
-    formats.need("pt2")
+        exporting.need("dtmodel")
+    exporting.need("pt2")
 
 
 def test_the_same_model_makes_the_same_package() -> None:
     one, two = (io.BytesIO() for _ in range(2))
     for file in (one, two):
         with zipfile.ZipFile(file, "w") as package:
-            package.writestr(formats._entry("a/config.json"), "{}")
+            package.writestr(exporting._zip_entry("a/config.json"), "{}")
     assert one.getvalue() == two.getvalue()

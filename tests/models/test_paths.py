@@ -7,7 +7,7 @@ from unveil.diffusion import linear_pro, mean_reverting, residual
 from unveil.diffusion.rddm import rddm, shares
 from unveil.diffusion.theta import theta_sum
 from unveil.errors import InputError, ModelError
-from unveil.models.kinds import KINDS, build
+from unveil.models.network_registry import KINDS, build
 from unveil.models.paths import path
 from unveil.models.spec import Defaults, Spec
 

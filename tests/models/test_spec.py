@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unveil.errors import InputError, ModelError
+from unveil.errors import InputError, ModelError, UnveilWarning
 from unveil.models.paths import path
 from unveil.models.spec import MOST_STEPS, Defaults, Spec
 
@@ -50,3 +50,12 @@ def test_both_grids_start_where_the_clean_image_has_no_weight() -> None:
     for grid in ("linear_pro", "cubic"):
         process = Spec("x", {}).process(grid, 5)
         assert abs(float(process.a[-1])) < 1e-12
+
+
+def test_min_size_is_deprecated_and_files_that_have_it_load() -> None:
+    """docs/api.md's rule: a warning that names the release in which it goes, and nothing else changes."""
+    with pytest.warns(UnveilWarning, match=r"min_size is ignored.*goes in 0\.2"):
+        spec = Spec("x", {}, min_size=64)
+    with pytest.warns(UnveilWarning, match="min_size"):
+        assert Spec.from_json(spec.to_json()) == spec
+    assert Spec.from_json(Spec("x", {}).to_json()).min_size == 1, "and nobody is warned of what every file says"

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from unveil.networks.attention import Attention, LinearAttention
-from unveil.networks.transformer import OneKeyAttention, SelfAttention
+from unveil.networks.blocks import Attention, LinearAttention, OneKeyAttention, SelfAttention
 
 
 def tokens(x: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError, ModelError
 from unveil.networks.clip import CLIP, VisionTower, normalised, prepared
-from unveil.networks.contrastive import contrastive, robust_loss
-from unveil.networks.daclip import DACLIP, degradation_probabilities, vit_b_32, vit_l_14
+from unveil.networks.daclip import DACLIP, contrastive, degradation_probabilities, robust_loss, vit_b_32, vit_l_14
 
 
 def tiny() -> DACLIP:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unveil.errors import ModelError
-from unveil.networks.embedding import TimeMLP, sinusoidal
+from unveil.networks.blocks import TimeMLP, sinusoidal
 
 
 def test_sines_then_cosines_of_falling_frequencies() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unveil.networks.answer import finite
+from unveil.networks.predictor import finite
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.networks.padding import pad_to_multiple, reflected
+from unveil.networks.predictor import pad_to_multiple, reflected
 
 
 @pytest.mark.parametrize(("length", "total"), [(1, 5), (2, 7), (3, 16), (5, 5), (9, 16), (40, 48)])

@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unveil.networks.conditional_unet import ConditionalUNet, daclip_unet, wild_unet
 from unveil.networks.nafnet import ConditionalNAFNet
-from unveil.networks.unet import UNet
-from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+from unveil.networks.rddm_unet import SharedEncoderUNet, UNet, UNetPair
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unveil.errors import InputError, ModelError
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import UNet
 
 
 @pytest.mark.shared

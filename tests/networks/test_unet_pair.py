@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from unveil.errors import InputError
-from unveil.networks.unet_pair import SharedEncoderUNet, UNetPair
+from unveil.networks.rddm_unet import SharedEncoderUNet, UNetPair
 
 BOTH = pytest.mark.parametrize("network", [UNetPair, SharedEncoderUNet])
 

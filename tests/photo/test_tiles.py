@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import UnveilError
-from unveil.networks.padding import reflected
+from unveil.networks.predictor import reflected
 from unveil.photo import tiles
 
 NUMBERS = st.fixed_dictionaries(

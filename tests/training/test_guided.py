@@ -13,7 +13,7 @@ import torch
 import unveil
 from unveil.errors import InputError, ModelError
 from unveil.models.importing import import_file
-from unveil.models.kinds import build as built
+from unveil.models.network_registry import build as built
 from unveil.models.weights_file import sha256_of
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.restorer import Restorer

@@ -14,9 +14,9 @@ from unveil.diffusion.prediction import from_x0
 from unveil.errors import InputError
 from unveil.models import shelf, weights_file
 from unveil.models.importing.convert import import_file
-from unveil.models.kinds import KINDS, Kind
+from unveil.models.network_registry import KINDS, Kind
 from unveil.models.spec import Defaults, Spec
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
 from unveil.training.batches import Batch

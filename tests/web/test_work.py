@@ -14,7 +14,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.cli import main
-from unveil.degradation.draws import own_seed
+from unveil.degradation.primitives import own_seed
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError
 from unveil.figures import overlay

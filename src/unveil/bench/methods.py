@@ -12,7 +12,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.baselines import get_baseline
 from unveil.masked import MaskedRestorer
-from unveil.models.counting import sizes
+from unveil.models.footprint import sizes
 from unveil.options import Options
 from unveil.restorer import Restorer
 from unveil.util.devices import name_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,19 +12,184 @@ from typing import Any
 import numpy as np
 import torch
 
-from unveil.bench.looks import Looks
 from unveil.bench.methods import Method
-from unveil.bench.record import Clock, environment, write_json
+from unveil.bench.record import Clock, environment, table, write_json
 from unveil.bench.sets import TestSet, damaged
 from unveil.data.bicubic import bicubic
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
-from unveil.evaluation.evaluate import evaluate_pair
-from unveil.evaluation.metrics.learned import OF_SETS
+from unveil.evaluation.evaluate import evaluate_pair, prepare
+from unveil.evaluation.metrics.learned import OF_SETS, features
 from unveil.evaluation.metrics.registry import get_metric
-from unveil.evaluation.protocol import Protocol
-from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.protocols import Protocol, get_protocol
+from unveil.evaluation.published import published_numbers
 from unveil.evaluation.reading import read_image
+from unveil.evaluation.table import Score, Table, summarise
+from unveil.util import atomic
+
+
+class SetFeatures:
+    """The features of one row, by photograph: in memory, and in the folder RESULT.features where there is a file of results.
+
+    They belong to the row's own settings: another protocol, method or run has other names.
+    """
+
+    def __init__(self, output: Path | None, of: str, title: str, row: dict[str, Any]) -> None:
+        """Find what was kept.
+
+        Args:
+            output: The file of results, None for memory alone.
+            of: The test set.
+            title: The row.
+            row: Its protocol and its run.
+
+        """
+        told = json.dumps([of, title, row["protocol"], row["run"]], sort_keys=True, default=str)
+        key = hashlib.sha256(told.encode()).hexdigest()[:16]
+        self.folder = None if output is None else output.with_name(f"{output.name}.features") / key
+        self.held: dict[str, np.ndarray] = {}
+
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
+
+    def add(self, name: str, pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> None:
+        """Look at a result and its target, at the size and with the border that the protocol scores.
+
+        Args:
+            name: The photograph.
+            pixels: (H, W, 3) in [0, 1], the result.
+            target: (H, W, 3) in [0, 1].
+            protocol: What decides size, rounding and border.
+
+        """
+        ready = prepare(pixels.clip(0, 1), target, protocol)
+        look = features()
+        self.held[name] = np.stack([look(ready.prediction), look(ready.target)]).astype(np.float32)
+        if (path := self._path(name)) is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = io.BytesIO()
+            np.save(content, self.held[name])
+            atomic.replace(path, content.getvalue())
+
+    def has(self, name: str) -> bool:
+        """Whether a photograph was looked at, now or in a call before.
+
+        Args:
+            name: The photograph.
+
+        """
+        path = self._path(name)
+        if name not in self.held and path is not None and path.is_file():
+            self.held[name] = np.load(path)
+        return name in self.held
+
+    def distance(self, names: list[str]) -> float | None:
+        """FID of the photographs; None for fewer than two.
+
+        Args:
+            names: Which; all were looked at.
+
+        """
+        from unveil.evaluation.metrics.deep import frechet
+
+        if len(names) < 2:
+            return None
+        pairs = np.stack([self.held[name] for name in names]).astype(np.float64)
+        return frechet(pairs[:, 0], pairs[:, 1])
+
+
+HIDDEN = ("psnr_mean_matched",)
+"""Metrics that rows keep and tables of sets do not show."""
+
+
+def label(name: str) -> str:
+    """How a column is called: "PSNR (dB)", or "MAE in Lab, shadow" for a metric in a region."""
+    metric, _, region = name.partition("@")
+    if metric in OF_SETS:
+        return metric.upper()
+    found = get_metric(metric)
+    return found.title + (f" ({found.unit})" if found.unit else "") + (f", {region}" if region else "")
+
+
+def of_set(name: str, rows: dict[str, Any]) -> Table:
+    """The table of one set: a row a method, the mean over images with its bootstrap interval, one draw and the mean of draws in columns
+    of their own; what is taken on the set as a whole (FID), without interval; then the rows that papers print for the same data set, those
+    that do not say how they were taken apart.
+    """
+    made = Table(name)
+    protocol = _protocol(next(iter(rows.values()))["protocol"])
+    shown: dict[str, None] = {}
+    for title, row in rows.items():
+        if not row["images"]:
+            continue
+        for name in row["one draw"][0]:
+            if name in HIDDEN:
+                continue
+            shown.setdefault(name.partition("@")[0])
+            metric, _, region = name.partition("@")
+            rules = protocol.changed(region=region) if region else protocol
+            made.put(title, label(name), _score(metric, row["one draw"], rules, name))
+            if row.get("mean of draws"):
+                many = rules.changed(draws=row["draws"])
+                column = f"{label(name)}, mean of {row['draws']} draws"
+                made.put(title, column, _score(metric, row["mean of draws"], many, name))
+        for name, value in row.get("of set", {}).items():
+            shown.setdefault(name)
+            made.put(title, label(name), Score(name, value, protocol, len(row["images"])))
+    for number in published_numbers():
+        if number.table.place == "ablation":
+            continue
+        if number.column.protocol == protocol.name and number.column.metric in shown:
+            column = label(number.column.metric)
+            if number.comparable:
+                made.put(f"{number.method} (printed)", column, number.score())
+            else:
+                number.put_apart(made, column)
+    return made
+
+
+def _protocol(described: str) -> Protocol:
+    """The protocol that a row names; its own words begin with its name."""
+    return get_protocol(described.split(":", 1)[0])
+
+
+def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name: str) -> Score:
+    found = summarise([v[name] for v in values])
+    return Score(metric, found.mean, protocol, found.n, found.low, found.high)
+
+
+def costs(result: dict[str, Any]) -> str:
+    """What the methods cost: size of each network, seconds a photograph, and a CUDA device's peak; "" where nothing was counted."""
+    rows = []
+    for title, found in result.get("costs", {}).items():
+        networks = {part: size for part, size in found.items() if isinstance(size, dict)}
+        spent = [s for of in result["sets"].values() for s in of.get(title, {}).get("processor_seconds", ())]
+        peak = found.get("peak_device_bytes")
+        rows.append(
+            [
+                title,
+                " + ".join(f"{size['parameters'] / 1e6:,.1f}" for size in networks.values()),
+                " + ".join(f"{size['macs'] / 1e9:,.1f}" for size in networks.values()),
+                f"{sum(spent) / len(spent):.2f}" if spent else "",
+                f"{peak / 2**30:.1f}" if peak else "",
+            ]
+        )
+    head = ["method", "parameters (M)", "GMAC an evaluation, 512x512", "processor s a photograph", "device GiB, peak"]
+    return f"## Cost\n\n{table(head, rows)}\n" if rows else ""
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Every set's table, and what could not be measured."""
+    parts = [of_set(name, rows).to_markdown() for name, rows in result["sets"].items()]
+    lost = [
+        f"- {name}, {title}, {image}: {reason}"
+        for name, rows in result["sets"].items()
+        for title, row in rows.items()
+        for image, reason in row["failed"].items()
+    ]
+    counted = costs(result)
+    return "\n".join([*parts, *([counted] if counted else []), *(["Not measured:", "", *lost, ""] if lost else [])])
+
 
 METRICS = ("psnr", "ssim", "psnr_mean_matched")
 MOST = 100.0
@@ -99,7 +266,7 @@ def _add(
     protocol: Protocol,
     method: Method,
     metrics: Sequence[str],
-    looks: Looks | None,
+    features_of_set: SetFeatures | None,
 ) -> None:
     """Restore and score one photograph. What cannot be read, restored or compared is noted under its name."""
     try:
@@ -114,8 +281,8 @@ def _add(
         seconds = clock.processor
         one = score(made.one, x, protocol, metrics, mask)
         mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
-        if looks is not None:
-            looks.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
+        if features_of_set is not None:
+            features_of_set.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
     except InputError as error:
         row["failed"][name] = str(error)
         return
@@ -194,19 +361,19 @@ def measure(
             )
             result["sets"][test.name][method.title] = row
             pairs = test.pairs[::every]
-            looks = Looks(output, test.name, method.title, row) if of_sets else None
-            if looks is not None:
-                _forget(row, [name for name in row["images"] if not looks.has(name)])
+            features_of_set = SetFeatures(output, test.name, method.title, row) if of_sets else None
+            if features_of_set is not None:
+                _forget(row, [name for name in row["images"] if not features_of_set.has(name)])
             if costs and method.cost is not None:
                 result.setdefault("costs", {})[method.title] = method.cost()
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
-                    _add(row, test, name, degraded, clean, protocol, method, metrics, looks)
+                    _add(row, test, name, degraded, clean, protocol, method, metrics, features_of_set)
                     if output is not None:
                         _keep(output, result, test.name, method.title)
                 if progress is not None:
                     progress(test.name, method.title, done, len(pairs))
-            if looks is not None and (distance := looks.distance(row["images"])) is not None:
+            if features_of_set is not None and (distance := features_of_set.distance(row["images"])) is not None:
                 row["of set"] = dict.fromkeys(of_sets, distance)
                 if output is not None:
                     _keep(output, result, test.name, method.title)

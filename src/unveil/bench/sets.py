@@ -15,7 +15,7 @@ from PIL import Image
 from unveil.data.layouts import present
 from unveil.degradation.wild import wild
 from unveil.errors import InputError
-from unveil.evaluation.pairs import match_folders
+from unveil.evaluation.reading import match_folders
 
 
 @dataclass(frozen=True)

@@ -115,14 +115,14 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def of_files(failed: int, done: int) -> int:
+def exit_status(failed: int, done: int) -> int:
     """The status after `failed` files failed and `done` were done, or were there already."""
     if not failed:
         return 0
     return SOME_FAILED if done else NOTHING_DONE
 
 
-def say_failed(source: object, reason: object, as_json: bool = False) -> None:
+def print_failed(source: object, reason: object, as_json: bool = False) -> None:
     """One line on standard error, or with `as_json` one row on standard output. The file is named once, though the reason may name it."""
     if as_json:
         print(json.dumps({"input": str(source), "status": "failed", "reason": str(reason)}), flush=True)

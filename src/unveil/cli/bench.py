@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unveil.cli import of_files
+from unveil.cli import exit_status
 from unveil.cli.progress import counting
 from unveil.errors import InputError
 
@@ -68,7 +68,7 @@ def bench(
 
     counts = [_count(part) for part in _parts(steps)]
     if what == "quality":
-        from unveil.bench.tables import markdown
+        from unveil.bench.quality import markdown
 
         columns = _parts(metrics)
         protocols: list[str] = []
@@ -219,4 +219,8 @@ def _quality(
 def _status(result: dict[str, Any]) -> int:
     rows = [row for of_set in result.get("sets", {}).values() for row in of_set.values()]
     done, failed = (sum(len(row[key]) for row in rows) for key in ("images", "failed"))
-    return of_files(failed, done) if rows else of_files(len(result.get("left_out_megapixels", ())), len(result["rows"]))
+    return (
+        exit_status(failed, done)
+        if rows
+        else exit_status(len(result.get("left_out_megapixels", ())), len(result["rows"]))
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from unveil.cli import SOME_FAILED, of_files
+from unveil.cli import SOME_FAILED, exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ def _status(outcome: Outcome) -> int:
 
     for reason in outcome.failed:
         print(f"unveil: {reason}", file=sys.stderr)
-    return of_files(len(outcome.failed), outcome.made + outcome.there)
+    return exit_status(len(outcome.failed), outcome.made + outcome.there)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from unveil.cli import of_files, say_failed
+from unveil.cli import exit_status, print_failed
 from unveil.errors import InputError, UnveilError
 
 
@@ -63,17 +63,17 @@ def degrade(
             account = _degrade(job.source, job.target, kind, severity, seed)
         except UnveilError as error:
             failed += 1
-            say_failed(job.source, error, as_json)
+            print_failed(job.source, error, as_json)
             continue
         print(json.dumps(account) if as_json else job.target, flush=True)
-    return of_files(failed, len(jobs) - failed)
+    return exit_status(failed, len(jobs) - failed)
 
 
 def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed: int) -> dict[str, Any]:
     import torch
 
     from unveil import __version__, degradation, photo
-    from unveil.degradation.draws import own_seed
+    from unveil.degradation.primitives import own_seed
     from unveil.util import atomic
     from unveil.util.tensors import batch_of, pixels_of
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from unveil.cli import of_files, say_failed
+from unveil.cli import exit_status, print_failed
 from unveil.errors import InputError, UnveilError
 
 if TYPE_CHECKING:
     from unveil.models.describer import Description
 
 SHOWN = 0.2
-"""Least probability that a line for a reader mentions."""
+"""Least probability that a printed line mentions."""
 
 
 def describe(
@@ -52,14 +52,14 @@ def describe(
             said = speaker.describe(photo.read(item.source).pixels)
         except UnveilError as error:
             failed += 1
-            say_failed(item.source, error, as_json)
+            print_failed(item.source, error, as_json)
             continue
         print(_json(item.source, said) if as_json else f"{item.source}  {in_words(said)}", flush=True)
-    return of_files(failed, len(items) - failed)
+    return exit_status(failed, len(items) - failed)
 
 
 def in_words(said: Description) -> str:
-    """Kinds and probabilities for a reader: those that are likely, the likeliest in any case."""
+    """Kinds and probabilities as text: those that are likely, the likeliest in any case."""
     named = [(k, p) for k, p in said.probabilities.items() if p >= SHOWN or k == said.likeliest]
     return ", ".join(f"{kind} {p:.0%}" for kind, p in named)
 

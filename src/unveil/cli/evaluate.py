@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from unveil.cli import of_files, say_failed
+from unveil.cli import exit_status, print_failed
 
 
 def evaluate(
@@ -65,7 +65,7 @@ def evaluate(
     from unveil.evaluation.metrics import elsewhere
     from unveil.evaluation.protocols import get_protocol
     from unveil.evaluation.reading import find_images
-    from unveil.evaluation.writers import check_extension, to_json, to_markdown, write
+    from unveil.evaluation.report import check_extension, to_json, to_markdown, write
 
     for path in output:
         check_extension(path)
@@ -110,5 +110,5 @@ def evaluate(
         print(f"unveil: {caution}", file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
-        say_failed(failure.name, failure.reason)
-    return of_files(len(failures), len(report.rows))
+        print_failed(failure.name, failure.reason)
+    return exit_status(len(failures), len(report.rows))

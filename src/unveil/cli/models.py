@@ -1,14 +1,19 @@
-"""`unveil models`: what is on the shelf."""
+"""`unveil models`: what is on the shelf, importing published checkpoints, and writing models for other programs."""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
+
+from unveil.errors import InputError
 
 app = App(name="models", help="List, show and verify the models on the shelf, import published ones, and export ours.")
-app.command("unveil.cli.import_model:import_model", name="import", help="Convert a published checkpoint to a model.")
-app.command("unveil.cli.export_model:export_model", name="export", help="Write a model for another program.")
+app.command("unveil.cli.models:import_model", name="import", help="Convert a published checkpoint to a model.")
+app.command("unveil.cli.models:export_model", name="export", help="Write a model for another program.")
 
 
 @app.command(name="list")
@@ -60,7 +65,7 @@ def _sized(name: str) -> dict[str, object]:
     from dataclasses import asdict
 
     from unveil.models import priors, shelf
-    from unveil.models.counting import sizes
+    from unveil.models.footprint import sizes
 
     if name in priors.manifest():
         return {}
@@ -71,7 +76,7 @@ def _preset(name: str) -> dict[str, object]:
     """What a configuration trains: its networks, and the bytes of one step of each stage."""
     from dataclasses import asdict
 
-    from unveil.models.counting import sizes
+    from unveil.models.footprint import sizes
     from unveil.training.config import find, load
     from unveil.training.describing import described, described_head
     from unveil.training.needs import needs
@@ -103,3 +108,71 @@ def verify() -> int:
         bad += not good
         print(f"{name:12} {'ok' if good else 'DAMAGED: install the package again'}")
     return 1 if bad else 0
+
+
+def import_model(
+    file: Path,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    schedule: str | None = None,
+    prediction: str | None = None,
+    guide: Path | None = None,
+    half: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Convert a published checkpoint: of Resfusion, RDDM, IR-SDE, Refusion, DA-CLIP or wild-IR to a model file, of ADM to a prior.
+
+    The network is recognised by the names of its weights. Files that would run code when they are read are refused. A
+    description (FILE.safetensors.json) says what was found, what the file left open, and what was assumed for it.
+
+    Args:
+        file: The checkpoint: .ckpt, .pt, .pth or .safetensors.
+        output: Model file to write, a folder for a prior. Default: beside the checkpoint, with .safetensors.
+        schedule: How it was trained, if not as published: linear_pro(12), cosine_pro(10),
+            mean_reverting(cosine, 100, 0.005, 50) or rddm(decreased, increased, 1000, 0.01).
+        prediction: What it predicts, if not as published: noise, score, residual, residual_noise, x0, v or flow.
+        guide: An imported DA-CLIP in the same folder, which DA-CLIP's and wild-IR's networks need.
+        half: Store 16 bits instead of 32: half the size, results that differ in the fourth digit.
+
+    """
+    from unveil.models.importing import describe, import_file
+    from unveil.models.importing.adm import import_prior
+
+    lines = import_prior(file, output, half=half)
+    if lines is not None:
+        print("\n".join(lines))
+        return
+    made = import_file(file, output, schedule=schedule, prediction=prediction, guide=guide, half=half)
+    print("\n".join(describe(made)))
+
+
+def export_model(
+    name: str,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    format: str = "onnx",
+    fix: str | None = None,
+    reduced: str | None = None,
+) -> None:
+    """Write a model for another program: its whole sampler at fidelity 1 in one file, for any height and width.
+
+    Input and output are sRGB in [0, 1], (1, 3, height, width). What each program needs stands in docs/export.md.
+
+    Args:
+        name: A model on the shelf, a weight file or the folder of a run.
+        output: File to write, or a folder.
+        format: onnx, openvino, dtmodel (darktable) or pt2 (torch.export).
+        fix: What it is to fix, for a model that can be told: noise, "blur,jpeg", haze, ...
+        reduced: Size of the reduced photograph on which light is decided, as HEIGHTxWIDTH; give it the shape of your photographs.
+            Default: a square with the model's own side. Without effect for kinds that leave the light alone.
+
+    """
+    size = None
+    if reduced is not None:
+        match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", reduced)
+        if match is None:
+            raise InputError(f"--reduced is written as HEIGHTxWIDTH, such as 107x160, got {reduced!r}")
+        size = (int(match[1]), int(match[2]))
+    from unveil.models import exporting
+
+    path = exporting.export(name, output, format, fix, size)
+    print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")

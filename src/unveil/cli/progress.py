@@ -1,4 +1,4 @@
-"""A progress bar with the time left, on standard error, only where somebody looks at it."""
+"""What a long command shows while it works: a bar, and the frames of a restoration."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -41,7 +42,7 @@ class Bar:
 
     The time that has passed stands beside it and moves every second, whatever the network takes for one tile.
 
-    pictures: how many there are; 0 where nobody knows: then they are counted without an end.
+    pictures: how many there are; 0 where it is not known: then they are counted without a total.
     """
 
     def __init__(self, title: str, samples: int, pictures: int = 1, quiet: bool = False) -> None:
@@ -58,7 +59,7 @@ class Bar:
         self.task = self.progress.add_task(title, total=None)
 
     def within(self, share: float) -> None:
-        """Show that this share of the evaluation under way is done; before the first one is over nobody knows how many there are."""
+        """Show that this share of the evaluation under way is done; before the first one is over their number is not known."""
         self.progress.update(self.task, completed=self.done + share)
 
     def __call__(self, step: Step) -> None:
@@ -93,3 +94,39 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+class Frames:
+    """A context around one restoration like the one inside, whose callback also writes FOLDER/NAME_0001.png, NAME_0002.png, ...
+
+    value_range: of the sampler's images, which is the network's.
+    """
+
+    def __init__(self, folder: Path, name: str, inside: Any, value_range: tuple[float, float] = (-1.0, 1.0)) -> None:
+        self.folder, self.name, self.inside, self.count = folder, name, inside, 0
+        self.low, self.high = value_range
+
+    def __enter__(self) -> Callable[[Step], Any]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tell = self.inside.__enter__()
+
+        def both(step: Step) -> Any:
+            self._write(step)
+            return tell(step)
+
+        both.within = getattr(tell, "within", None)  # type: ignore[attr-defined]
+        return both
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.inside.__exit__(kind, error, trace)
+
+    def _write(self, step: Step) -> None:
+        from unveil.photo import write
+        from unveil.photo.arrays import plain
+
+        self.count += 1
+        unit = (step.x0_hat[0].detach().float().cpu() - self.low) / (self.high - self.low)
+        image = unit.clamp(0, 1).permute(1, 2, 0).numpy()
+        write(plain(image), image, self.folder / f"{self.name}_{self.count:04d}.png")

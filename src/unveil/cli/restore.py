@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import of_files
+from unveil.cli import exit_status
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.words import nearest
 
 if TYPE_CHECKING:
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar
+    from unveil.cli.progress import Bar, Frames
     from unveil.jobs import outputs
     from unveil.jobs.batch import Restores
     from unveil.jobs.cluster import Cluster
@@ -129,7 +129,7 @@ def restore(
         keep: What to leave as it is, likewise: --keep light fixes whatever else is found.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
-        solver: ancestral, ddim, renoise or 2m.
+        solver: ancestral, ddim, renoise or 2m; for mean-reverting models (wild) also sde and ode, IR-SDE's own Euler steps.
         grid: Where the steps lie: cubic, or the schedule the model was trained on.
         resolution: coarse_to_fine, hourglass or off.
         compare: Also write NAME_compare.png, before and after side by side.
@@ -175,9 +175,8 @@ def restore(
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
-    from unveil.cli.starting import swift
 
-    with swift() if method in (None, AUTO, TRAINED) else nullcontext():
+    with _without_garbage_collection() if method in (None, AUTO, TRAINED) else nullcontext():
         from unveil.jobs import outputs
         from unveil.jobs.batch import Handling, run
         from unveil.jobs.inputs import STANDARD, find, share
@@ -235,13 +234,13 @@ def restore(
     if method == AUTO:
         _check_auto(restorer, jobs)
     if not json_lines:
-        seconds = _say_how_long(restorer, jobs, options)
+        seconds = _print_estimate(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
             from unveil.util.words import duration
 
             raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
     seen: dict[str, int] = {}
-    watch = None if _nobody_looks(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
+    watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
@@ -249,7 +248,7 @@ def restore(
         def report(row: Row) -> None:
             seen[row.status] = seen.get(row.status, 0) + 1
             kept.add(row)
-            _say(row, json_lines, rows)
+            _print_row(row, json_lines, rows)
 
         handling = Handling(skip_existing, strip, ext, keep_times, tone_map)
         if spread is not None:
@@ -257,19 +256,19 @@ def restore(
 
             on_cluster(opening, jobs, options, report, handling=handling, cluster=spread)
         else:
-            with _quiet_warnings():
+            with _without_warnings():
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
         shown: dict[str, object] = {} if mask is None else {"mask": mask}
-        _say_again(
+        _print_command(
             inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given | shown, prior
         )
-    return of_files(failed, sum(seen.values()) - failed)
+    return exit_status(failed, sum(seen.values()) - failed)
 
 
-def _nobody_looks(json_lines: bool, frames: Path | None) -> bool:
-    """Whether neither a bar nor estimates are wanted, and what draws bars need not be loaded."""
+def _is_unwatched(json_lines: bool, frames: Path | None) -> bool:
+    """Whether neither a bar nor estimates are wanted, so that what draws bars need not be loaded."""
     return frames is None and (json_lines or not sys.stderr.isatty())
 
 
@@ -277,8 +276,7 @@ def _watch(
     restorer: Restores, jobs: list[outputs.Job], samples: int, quiet: bool, frames: Path | None
 ) -> Callable[[outputs.Job, int, int], Bar | Frames]:
     """What is told of every photograph while it is restored (see `jobs.batch.Watch`)."""
-    from unveil.cli.frames import Frames
-    from unveil.cli.progress import Bar, Pace
+    from unveil.cli.progress import Bar, Frames, Pace
 
     pace = Pace(len(jobs))
 
@@ -299,7 +297,7 @@ def _check_auto(restorer: Restores, jobs: list[outputs.Job]) -> None:
         raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
 
 
-def _say_again(
+def _print_command(
     inputs: tuple[Path, ...],
     output: str | None,
     options: Options,
@@ -308,7 +306,7 @@ def _say_again(
     given: dict[str, object],
     prior: str,
 ) -> None:
-    """The line that gives the same pixels again, with the seed named."""
+    """Print the command that gives the same pixels again, with its seed, on standard error."""
     import shlex
 
     from unveil.jobs import command_line
@@ -360,7 +358,7 @@ def _value_range(restorer: Restores) -> tuple[float, float]:
 
 
 def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path | None) -> Cluster | None:
-    """What was said of a cluster, None for this process alone. Raises InputError for what says nothing without one, or with one."""
+    """The cluster that was asked for, None for this process alone. Raises InputError for options that do not go with that."""
     if not address:
         if (workers, cpus, gpus) != (0, 1.0, 0.0):
             raise InputError("--workers, --worker-cpus and --worker-gpus are about a cluster; name one with --cluster")
@@ -372,10 +370,10 @@ def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path 
     return Cluster(address, workers, cpus, gpus)
 
 
-def _say_how_long(restorer: Restores, jobs: list[outputs.Job], options: Options) -> float:
-    """Zero-shot methods take long: say how long on standard error before they begin, for the first photograph.
+def _print_estimate(restorer: Restores, jobs: list[outputs.Job], options: Options) -> float:
+    """Print how long a zero-shot method is going to take for the first photograph, on standard error, before it begins.
 
-    Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where nobody can tell.
+    Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where it is not known.
     """
     from unveil.restorer import Restorer
 
@@ -407,20 +405,38 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
             raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Inside, modules are loaded without garbage collection.
+
+    What was loaded is then left out of later collections, which would look through some hundred thousand objects that stay anyway.
+    For commands alone, whose process is theirs: a program that imports the library gets torch as it is.
+    """
+    if "torch" in sys.modules:  # another program's process, or that of the tests
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _tile(text: str) -> int | str:
     if text == "auto" or not text.isdecimal():
         return text  # Options says what is wrong with it
     return int(text)
 
 
-def _quiet_warnings():  # type: ignore[no-untyped-def]
-    """What the library warns of stands in the rows already."""
+def _without_warnings():  # type: ignore[no-untyped-def]
+    """Without the library's warnings, which the rows hold already."""
     import warnings
 
     return warnings.catch_warnings(action="ignore", category=UnveilWarning)
 
 
-def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
+def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     if as_json:
         print(row.to_json(), file=rows, flush=True)
         return
@@ -429,9 +445,9 @@ def _say(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     for note in row.notes:
         print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
     if row.status == "failed":
-        from unveil.cli import say_failed
+        from unveil.cli import print_failed
 
-        say_failed(row.input, row.reason)
+        print_failed(row.input, row.reason)
     elif row.status == "restored":
         print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)
     else:

@@ -7,11 +7,8 @@ generator's state only.
 
 from __future__ import annotations
 
-from unveil.degradation.colour import quantise
-from unveil.degradation.contact import contact_sheet
 from unveil.degradation.lowlight import exposed
-from unveil.degradation.mixture import LIGHT, ORDER, mixture
-from unveil.degradation.registry import KINDS, Simulator, apply
-from unveil.degradation.report import report
+from unveil.degradation.primitives import quantise
+from unveil.degradation.registry import KINDS, LIGHT, ORDER, Simulator, apply, contact_sheet, mixture, report
 
 __all__ = ["KINDS", "LIGHT", "ORDER", "Simulator", "apply", "contact_sheet", "exposed", "mixture", "quantise", "report"]

@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.degradation.colour import linear_to_srgb, quantise, srgb_to_linear
-from unveil.degradation.draws import chance, check, geometric, log_uniform, severities, uniform
-from unveil.degradation.fields import smooth
-from unveil.degradation.filtering import separable
+from unveil.degradation.primitives import (
+    chance,
+    check,
+    geometric,
+    linear_to_srgb,
+    log_uniform,
+    quantise,
+    separable,
+    severities,
+    smooth,
+    srgb_to_linear,
+    uniform,
+)
 
 DARKENING = (3.0, 40.0)
 GAIN = (1.0, 16.0)

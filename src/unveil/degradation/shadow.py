@@ -1,14 +1,113 @@
-"""Cast shadows: part of the light blocked, the rest tinted, in linear light."""
+"""Cast shadows: part of the light blocked, the rest tinted, in linear light.
+
+Outlines of cast shadows: signed fields, thresholded to a wanted area with a penumbra.
+"""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
-from unveil.degradation.colour import linear_to_srgb, srgb_to_linear
-from unveil.degradation.draws import chance, check, geometric, log_uniform, severities, uniform
-from unveil.degradation.fields import smooth
-from unveil.degradation.masks import shadow_mask
+from unveil.degradation.primitives import (
+    chance,
+    check,
+    fractal,
+    geometric,
+    grid,
+    linear_to_srgb,
+    log_uniform,
+    severities,
+    smooth,
+    smoothstep,
+    srgb_to_linear,
+    uniform,
+)
+
+SHAPES = ("half-plane", "polygon", "ellipse", "blob", "leaves", "bars")
+_ODDS = (0.2, 0.2, 0.15, 0.25, 0.12, 0.08)
+
+
+def shadow_mask(b: int, h: int, w: int, generator: torch.Generator, coverage: Tensor) -> Tensor:
+    """(b, 1, h, w) in [0, 1], 1 where the light is blocked, over about `coverage` (b, 1, 1, 1) of the area.
+
+    The penumbra is 0.3 to 12 per cent of the longer side wide (at least a pixel) and widens along a random direction,
+    as it does with the distance from the object that casts it.
+    """
+    shape = torch.multinomial(torch.tensor(_ODDS), b, replacement=True, generator=generator)
+    v, u = grid(h, w)
+    bend = chance(b, generator, 0.6) * uniform(b, generator, 0.0, 0.06)
+    p = v + bend * fractal(b, h, w, generator, 4, 2, torch.full((b, 1, 1, 1), 0.5))
+    q = u + bend * fractal(b, h, w, generator, 4, 2, torch.full((b, 1, 1, 1), 0.5))
+    field = torch.empty(b, 1, h, w)
+    for k, draw in enumerate((_half_plane, _polygon, _ellipse, _blob, _leaves, _bars)):
+        chosen = (shape == k).nonzero().flatten()
+        if len(chosen):
+            field[chosen] = draw(p[chosen], q[chosen], generator)
+    angle = uniform(b, generator, 0.0, 2 * math.pi)
+    ramp = v * angle.sin() + u * angle.cos()
+    width = log_uniform(b, generator, 0.003, 0.12) * torch.exp(uniform(b, generator, 0.0, 3.0) * ramp)
+    width = width.clamp_min(1.0 / max(h, w))
+    return smoothstep((field - _threshold(field, coverage)) / width + 0.5)
+
+
+def _threshold(field: Tensor, coverage: Tensor) -> Tensor:
+    """(B, 1, 1, 1) value above which `coverage` of each field (B, 1, H, W) lies, from a thinned grid."""
+    step_h, step_w = max(1, field.shape[2] // 48), max(1, field.shape[3] // 48)
+    values = field[:, :, ::step_h, ::step_w].flatten(1).sort(1).values
+    rank = ((1 - coverage.view(-1, 1)) * (values.shape[1] - 1)).round().long()
+    return values.gather(1, rank).view(-1, 1, 1, 1)
+
+
+# Each of these: warped coordinates p (down), q (right), both (n, 1, H, W) in units of the longer side, to a field (n,
+# 1, H, W) that grows inwards at about one unit per unit of length, so that a penumbra's width means the same for all.
+
+
+def _half_plane(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    angle = uniform(len(p), generator, 0.0, 2 * math.pi)
+    return p * angle.sin() + q * angle.cos()
+
+
+def _polygon(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    n, sides = len(p), 5
+    cp, cq = uniform(n, generator, -0.3, 0.3), uniform(n, generator, -0.3, 0.3)
+    start = uniform(n, generator, 0.0, 2 * math.pi)
+    inside = torch.full_like(p, math.inf)
+    for k in range(sides):
+        angle = start + 2 * math.pi * (k + uniform(n, generator, -0.35, 0.35)) / sides
+        # Some sides lie far out: triangles, strips and corners occur as well.
+        distance = torch.where(chance(n, generator, 0.25), torch.tensor(1.0), uniform(n, generator, 0.02, 0.35))
+        inside = torch.minimum(inside, distance - ((p - cp) * angle.sin() + (q - cq) * angle.cos()))
+    return inside
+
+
+def _ellipse(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    n = len(p)
+    cp, cq = p - uniform(n, generator, -0.35, 0.35), q - uniform(n, generator, -0.35, 0.35)
+    angle, long = uniform(n, generator, 0.0, math.pi), log_uniform(n, generator, 1.0, 3.5)
+    along, across = cp * angle.sin() + cq * angle.cos(), cp * angle.cos() - cq * angle.sin()
+    return -(along.pow(2) / long + across.pow(2) * long).sqrt()
+
+
+def _blob(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    n, h, w = len(p), p.shape[2], p.shape[3]
+    tilt = _half_plane(p, q, generator) * uniform(n, generator, 0.0, 2.0)
+    return fractal(n, h, w, generator, 3, 3, uniform(n, generator, 0.15, 0.5)) / 6 + tilt
+
+
+def _leaves(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    n, h, w = len(p), p.shape[2], p.shape[3]
+    crown = smooth(n, h, w, generator, 2) / 6
+    fine = torch.where(chance(n, generator, 0.5), smooth(n, h, w, generator, 10), smooth(n, h, w, generator, 18))
+    return crown + uniform(n, generator, 0.04, 0.15) * fine
+
+
+def _bars(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    n = len(p)
+    rate = 2 * math.pi * log_uniform(n, generator, 1.2, 7.0)
+    return (_half_plane(p, q, generator) * rate + uniform(n, generator, 0.0, 2 * math.pi)).sin() / rate
+
 
 LIGHT_LEFT = (0.8, 0.12)
 

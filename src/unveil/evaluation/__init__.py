@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unveil.evaluation.evaluate import compare_reports, evaluate_folders, evaluate_pair
-    from unveil.evaluation.protocol import Protocol
-    from unveil.evaluation.protocols import PROTOCOLS, get_protocol
+    from unveil.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
     from unveil.evaluation.report import Report
     from unveil.evaluation.table import ProtocolMismatch, Score, Table
 
 _HOMES = {
     "PROTOCOLS": "protocols",
-    "Protocol": "protocol",
+    "Protocol": "protocols",
     "ProtocolMismatch": "table",
     "Report": "report",
     "Score": "table",

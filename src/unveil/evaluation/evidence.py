@@ -24,7 +24,7 @@ ROUNDING = 1 / 255 / sqrt(12)
 class Evidence:
     """samples: (K, n) draws at n chosen values, truth: (n,) their targets, in [0, 1]. patch_error, patch_std: (P,) mean |error| of the
     draws' mean and mean standard deviation of the patches. rounding: standard deviation of the target's own rounding. stated: (n,)
-    standard deviation that the model says itself, in place of its draws', of which there is then one.
+    standard deviation that the model estimates itself, in place of its draws', of which there is then one.
     """
 
     samples: np.ndarray
@@ -137,7 +137,7 @@ def gather_stated(
     rounding: float = ROUNDING,
     seed: int = 0,
 ) -> Evidence:
-    """The `Evidence` of one restoration that says its own standard deviation.
+    """The `Evidence` of one restoration that comes with its own standard deviation.
 
     Args:
         image: (H, W, C) in [0, 1], or uint8.

@@ -9,8 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from unveil.errors import InputError
-from unveil.evaluation.protocol import Protocol
-from unveil.evaluation.protocols import get_protocol
+from unveil.evaluation.protocols import Protocol, get_protocol
 from unveil.evaluation.table import Score, Table
 
 

@@ -1,9 +1,11 @@
-"""Reading the images that are to be scored: pixels as they are stored, and every silent change said aloud."""
+"""Photographs to score: reading them, and matching the files of two folders."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -63,3 +65,105 @@ def _notes(photo: Photo) -> tuple[str, ...]:
     if photo.space is not None:
         notes.append("colours converted to sRGB")
     return tuple(notes)
+
+
+Match = Literal["stem", "name", "order"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image to score: its name in reports, and its files."""
+
+    name: str
+    prediction: Path
+    target: Path
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """pairs in the order of their names; the files of either folder that found no partner; the rule in words."""
+
+    pairs: tuple[Pair, ...]
+    predictions_left: tuple[Path, ...]
+    targets_left: tuple[Path, ...]
+    rule: str
+
+
+def match_folders(
+    prediction: Path,
+    target: Path,
+    *,
+    match: Match = "stem",
+    prediction_suffix: str = "",
+    target_suffix: str = "",
+    masks: Path | None = None,
+    mask_suffix: str = "",
+) -> Pairing:
+    """Pair the images of two folders (and of a folder of masks), or two single files.
+
+    match `stem`: the path inside the folder without its extension, and without the suffix given for that folder (as in
+    a_real.jpg and a_mean.jpg, or a.jpg and a_free.jpg); `name`: the same with the extension; `order`: the n-th in sorted order
+    with the n-th, for folders of equal count.
+    Raises InputError if nothing pairs, if two files of a folder claim one name, or if a pair has no mask.
+    """
+    if match not in get_args(Match):
+        raise InputError(f"unknown rule {match!r} to match files; known: {', '.join(get_args(Match))}")
+    if prediction.is_file() and target.is_file():
+        return Pairing((Pair(prediction.name, prediction, target, masks),), (), (), "two files")
+    if match == "order":
+        return _by_order(prediction, target, masks)
+    left = _keyed(prediction, match, prediction_suffix)
+    right = _keyed(target, match, target_suffix)
+    shade = _keyed(masks, match, mask_suffix) if masks else {}
+    common = sorted(set(left) & set(right))
+    if not common:
+        raise InputError(
+            f"no image of {prediction} ({len(left)}) has the {match} of one of {target} ({len(right)}); "
+            f"for instance {_example(left)} against {_example(right)}"
+        )
+    if masks:
+        bare = [key for key in common if key not in shade]
+        if bare:
+            raise InputError(f"{len(bare)} of {len(common)} pairs have no mask in {masks}, the first is {bare[0]}")
+    suffixes = f", without {prediction_suffix!r} and {target_suffix!r}" if prediction_suffix or target_suffix else ""
+    return Pairing(
+        tuple(Pair(key, left[key], right[key], shade.get(key)) for key in common),
+        tuple(left[key] for key in sorted(set(left) - set(right))),
+        tuple(right[key] for key in sorted(set(right) - set(left))),
+        f"equal {match}{suffixes}",
+    )
+
+
+def _keyed(folder: Path, match: Match, suffix: str) -> dict[str, Path]:
+    """Key of each image of a folder -> its path. A file without the suffix keeps its whole stem as the key."""
+    if match == "name" and suffix:
+        raise InputError("a suffix goes with the rule 'stem' only")
+    found = defaultdict(list)
+    for path in find_images(folder):
+        inside = path.relative_to(folder)
+        key = inside.with_suffix("").as_posix().removesuffix(suffix) if match == "stem" else inside.as_posix()
+        found[key].append(path)
+    twice = {key: paths for key, paths in found.items() if len(paths) > 1}
+    if twice:
+        key, paths = min(twice.items())
+        raise InputError(
+            f"{' and '.join(p.name for p in paths)} in {folder} both claim {key!r}; match by name, or move one"
+        )
+    return {key: paths[0] for key, paths in found.items()}
+
+
+def _by_order(prediction: Path, target: Path, masks: Path | None) -> Pairing:
+    folders = [find_images(folder) for folder in (prediction, target, *([masks] if masks else []))]
+    counts = [len(paths) for paths in folders]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise InputError(f"to match by order the folders must hold equally many images, and some; they hold {counts}")
+    pairs = (
+        Pair(left.relative_to(prediction).as_posix(), left, right, *shade)
+        for left, right, *shade in zip(*folders, strict=True)
+    )
+    return Pairing(tuple(pairs), (), (), "sorted order")
+
+
+def _example(keyed: dict[str, Path]) -> str:
+    return repr(min(keyed)) if keyed else "nothing"

@@ -19,16 +19,24 @@ DECIDES = ("sha256", "grid", "steps", "solver", "fidelity", "resolution", "stren
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is stored beside a model. factor: multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 %
-    intervals hold 90 % of the calibration values. pixel: level -> half width, in (uncorrected) std, of the intervals that hold `level`
-    of a new photograph's values in expectation (`conformal.pixel_factor`); photograph: the same with probability `confidence` for each
-    new photograph (`conformal.photograph_factor`). Levels that so few photographs could only bound by the largest score of all, which
-    says nothing, are absent from `pixel`.
-    draws: K, with which alone the widths hold (the factor is about a variance, whose unbiased estimate has the same mean for any K).
-    of: "draws", or "doubt" where it is about what the model's own network says; then widths are in stretched std, light is the factor for
-    the light of the whole, and kinds has a factor in place of `factor` for photographs with one kind of damage.
-    photographs, values: how many, and values used of each. rounding: see `Evidence`.
-    protocol: model, sampler and photographs, as plain values.
+    """What is stored beside a model about its standard deviations.
+
+    Args:
+        factor: Multiply the draws' distance to their mean (and so their std) by it, and Gaussian 90 % intervals hold 90 % of the
+            calibration values.
+        pixel: Level -> half width, in (uncorrected) std, of the intervals that hold `level` of a new photograph's values in expectation
+            (`evaluation.calibration.pixel_factor`). Levels that so few photographs could only bound by the largest score of all are absent.
+        photograph: The same with probability `confidence` for each new photograph (`evaluation.calibration.photograph_factor`).
+        confidence: Of `photograph`.
+        draws: K, with which alone the widths hold (the factor is about a variance, whose unbiased estimate has the same mean for any K).
+        photographs: How many were measured.
+        values: Values used of each.
+        rounding: Standard deviation of the target's own rounding, full range = 1.
+        protocol: Model, sampler and photographs, as plain values.
+        of: "draws", or "doubt" where it is about the model's own network for the error; then widths are in stretched std.
+        light: With "doubt": the factor for the light of the whole.
+        kinds: With "doubt": kind of damage -> a factor in place of `factor` for photographs with that kind.
+
     """
 
     factor: float

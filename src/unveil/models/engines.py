@@ -129,14 +129,14 @@ def _cache() -> Path:
 
 
 def _written(answer: Evaluation, conditioned: bool) -> bytes:
-    from unveil.models.exporting import formats
+    from unveil.models import exporting
     from unveil.networks.condition import SIZE
 
     unit = answer.network.multiple_of
     example = torch.zeros(1, 3, 4 * unit, 5 * unit)
     told = torch.zeros(1, SIZE) if conditioned else torch.zeros(1)
-    program = formats.traced(answer, (example, example.clone(), torch.full((1,), 0.5), told), unit)
-    return formats.graph(program, ("x_t", "y", "level", "told"), "residual").SerializeToString()
+    program = exporting.traced(answer, (example, example.clone(), torch.full((1,), 0.5), told), unit)
+    return exporting.graph(program, ("x_t", "y", "level", "told"), "residual").SerializeToString()
 
 
 def _onnx(graph: bytes, dtype: str) -> Session:

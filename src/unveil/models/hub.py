@@ -79,7 +79,7 @@ def from_pretrained(
         revision: Branch, tag or commit on the hub.
         cache_dir: Where downloads are kept, by default the hub's own place.
         token: For private repositories; by default the one that is logged in.
-        local_files_only: Take what was downloaded before and ask nobody.
+        local_files_only: Take what was downloaded before and open no connection.
 
     Raises:
         ModelError: No such folder or repository, files that are missing, damaged, or not those that config.json names.
@@ -242,12 +242,12 @@ def _first(error: Exception) -> str:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What the hub's client raises where the hub refuses or is not reached: its own errors, and those of what it speaks HTTP with."""
+    """What the hub's client raises where the hub refuses or is not reached: its own errors, and those of its HTTP library."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     own = (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError)
     try:
         from httpx import HTTPError
-    except ImportError:  # clients before 1.0 speak with requests, whose errors are OSErrors
+    except ImportError:  # clients before 1.0 use requests, whose errors are OSErrors
         return own
     return (*own, HTTPError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +17,8 @@ from unveil.models.calibration import Calibration
 from unveil.models.paths import name_of
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
-from unveil.networks.answer import Answer, Predictor, finite
 from unveil.networks.condition import KINDS, condition
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import Answer, Predictor, finite, pad_to_multiple
 
 if TYPE_CHECKING:
     from unveil.models.engines import Runner
@@ -26,17 +26,48 @@ if TYPE_CHECKING:
     from unveil.networks.doubt import DoubtNetwork
 
 
+MASK_CHANNELS = {2: "Resfusion", 3: "RDDM"}
+"""How many channels of a network a mask takes -> whose networks do."""
+_MASK_WHITE = 1 - 0.5 / 255
+
+
+def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
+    """The mask of a photograph for a network.
+
+    Args:
+        mask: (H, W) or (H, W, 3) in [0, 1], white where the damage is.
+        channels: 2: outside and inside, each -1 or 1, and only what is wholly white is inside (Resfusion's data module); 3: the mask as an
+            image in [0, 1] (RDDM, which does not bring it to the range of its photographs).
+
+    Returns:
+        (1, channels, H, W) float32.
+
+    """
+    plane = mask if mask.ndim == 2 else mask.max(axis=2)
+    if channels == 3:
+        return torch.from_numpy(np.repeat(plane[None, None].astype(np.float32), 3, axis=1))
+    inside = plane >= _MASK_WHITE
+    return torch.from_numpy(np.where(np.stack([~inside, inside]), 1, -1).astype(np.float32))[None]
+
+
 @dataclass(frozen=True)
 class Model:
-    """predictor: see `networks.answer.Predictor`. head: takes its answer and the fidelity, and gives an offset of the residual.
+    """A model on one device, with everything that its evaluation needs. Frozen: what is told of one photograph makes a new one.
 
-    sha256: of the weight file, "" for a model built in memory.
+    Args:
+        spec: Its description.
+        predictor: The network, see `networks.predictor.Predictor`.
+        head: The correction: takes the predictor's answer and the fidelity, and gives an offset of the residual. None for none.
+        sha256: Of the weight file, "" for a model built in memory.
+        guide: DA-CLIP, which describes the photograph to the network; None for networks without one.
+        context: The guide's embeddings of the whole photograph, None before it was evaluated.
+        told: (K,) probabilities of the kinds of damage (`networks.condition`), for networks that are conditioned on them; None where
+            nothing is known.
+        calibrations: What was measured about the spread of its draws, or about `doubt`, one for each setting of the sampler.
+        doubt: The network that estimates how far a restoration is off, None for none.
+        runner: Evaluates the predictor in another runtime (`models.engines`), None for torch.
+        mask: (1, C, H, W) of the one photograph that is restored, for networks that take one (`encode_mask`).
 
-    guide: tells the network what the photograph shows. seen: what it said, once it was asked. told: (K,) probabilities of the kinds of
-    damage (`networks.condition`), None where nothing is known; heard by networks that are conditioned on them. calibrations: what was
-    measured about the spread of its draws, or of what `doubt` says, one for each setting of the sampler. doubt: says how far a restoration
-    is likely to be off. runner: evaluates the predictor in its stead (`models.engines`), None for torch. mask: (1, C, H, W) of the one
-    photograph that is restored, for networks that are shown one (`models.masks`).
     """
 
     spec: Spec
@@ -44,7 +75,7 @@ class Model:
     head: nn.Module | None
     sha256: str = ""
     guide: DACLIP | None = None
-    seen: tuple[Tensor, ...] | None = None
+    context: tuple[Tensor, ...] | None = None
     told: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
     doubt: DoubtNetwork | None = None
@@ -70,8 +101,8 @@ class Model:
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), fidelity, device=y.device)
         if self.runner is not None:
-            told = self._condition(f) if self.spec.told else f
-            residual = self.runner(states[:, :3], padded_y, levels, told)
+            context = self._condition(f) if self.spec.told else f
+            residual = self.runner(states[:, :3], padded_y, levels, context)
         else:
             answer = self.predictor.answer(states[:, :3], padded_y, levels, self._condition(f))
             answer = answer._replace(residual=answer.residual.float())
@@ -79,12 +110,12 @@ class Model:
             if self.head is not None and fidelity > 0:
                 residual = residual + self.head(answer, f).float()
         low, high = self.spec.value_range
-        return (y - _visible(residual[..., :h, :w])).clamp(low, high)
+        return (y - _with_nan(residual[..., :h, :w])).clamp(low, high)
 
     def _condition(self, fidelity: Tensor) -> Tensor:
         known = torch.full_like(fidelity, self.told is not None, dtype=torch.bool)
-        told = torch.zeros(len(KINDS)) if self.told is None else self.told
-        return condition(told.to(fidelity).expand(len(fidelity), -1), known, fidelity)
+        probabilities = torch.zeros(len(KINDS)) if self.told is None else self.told
+        return condition(probabilities.to(fidelity).expand(len(fidelity), -1), known, fidelity)
 
     @torch.inference_mode()
     def estimate(
@@ -94,18 +125,18 @@ class Model:
 
         Clamped as the published samplers do, or not at all (`bounded`).
         """
-        told = torch.full((len(y),), float(process.time[t]), device=y.device)
-        said = _visible(self.predictor(x_t, y, told, *contexts).float())
-        x0_hat = bounded(self.spec, estimated(self.spec, process, t, said, x_t, y))
+        timestep = torch.full((len(y),), float(process.time[t]), device=y.device)
+        model_output = _with_nan(self.predictor(x_t, y, timestep, *contexts).float())
+        x0_hat = bounded(self.spec, estimated(self.spec, process, t, model_output, x_t, y))
         if self.head is None or fidelity <= 0:
             return x0_hat
         level = torch.full((len(y),), float(process.s[t]), device=y.device)
         f = torch.full((len(y),), fidelity, device=y.device)
-        return bounded(self.spec, x0_hat - _visible(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
+        return bounded(self.spec, x0_hat - _with_nan(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
     @torch.inference_mode()
     def contexts(self, y: Tensor) -> tuple[Tensor, ...]:
-        """What the guide says about the photograph (B, 3, H, W) in the network's range: none, content, or also degradation."""
+        """The guide's embeddings of the photograph (B, 3, H, W) in the network's range: none, content, or content and degradation."""
         if self.guide is None:
             return ()
         from unveil.networks.clip import prepared
@@ -129,15 +160,15 @@ class Model:
         return self.mask.to(y).expand(len(y), -1, -1, -1)
 
     def told_of(self, treat: Treatment | None) -> Model:
-        """This model, told what to fix; itself where it cannot be told."""
+        """This model conditioned on what to fix; itself for None."""
         return self if treat is None else replace(self, told=treat.vector())
 
     def looking_at(self, photograph: Tensor) -> Model:
-        """This model with its guide's word on the whole photograph (B, 3, H, W), in the network's range, spoken once.
+        """This model with its guide's embeddings of the whole photograph (B, 3, H, W), in the network's range, evaluated once.
 
-        Without it the guide looks at every y that is evaluated, which may be a tile. A model without a guide is itself.
+        Without them the guide is evaluated on every y, which may be a tile. A model without a guide is returned as it is.
         """
-        return self if self.guide is None else replace(self, seen=self.contexts(photograph))
+        return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
     def denoiser(self, process: Process, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
@@ -148,35 +179,35 @@ class Model:
             return lambda x_t, y, t: self.estimate(process, t, x_t, y, (self._mask_of(y),), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
-            told = self.contexts(y) if self.seen is None else tuple(c.expand(len(y), -1) for c in self.seen)
-            return self.estimate(process, t, x_t, y, told, fidelity)
+            contexts = self.contexts(y) if self.context is None else tuple(c.expand(len(y), -1) for c in self.context)
+            return self.estimate(process, t, x_t, y, contexts, fidelity)
 
         return denoise
 
 
-def _visible(said: Tensor) -> Tensor:
+def _with_nan(model_output: Tensor) -> Tensor:
     """A network's output with infinities as NaN: clamping would turn them into plain black or white, NaN is what the caller can see."""
-    return said if finite(said) else said.where(said.isfinite(), torch.nan)
+    return model_output if finite(model_output) else model_output.where(model_output.isfinite(), torch.nan)
 
 
-def estimated(spec: Spec, process: Process, t: int, said: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def estimated(spec: Spec, process: Process, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t.
 
     Args:
         spec: What the network predicts, and the range of its images.
         process: The path that is sampled.
         t: The index of the state, at least 1.
-        said: (B, C, H, W) output, 6 channels where residual and noise are predicted apart.
+        model_output: (B, C, H, W) output, 6 channels where residual and noise are predicted apart.
         x_t: (B, 3, H, W) state.
         y: (B, 3, H, W) damaged image.
 
     """
     if spec.prediction == "residual_and_noise":
-        residual, noise = said.split(3, dim=1)
+        residual, noise = model_output.split(3, dim=1)
         from unveil.diffusion.rddm import from_both
 
         return from_both(process, t, residual.clamp(*spec.value_range), noise, x_t, y)
-    return to_x0(spec.prediction, process, t, said[:, :3], x_t, y)
+    return to_x0(spec.prediction, process, t, model_output[:, :3], x_t, y)
 
 
 def bounded(spec: Spec, x0_hat: Tensor) -> Tensor:

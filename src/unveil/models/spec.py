@@ -1,16 +1,113 @@
-"""What a model is, as data that travels inside its weight file: nothing in the callers asks which model it is."""
+"""What a model is, as data that travels inside its weight file: no caller asks which model it is.
+
+Every number of a description is checked before anything is built from it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from unveil.diffusion import Process, cubic, residual
-from unveil.errors import InputError, ModelError
-from unveil.models import bounds
+from unveil.diffusion.prediction import KINDS as PREDICTIONS
+from unveil.diffusion.resolution import READINGS, SWITCHES
+from unveil.diffusion.sampling import SOLVERS
+from unveil.errors import InputError, ModelError, note
 from unveil.models.paths import RESIDUAL, name_of, path
+
+MAX_SIZE = 65_536
+"""The largest size that a layer may have; the words that CLIP knows are 49,408."""
+MAX_COUNTS = {
+    "blocks": 32,
+    "up_blocks": 32,
+    "bottom": 32,
+    "middle": 32,
+    "layers": 64,
+    "encoder": 32,
+    "decoder": 32,
+    "mults": 64,
+    "kinds": 64,
+}
+"""The largest number under these names: how often something is repeated, or multiplied."""
+MAY_BE_NONE = ("blocks", "up_blocks", "bottom", "middle", "encoder", "decoder", "head", "mask_channels")
+MAX_LEVELS = 8
+"""The longest list of levels; each halves the resolution once more."""
+MAX_NAME = 256
+"""Characters of a name."""
+CHOICES = {
+    "sampler": ("diffusion", "one_shot", "guide"), "prediction": (*PREDICTIONS, "residual_and_noise"), "time": ("level", "index"),
+    "defaults.solver": SOLVERS, "defaults.resolution": READINGS, "defaults.switch": SWITCHES,
+}  # fmt: skip
+RANGES = {
+    "multiple_of": (1, 1024), "min_size": (1, 65_536), "receptive_field": (0, 1 << 20), "reach": (0, 1 << 20),
+    "defaults.steps": (1, 10_000), "defaults.low": (1, 65_536), "defaults.fidelity": (0.0, 1.0),
+}  # fmt: skip
+DTYPES = ("fp32", "bf16", "fp16")
+
+
+def check_spec(spec: Spec) -> None:
+    """Raise ModelError, naming the entry and what it may be, for a description that no model here has."""
+    for name, choices in CHOICES.items():
+        value = _entry(spec, name)
+        if value not in choices:
+            _refuse(name, value, f"one of {', '.join(choices)}")
+    for name, (low, high) in RANGES.items():
+        value: Any = _entry(spec, name)
+        if not _is_number(value, isinstance(low, int)) or not low <= value <= high:
+            _refuse(name, value, f"a {'whole ' if isinstance(low, int) else ''}number from {low} to {high}")
+    for name in ("name", "schedule", "defaults.grid"):
+        if not isinstance(_entry(spec, name), str) or len(_entry(spec, name)) > MAX_NAME:
+            _refuse(name, _entry(spec, name), f"a text of at most {MAX_NAME} characters")
+    pair = spec.value_range
+    if len(pair) != 2 or not all(_is_number(v) and abs(v) <= 1e4 for v in pair) or not pair[0] < pair[1]:
+        _refuse("value_range", pair, "two numbers, the smaller first")
+    if not spec.dtypes or not set(spec.dtypes) <= set(DTYPES):
+        _refuse("dtypes", spec.dtypes, f"some of {', '.join(DTYPES)}")
+    check_network(spec.network)
+
+
+def check_network(sizes: Any, place: str = "network") -> None:
+    """Raise ModelError for sizes that no network here has."""
+    if not isinstance(sizes, Mapping) or len(sizes) > 32:
+        _refuse(place, sizes, "sizes by name")
+    for name, value in sizes.items():
+        here, most = f"{place}.{name}", MAX_COUNTS.get(str(name), MAX_SIZE)
+        if isinstance(value, Mapping):
+            check_network(value, here)
+            continue
+        entries: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+        if len(entries) > (MAX_COUNTS["kinds"] if name == "kinds" else MAX_LEVELS):
+            _refuse(here, value, f"a list of at most {MAX_LEVELS} entries")
+        for entry in entries:
+            if isinstance(entry, str) and len(entry) <= MAX_NAME:
+                continue
+            least = 0 if name in MAY_BE_NONE or isinstance(entry, bool) else 1
+            number: Any = entry
+            if entry is not None and not (_is_number(entry, True) and least <= number <= most):
+                _refuse(here, value, f"a whole number from {least} to {most}, or a list of such")
+
+
+def _entry(spec: Spec, name: str) -> Any:
+    first, _, second = name.partition(".")
+    value = getattr(spec, first)
+    return getattr(value, second) if second else value
+
+
+def _is_number(value: Any, whole: bool = False) -> bool:
+    if isinstance(value, bool):
+        return whole and value in (False, True)
+    return isinstance(value, int) or (not whole and isinstance(value, float) and math.isfinite(value))
+
+
+def _refuse(name: str, value: Any, wanted: str) -> None:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    raise ModelError(f"the model's description says {name} = {shown}; it must be {wanted}")
+
 
 MOST_STEPS = 200
 
@@ -19,7 +116,15 @@ MOST_STEPS = 200
 class Defaults:
     """How a model is run when the caller does not say: chosen on held-out photographs, argued in docs/choices.md.
 
-    grid: "cubic" (any number of steps) or the trained schedule's name. low: long side of the low-resolution stage in pixels.
+    Args:
+        grid: "cubic" (any number of steps) or the trained schedule's name.
+        steps: Network evaluations per draw.
+        solver: How a step is taken, one of `diffusion.SOLVERS`.
+        fidelity: 0 samples the posterior, 1 follows its mean; between them the noise is scaled down.
+        resolution: "coarse_to_fine", "hourglass" or "off".
+        low: Long side of the low-resolution stage in pixels.
+        switch: What is carried from one resolution to the next (see `diffusion.resolution`).
+
     """
 
     grid: str = "linear_pro"
@@ -33,14 +138,27 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Spec:
-    """network: kind and size (see `kinds`). schedule: the trained path (see `paths`). sampler: "diffusion", "one_shot" or, for a network
-    that only tells others what it sees, "guide".
+    """The description of a model.
 
-    receptive_field: as far as an output pixel can look, by construction. reach: from how many pixels on nothing moves it by a tenth of
-    1/255, as measured on photographs (benchmarks/reach.py); 0 where it was not measured.
-    value_range: of the network's images. prediction: what the network says (see `diffusion.prediction`). time: what it is
-    told, "level" (the noise) or "index" (of the trained step; such a network knows no other grid). A network that is told the
-    level on a residual path runs on any grid of such paths; others on the trained one and its subsets.
+    A network that is given the noise level on a residual path runs on any grid of such paths; others on the trained grid and its subsets.
+
+    Args:
+        name: What the model is called, at most 256 characters.
+        network: Kind and sizes of the network (see `models.network_registry`).
+        schedule: The trained path (see `models.paths`).
+        sampler: "diffusion", "one_shot" or, for a network that describes photographs to other networks and restores none, "guide".
+        value_range: Black and white of the network's images.
+        prediction: What the network predicts (see `diffusion.prediction`).
+        multiple_of: Height and width that the network takes without padding are multiples of it.
+        min_size: Deprecated and ignored: photographs of any size are restored. It goes in 0.2.
+        receptive_field: How many pixels away an output pixel can look, by construction.
+        dtypes: Precisions that the model was tried in, of "fp32", "bf16" and "fp16".
+        defaults: How it is run when the caller does not say.
+        recipe: How it was trained, as plain values.
+        time: What the network is given as time: "level", the noise level, or "index", that of the trained step.
+        reach: Distance in pixels beyond which nothing moves an output pixel by a tenth of 1/255, as measured on photographs
+            (benchmarks/reach.py); 0 where it was not measured.
+
     """
 
     name: str
@@ -58,6 +176,14 @@ class Spec:
     time: str = "level"
     reach: int = 0
 
+    def __post_init__(self) -> None:
+        """Warn of what is deprecated."""
+        if isinstance(self.min_size, int) and self.min_size > 1:
+            note(
+                "Spec.min_size is ignored, since photographs of any size are restored; it has no successor and goes in 0.2: leave it out",
+                stacklevel=3,
+            )
+
     @property
     def trained_here(self) -> bool:
         """Whether the network is one of this package's own, which were compared in bf16 (docs/speed.md)."""
@@ -65,7 +191,7 @@ class Spec:
 
     @property
     def level_told(self) -> bool:
-        """Whether the network is told the noise level and predicts the residual (`networks.answer.Predictor`)."""
+        """Whether the network is told the noise level and predicts the residual (`networks.predictor.Predictor`)."""
         return self.time == "level" and self.prediction == "residual"
 
     @property
@@ -107,6 +233,6 @@ class Spec:
             raise ModelError(
                 f"the model's description cannot be read ({error}); was it written by a newer version?"
             ) from error
-        bounds.check(spec)
+        check_spec(spec)
         path(spec.schedule, spec.time)
         return spec

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unveil.errors import ModelError
-from unveil.models.kinds import Weightless, parts
 from unveil.models.model import Model
+from unveil.models.network_registry import Weightless, parts
 from unveil.models.spec import Spec
 from unveil.util.atomic import aside
 
@@ -152,7 +152,7 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, nn
 
 
 def _what_it_is(path: Path) -> str:
-    """What a file is that is no safetensors file but something else that people have in its place; "" where nobody knows."""
+    """What a file is that is no safetensors file but is often given in its place; "" for an unknown one."""
     with path.open("rb") as file:
         head = file.read(1024)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

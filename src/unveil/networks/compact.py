@@ -1,7 +1,7 @@
 """The shipped default: a compact residual U-Net on half-resolution pixels, without normalisation or attention.
 
-Nothing in it looks at the whole picture, so that a tile computes what the whole photograph would; the global view is the
-business of the low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
+No layer depends on the whole picture, so that a tile computes what the whole photograph would; global context comes from the
+low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unveil.networks.answer import Answer, Features
 from unveil.networks.condition import SIZE
+from unveil.networks.predictor import Answer, Features
 
 _EMBEDDING = 128
 
@@ -144,7 +144,7 @@ class CompactUNet(nn.Module):
         return F.pixel_shuffle(self.out(features.levels[0]), 2)
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """See `networks.answer.Predictor`; with the features that `CorrectionHead` reads."""
+        """See `networks.predictor.Predictor`; with the features that `CorrectionHead` reads."""
         features = self.features(x_t, y, level, condition)
         return Answer(x_t, y, level, self.read(features), features)
 
@@ -228,7 +228,7 @@ class TimestepExperts(nn.Module):
         return self.expert(float(level[0])).features(x_t, y, level, condition)
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """See `networks.answer.Predictor`; all levels of a batch lie on one side of BORDER."""
+        """See `networks.predictor.Predictor`; all levels of a batch lie on one side of BORDER."""
         return Answer(x_t, y, level, self(x_t, y, level, condition))
 
     def forward(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:

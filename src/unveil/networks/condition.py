@@ -1,4 +1,4 @@
-"""What a network is told about a photograph besides its pixels: which kinds of damage it has, and how the sampler will draw.
+"""What a network is given about a photograph besides its pixels: which kinds of damage it has, and how the sampler will draw.
 
 DA-CLIP's idea (Luo et al., ICLR 2024: a restoration network that is told the degradation) without its text encoder: one
 probability for each kind of damage, from a person (0 or 1) or from the describer.

@@ -12,13 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.answer import THOUSAND, Answer
-from unveil.networks.attention import LinearAttention
-from unveil.networks.blocks import downsample, upsample
-from unveil.networks.checks import check_context, check_inputs
-from unveil.networks.padding import pad_to_multiple
-from unveil.networks.transformer import SpatialTransformer
-from unveil.networks.trunk import Recipe, Skeleton, ascend
+from unveil.networks.blocks import LinearAttention, Recipe, Skeleton, SpatialTransformer, ascend, downsample, upsample
+from unveil.networks.predictor import TIME_SCALE, Answer, check_context, check_inputs, pad_to_multiple
 
 
 @dataclass(frozen=True)
@@ -123,8 +118,8 @@ class ConditionalUNet(Skeleton):
         return self.final_conv(x)[..., :height, :width]
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """See `networks.answer.Predictor`: of a network without an embedding, told the noise level, that predicts the residual."""
-        return Answer(x_t, y, level, self(x_t, y, THOUSAND * level))
+        """See `networks.predictor.Predictor`: of a network without an embedding that takes the noise level and predicts the residual."""
+        return Answer(x_t, y, level, self(x_t, y, TIME_SCALE * level))
 
 
 def daclip_unet() -> ConditionalUNet:

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class ResnetBlock(nn.Module):
-    """Two convolutions with a short cut, told the time; change: "down" or "up" halves or doubles the size inside.
+    """Two convolutions with a short cut, modulated by the time embedding; change: "down" or "up" halves or doubles the size inside.
 
     time: width of the time embedding, 0 for none. scale_shift: the time scales and shifts the second norm's output (ADM) instead of
     being added before it (DDPM).
@@ -30,12 +30,12 @@ class ResnetBlock(nn.Module):
         self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(inner, outer, 1) if inner != outer else None
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
-        """(B, inner, H, W) -> (B, outer, H', W'). told: (B, time) after its activation."""
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        """(B, inner, H, W) -> (B, outer, H', W'). temb: (B, time) after its activation."""
         h = self._changed(F.silu(self.norm1(x)))
         x = self._changed(x)
         h = self.conv1(h)
-        shift = self.time_emb_proj(told)[:, :, None, None] if self.time_emb_proj is not None and told is not None else 0
+        shift = self.time_emb_proj(temb)[:, :, None, None] if self.time_emb_proj is not None and temb is not None else 0
         if self.scale_shift and isinstance(shift, Tensor):
             scale, shift = shift.chunk(2, dim=1)
             h = self.norm2(h) * (1 + scale) + shift
@@ -65,8 +65,8 @@ class Attention(nn.Module):
         b, c, h, w = x.shape
         tokens = self.group_norm(x).flatten(2).transpose(1, 2)
         q, k, v = (m(tokens).view(b, h * w, self.heads, -1).transpose(1, 2) for m in (self.to_q, self.to_k, self.to_v))
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
-        return x + self.to_out[0](seen).transpose(1, 2).reshape(b, c, h, w)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
+        return x + self.to_out[0](attended).transpose(1, 2).reshape(b, c, h, w)
 
 
 class Downsample(nn.Module):
@@ -77,7 +77,7 @@ class Downsample(nn.Module):
         self.pad = pad
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=pad)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, C, H / 2, W / 2)."""
         return self.conv(x if self.pad else F.pad(x, (0, 1, 0, 1)))
 
@@ -89,7 +89,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
         """(B, C, H, W) -> (B, C, 2 H, 2 W)."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
@@ -114,23 +114,23 @@ class Level(nn.Module):
             self.upsamplers = nn.ModuleList(up)
         self.recompute = False
 
-    def forward(self, x: Tensor, told: Tensor | None = None, *, left: Any = None, taken: Any = None) -> Tensor:
+    def forward(self, x: Tensor, temb: Tensor | None = None, *, left: Any = None, taken: Any = None) -> Tensor:
         """x through all blocks. left: a list that is given every state on the way; taken: one whose states join, last first."""
         attentions = list(getattr(self, "attentions", ()))
         for i, block in enumerate(self.resnets):
             if taken is not None:
                 x = torch.cat([x, taken.pop()], dim=1)
-            x = self._run(block, x, told)
+            x = self._run(block, x, temb)
             x = attentions[i](x) if i < len(attentions) else x
             if left is not None:
                 left.append(x)
         for change in (*getattr(self, "downsamplers", ()), *getattr(self, "upsamplers", ())):
-            x = self._run(change, x, told)
+            x = self._run(change, x, temb)
             if left is not None:
                 left.append(x)
         return x
 
-    def _run(self, block: nn.Module, x: Tensor, told: Tensor | None) -> Tensor:
+    def _run(self, block: nn.Module, x: Tensor, temb: Tensor | None) -> Tensor:
         if self.recompute and torch.is_grad_enabled() and x.requires_grad:
-            return checkpoint(block, x, told, use_reentrant=False)  # type: ignore[return-value]
-        return block(x, told)
+            return checkpoint(block, x, temb, use_reentrant=False)  # type: ignore[return-value]
+        return block(x, temb)

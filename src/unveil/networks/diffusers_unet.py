@@ -89,18 +89,18 @@ class DiffusersUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x: (B, in_channels, H, W), sides multiples of `multiple_of`; t: (B,) the trained steps. (B, out_channels, H, W)."""
-        told = self.time_embedding["linear_1"](self._waves(t).to(x.dtype))
-        told = F.silu(self.time_embedding["linear_2"](F.silu(told)))
+        temb = self.time_embedding["linear_1"](self._waves(t).to(x.dtype))
+        temb = F.silu(self.time_embedding["linear_2"](F.silu(temb)))
         h = self.conv_in(x)
         states = [h]
         for level in self.down_blocks:
-            h = level(h, told, left=states)
-        h = self.mid_block.resnets[0](h, told)  # type: ignore[index,operator]
+            h = level(h, temb, left=states)
+        h = self.mid_block.resnets[0](h, temb)  # type: ignore[index,operator]
         for attention in getattr(self.mid_block, "attentions", ()):
             h = attention(h)
-        h = self.mid_block.resnets[1](h, told)  # type: ignore[index,operator]
+        h = self.mid_block.resnets[1](h, temb)  # type: ignore[index,operator]
         for level in self.up_blocks:
-            h = level(h, told, taken=states)
+            h = level(h, temb, taken=states)
         return self.conv_out(F.silu(self.conv_norm_out(h)))
 
     def _waves(self, t: Tensor) -> Tensor:

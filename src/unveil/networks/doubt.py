@@ -2,7 +2,7 @@
 
 A network that minimises a squared error learns the posterior's mean. One that is shown that mean x0_hat beside the photograph y, and
 maximises the likelihood of the errors x0 - x0_hat that were made, learns how wide they are (Nix and Weigend 1994), which a few draws of a
-sampler that hardly draws cannot tell. Two parts are told apart: what differs from place to place, and
+sampler that hardly draws cannot tell. It has two parts: what differs from place to place, and
 what is off about the light of the whole.
 """
 

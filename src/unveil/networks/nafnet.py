@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.blocks import ChannelNorm
-from unveil.networks.checks import check_inputs
-from unveil.networks.embedding import SimpleGate, TimeMLP
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.blocks import ChannelNorm, SimpleGate, TimeMLP
+from unveil.networks.predictor import check_inputs, pad_to_multiple
 
 
 class NAFBlock(nn.Module):

@@ -9,11 +9,10 @@ from unveil.data.matching import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError
-from unveil.models.kinds import Weightless
+from unveil.models.network_registry import Weightless
 from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
-from unveil.networks.correction_unet import CorrectionUNet
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import CorrectionUNet, UNet
 from unveil.training.losses import LOSSES
 from unveil.training.settings import Config, Data, Network, Stage
 from unveil.util.words import did_you_mean

@@ -26,8 +26,7 @@ from unveil.errors import InputError
 from unveil.models.spec import Spec
 from unveil.models.weights_file import read_guide, write
 from unveil.networks.clip import prepared
-from unveil.networks.contrastive import contrastive, robust_loss
-from unveil.networks.daclip import DACLIP, Seen, degradation_probabilities
+from unveil.networks.daclip import DACLIP, Seen, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
 from unveil.training.batches import Source, scan
 from unveil.training.config import Config, Data, Stage

@@ -1,4 +1,4 @@
-"""The networks of a configuration as the description of a model writes them: what `models.kinds` builds them from."""
+"""The networks of a configuration as the description of a model writes them: what `models.network_registry` builds them from."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from unveil.diffusion import cubic, residual
 from unveil.errors import InputError
-from unveil.models import kinds, shelf
+from unveil.models import network_registry, shelf
 from unveil.models.model import Model
 from unveil.models.paths import RESIDUAL, name_of, path
-from unveil.networks.answer import Predictor
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
+from unveil.networks.predictor import Predictor
 from unveil.training.checks import check_crops
 from unveil.training.config import Config, Correction, Network, Sizes, schedule
 from unveil.training.describing import asked, described, described_head
@@ -112,10 +112,10 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
             _inherit(predictor, model.predictor)
     elif published is not None and model is not None:
         predictor = model.predictor
-        head = kinds.build_head({"kind": "init", "head": described_head(config)}, predictor)
+        head = network_registry.build_head({"kind": "init", "head": described_head(config)}, predictor)
     else:
-        predictor = kinds.build(described(config))
-        head = kinds.build_head({**described(config), "head": described_head(config)}, predictor)
+        predictor = network_registry.build(described(config))
+        head = network_registry.build_head({**described(config), "head": described_head(config)}, predictor)
     if model is not None and not net.experts:
         if published is None:
             # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.

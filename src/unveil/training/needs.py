@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from unveil.models import kinds
-from unveil.networks.answer import Answer
+from unveil.models import network_registry
+from unveil.networks.predictor import Answer
 from unveil.training.config import Config, Stage
 from unveil.training.describing import described, described_head
 from unveil.training.learner import recomputed
@@ -56,8 +56,8 @@ def needs(config: Config, stage: Stage) -> Needs:
     """
     with torch.device("meta"):
         network = described(config)
-        predictor: Any = kinds.build(network)
-        head: Any = kinds.build_head({**network, "head": described_head(config)}, predictor)
+        predictor: Any = network_registry.build(network)
+        head: Any = network_registry.build_head({**network, "head": described_head(config)}, predictor)
     modules = [m for m in (predictor, head) if m is not None]
     trained = {"joint": modules, "correction": modules[1:], "adapter": modules[1:]}.get(stage.kind, modules[:1])
     held = sum(p.numel() * (_BYTES["weights"] + _BYTES["average"]) for m in modules for p in m.parameters())

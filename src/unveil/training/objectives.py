@@ -17,8 +17,8 @@ from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.model import bounded, estimated
 from unveil.models.paths import RESIDUAL, name_of
 from unveil.models.spec import Spec
-from unveil.networks.answer import Answer, Features, Predictor
 from unveil.networks.compact import BORDER, TimestepExperts
+from unveil.networks.predictor import Answer, Features, Predictor
 from unveil.training.batches import Batch
 from unveil.training.config import Stage
 from unveil.training.guide import Guide
@@ -69,7 +69,7 @@ class Learner:
 
     @property
     def answers(self) -> bool:
-        """Whether the predictor is one of `networks.answer.Predictor`."""
+        """Whether the predictor is one of `networks.predictor.Predictor`."""
         return self.asks.level_told and isinstance(self.predictor, Predictor)
 
     def trained(self, stage: Stage) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Correction:
-    """A correction that is a U-Net of its own (`networks.correction_unet`): its first width and the widths of its levels in it.
+    """A correction that is a U-Net of its own (`networks.rddm_unet`): its first width and the widths of its levels in it.
 
     base: 0 for none; a compact predictor then has its light head, of width `network.head`.
     """

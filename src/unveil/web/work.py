@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from unveil import degradation, figures, photo
-from unveil.degradation.draws import own_seed
+from unveil.degradation.primitives import own_seed
 from unveil.diffusion.resolution import resize
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
@@ -277,6 +277,6 @@ def degrading(
 
 
 def damage(pixels: np.ndarray, kind: str, severity: float | None, seed: int) -> tuple[np.ndarray, dict]:
-    """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.draws.own_seed`."""
+    """(H, W, 3) in [0, 1] damaged by simulator `kind`, and its report. seed: the generator's, see `degradation.primitives.own_seed`."""
     y, drawn = degradation.apply(kind, batch_of(pixels), torch.Generator().manual_seed(seed), severity)
     return pixels_of(y), degradation.report(kind, drawn)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import pad_to_multiple
 from unveil.photo.noise_level import noise_level
 from unveil.zeroshot.operators import Operator, parse
 from unveil.zeroshot.prior import Prior

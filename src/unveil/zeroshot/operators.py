@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unveil.errors import InputError
-from unveil.networks.padding import reflected
+from unveil.networks.predictor import reflected
 from unveil.util.words import did_you_mean
 
 _ZERO = 1e-6  # singular values below this share of the largest count as zero: fp32 cannot tell them from it

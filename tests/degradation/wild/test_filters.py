@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.degradation.filtering import convolve
-from unveil.degradation.wild.canvas import gathered, scattered, similar
-from unveil.degradation.wild.filters import correlate, wiener
+from unveil.degradation.primitives import convolve
+from unveil.degradation.wild.pipeline import correlate, from_canvas, similar, to_canvas, wiener
 
 
 def pictures(*sizes: tuple[int, int]) -> list[Tensor]:
@@ -23,7 +22,7 @@ def kernels(b: int, k: int) -> Tensor:
 @pytest.mark.shared
 def test_the_published_parts(parts) -> None:
     image = parts("img").float()
-    blurred, sizes = gathered([image])
+    blurred, sizes = to_canvas([image])
     blurred = correlate(blurred, sizes, parts("iso_7")[None])[0]
     torch.testing.assert_close(blurred, parts("blur_iso7").float(), rtol=0, atol=1e-6)
     torch.testing.assert_close(wiener(blurred, parts("iso_7")), parts("wiener_iso7").float(), rtol=0, atol=1e-5)
@@ -34,9 +33,9 @@ def test_the_published_parts(parts) -> None:
 @pytest.mark.parametrize("k", [1, 5, 21])
 def test_pictures_of_many_sizes_are_filtered_as_each_alone(k: int) -> None:
     many = pictures((40, 33), (7, 50), (1, 1), (12, 3))
-    canvas, sizes = gathered(many)
+    canvas, sizes = to_canvas(many)
     kernel = kernels(4, k)
-    together = scattered(correlate(canvas, sizes, kernel), sizes)
+    together = from_canvas(correlate(canvas, sizes, kernel), sizes)
     for picture, own, out in zip(many, kernel, together, strict=True):
         torch.testing.assert_close(out, convolve(picture[None], own[None])[0], rtol=0, atol=2e-6)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from unveil.degradation.wild.noise import add_gaussian, add_poisson, poisson, poisson_rate
+from unveil.degradation.wild.pipeline import add_gaussian, add_poisson, poisson, poisson_rate
 
 
 def stored_order(draws: np.ndarray) -> torch.Tensor:

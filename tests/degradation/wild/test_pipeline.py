@@ -9,8 +9,7 @@ from torch import Tensor
 
 from unveil.degradation import quantise
 from unveil.degradation.wild import WORDS, carry_out, events, labels, plan, wild
-from unveil.degradation.wild.settings import COLUMN, COLUMNS, OPERATIONS
-from unveil.degradation.wild.words import words
+from unveil.degradation.wild.plan import COLUMN, COLUMNS, OPERATIONS, words
 
 PSNR_AT = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 

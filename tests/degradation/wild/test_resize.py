@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.degradation.wild.canvas import gathered, scattered
-from unveil.degradation.wild.resize import INTERPOLATIONS, resize, taps
+from unveil.degradation.wild.pipeline import INTERPOLATIONS, from_canvas, resize, taps, to_canvas
 
 
 def picture(h: int, w: int) -> Tensor:
@@ -55,7 +54,7 @@ def test_a_canvas_of_many_is_each_alone() -> None:
     many = [picture(40, 33), picture(7, 50), picture(1, 1), picture(20, 20)]
     targets = [(20, 60), (14, 25), (3, 2), (20, 20)]
     ways = ["area", "cubic", "linear", "cubic"]
-    canvas, sizes = gathered(many)
-    out = scattered(resize(canvas, sizes, torch.tensor(targets), ways), torch.tensor(targets))
+    canvas, sizes = to_canvas(many)
+    out = from_canvas(resize(canvas, sizes, torch.tensor(targets), ways), torch.tensor(targets))
     for x, size, way, got in zip(many, targets, ways, out, strict=True):
         torch.testing.assert_close(got, resized(x, size, way), rtol=0, atol=1e-6)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.evaluation.baselines.clahe import clahe, equalise
-from unveil.evaluation.colour import rgb_to_lab
+from unveil.evaluation.arrays import rgb_to_lab
+from unveil.evaluation.baselines import clahe, equalise
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.evaluation.baselines.haze import dark_channel, dark_channel_inverted
-from unveil.evaluation.baselines.lowlight import lime_like
-from unveil.evaluation.filters import guided_filter
+from unveil.evaluation.arrays import guided_filter
+from unveil.evaluation.baselines import dark_channel, dark_channel_inverted, lime_like
 from unveil.evaluation.metrics.psnr import psnr
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.evaluation.conformal import fewest_photographs, photograph_factor, pixel_factor
+from unveil.evaluation.calibration import fewest_photographs, photograph_factor, pixel_factor
 
 LEVEL = 0.9
 TRIALS, CALIBRATION, VALUES = 1500, 19, 60

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError
 from unveil.evaluation.evaluate import evaluate_folders
-from unveil.evaluation.metrics import learned, weights
+from unveil.evaluation.metrics import learned
 from unveil.evaluation.metrics.deep import Dists, Features, Lpips, frechet
-from unveil.networks.backbones import ALEXNET, alexnet, vgg16
-from unveil.networks.inception import Inception
+from unveil.networks.feature_extractors import ALEXNET, Inception, alexnet, vgg16
 
 Save = Callable[..., Path]
 
@@ -120,7 +119,7 @@ def kept(given: Drawn, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     files = {"alexnet": given.alexnet, "vgg16": given.vgg16, "dists": given.dists, "inception": drawn(Inception(), 2)}
     for key, tensors in {**files, "lpips": given.heads}.items():
-        torch.save(tensors, folder / weights.FILES[key].names[0])
+        torch.save(tensors, folder / learned.FILES[key].names[0])
     return folder
 
 
@@ -129,10 +128,10 @@ def published(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A folder of them in UNVEIL_METRICS, the heads of LPIPS in a wheel; their sha256 for the published ones, and no other place."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    for key, file in weights.FILES.items():
+    for key, file in learned.FILES.items():
         path = kept / file.names[0]
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setitem(weights.FILES, key, replace(file, sha256=digest))
+        monkeypatch.setitem(learned.FILES, key, replace(file, sha256=digest))
         if key == "lpips":
             with zipfile.ZipFile(folder / "lpips-0.1.4-py3-none-any.whl", "w") as wheel:
                 wheel.write(path, "lpips/weights/v0.1/alex.pth")
@@ -195,6 +194,6 @@ def test_a_repository_of_the_hub(published: Path, given: Drawn, monkeypatch: pyt
 
     monkeypatch.setenv("UNVEIL_METRICS", "somebody/metrics")
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    backbone, heads = weights.tensors("vgg16", "dists")
+    backbone, heads = learned.tensors("vgg16", "dists")
     assert torch.equal(backbone["features.0.weight"], given.vgg16["features.0.weight"])
     assert torch.equal(heads["alpha"], given.dists["alpha"])

@@ -8,9 +8,17 @@ import pytest
 from skimage import data
 
 from unveil.errors import InputError, ModelError
-from unveil.evaluation.filters import correlate_same, gaussian_kernel
-from unveil.evaluation.metrics.naturalness import NaturalnessModel, fit, load, naturalness, shipped
-from unveil.evaluation.metrics.scene_statistics import fit_asymmetric, normalise, patch_features
+from unveil.evaluation.arrays import correlate_same, gaussian_kernel
+from unveil.evaluation.metrics.naturalness import (
+    NaturalnessModel,
+    fit,
+    fit_asymmetric,
+    load,
+    naturalness,
+    normalise,
+    patch_features,
+    shipped,
+)
 
 
 def asymmetric(rng: np.random.Generator, alpha: float, left: float, right: float, size: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 
 from unveil.errors import InputError
 from unveil.evaluation.metrics.registry import METRICS, get_metric
-from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import Protocol
 
 CORE = ["psnr", "psnr_mean_matched", "ssim", "ms_ssim", "mae_lab", "ciede2000", "naturalness"]
 

@@ -14,13 +14,13 @@ from unveil.cli import main
 from unveil.diffusion import Process, sample
 from unveil.errors import ModelError
 from unveil.models.importing import describe, import_file
-from unveil.models.kinds import build
 from unveil.models.model import Model
+from unveil.models.network_registry import build
 from unveil.models.weights_file import read, sha256_of
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.daclip import DACLIP
-from unveil.networks.unet import UNet
+from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 
 State = dict[str, Tensor]

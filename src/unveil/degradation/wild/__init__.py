@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from unveil.degradation.wild.pipeline import carry_out, wild
-from unveil.degradation.wild.plan import plan
-from unveil.degradation.wild.words import WORDS, events, labels
+from unveil.degradation.wild.plan import WORDS, events, labels, plan
 
 __all__ = ["WORDS", "carry_out", "events", "labels", "plan", "wild"]

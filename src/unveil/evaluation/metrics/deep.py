@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.networks.backbones import ALEXNET, VGG16, alexnet, vgg16
-from unveil.networks.inception import Inception
+from unveil.networks.feature_extractors import ALEXNET, VGG16, Inception, alexnet, vgg16
 
 _LEAST = 32
 """Least side in pixels that AlexNet's five stages leave anything of."""

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unveil.evaluation.arrays import as_mask, as_pair, crop_border
-from unveil.evaluation.colour import White, rgb_to_lab
+from unveil.evaluation.arrays import White, as_mask, as_pair, crop_border, rgb_to_lab
 
 
 def mae_lab(

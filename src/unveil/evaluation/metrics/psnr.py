@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unveil.evaluation.arrays import as_mask, as_pair, crop_border
-from unveil.evaluation.colour import LUMA, Space, to_space
+from unveil.evaluation.arrays import LUMA, Space, as_mask, as_pair, crop_border, to_space
 
 Region = Literal["pixels", "frame"]
 

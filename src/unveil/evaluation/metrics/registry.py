@@ -12,7 +12,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.arrays import round_to
 from unveil.evaluation.metrics import elsewhere, lab, learned, naturalness, psnr, ssim
-from unveil.evaluation.protocol import Protocol
+from unveil.evaluation.protocols import Protocol
 
 # (prediction, target, mask or None, protocol) -> value; images float64 in [0, 1], already resized, rounded and cropped.
 Compute = Callable[[np.ndarray, np.ndarray, np.ndarray | None, Protocol], float]

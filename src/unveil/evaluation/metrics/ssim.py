@@ -7,9 +7,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.evaluation.arrays import as_mask, as_pair, crop_border, size_text
-from unveil.evaluation.colour import Space, to_space
-from unveil.evaluation.filters import correlate_same, correlate_valid, gaussian_kernel
+from unveil.evaluation.arrays import (
+    Space,
+    as_mask,
+    as_pair,
+    correlate_same,
+    correlate_valid,
+    crop_border,
+    gaussian_kernel,
+    size_text,
+    to_space,
+)
 
 Window = Literal["gaussian11", "uniform7", "volumetric"]
 

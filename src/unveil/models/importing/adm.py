@@ -28,7 +28,7 @@ _RES = {
 
 
 def import_prior(source: Path, output: Path | None = None, *, half: bool = False) -> list[str] | None:
-    """Convert a checkpoint of ADM to the folder OUTPUT (default: beside it, without suffix); lines for a reader, None for another network.
+    """Convert a checkpoint of ADM to the folder OUTPUT (default: beside it, without suffix); lines about it, None for another network.
 
     Raises ModelError: a class-conditional network (a prior must not ask which), or tensors that do not fit together.
     """
@@ -62,7 +62,7 @@ def import_prior(source: Path, output: Path | None = None, *, half: bool = False
 def convert(tensors: dict[str, Tensor], head: int = HEAD) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config of diffusers' UNet2DModel for a table of ADM's weights, and the weights under its names.
 
-    The number of blocks per level is told by where the decoder's first change of size stands; widths by the convolutions.
+    The number of blocks per level is read from where the decoder's first change of size stands; widths by the convolutions.
     """
     if "label_emb.weight" in tensors:
         raise ModelError(

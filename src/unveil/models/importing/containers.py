@@ -84,7 +84,7 @@ class Flat(NamedTuple):
 def load(path: Path) -> Flat:
     """The weights in a .ckpt, .pt, .pth, .bin or .safetensors file or an index of shards, on the CPU; the averaged where both are there.
 
-    Formats are told by what is in the file, not by its name. Looks into the containers of Lightning, open_clip, RDDM, BasicSR and of
+    Formats are recognised by what is in the file, not by its name. Looks into the containers of Lightning, open_clip, RDDM, BasicSR and of
     programs like them, takes torch's AveragedModel apart, and strips what wrappers write into keys (`module.`, `_orig_mod.`).
 
     Raises:

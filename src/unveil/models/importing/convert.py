@@ -13,7 +13,7 @@ from unveil.diffusion.prediction import KINDS
 from unveil.errors import ModelError
 from unveil.models.importing.containers import load
 from unveil.models.importing.recognise import Found, recognise
-from unveil.models.kinds import build
+from unveil.models.network_registry import build
 from unveil.models.paths import name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import sha256_of, write
@@ -194,7 +194,7 @@ def _assumptions(found: Found, schedule: str | None, prediction: str | None) -> 
 
 
 def describe(made: Imported) -> list[str]:
-    """Lines for a reader: what was recognised, what was assumed, what was left over, and what to do with it."""
+    """Lines of text: what was recognised, what was assumed, what was left over, and what to do with it."""
     lines = [f"{made.weights}: {made.family}, {made.parameters:,} parameters"]
     if made.averaged is not None:
         lines.append(f"  taken: the averaged weights ({made.averaged})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,85 @@ from torch import Tensor
 
 from unveil.diffusion.rddm import SHAPES, shares
 from unveil.errors import ModelError
-from unveil.models.importing import sizes
 from unveil.models.importing.containers import Flat
+from unveil.models.model import MASK_CHANNELS
+
+State = Mapping[str, Tensor]
+
+
+def _count(state: State, prefix: str) -> int:
+    """How many entries 0, 1, ... a list of modules has."""
+    rest = (k.removeprefix(prefix).split(".")[0] for k in state if k.startswith(prefix))
+    return max((int(i) for i in rest if i.isdigit()), default=-1) + 1
+
+
+def _mults(state: State, dim: int) -> list[int]:
+    return [state[f"downs.{i}.3.weight"].shape[0] // dim for i in range(_count(state, "downs."))]
+
+
+def _unet_sizes(state: State) -> dict[str, Any]:
+    """RDDM's and Resfusion's U-Nets."""
+    dim, taken = state["init_conv.weight"].shape[:2]
+    last = state["final_conv.weight" if "final_conv.weight" in state else "final_conv_1.weight"]
+    channels = last.shape[0]
+    sizes = {"dim": dim, "mults": _mults(state, dim), "channels": channels, "mask_channels": taken - 2 * channels}
+    if sizes["mask_channels"] not in (0, *MASK_CHANNELS):
+        raise ModelError(
+            f"the network takes {sizes['mask_channels']} channels beside the photograph, and no published one is known that does"
+        )
+    return sizes
+
+
+def _conditional_unet_sizes(state: State) -> dict[str, Any]:
+    """The U-Nets of IR-SDE, DA-CLIP and wild-IR."""
+    nf, taken = state["init_conv.weight"].shape[:2]
+    contexts = [v.shape[1] for k, v in state.items() if k.endswith("attn2.to_k.weight")]
+    return {
+        "nf": nf,
+        "mults": _mults(state, nf),
+        "channels": taken // 2,
+        "context_dim": contexts[0] if contexts else None,
+        "degradation": "prompt" in state,
+        "half_size": "downsample.weight" in state,
+    }
+
+
+def _conditional_nafnet_sizes(state: State) -> dict[str, Any]:
+    """Refusion's NAFNet."""
+    levels = range(_count(state, "encoders."))
+    return {
+        "width": state["intro.weight"].shape[0],
+        "encoder": [_count(state, f"encoders.{i}.") for i in levels],
+        "middle": _count(state, "middle_blks."),
+        "decoder": [_count(state, f"decoders.{i}.") for i in levels],
+        "channels": state["intro.weight"].shape[1] // 2,
+    }
+
+
+def _daclip_sizes(state: State, head_width: int = 64) -> dict[str, Any]:
+    """DA-CLIP. head_width: channels of an attention head, which no shape tells; 64 in every published CLIP."""
+    width, _, patch, _ = state["clip.visual.conv1.weight"].shape
+    tokens = state["clip.visual.positional_embedding"].shape[0] - 1
+    text_width = state["clip.token_embedding.weight"].shape[1]
+    blocks = "transformer.resblocks."
+    return {
+        "vision": {
+            "embed": state["clip.visual.proj"].shape[1],
+            "size": patch * round(tokens**0.5),
+            "patch": patch,
+            "width": width,
+            "layers": _count(state, f"clip.visual.{blocks}"),
+            "heads": width // head_width,
+        },
+        "text": {
+            "context": state["clip.positional_embedding"].shape[0],
+            "vocabulary": state["clip.token_embedding.weight"].shape[0],
+            "width": text_width,
+            "layers": _count(state, f"clip.{blocks}"),
+            "heads": max(1, text_width // head_width),
+        },
+    }
+
 
 _BUFFERS = ("alphas_cumsum", "betas2_cumsum")
 
@@ -21,7 +98,7 @@ _BUFFERS = ("alphas_cumsum", "betas2_cumsum")
 class Found:
     """A recognised network.
 
-    family: as people call it. kind: of `unveil.models.kinds`. tensors: under the network's own keys. schedule, prediction,
+    family: the published name. kind: of `unveil.models.network_registry`. tensors: under the network's own keys. schedule, prediction,
     time, value_range, steps, solver: as in a `Spec`; None where the network is no sampler. assumed: what the file does
     not say and the published settings do. left: keys that belong to the file and not to the network.
     """
@@ -57,7 +134,7 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], 
 def _resfusion(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     state, left = _under(tensors, "denoising_module.")
     return Found(
-        "Resfusion", "unet", state, sizes.unet(state), "linear_pro(12)", "residual_noise", "index", (-1.0, 1.0), 5,
+        "Resfusion", "unet", state, _unet_sizes(state), "linear_pro(12)", "residual_noise", "index", (-1.0, 1.0), 5,
         assumed=("the schedule is linear_pro(12), five steps, and the network predicts the residual noise",), left=left,
     )  # fmt: skip
 
@@ -72,18 +149,24 @@ def _rddm(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     }  # fmt: skip
     if any(k.startswith("ups_no_skip.") for k in state):
         return Found(
-            "RDDM, one encoder and two decoders", "shared_encoder_unet", state, sizes.unet(state),
+            "RDDM, one encoder and two decoders", "shared_encoder_unet", state, _unet_sizes(state),
             prediction="residual_and_noise", assumed=assumed, **common,
         )  # fmt: skip
     first = _under(state, "unet0.")[0]
     if any(k.startswith("unet1.") for k in state):
         return Found(
-            "RDDM, two networks", "unet_pair", state, sizes.unet(first), prediction="residual_and_noise", assumed=assumed,
+            "RDDM, two networks", "unet_pair", state, _unet_sizes(first), prediction="residual_and_noise", assumed=assumed,
             **common,
         )  # fmt: skip
     one = ("a single network predicts the residual (its file does not say what it was trained for)",)
     return Found(
-        "RDDM, one network", "unet", first, sizes.unet(first), prediction="residual", assumed=(*assumed, *one), **common
+        "RDDM, one network",
+        "unet",
+        first,
+        _unet_sizes(first),
+        prediction="residual",
+        assumed=(*assumed, *one),
+        **common,
     )
 
 
@@ -113,14 +196,14 @@ def _rddm_schedule(buffers: dict[str, Tensor]) -> tuple[str, tuple[str, ...]]:
 
 
 def _irsde(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
-    network = sizes.conditional_unet(tensors)
+    network = _conditional_unet_sizes(tensors)
     family = "wild-IR" if network["half_size"] else "DA-CLIP's U-Net" if network["degradation"] else "IR-SDE"
     assumed = _IRSDE_ASSUMED if network["context_dim"] is None else (_IRSDE_ASSUMED[0].split(" (")[0],)
     return Found(family, "conditional_unet", tensors, network, _IRSDE, assumed=assumed)
 
 
 def _refusion(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
-    network = sizes.conditional_nafnet(tensors)
+    network = _conditional_nafnet_sizes(tensors)
     return Found("Refusion", "conditional_nafnet", tensors, network, _IRSDE, assumed=_IRSDE_ASSUMED)
 
 
@@ -129,7 +212,7 @@ def _daclip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     state = {k: v for k, v in tensors.items() if not k.startswith("visual.")}
     head = 16 if state["clip.visual.conv1.weight"].shape[0] < 64 else 64  # narrower than one head of 64: a toy
     assumed = (f"attention heads of {head} channels and the exact GELU",)
-    return Found("DA-CLIP", "daclip", state, sizes.daclip(state, head), None, assumed=assumed)
+    return Found("DA-CLIP", "daclip", state, _daclip_sizes(state, head), None, assumed=assumed)
 
 
 def _clip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
@@ -151,7 +234,7 @@ def _clip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
             own = key.removeprefix("visual.").replace("transformer.", "transformer.transformer.", 1)
             state[f"visual_control.{own}"] = value.clone()
     width = mine["visual.conv1.weight"].shape[0]
-    for i in range(sizes.count(mine, "visual.transformer.resblocks.")):
+    for i in range(_count(mine, "visual.transformer.resblocks.")):
         state[f"{control}zero_modules.{i}.weight"] = torch.zeros(width, width)
         state[f"{control}zero_modules.{i}.bias"] = torch.zeros(width)
     head = 16 if width < 64 else 64
@@ -161,7 +244,7 @@ def _clip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     )
     left = tuple(k for k in tensors if k not in mine)
     return Found(
-        "CLIP, made an untrained DA-CLIP", "daclip", state, sizes.daclip(state, head), None, assumed=assumed, left=left
+        "CLIP, made an untrained DA-CLIP", "daclip", state, _daclip_sizes(state, head), None, assumed=assumed, left=left
     )
 
 
@@ -174,7 +257,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], Reader]] = {
     "rddm-shared": (("model.init_conv.bias", "model.final_conv_1.weight"), _rddm),
     "irsde": (("init_conv.weight", "downs.0.0.block1.proj.weight", "final_conv.bias"), _irsde),
 }
-"""name -> keys that only its files have, and the reader. Order matters: the first that fits speaks."""
+"""name -> keys that only its files have, and the reader. Order matters: the first that fits is taken."""
 
 
 def recognise(flat: Flat) -> Found:
@@ -203,7 +286,7 @@ def recognise(flat: Flat) -> Found:
 
 
 def _as(name: str, reader: Reader, state: dict[str, Tensor], where: tuple[str, ...]) -> Found:
-    """The network of a family, once its keys have told which one."""
+    """The network of a family, once its keys have shown which one."""
     if name == "irsde" and "init_conv.bias" in state:
         raise ModelError(
             "the weights of a U-Net of RDDM or Resfusion without their container: which of the two it is, and so "

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.tasks import Task, row

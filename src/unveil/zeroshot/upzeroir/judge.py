@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import ModelError
-from unveil.networks.padding import reflected
+from unveil.networks.predictor import reflected
 from unveil.util.words import check_known
 
 Judge = Callable[[Tensor], float]

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
-from unveil.networks.padding import pad_to_multiple
+from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
 from unveil.zeroshot.ldrps.tasks import Task, row
 from unveil.zeroshot.line_search import best_step

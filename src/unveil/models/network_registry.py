@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from unveil.errors import ModelError, UnveilError
-from unveil.models import bounds
+from unveil.models.spec import check_network
 
 if TYPE_CHECKING:
     from unveil.networks.daclip import DACLIP
@@ -51,9 +51,9 @@ _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
     "compact": Kind("unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom",)),
     "experts": Kind("unveil.networks.compact:TimestepExperts", ("low", "native")),
-    "unet": Kind("unveil.networks.unet:UNet", _RDDM),
-    "unet_pair": Kind("unveil.networks.unet_pair:UNetPair", _RDDM),
-    "shared_encoder_unet": Kind("unveil.networks.unet_pair:SharedEncoderUNet", _RDDM),
+    "unet": Kind("unveil.networks.rddm_unet:UNet", _RDDM),
+    "unet_pair": Kind("unveil.networks.rddm_unet:UNetPair", _RDDM),
+    "shared_encoder_unet": Kind("unveil.networks.rddm_unet:SharedEncoderUNet", _RDDM),
     "conditional_unet": Kind(
         "unveil.networks.conditional_unet:ConditionalUNet",
         ("nf", "mults", "channels", "context_dim", "degradation", "half_size"),
@@ -61,7 +61,7 @@ KINDS = {
     "conditional_nafnet": Kind(
         "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
     ),
-    "daclip": Kind("unveil.models.kinds:_daclip", ("vision", "text")),
+    "daclip": Kind("unveil.models.network_registry:_daclip", ("vision", "text")),
     "classifier": Kind(
         "unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "photometry")
     ),
@@ -73,7 +73,7 @@ def build(network: Mapping[str, Any]) -> nn.Module:
     name = network.get("kind", "compact")
     if not isinstance(name, str) or name not in KINDS:
         raise ModelError(f"the file holds a network of kind {name!r}; this version knows {', '.join(KINDS)}")
-    bounds.network(network)
+    check_network(network)
     try:
         return KINDS[name].build(network)
     except (KeyError, TypeError) as error:
@@ -98,7 +98,7 @@ def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
         return None
     try:
         if isinstance(head, Mapping):
-            from unveil.networks.correction_unet import CorrectionUNet
+            from unveil.networks.rddm_unet import CorrectionUNet
 
             return CorrectionUNet(int(head["dim"]), tuple(head["mults"]))
         if network.get("kind", "compact") == "compact":
@@ -136,7 +136,7 @@ class Weightless(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init" or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
-            return args[0] if args else kwargs["tensor"]  # numbers that nobody will see
+            return args[0] if args else kwargs["tensor"]  # the numbers are replaced by those of the file
         if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)
