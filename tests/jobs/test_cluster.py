@@ -186,5 +186,5 @@ def test_an_empty_share_asks_for_no_cluster(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     job = Job(tmp_path / "a.png", tmp_path / "b.png", {})
-    with pytest.raises(InputError, match=r"unveil\[cluster\]"):
+    with pytest.raises(InputError, match=r"\[cluster\]"):
         cluster.restore(lambda: pytest.fail("opened"), [job], OPTIONS, lambda row: None)
