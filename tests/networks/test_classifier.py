@@ -96,7 +96,7 @@ def test_brightness_is_the_logarithm_of_upper_quantiles() -> None:
 
 def test_of_two_laws_that_speak_of_one_kind_the_surer_is_heard() -> None:
     torch.manual_seed(0)
-    kinds = ("noise", "haze", "lowlight")
+    kinds = ("noise", "haze", "lowlight", "clean")
     net = DegradationClassifier(kinds, 16, photometry=True).eval().requires_grad_(False)
     image = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(5))
     alone = DegradationClassifier(kinds, 16).eval().requires_grad_(False)
@@ -108,3 +108,4 @@ def test_of_two_laws_that_speak_of_one_kind_the_surer_is_heard() -> None:
     said = net.probabilities(image)
     assert torch.equal(said[:2], own[:2])
     assert float(said[2]) == pytest.approx(1 / (1 + torch.tensor(-3.0).exp().item()), abs=1e-6)
+    assert float(said[3]) == pytest.approx(1 - float(said[2]), abs=1e-6)

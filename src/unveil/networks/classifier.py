@@ -139,6 +139,9 @@ class DegradationClassifier(nn.Module):
             for kind, logit in self.photometry(measures(image)[None]).items():
                 k = self.kinds.index(kind)
                 logits[k] = torch.maximum(logits[k], logit[0])
+                if "clean" in self.kinds:  # what has this kind is not clean
+                    clean = self.kinds.index("clean")
+                    logits[clean] = torch.minimum(logits[clean], -logit[0])
         return torch.sigmoid(logits)
 
 
