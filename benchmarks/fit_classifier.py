@@ -444,19 +444,29 @@ def laws(
     tested: tuple[list[Photograph], Pairs], clock: Clock, data: Path,
 ) -> None:  # fmt: skip
     """Fit the linear laws of a trained classifier, measure it on real photographs again, and write both."""
-    count, seed = (64, 21) if given.quick else (2_000, 21)
-    fit_photometry(net, *train, count, seed)
+    measured = with_laws(net, train, tested, given.quick)
     spec = dataclasses.replace(spec, network={**spec.network, "photometry": True})
-    held_out = on_held_out(net, *tested, count // 5, seed + 1)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     digest = write(given.output, spec, net, None)
     result = json.loads(RESULT.read_text())
     result["real"] = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
     result["protocol"]["sha256"] = digest
-    result["laws"] = {"processor_seconds": clock.processor, "count": count, "held_out": held_out}
+    result["laws"] = {"processor_seconds": clock.processor, **measured}
     write_json(given.json, result)
-    print(held_out, result["laws"])
+    print(result["laws"])
     print("\n\n".join(str(v) for k, v in facts(result).items() if k == "table.real"))
+
+
+def with_laws(
+    net: DegradationClassifier,
+    train: tuple[list[Photograph], Pairs],
+    tested: tuple[list[Photograph], Pairs],
+    quick: bool,
+) -> dict[str, Any]:
+    """Fit the linear laws of a trained classifier; how many cuts they were fitted on, and what they find on others."""
+    count, seed = (64, 21) if quick else (2_000, 21)
+    fit_photometry(net.requires_grad_(False), *train, count, seed)
+    return {"count": count, "held_out": on_held_out(net, *tested, count // 5, seed + 1)}
 
 
 @torch.inference_mode()
@@ -501,7 +511,7 @@ def main() -> None:
     if given.again:
         network, spec, _ = read_guide(given.again)
         assert isinstance(network, DegradationClassifier)
-        laws(network.requires_grad_(False), spec, given, (train, train_pairs), tested, clock, data)
+        laws(network, spec, given, (train, train_pairs), tested, clock, data)
         return
     if given.parts:
         found = [torch.load(path) for path in given.parts]
@@ -520,11 +530,12 @@ def main() -> None:
     found = scores(after, testing[3])
     found["calibration_error_before"] = reliability(torch.sigmoid(raw), testing[3])
     seconds = clock.processor
+    measured = with_laws(net, (train, train_pairs), tested, given.quick)
     real = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
     recipe = {"script": "benchmarks/fit_classifier.py", "seed": seed, "crops": count, "epochs": epochs}
     spec = Spec(
         "describe",
-        {"kind": "classifier", "kinds": list(KINDS), "width": 64, "statistics": True},
+        {"kind": "classifier", "kinds": list(KINDS), "width": 64, "statistics": True, "photometry": True},
         sampler="guide",
         value_range=(0.0, 1.0),
         multiple_of=1,
@@ -553,6 +564,7 @@ def main() -> None:
         "real": real,
         "thresholds": thresholds(torch.sigmoid(logits(net, fitting)), fitting[3], fitting[4]),
         "temperature": net.temperature.tolist(),
+        "laws": {"processor_seconds": clock.processor - seconds, **measured},
     }
     write_json(given.json, result)
     print("\n\n".join(str(v) for k, v in facts(result).items() if k.startswith("table.")))
