@@ -632,6 +632,16 @@ def test_dark(visit: Callable[..., Page]) -> None:
     assert light[0] < 200 < 500 < light[1]
 
 
+def test_a_photograph_whose_event_was_lost_is_shown_all_the_same(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit(LAPTOP)
+    page.window.evaluate(
+        "document.addEventListener('photo', (event) => event.stopImmediatePropagation(), {capture: true, once: true})"
+    )
+    page.give("restore", lake)
+    page.go("restore")
+    page.done("restore")
+
+
 def test_the_diagnosis_is_switches_that_act(visit: Callable[..., Page], lake: Path) -> None:
     page = visit(LAPTOP)
     choose(page, "told")

@@ -7,6 +7,8 @@ import { Built, duration, element, problem } from "./common.js";
 const KINDS = "image/*,.tif,.tiff,.heic,.heif,.hif,.avif,.bmp,.webp";
 const MEMORY = "unveil";
 const EVERY = 500;
+const ANSWER = 4000;
+const AGAIN = 3;
 
 class Drop extends HTMLElement {
   static observedAttributes = ["photo", "batch"];
@@ -174,7 +176,21 @@ class Drop extends HTMLElement {
 
   say(what, more = {}) {
     const detail = { id: this.shown.id, ids: this.photos.map(({ id }) => id), batch: this.batch || null, job: null, ...more };
+    clearTimeout(this.waiting);
+    if (what !== "resume") this.insist(what, detail, AGAIN);
     this.dispatchEvent(new CustomEvent(what, { detail }));
+  }
+
+  /** Gradio closes its stream when nothing is under way; an answer that comes due in that moment is lost. So where the stage stays as it
+   * was, it is said again: the same words twice change nothing. */
+  insist(what, detail, left) {
+    const stage = document.querySelector(`#${this.closest("[id^=drop-]").id.replace("drop-", "stage-")}`);
+    const before = stage && stage.innerHTML;
+    this.waiting = setTimeout(() => {
+      if (!stage || stage.innerHTML !== before) return;
+      if (left > 1) this.insist(what, detail, left - 1);
+      this.dispatchEvent(new CustomEvent(what, { detail }));
+    }, ANSWER);
   }
 
   busy(yes) {
