@@ -87,6 +87,25 @@ def test_kill_at_any_moment_changes_nothing(tree: Tree, tmp_path: Path, whole: P
     assert result(folder) == result(whole)
 
 
+def test_a_signal_to_all_processes_of_a_run_stops_it_in_order(tree: Tree, tmp_path: Path, whole: Path) -> None:
+    """As a scheduler sends it: to those that prepare batches too."""
+    config, folder = tmp_path / "config.yaml", tmp_path / "stopped"
+    config.write_text(yaml.safe_dump(tree(stages=STAGES, save_every=3, workers=2)))
+    command = [sys.executable, "-m", "unveil.cli", "train", str(config), "-o", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+    )
+    while process.poll() is None and not (folder / "step_0000003.safetensors").exists():
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "go on with: unveil train --resume" in said
+    train(configuration.load(folder / "config.yaml"), folder, report=lambda line: None)
+    assert result(folder) == result(whole)
+
+
 def test_a_corrupt_last_checkpoint_costs_time_and_nothing_else(tree: Tree, tmp_path: Path, whole: Path) -> None:
     config = configuration.parse(tree(stages=STAGES, save_every=4))
     train(config, tmp_path / "run", report=lambda line: None, stop_at=9)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import unveil
 from unveil.errors import InputError
 from unveil.models import weights_file
+from unveil.networks.compact import CompactUNet
 from unveil.networks.condition import KINDS
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
@@ -94,6 +96,25 @@ def test_a_run_that_was_stopped_has_only_what_is_left_of_its_time(tree: Tree, tm
     train(config, tmp_path / "run", report=lambda line: None)
     state.load(tmp_path / "run")
     assert state.counters.seconds == pytest.approx(3.0, abs=1.5)
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_a_step_may_end_after_the_native_experts_first_evaluation(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: float
+) -> None:
+    taught = 0
+    usual = CompactUNet.forward
+
+    def counted(self: CompactUNet, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        nonlocal taught
+        taught += torch.is_grad_enabled()
+        return usual(self, x_t, y, level, condition)
+
+    monkeypatch.setattr(CompactUNet, "forward", counted)
+    config = configuration.parse(two(tree, stages=[NATIVE | {"forward": 0.0, "first": first}]))
+    train(config, tmp_path / "run", report=lambda line: None)
+    steps = NATIVE["steps"]
+    assert taught == steps if first else taught >= 2 * steps
 
 
 @pytest.mark.parametrize(

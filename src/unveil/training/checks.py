@@ -187,6 +187,7 @@ def _stage(where: str, stage: Stage) -> None:
     _one_of(f"{where}.expert", stage.expert, ("", "low", "native"))
     _within(f"{where}.forward", stage.forward, 0, 1)
     _within(f"{where}.quiet", stage.quiet, 0, 1)
+    _within(f"{where}.first", stage.first, 0, 1)
     _within(f"{where}.told", stage.told, 0, 1)
     _within(f"{where}.floor", stage.floor, 0)
     if (stage.kind == "rollout") != bool(stage.expert):

@@ -7,6 +7,7 @@ import signal
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Generic, TypeVar
 
 import torch
@@ -96,9 +97,22 @@ def shares_memory() -> bool:
     return multiprocessing.get_start_method() == "fork"
 
 
+GRACE = 30
+"""Seconds for which a process that prepares batches goes on after a SIGTERM."""
+
+
 def _as_it_comes(number: int) -> None:
-    """A process that prepares batches leaves it to the training one to stop in order."""
+    """A process that prepares batches leaves it to the training one to stop in order.
+
+    A scheduler (SLURM, systemd, a container) sends its SIGTERM to all processes of a run: one that ended of it would take the step, and
+    all steps since the last checkpoint, with it. So the first lets it go on for a while, and the second, as torch sends it, ends it.
+    """
     for name in ("SIGINT", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _for_a_while if hasattr(signal, "alarm") else signal.SIG_DFL)
+
+
+def _for_a_while(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.alarm(GRACE)

@@ -206,8 +206,9 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     """An expert on the states that the sampler itself meets, at a fidelity that it is told: DPSC without a network of its own.
 
     A share `forward` of the steps is spent on the forward path at fidelity 0, where the expert is the posterior's predictor. The others
-    run the sampler through the expert's own noise levels with all noise scaled by 1 - f, and teach x0 at every state: what the
-    correction of LearnIR subtracts is then the difference between the expert told f and the expert told 0.
+    run the sampler through the expert's own noise levels, a share `first` of them through the first alone, with all noise scaled by 1 - f,
+    and teach x0 at every state: what the correction of LearnIR subtracts is then the difference between the expert told f and the
+    expert told 0.
     The low stage's word on the light comes to the native expert as that stage would give it, wrong by some of its own size, and its
     target keeps the light it was given: it decides detail.
     """
@@ -219,6 +220,8 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     on_path = float(uniform()) < stage.forward
     fidelity = 0.0 if on_path else min(1.0, float(uniform()) / max(1 - stage.quiet, 1e-9))
     indices = [t for t in range(process.steps, 0, -1) if (float(process.s[t]) >= BORDER) == (stage.expert == "low")]
+    if stage.first and not on_path and float(uniform()) < stage.first:
+        indices = indices[:1]
     expert = learner.modules[stage.expert]
     told = told_kinds(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
     x0 = batch.x0

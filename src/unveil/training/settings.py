@@ -186,6 +186,9 @@ class Stage:
     quiet: float = 0.5
     """Share of a rollout stage's other steps at fidelity 1, where nothing is drawn; the rest is spread evenly over the fidelities below."""
 
+    first: float = 0.0
+    """Share of a rollout stage's other steps that end after the first evaluation: the native expert's only one where light stays."""
+
     told: float = 0.5
     """Share of a rollout stage's samples for which the network is told the true kinds of damage; of the others one half is told an
     uncertain guess, as a describer makes it, and one half nothing."""
