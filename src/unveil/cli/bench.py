@@ -85,7 +85,9 @@ def bench(
         result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
         if zero.said():
-            raise InputError(f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}")
+            raise InputError(
+                f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
+            )
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
         with counting() as show:

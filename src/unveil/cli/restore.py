@@ -426,6 +426,10 @@ def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untype
 
 _OPTIONS = [
     "--json",
-    *(f"--{name.replace('_', '-')}" for name in restore.__annotations__ if name not in ("inputs", "json_lines", "zero")),
+    *(
+        f"--{name.replace('_', '-')}"
+        for name in restore.__annotations__
+        if name not in ("inputs", "json_lines", "zero")
+    ),
     *(f"--{name}" for name in zero_shot.NAMES),
 ]
