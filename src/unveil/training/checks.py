@@ -86,6 +86,7 @@ def check(config: Config) -> None:
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
         )
     _data(config.data)
+    _named(config)
 
 
 def _network(net: Network) -> None:
@@ -219,6 +220,20 @@ def _on_path(where: str, stage: Stage, path: str) -> None:
             raise InputError(f"{where}.{name} belongs to the residual path; on path {path} it must be 0")
 
 
+def _named(config: Config) -> None:
+    """Raise InputError for data that DA-CLIP cannot learn from, and for captions where nothing reads them."""
+    data = config.data
+    if data.captions and config.path != "daclip":
+        raise InputError("data.captions are what DA-CLIP's content is drawn to; they belong to path daclip")
+    if bool(data.captions) != bool(data.tokenizer):
+        raise InputError("data.captions (the table) and data.tokenizer (CLIP's vocabulary) go together; name both")
+    for number, pair in enumerate(data.pairs):
+        if config.path == "daclip" and pair.weight > 0 and not pair.kinds:
+            raise InputError(
+                f"data.pairs.{number}.kinds is empty: DA-CLIP learns to name the damage of real pairs, say which they have"
+            )
+
+
 def _data(data: Data) -> None:
     for kind, weight in data.kinds.items():
         _one_of("data.kinds", kind, KINDS)
@@ -236,6 +251,7 @@ def _data(data: Data) -> None:
         for kind in pair.kinds:
             _one_of(f"{where}.kinds", kind, condition.KINDS)
         _within(f"{where}.weight", pair.weight, 0)
+        _within(f"{where}.mild", pair.mild, 0, 1)
         _one_of(f"{where}.match", pair.match, RULES)
         _one_of(f"{where}.unpaired", pair.unpaired, ("error", "skip"))
         if bool(pair.folder) == bool(pair.degraded and pair.clean):

@@ -17,7 +17,9 @@ class Pairs:
     "*SUFFIX". folder, layout: instead of the two, the folder of a benchmark and its name, or "auto" to recognise it; split:
     the authors' split. scene: regular expression whose match in a name is kept on one side of the validation split. unpaired:
     "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch. kinds: the damage that
-    these pairs have, for networks that are told it.
+    these pairs have, for networks that are told it, and by whose words DA-CLIP learns to name it. mild: share of these samples whose
+    degraded side is reduced or enlarged, made noisy and compressed a little on top (`degradation.wild.mild`), so that what is learned
+    of benchmarks holds for files from elsewhere.
     """
 
     degraded: str = ""
@@ -33,6 +35,7 @@ class Pairs:
     scene: str = ""
     unpaired: str = "error"
     kinds: list[str] = field(default_factory=list)
+    mild: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Data:
     cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
     by scene; by default 0.06 of your own, and none of a published benchmark's training pairs, on all of which papers train.
     cache: MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit.
+    captions: a table of what the photographs show (`training.captions`), which DA-CLIP's content embeddings are then drawn to; none:
+    to CLIP's embedding of the clean photograph. tokenizer: the folder of CLIP's vocabulary for them.
     """
 
     root: str = "."
@@ -59,6 +64,8 @@ class Data:
     margin: int = 0
     held_out: float | None = None
     cache: int = 2048
+    captions: str = ""
+    tokenizer: str = ""
 
     def kept(self, pairs: Pairs | None = None) -> float:
         """Which share of these pairs, or of the clean photographs, is kept for validation."""

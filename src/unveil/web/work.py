@@ -52,7 +52,8 @@ class Order:
 
     name: what the user calls the file; messages and the download bear it. engine: see `engines`. format: of the result,
     None for the photograph's own. views: also write what a browser shows: before, after, every draw, the uncertainty. preview: keep
-    the estimate of the latest step as a small picture. suffix: what the download's name has behind the photograph's. preset: of a zero-shot engine, "" for its own settings.
+    the estimate of the latest step as a small picture. suffix: what the download's name has behind the photograph's.
+    preset: of a zero-shot engine, "" for its own settings.
     """
 
     name: str

@@ -94,7 +94,8 @@ FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer 
 DOUBT = "Shows where the result is likely off; takes little longer."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
 NAMES = (
-    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "preset", "auto", *KINDS,
+    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "preset",
+    "auto", *KINDS,
 )  # fmt: skip
 """What the values of `Controls.all` are, in order."""
 
