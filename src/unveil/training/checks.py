@@ -81,6 +81,7 @@ def check(config: Config) -> None:
     if not config.init:
         check_crops(config)
     _corrections(config)
+    _sharding(config)
     if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
         raise InputError(
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
@@ -140,6 +141,24 @@ def _corrections(config: Config) -> None:
             raise InputError(
                 f"{where}: switch and start need a network that is told the noise level (network.predicts: residual)"
             )
+
+
+def _sharding(config: Config) -> None:
+    """Raise InputError for what cannot be split over processes: each must run its networks equally often, through `forward` alone."""
+    if not config.sharded:
+        return
+    if config.network.kind not in ("rddm", "conditional"):
+        raise InputError(
+            f"sharded is for networks of kind rddm or conditional; one of kind {config.network.kind} fits every device: leave sharded out"
+        )
+    for number, stage in enumerate(config.stages):
+        if stage.kind in ("correction", "adapter"):
+            raise InputError(
+                f"stages.{number}: a {stage.kind} runs the sampler for as many steps as it draws, which sharded processes cannot share; "
+                "train it with stage kind joint, or leave sharded out"
+            )
+        if stage.optimiser == "muon":
+            raise InputError(f"stages.{number}.optimiser: Muon needs whole matrices; with sharded take adamw")
 
 
 def check_crops(config: Config, multiple_of: int | None = None) -> None:

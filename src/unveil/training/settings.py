@@ -244,7 +244,9 @@ class Config:
     "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
     depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
     is what older configurations say and is read as "processes".
-    checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
+    checkpointing: recompute activations in the backward pass, for memory. sharded: several processes hold a part each of parameters,
+    gradients, moments and averages (FSDP2) in place of all of them each; for networks of kind rddm and conditional.
+    minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
     carry: "weights" or "moments" writes a small state beside them, to go on from on another machine; "none" does not.
@@ -262,6 +264,7 @@ class Config:
     workers: int = 2
     loader: str = "processes"
     checkpointing: bool = False
+    sharded: bool = False
     minutes: float = 0.0
     weights_every: float = 10.0
     carry: str = "none"
@@ -276,6 +279,7 @@ HARMLESS = (
     "workers",
     "loader",
     "checkpointing",
+    "sharded",
     "save_every",
     "weights_every",
     "carry",
