@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import yaml
 from safetensors.torch import load_file
 
 from unveil.errors import InputError
+from unveil.models.importing import import_file
+from unveil.networks.clip import CLIP, VisionTower
 from unveil.training import config as configuration
 from unveil.training import reporting
 from unveil.training.distributed import World, pick_device, world
@@ -82,6 +85,51 @@ def test_two_processes_have_the_loss_curve_of_one(tree: Tree, tmp_path: Path, mo
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
     for name, value in weights[0].items():
         assert torch.allclose(value.float(), weights[1][name].float(), rtol=2e-3, atol=1e-4), name  # half precision
+
+
+@pytest.mark.slow
+def test_two_processes_teach_da_clips_controller_as_one_does(pairs: Path, tmp_path: Path) -> None:
+    """And a run that two began is gone on with by one."""
+    torch.manual_seed(0)
+    network = CLIP(VisionTower(16, 32, 8, 32, 2, 2), 16, 49408, 16, 1, 1)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, tmp_path / "clip.pt")
+    tree = {
+        "name": "eyes", "path": "daclip", "init": str(import_file(tmp_path / "clip.pt").weights), "workers": 0, "save_every": 2,
+        "data": {"root": str(pairs), "photos": ["clean"], "kinds": {"lowlight": 1, "noise": 1}, "held_out": 0.3},
+        "stages": [{"kind": "contrastive", "steps": 4, "lr": 2e-3, "batch": 8, "crop": 32, "warmup": 1, "accumulate": 2}],
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "unveil.cli",
+    ]
+    ran = subprocess.run(
+        [*launch, "train", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "two")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[:4000]
+    config = configuration.parse(tree)
+    train(config, tmp_path / "one", report=lambda _: None)
+    (tmp_path / "cut").mkdir()
+    shutil.copy(tmp_path / "two" / "step_0000002.safetensors", tmp_path / "cut")
+    said: list[str] = []
+    train(config, tmp_path / "cut", report=said.append)
+    assert said[0] == "resumed at step 2 of 4"
+    one, two, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "cut"))
+    for name, value in one.items():
+        if name.endswith("in_proj_bias"):
+            continue  # of attention's keys: their gradient is rounding alone, of which Adam makes steps
+        for other in (two, cut):
+            assert torch.allclose(value, other[name], rtol=1e-3, atol=1e-4), name
 
 
 SHARDED = {
