@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from unveil import cli
+from unveil.errors import InputError
 from unveil.models import weights_file
 from unveil.testing import tiny_model
+from unveil.zeroshot.methods import METHODS
 
 
 @pytest.fixture
@@ -77,6 +81,10 @@ def test_a_kept_result_is_gone_on_from(data: Path, tmp_path: Path, capsys: pytes
         (["speed", "--steps", "2,3"], "speed and memory take one number of steps"),
         (["--data", "DATA", "--models", "none", "-o", "BROKEN"], "is no result to go on from"),
         (["memory", "--megapixels", "1,lots"], "--megapixels takes numbers separated by commas, not 'lots'"),
+        (["--data", "DATA", "--preset", "paper", "--task", "denoise"], "only zero-shot methods take --task, --preset"),
+        (["--data", "DATA", "--models", "diffpir", "--task", "denoise"], "diffpir take no --task; ldrps, .*tao do"),
+        (["--data", "DATA", "--models", "diffpir", "--preset", "paper"], "DiffPIR has no preset paper"),
+        (["speed", "--prior", "small-pixel"], "speed is measured of trained models; leave out --prior"),
         (["sharpness"], "sharpness"),
     ],
 )
@@ -104,3 +112,37 @@ def test_speed_and_memory(model: str, capsys: pytest.CaptureFixture[str]) -> Non
     result = json.loads(capsys.readouterr().out)
     assert result["protocol"]["steps"] == 1
     assert result["rows"][0]["peak_bytes"] - result["rows"][0]["base_bytes"] <= result["rows"][0]["planned_bytes"]
+
+
+def test_a_zero_shot_method_is_measured_by_its_preset_and_prior(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows say what they are and keep their settings; an option goes to those methods alone that have it."""
+    kept = tmp_path / "kept.json"
+    call = ("--data", data, "--models", "tao,ddrm", "--baselines", "none", "--every", 2, "--device", "cpu", "-o", kept)
+    assert run(*call, "--steps", 1, "--preset", "quick", "--prior", "small-pixel", "--task", "lowlight") == 0
+    assert "| TAO on small-pixel, quick, 1 steps |" in capsys.readouterr().out
+    rows = json.loads(kept.read_text())["sets"]["LOL_eval15"]
+    assert list(rows) == ["TAO on small-pixel, quick, 1 steps", "DDRM on small-pixel, quick, 1 steps"]
+    assert [len(row["images"]) for row in rows.values()] == [1, 1]
+    tao = rows["TAO on small-pixel, quick, 1 steps"]["run"]
+    assert (tao["crop"], tao["task"]) == (METHODS["tao"].quick["crop"], "lowlight")
+
+
+def test_the_published_settings_reach_the_row(data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without running them, which takes a thousand steps: what is opened is what `restore --preset paper` opens."""
+    kept = tmp_path / "kept.json"
+    monkeypatch.setattr("unveil.bench.quality.measure", _without_measuring(kept))
+    assert run("--data", data, "--models", "gdp", "--baselines", "none", "--preset", "paper", "--device", "cpu") == 2
+    told = json.loads(kept.read_text())
+    published = METHODS["gdp"].published
+    assert published is not None
+    assert told["GDP, paper"].items() >= published.items()
+
+
+def _without_measuring(kept: Path) -> Callable[..., dict[str, Any]]:
+    def measure(sets: Any, methods: Any, **_: Any) -> dict[str, Any]:
+        kept.write_text(json.dumps({method.title: method.run for method in methods}))
+        raise InputError("not measured")
+
+    return measure

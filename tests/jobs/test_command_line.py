@@ -25,6 +25,7 @@ from unveil.testing import tiny_experts
         ),
         (Options(keep=("light",)), {"model": "wild"}, "unveil restore a.jpg -n wild --keep haze,shadow,lowlight --seed 0"),
         (Options(steps=3), {"method": "gdp", "output": "b c"}, "unveil restore a.jpg -o 'b c' --method gdp --seed 0 --steps 3"),
+        (Options(), {"method": "tao", "preset": "paper"}, "unveil restore a.jpg --method tao --preset paper --seed 0"),
         (Options(uncertainty=True), {}, "unveil restore a.jpg --seed 0 --uncertainty"),
         (Options(), {"protocol": {"tile": 96, "dtype": "fp32"}}, "unveil restore a.jpg --seed 0 --tile 96 --dtype fp32"),
     ],

@@ -150,3 +150,21 @@ def test_unreadable_files_are_left_out_or_too_many(tmp_path: Path, write: Callab
     (tmp_path / "photos" / "008.png").write_text("neither")
     with pytest.raises(InputError, match=r"2 of 120 image files cannot be read.*007\.png.*008\.png"):
         Source(Data(root=str(tmp_path), photos=["photos"]))
+
+
+def test_mild_damage_is_on_top_of_real_pairs_and_of_nothing_else(pairs: Path) -> None:
+    """As robust DA-CLIP trains; without it the batches are bit for bit what they were."""
+    data = Data(root=str(pairs), photos=["clean"], pairs=[ON_DISK], kinds={"noise": 1.0}, held_out=0.0)
+    mild = replace(data, pairs=[replace(ON_DISK, mild=1.0)])
+    plain, touched = (Source(d).draw(5, 9, 16, 16, False) for d in (data, mild))
+    generator = rng(5, 9)
+    generator.integers(2**62)
+    real = int(generator.multinomial(16, [0.5, 0.5])[0])
+    assert torch.equal(plain.x0[:real], touched.x0[:real])
+    off = (touched.y[:real] - plain.y[:real]).abs().flatten(1).mean(1)
+    assert 0.5 < float((off > 0).float().mean()) <= 1  # one in eight is left alone by all three
+    assert float(off.max()) < 0.25  # mild: on [-1, 1]
+    assert torch.equal(touched.y, Source(mild).draw(5, 9, 16, 16, False).y)
+    half = Source(replace(data, pairs=[replace(ON_DISK, mild=0.5)])).draw(5, 9, 16, 16, False)
+    share = float(((half.y[:real] - plain.y[:real]).abs().flatten(1).max(1).values > 0).float().mean())
+    assert 0 < share < 1

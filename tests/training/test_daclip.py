@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 import torch
 
 from unveil.cli import main
-from unveil.errors import InputError
+from unveil.errors import InputError, ModelError
 from unveil.models import describer
 from unveil.models.importing import import_file
 from unveil.models.weights_file import read_guide
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.daclip import DACLIP
 from unveil.networks.daclip_words import OF_KINDS
-from unveil.training import checkpoint, daclip
+from unveil.networks.daclip_words import rows as rows_of
+from unveil.training import captions, checkpoint, daclip
 from unveil.training import config as configuration
 from unveil.training.batches import Source
 from unveil.training.config import Config
@@ -50,8 +52,7 @@ def settings(pairs: Path, clip: Path, **changes: Any) -> dict[str, Any]:
 
 
 def source(config: Config) -> daclip.NamedSource:
-    found = Source(config.data)
-    return daclip.NamedSource(found.photos, config.data, found.store)
+    return daclip.named_source(Source(config.data), {})
 
 
 def test_clip_alone_becomes_a_da_clip_that_sees_as_clip_does(clip: Path) -> None:
@@ -98,6 +99,104 @@ def test_batches_are_functions_of_seed_and_step_and_named_by_what_was_done(pairs
     for clean, damaged, words in zip(one.clean, one.damaged, one.words, strict=True):
         assert set(words) <= {"lowlight", "noise"}
         assert torch.equal(clean, damaged) == (words == ())
+
+
+def paired(pairs: Path, clip: Path, **more: Any) -> Config:
+    """Half of each batch real pairs, of low light."""
+    entry = {"degraded": "degraded", "clean": "clean", "weight": 0.5, "kinds": ["lowlight"], **more}
+    tree = settings(pairs, clip)
+    return configuration.parse({**tree, "data": {**tree["data"], "kinds": {"noise": 1}, "pairs": [entry]}})
+
+
+def test_real_pairs_are_named_by_their_kinds_and_may_be_mildly_damaged(pairs: Path, clip: Path) -> None:
+    plain, mild = paired(pairs, clip), paired(pairs, clip, mild=1.0)
+    one, two = (source(config).stage_batch(config.stages[0], 1, 5) for config in (plain, mild))
+    real = [words == ("lowlight",) for words in one.words]
+    assert 0 < sum(real) < len(real) == 12
+    assert one.words[: sum(real)] == two.words[: sum(real)]  # it is to be seen through, not named
+    assert torch.equal(one.clean[: sum(real)], two.clean[: sum(real)])
+    changed = (one.damaged != two.damaged).flatten(1).any(1)[: sum(real)]
+    assert changed.any()
+    again = source(mild).stage_batch(mild.stages[0], 1, 5)
+    assert torch.equal(again.damaged, two.damaged)
+    with pytest.raises(InputError, match=r"data\.pairs\.0\.kinds is empty: DA-CLIP learns to name"):
+        paired(pairs, clip, kinds=[])
+    with pytest.raises(InputError, match=r"data\.pairs\.0\.mild must be between 0 and 1"):
+        paired(pairs, clip, mild=2)
+
+
+def test_pairs_alone_train_it(pairs: Path, clip: Path, tmp_path: Path) -> None:
+    tree = settings(pairs, clip)
+    entry = {"degraded": "degraded", "clean": "clean", "weight": 1.0, "kinds": ["lowlight"], "mild": 0.5}
+    tree["data"] = {"root": str(pairs), "pairs": [entry], "held_out": 0}
+    tree["stages"][0] |= {"steps": 2, "batch": 4}
+    said: list[str] = []
+    train(configuration.parse(tree), tmp_path / "run", report=said.append)
+    assert any(line.startswith("0 photographs and 6 pairs to train on") for line in said)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokeniser of CLIP's kind that knows letters alone."""
+    pytest.importorskip("transformers", reason="captions become tokens by transformers (the extra latent)")
+    folder = tmp_path_factory.mktemp("tokens")
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789"]
+    entries = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({entry: i for i, entry in enumerate(entries)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return folder
+
+
+def captioned(pairs: Path, clip: Path, table: Path, vocabulary: Path) -> Config:
+    tree = settings(pairs, clip)
+    tree["data"] |= {"captions": str(table), "tokenizer": str(vocabulary)}
+    tree["stages"][0] |= {"steps": 2, "batch": 4}
+    return configuration.parse(tree)
+
+
+def test_content_is_drawn_to_captions_where_there_are_some(
+    pairs: Path, clip: Path, vocabulary: Path, tmp_path: Path
+) -> None:
+    """The same run with other captions gives other weights; without, the clean photograph is what counts."""
+    networks = []
+    for name, shown in (("one", "house {}"), ("two", "{} boats")):
+        table = tmp_path / f"{name}.tsv"
+        rows = [f"clean/scene{i}.png\t{shown.format('abcdef'[i])}: hazy" for i in range(6)]
+        table.write_text("\n".join(["filepath\ttitle", *rows]) + "\n")
+        networks.append(
+            train(captioned(pairs, clip, table, vocabulary), tmp_path / name, report=lambda _: None).network
+        )
+    one, two = (network.visual_control.state_dict() for network in networks)
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    found = captions.read(tmp_path / "one.tsv", pairs)
+    assert found[(pairs / "clean/scene0.png").resolve()] == "house a"  # the damage behind it is not of the photograph
+    tokens = captions.tokeniser(vocabulary)("ab")
+    network, _, _ = read_guide(clip)
+    assert isinstance(network, DACLIP)
+    texts, group = daclip.Names(network, torch.device("cpu"), vocabulary).captions(["ab", "ba", "ab", "a" * 90])
+    assert group.tolist() == [0, 1, 0, 2]
+    assert torch.equal(texts[0], network.clip.encode_text(rows_of([tokens], 16))[0])
+
+
+def test_captions_that_are_missing_or_wrong_are_named(
+    pairs: Path, clip: Path, vocabulary: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "captions.tsv"
+    table.write_text("clean/scene0.png\ta house\n")
+    with pytest.raises(
+        InputError, match=r"5 of 6 photographs have no caption in .*captions\.tsv; the first is .*scene1\.png"
+    ):
+        train(captioned(pairs, clip, table, vocabulary), tmp_path / "run", report=lambda _: None)
+    table.write_text("clean/scene0.png a house\n")
+    with pytest.raises(InputError, match="line 1: write a path, a tab and what the photograph shows"):
+        captions.read(table, pairs)
+    with pytest.raises(InputError, match="cannot be read"):
+        captions.read(tmp_path / "none.tsv", pairs)
+    with pytest.raises(ModelError, match="holds no CLIP tokeniser"):
+        captions.tokeniser(tmp_path)
+    tree = settings(pairs, clip)
+    with pytest.raises(InputError, match="go together; name both"):
+        configuration.parse({**tree, "data": {**tree["data"], "captions": "x.tsv"}})
 
 
 def test_equal_texts_are_one_group(clip: Path) -> None:

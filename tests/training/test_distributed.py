@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import yaml
 from safetensors.torch import load_file
 
 from unveil.errors import InputError
+from unveil.models.importing import import_file
+from unveil.networks.clip import CLIP, VisionTower
 from unveil.training import config as configuration
 from unveil.training import reporting
 from unveil.training.distributed import World, pick_device, world
@@ -82,3 +85,137 @@ def test_two_processes_have_the_loss_curve_of_one(tree: Tree, tmp_path: Path, mo
     weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
     for name, value in weights[0].items():
         assert torch.allclose(value.float(), weights[1][name].float(), rtol=2e-3, atol=1e-4), name  # half precision
+
+
+@pytest.mark.slow
+def test_two_processes_teach_da_clips_controller_as_one_does(pairs: Path, tmp_path: Path) -> None:
+    """And a run that two began is gone on with by one."""
+    torch.manual_seed(0)
+    network = CLIP(VisionTower(16, 32, 8, 32, 2, 2), 16, 49408, 16, 1, 1)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, tmp_path / "clip.pt")
+    tree = {
+        "name": "eyes", "path": "daclip", "init": str(import_file(tmp_path / "clip.pt").weights), "workers": 0, "save_every": 2,
+        "data": {"root": str(pairs), "photos": ["clean"], "kinds": {"lowlight": 1, "noise": 1}, "held_out": 0.3},
+        "stages": [{"kind": "contrastive", "steps": 4, "lr": 2e-3, "batch": 8, "crop": 32, "warmup": 1, "accumulate": 2}],
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "unveil.cli",
+    ]
+    ran = subprocess.run(
+        [*launch, "train", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "two")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[:4000]
+    config = configuration.parse(tree)
+    train(config, tmp_path / "one", report=lambda _: None)
+    (tmp_path / "cut").mkdir()
+    shutil.copy(tmp_path / "two" / "step_0000002.safetensors", tmp_path / "cut")
+    said: list[str] = []
+    train(config, tmp_path / "cut", report=said.append)
+    assert said[0] == "resumed at step 2 of 4"
+    one, two, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "cut"))
+    for name, value in one.items():
+        if name.endswith("in_proj_bias"):
+            continue  # of attention's keys: their gradient is rounding alone, of which Adam makes steps
+        for other in (two, cut):
+            assert torch.allclose(value, other[name], rtol=1e-3, atol=1e-4), name
+
+
+SHARDED = {
+    "network": {"kind": "rddm", "predicts": "residual_noise", "base": 8, "mults": [1, 2], "correction": {"base": 8, "mults": [1]}},
+    "stages": [
+        {"kind": "predictor", "steps": 2, "lr": 1e-3, "batch": 2, "crop": 16, "warmup": 2, "accumulate": 2},
+        {"kind": "joint", "target": "posterior", "steps": 2, "lr": 1e-3, "batch": 2, "crop": 16, "warmup": 2, "accumulate": 2},
+    ],
+    "workers": 0,
+    "checkpointing": True,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_network_in_shards_trains_as_a_whole_one_and_its_checkpoint_goes_on_anywhere(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FSDP2 over two processes by gloo: the losses, the averaged weights and the files of one process; resumed by two, and by one."""
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree(**SHARDED, sharded=True)))
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import shutil, sys\nfrom pathlib import Path\nimport torch.distributed as dist\n"
+        "from unveil.training import config, stage\nfrom unveil.training.loop import train\n"
+        "stage.EVERY = 1\nfolder = Path(sys.argv[1])\ndist.init_process_group('gloo')\n"
+        "told = config.load(folder / 'config.yaml')\n"
+        "learner = train(told, folder / 'two', report=lambda _: None, stop_at=3)\n"
+        "parts = [p for m in learner.modules.values() for p in m.parameters()]\n"
+        "held, whole = sum(p.to_local().numel() for p in parts), sum(p.numel() for p in parts)\n"
+        "assert held < 0.7 * whole, (held, whole)\n"
+        "if dist.get_rank() == 0:\n    shutil.copytree(folder / 'two', folder / 'cut')\n"
+        "dist.barrier()\ntrain(told, folder / 'two', report=lambda _: None)\ndist.destroy_process_group()\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run(
+        [*launch, str(script), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert ran.returncode == 0, ran.stderr[:4000]
+    monkeypatch.setattr("unveil.training.stage.EVERY", 1)
+    config = configuration.parse(tree(**SHARDED))
+    train(config, tmp_path / "one", report=lambda _: None)
+    said: list[str] = []
+    train(config, tmp_path / "cut", report=said.append)
+    assert said[0] == "resumed at step 3 of 4"
+    one, two, cut = (curve(tmp_path / name) for name in ("one", "two", "cut"))
+    assert [row["step"] for row in two if "loss" in row] == list(range(1, 5))
+    losses = [[row["loss"] for row in rows if "loss" in row] for rows in (one, two, cut)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "cut")]
+    for name, value in weights[0].items():
+        if name.endswith("proj.bias"):
+            continue  # in front of a normalisation: its gradient is rounding alone, of which Adam makes steps
+        for other in weights[1:]:
+            assert torch.allclose(value.float(), other[name].float(), rtol=2e-3, atol=1e-4), name  # half precision
+    moments = [load_file(max((tmp_path / name).glob("step_*.safetensors"))) for name in ("one", "two")]
+    assert moments[0].keys() == moments[1].keys()
+    assert {k: v.shape for k, v in moments[0].items()} == {k: v.shape for k, v in moments[1].items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "sharded is for networks of kind rddm or conditional; one of kind compact"),
+        (
+            {**SHARDED, "stages": [*SHARDED["stages"], {"kind": "correction", "crop": 32}]},  # type: ignore[misc]
+            "stages.2: a correction runs the sampler for as many steps as it draws",
+        ),
+        (
+            {**SHARDED, "stages": [{"kind": "predictor", "optimiser": "muon", "crop": 32}]},
+            "Muon needs whole matrices; with sharded take adamw",
+        ),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused(tree: Tree, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        configuration.parse(tree(**changes, sharded=True))
+
+
+def test_alone_sharded_means_nothing(tree: Tree, tmp_path: Path) -> None:
+    """The same configuration trains on one device, to the same bits."""
+    small = {**SHARDED, "stages": [{**SHARDED["stages"][0], "steps": 2}]}  # type: ignore[index]
+    for name, sharded in (("one", False), ("other", True)):
+        train(configuration.parse(tree(**small, sharded=sharded)), tmp_path / name, report=lambda _: None)
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "other"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

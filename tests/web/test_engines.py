@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from unveil.errors import ModelError
+from unveil.errors import InputError, ModelError
 from unveil.models import priors, shelf
+from unveil.options import Options
 from unveil.web.engines import Restorers, engines
 from unveil.zeroshot.methods import METHODS
 
@@ -33,3 +35,28 @@ def test_zero_shot_methods_are_offered_where_their_prior_ships_and_nothing_need_
         assert (name in offered) == (blind and method.prior in priors.manifest())
         if name in offered:
             assert offered[name].method == method.title
+
+
+@pytest.mark.parametrize("name", ["gdp", "tao", "ldrps", "upzeroir"])
+def test_presets_of_a_method_are_those_of_the_command(name: str) -> None:
+    """There is one table of them; what is opened under a name runs with its settings, and is kept apart from the rest."""
+    offered = engines()
+    if name not in offered:
+        assert "operator" in METHODS[name].takes()
+        return
+    assert tuple(offered[name].presets) == METHODS[name].presets == ("paper", "quick")
+    kept = Restorers({name: offered[name]})
+    published = METHODS[name].published
+    assert published is not None
+    of_paper, own = kept.get(name, "cpu", "paper"), kept.get(name, "cpu")
+    assert dataclasses.asdict(of_paper.resolve(Options())).items() >= published.items()
+    assert own.resolve(Options()).steps == METHODS[name].quick["steps"]
+    assert kept.get(name, "cpu", "paper") is of_paper
+
+
+def test_a_preset_that_is_not_there_is_refused_by_name() -> None:
+    offered = Restorers(engines())
+    with pytest.raises(InputError, match="general has no preset 'paper'; presets are of zero-shot methods"):
+        offered.get("general", "cpu", "paper")
+    with pytest.raises(InputError, match="tao has no preset 'fast'; it has paper, quick"):
+        offered.get("tao", "cpu", "fast")

@@ -19,13 +19,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
-from unveil.errors import ModelError
+from unveil.errors import InputError, ModelError
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.restorer import Options
 from unveil.web.engines import Engine
 from unveil.web.page import batches, controls, degrade_tab, photographs, restore_tab, words
-from unveil.web.page.controls import NAMES, changed, offered, order
+from unveil.web.page.controls import NAMES, changed, offered, order, presets
 from unveil.web.page.restore_tab import Limits
 from unveil.web.queue import Caller, Task
 from unveil.web.service import Given, Job
@@ -144,7 +144,7 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     default = dict(
         zip(
             NAMES,
-            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, False, True)
+            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, False, "", True)
             + (False,) * len(KINDS),
             strict=True,
         )
@@ -224,6 +224,48 @@ def test_what_cannot_finish_in_time_is_not_offered_and_why(serve: Callable[..., 
     assert len(tried) == 1
     assert "slow (about 17 min). The limit here is 10 min." in limits.reason(limits.refused(large))
     assert [name for _, name in offered(service, limits.refused(large))] == ["tiny", "other", "told"]
+
+
+def test_a_preset_is_offered_ordered_and_refused_where_it_takes_too_long(
+    serve: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    class Slow:
+        def __init__(self, each: float) -> None:
+            self.each = each
+
+        def estimate(self, height: int, width: int) -> Estimate:
+            return Estimate(1000, self.each * height * width)
+
+        def resolve(self, options: object) -> None: ...
+
+    service = serve(seconds=600).app.state.service  # type: ignore[attr-defined]
+    slow = {"quick": lambda device: Slow(1e-5), "paper": lambda device: Slow(0.01)}
+    service.restorers.known["tao"] = Engine("tao", "TAO", "takes long", slow["quick"], presets=slow)  # type: ignore[arg-type]
+    assert [name for _, name in presets(service, "tao")] == ["", "paper"]
+    assert len(presets(service, "tiny")) == 1  # nothing to choose: the list is not shown
+    given = Given("id", "a.jpg", 1000, 100, "JPEG", tmp_path)
+    values = dict(
+        zip(
+            NAMES,
+            ("tao", 0, 1, 1.0, 0, 0, "model's default", "model's default", 0, "as it came", False, False, "paper", True)
+            + (False,) * len(KINDS),
+            strict=True,
+        )
+    )
+    made = order(service, given, tuple(values.values()))
+    assert (made.engine, made.preset) == ("tao", "paper")
+    limits = Limits(service)
+    with pytest.raises(
+        InputError, match="tao with the settings paper would take about 17 min; the limit here is 10 min"
+    ):
+        limits.check(given, made)
+    quick = order(service, given, tuple((values | {"preset": ""}).values()))
+    assert quick.preset == ""
+    limits.check(given, quick)
+    assert limits.refused(given) == {}  # the method itself is offered
+    # Hidden, for a model that has none; and Compare does not ask.
+    assert order(service, given, tuple((values | {"model": "tiny"}).values())).preset == ""
+    assert order(service, given, changed(service, tuple(values.values()), "tao", 0.0, 1)).preset == ""
 
 
 def test_damage_is_described_in_plain_words_and_exactly_as_a_hint() -> None:
@@ -314,6 +356,7 @@ def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_p
         "png",
         True,
         True,
+        "",
         False,
         *(kind == "noise" for kind in KINDS),
     )

@@ -124,6 +124,8 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
     [
         ("steps", "0", "steps: Input should be greater than or equal to 1"),
         ("steps", "6", "steps must be between 1 and 5"),
+        ("preset", "fast", "preset: Value error, choose one of paper, quick"),
+        ("preset", "paper", "tiny has no preset 'paper'; presets are of zero-shot methods"),
         ("steps", "many", "steps: Input should be a valid integer"),
         ("samples", "5", "samples may be at most 4 here"),
         ("fidelity", "1.5", "fidelity"),

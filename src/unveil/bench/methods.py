@@ -82,8 +82,19 @@ def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Me
     return Method(title, restore, run, draws, cost, masked)
 
 
-def zero_shot(restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = None) -> Method:
-    """A zero-shot method on its prior, seed 0, as `load(method=NAME)` gives it."""
+def zero_shot(
+    restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = None, *, preset: str = "", prior: str = ""
+) -> Method:
+    """A zero-shot method on its prior, seed 0, as `load(method=NAME)` gives it.
+
+    Args:
+        restorer: What runs it; its own settings say how.
+        draws: Of each photograph.
+        steps: In place of those of its settings.
+        preset: The preset that its settings come from, "" for none named; stands in the row's title, so that rows of one table differ.
+        prior: The prior that was asked for by name, "" for the method's own; likewise.
+
+    """
     options = Options(samples=draws, steps=steps)
 
     def restore(y: np.ndarray) -> Outcome:
@@ -93,4 +104,7 @@ def zero_shot(restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = No
         return Outcome(out.samples[0], out.mean, float(out.std.mean()))
 
     run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
-    return Method(restorer.method.title + (f", {steps} steps" if steps else ""), restore, run, draws)
+    told = [restorer.method.title + (f" on {prior}" if prior else "")]
+    told += [preset] if preset else []
+    told += [f"{steps} steps"] if steps else []
+    return Method(", ".join(told), restore, run, draws)

@@ -12,10 +12,15 @@ from cyclopts import Parameter
 
 from unveil.cli import exit_status
 from unveil.cli.progress import counting
+from unveil.cli.zero_shot import NOT_SAID, ZeroShotOptions
 from unveil.errors import InputError
 
 if TYPE_CHECKING:
     from unveil.bench.methods import Method
+
+
+_ANY_METHODS = ("label", "preset")
+"""Zero-shot options that are no method's own: what the prior is told, and which settings the others are taken from."""
 
 
 def bench(
@@ -39,6 +44,7 @@ def bench(
     dtype: str = "auto",
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
+    zero: ZeroShotOptions = NOT_SAID,
 ) -> int:
     """Measure models and cheap baselines on known test sets, beside what the papers print; or seconds; or memory.
 
@@ -46,6 +52,7 @@ def bench(
         what: quality (needs --data), speed, or memory.
         data: Folder with the test sets: LOL_eval15, SRD, tao256, Kodak24, PolyU_100, or benchmarks as their authors ship them.
         models: Models, separated by commas: names on the shelf, weight files, folders of runs, or zero-shot methods (diffpir, tao, ...).
+            The options of zero-shot methods below go to those among them that have them.
         baselines: Methods that cost nothing, separated by commas; auto for the usual ones, none for none.
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
@@ -74,9 +81,13 @@ def bench(
         protocols: list[str] = []
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
-        methods = _methods(_parts(models), baselines, samples, counts, device, dtype)
+        methods = _methods(_parts(models), baselines, samples, counts, device, dtype, zero)
         result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
+        if zero.said():
+            raise InputError(
+                f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
+            )
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
         with counting() as show:
@@ -113,20 +124,29 @@ def _steps(counts: list[int]) -> dict[str, int]:
 
 
 def _methods(
-    models: list[str], baselines: str, samples: int, counts: list[int], device: str, dtype: str
+    models: list[str],
+    baselines: str,
+    samples: int,
+    counts: list[int],
+    device: str,
+    dtype: str,
+    zero: ZeroShotOptions,
 ) -> list[Method]:
     from unveil import loading
     from unveil.bench import methods
     from unveil.restorer import load
     from unveil.zeroshot.methods import METHODS
 
+    _check_zero_shot([name for name in models if name in METHODS], zero)
     made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in _parts(baselines) if n != "none"]
     for name in models:
         if name == "none":
             continue
         if name in METHODS:
-            opened = loading.load(method=name, device=device, dtype=dtype)
-            made += [methods.zero_shot(opened, samples, n) for n in counts or [None]]  # type: ignore[arg-type]
+            own = {k: v for k, v in zero.settings().items() if k in _ANY_METHODS or k in METHODS[name].takes()}
+            opened = loading.load(zero.prior, device, dtype, method=name, **own)
+            told = {"preset": zero.preset or "", "prior": zero.prior}
+            made += [methods.zero_shot(opened, samples, n, **told) for n in counts or [None]]  # type: ignore[arg-type]
             continue
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
@@ -134,6 +154,21 @@ def _methods(
             methods.model(restorer, f"{title}, {n} step{'s' if n > 1 else ''}", samples, steps=n) for n in counts
         ] or [methods.model(restorer, title, samples)]
     return made
+
+
+def _check_zero_shot(named: list[str], zero: ZeroShotOptions) -> None:
+    """Raise InputError for an option that none of the methods has: it would do nothing."""
+    from unveil.zeroshot.methods import METHODS
+
+    said = zero.said()
+    if said and not named:
+        raise InputError(
+            f"only zero-shot methods take {', '.join(f'--{name}' for name in said)}; name one with --models (diffpir, ldrps, ...)"
+        )
+    for name in zero.settings():
+        if name not in _ANY_METHODS and not any(name in METHODS[method].takes() for method in named):
+            those = ", ".join(key for key, method in METHODS.items() if name in method.takes())
+            raise InputError(f"{', '.join(named)} take no --{name}; {those} do")
 
 
 def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list[str]]:

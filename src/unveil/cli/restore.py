@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import exit_status
+from unveil.cli import exit_status, zero_shot
+from unveil.cli.zero_shot import NOT_SAID, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.words import nearest
 
@@ -34,11 +35,11 @@ LONG = 600.0
 """Seconds that a call may be expected to take before it asks for --yes."""
 SUFFIX = "_restored"
 """Behind the name of what is written beside its photograph."""
-EVERYDAY, FILES, SAMPLING, ZERO_SHOT, MACHINES = (
-    Group(name, sort_key=place)
-    for place, name in enumerate(("Everyday", "Many files", "Sampling", "Zero-shot methods", "Machine and cluster"))
+EVERYDAY, FILES, SAMPLING = (
+    Group(name, sort_key=place) for place, name in enumerate(("Everyday", "Many files", "Sampling"))
 )
-"""How the options are arranged in the help."""
+"""How the options are arranged in the help, those of zero-shot methods behind them."""
+MACHINES = Group("Machine and cluster", sort_key=4)
 
 
 def restore(
@@ -46,13 +47,6 @@ def restore(
     output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True, group=EVERYDAY)] = None,
     name: Annotated[str, Parameter(group=EVERYDAY, name=["--name", "-n"])] = MODEL,
     method: Annotated[str | None, Parameter(group=SAMPLING)] = None,
-    prior: Annotated[str, Parameter(group=ZERO_SHOT)] = "",
-    prompt: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
-    label: Annotated[int | None, Parameter(group=ZERO_SHOT)] = None,
-    task: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
-    operator: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
-    noise: Annotated[float | None, Parameter(group=ZERO_SHOT)] = None,
-    rounds: Annotated[int | None, Parameter(group=ZERO_SHOT)] = None,
     steps: Annotated[int | None, Parameter(group=SAMPLING)] = None,
     samples: Annotated[int, Parameter(group=EVERYDAY)] = 1,
     uncertainty: Annotated[bool, Parameter(group=EVERYDAY)] = False,
@@ -88,10 +82,7 @@ def restore(
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
     yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
     mask: Annotated[Path | None, Parameter(group=FILES)] = None,
-    preset: Annotated[Literal["paper", "quick"] | None, Parameter(group=ZERO_SHOT)] = None,
-    vgg: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
-    arniqa: Annotated[Path | None, Parameter(group=ZERO_SHOT)] = None,
-    captioner: Annotated[str | None, Parameter(group=ZERO_SHOT)] = None,
+    zero: ZeroShotOptions = NOT_SAID,
 ) -> int:
     """Restore photographs.
 
@@ -111,13 +102,6 @@ def restore(
         name: Model: a name on the shelf (see `unveil models`), a weight file, or the folder of a training run.
         method: learnir (default): a trained model. auto: the same, kept for scripts: `general` looks by itself now. ldrps,
             upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
-        prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
-        prompt: Zero-shot: what the clean photograph shows, for priors that read (at most 77 tokens).
-        label: Zero-shot: the class, by number, that a class-conditional prior is told. Default: the one that stands for none.
-        task: Zero-shot and blind: auto, dehaze, lowlight, denoise or colorize.
-        operator: Zero-shot: what was done to the photograph: identity, blur:sigma=2, downsample:factor=4, mask:file=HOLES.png, grey.
-        noise: Zero-shot: standard deviation of the noise on images in 0 to 1. Default: estimated from the photograph.
-        rounds: Zero-shot: how often to go up again to more noise and come down once more. Default: the method's.
         steps: Network evaluations per draw; more is slower. Default: the model's.
         samples: Draws from the posterior; with several, their mean is written.
         uncertainty: Also write NAME_std.png, how far each place is likely off (a calibrated standard deviation, with a colour bar), and
@@ -158,12 +142,6 @@ def restore(
         json_lines: Print one line of JSON per file instead of text.
         mask: For published networks that are shown where the damage is (Resfusion's, RDDM's for ISTD): an image of the photograph's size,
             white there; or a folder of masks that have their photographs' names.
-        preset: Zero-shot: paper for the published settings of ldrps, upzeroir, gdp and tao, which take long; quick for those that were
-            measured with the priors that ship, which are the default there. Other options are taken instead of the preset's.
-        vgg: Zero-shot, ldrps, upzeroir and tao: torchvision's vgg16-397923af.pth. Default: seeded random features.
-        arniqa: Zero-shot, upzeroir: folder with ARNIQA.pth and regressor_koniq10k.safetensors. Default: naturalness judges.
-        captioner: Zero-shot, ldrps: writes the prompt: an http(s) address of an OpenAI-compatible endpoint, or a folder or hub id of an
-            image-to-text model.
         yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
@@ -184,12 +162,7 @@ def restore(
         from unveil.options import Options
         from unveil.restorer import Restorer
 
-        zero_shot = {
-            "prompt": prompt, "label": label, "task": task, "operator": operator, "noise": noise, "rounds": rounds,
-            "preset": preset, "vgg": vgg, "arniqa": arniqa, "captioner": captioner,
-        }  # fmt: skip
-        given = {k: v for k, v in zero_shot.items() if v is not None}
-        opening = partial(_restorer, method, name, prior, given, device, dtype, engine, mask)
+        opening = partial(_restorer, method, name, zero, device, dtype, engine, mask)
         restorer = opening()
         says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
         if (
@@ -262,7 +235,7 @@ def restore(
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
         shown: dict[str, object] = {} if mask is None else {"mask": mask}
         _print_command(
-            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, given | shown, prior
+            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.said() | shown
         )
     return exit_status(failed, sum(seen.values()) - failed)
 
@@ -304,30 +277,27 @@ def _print_command(
     method: str,
     name: str,
     given: dict[str, object],
-    prior: str,
 ) -> None:
-    """Print the command that gives the same pixels again, with its seed, on standard error."""
+    """Print the command that gives the same pixels again, with its seed, on standard error. given: options beside those of all."""
     import shlex
 
     from unveil.jobs import command_line
 
-    more = {"prior": prior, **given} if prior else given
     line = command_line.command(map(str, inputs), options, model=name, method=method, output=output or "")
-    told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in more.items())
+    told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in given.items())
     print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 
 
 def _restorer(
     method: str | None,
     name: str,
-    prior: str,
-    given: dict[str, object],
+    zero: ZeroShotOptions,
     device: str,
     dtype: str,
     engine: str,
     mask: Path | None = None,
 ) -> Restores:
-    """What restores, by --method and --name or --prior. given: what was said for zero-shot methods alone; mask: for trained models."""
+    """What restores, by --method and --name or --prior. zero: what was said for zero-shot methods alone; mask: for trained models."""
     from unveil.loading import load
 
     method = method or TRAINED
@@ -340,7 +310,7 @@ def _restorer(
 
         return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
     if method == TRAINED:
-        alone = [f"--{option}" for option in (*(("prior",) if prior else ()), *given)]
+        alone = [f"--{option}" for option in zero.said()]
         if alone:
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"
@@ -348,7 +318,7 @@ def _restorer(
         return load(name, device, dtype, engine=engine, mask=mask)
     if name != MODEL:
         raise InputError(f"-n names a trained model; for --method {method} name a prior with --prior")
-    return load(prior, device, dtype, method=method, engine=engine, **given)
+    return load(zero.prior, device, dtype, method=method, engine=engine, **zero.settings())
 
 
 def _value_range(restorer: Restores) -> tuple[float, float]:
@@ -456,5 +426,10 @@ def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untype
 
 _OPTIONS = [
     "--json",
-    *(f"--{name.replace('_', '-')}" for name in restore.__annotations__ if name not in ("inputs", "json_lines")),
+    *(
+        f"--{name.replace('_', '-')}"
+        for name in restore.__annotations__
+        if name not in ("inputs", "json_lines", "zero")
+    ),
+    *(f"--{name}" for name in zero_shot.NAMES),
 ]

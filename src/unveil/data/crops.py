@@ -39,15 +39,17 @@ def cut(pixels: np.ndarray, top: int, left: int, size: int) -> np.ndarray:
     return out
 
 
-def _readable(photographs: list[Photograph], generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels of a random photograph. One that cannot be decoded is replaced by another draw; too many raise InputError.
+def _readable(
+    photographs: list[Photograph], generator: np.random.Generator
+) -> tuple[Photograph, tuple[np.ndarray, np.ndarray | None]]:
+    """A random photograph and its pixels. One that cannot be decoded is replaced by another draw; too many raise InputError.
 
     Which files are unreadable does not depend on when they are met, so neither does what is drawn instead.
     """
     for _ in range(_TRIES):
         photo = photographs[int(generator.integers(len(photographs)))]
         try:
-            return photo.clean.pixels(), None if photo.degraded is None else photo.degraded.pixels()
+            return photo, (photo.clean.pixels(), None if photo.degraded is None else photo.degraded.pixels())
         except Unreadable:
             photo.clean.store.check()
     raise InputError(f"none of {_TRIES} photographs drawn can be read; the last was {photo.clean.path}")
@@ -56,15 +58,26 @@ def _readable(photographs: list[Photograph], generator: np.random.Generator) -> 
 def crops(
     photographs: list[Photograph], count: int, size: int, generator: np.random.Generator, reach: int = 0
 ) -> tuple[Tensor, Tensor | None]:
-    """(clean, degraded): (count, 3, size, size) in [0, 1], randomly placed, flipped and turned; degraded None without pairs.
+    """The first two of `told_crops`."""
+    clean, degraded, _ = told_crops(photographs, count, size, generator, reach)
+    return clean, degraded
+
+
+def told_crops(
+    photographs: list[Photograph], count: int, size: int, generator: np.random.Generator, reach: int = 0
+) -> tuple[Tensor, Tensor | None, list[Photograph]]:
+    """(clean, degraded, of which photographs): the first two (count, 3, size, size) in [0, 1], randomly placed, flipped and turned;
+    degraded None without pairs.
 
     reach: above `size`, a crop shows between half and all of `reach` pixels of the photograph along one side (never more than its
     short side or less than `size`), reduced to `size` with antialiasing.
     """
     clean: list[Tensor] = []
     degraded: list[Tensor] = []
+    drawn: list[Photograph] = []
     for _ in range(count):
-        both = _readable(photographs, generator)
+        photo, both = _readable(photographs, generator)
+        drawn.append(photo)
         height, width = both[0].shape[:2]
         side = size
         if reach > size:
@@ -77,4 +90,4 @@ def crops(
             if pixels is not None:
                 piece = np.rot90(cut(pixels, top, left, side), turns)
                 out.append(_reduced(to_tensor(piece[:, ::-1] if flip else piece), size))
-    return torch.stack(clean), torch.stack(degraded) if degraded else None
+    return torch.stack(clean), torch.stack(degraded) if degraded else None, drawn

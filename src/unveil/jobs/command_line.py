@@ -19,6 +19,7 @@ def command(
     *,
     model: str = MODEL,
     method: str = "",
+    preset: str = "",
     output: str = "",
     protocol: Mapping[str, Any] | None = None,
 ) -> str:
@@ -29,6 +30,7 @@ def command(
         options: How they were restored; what is as it is by default is left out, but for the seed.
         model: The trained model.
         method: A zero-shot method in its place.
+        preset: The method's settings by name, empty for its own.
         output: Where to, empty for beside the photograph.
         protocol: Of one restoration; its tiles and precision are named too: they decide pixels, and another machine might choose others.
 
@@ -37,7 +39,7 @@ def command(
     if output:
         words += ["-o", output]
     if method:
-        words += ["--method", method]
+        words += ["--method", method, *(["--preset", preset] if preset else [])]
     elif model != MODEL:
         words += ["-n", model]
     if options.fix is not None:

@@ -16,6 +16,7 @@ from unveil.data.matching import listed
 from unveil.data.pairs import in_folders, of_benchmark, photographs
 from unveil.data.photographs import Photograph, hold_out, load_clean
 from unveil.data.store import Picture, Store
+from unveil.degradation import wild
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS
@@ -112,6 +113,26 @@ def named(kinds: Iterable[Iterable[str]]) -> Tensor:
     return torch.tensor([[float(kind in one) for kind in KINDS] for one in found])
 
 
+def touched(y: Tensor, share: float, generator: np.random.Generator) -> Tensor:
+    """Degraded sides of real pairs, a share of them mildly damaged on top; see `degradation.wild.mild`.
+
+    Args:
+        y: (n, 3, h, w) in [0, 1].
+        share: Of the samples; 0 draws nothing, so that batches are what they were.
+        generator: Decides which, and how.
+
+    """
+    if share == 0:
+        return y
+    chosen = torch.from_numpy(generator.random(len(y)) < share)
+    draws = torch.Generator().manual_seed(int(generator.integers(2**62)))
+    if not chosen.any():
+        return y
+    y = y.clone()
+    y[chosen] = wild.carry_out(y[chosen], wild.mild(int(chosen.sum()), draws))
+    return y
+
+
 def reduced_side(stage: Stage) -> int:
     """Side in pixels of a stage's reduced views: what it says, else twice the crop up to 128 px, half of a larger one."""
     usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
@@ -164,7 +185,7 @@ class Source:
             if n:
                 x, y = crops(found, int(n), cut, generator, reach)
                 clean.append(x)
-                degraded.append(y if y is not None else x)
+                degraded.append(x if y is None else touched(y, entry.mild, generator))
                 kinds.append(named([entry.kinds] * int(n)))
         if counts[-1] and self.photos:
             m = self.data.margin

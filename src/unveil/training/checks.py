@@ -81,11 +81,13 @@ def check(config: Config) -> None:
     if not config.init:
         check_crops(config)
     _corrections(config)
+    _sharding(config)
     if config.stages and not config.init and config.stages[0].kind in ("correction", "adapter"):
         raise InputError(
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
         )
     _data(config.data)
+    _named(config)
 
 
 def _network(net: Network) -> None:
@@ -139,6 +141,24 @@ def _corrections(config: Config) -> None:
             raise InputError(
                 f"{where}: switch and start need a network that is told the noise level (network.predicts: residual)"
             )
+
+
+def _sharding(config: Config) -> None:
+    """Raise InputError for what cannot be split over processes: each must run its networks equally often, through `forward` alone."""
+    if not config.sharded:
+        return
+    if config.network.kind not in ("rddm", "conditional"):
+        raise InputError(
+            f"sharded is for networks of kind rddm or conditional; one of kind {config.network.kind} fits every device: leave sharded out"
+        )
+    for number, stage in enumerate(config.stages):
+        if stage.kind in ("correction", "adapter"):
+            raise InputError(
+                f"stages.{number}: a {stage.kind} runs the sampler for as many steps as it draws, which sharded processes cannot share; "
+                "train it with stage kind joint, or leave sharded out"
+            )
+        if stage.optimiser == "muon":
+            raise InputError(f"stages.{number}.optimiser: Muon needs whole matrices; with sharded take adamw")
 
 
 def check_crops(config: Config, multiple_of: int | None = None) -> None:
@@ -220,6 +240,20 @@ def _on_path(where: str, stage: Stage, path: str) -> None:
             raise InputError(f"{where}.{name} belongs to the residual path; on path {path} it must be 0")
 
 
+def _named(config: Config) -> None:
+    """Raise InputError for data that DA-CLIP cannot learn from, and for captions where nothing reads them."""
+    data = config.data
+    if data.captions and config.path != "daclip":
+        raise InputError("data.captions are what DA-CLIP's content is drawn to; they belong to path daclip")
+    if bool(data.captions) != bool(data.tokenizer):
+        raise InputError("data.captions (the table) and data.tokenizer (CLIP's vocabulary) go together; name both")
+    for number, pair in enumerate(data.pairs):
+        if config.path == "daclip" and pair.weight > 0 and not pair.kinds:
+            raise InputError(
+                f"data.pairs.{number}.kinds is empty: DA-CLIP learns to name the damage of real pairs, say which they have"
+            )
+
+
 def _data(data: Data) -> None:
     for kind, weight in data.kinds.items():
         _one_of("data.kinds", kind, KINDS)
@@ -237,6 +271,7 @@ def _data(data: Data) -> None:
         for kind in pair.kinds:
             _one_of(f"{where}.kinds", kind, condition.KINDS)
         _within(f"{where}.weight", pair.weight, 0)
+        _within(f"{where}.mild", pair.mild, 0, 1)
         _one_of(f"{where}.match", pair.match, RULES)
         _one_of(f"{where}.unpaired", pair.unpaired, ("error", "skip"))
         if bool(pair.folder) == bool(pair.degraded and pair.clean):

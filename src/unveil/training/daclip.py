@@ -1,24 +1,25 @@
 """Training DA-CLIP's controller: to name what was done to a photograph, and to see through it (Luo et al., ICLR 2024).
 
-The published training pairs every photograph with a caption by another network. Here nothing has to be captioned: the
-content embedding of the damaged photograph is drawn to the one that frozen CLIP has of the clean photograph, which lies where
-its caption's would, by the same contrastive loss and by the L1 of the robust version (CVPR 2024 workshops). The damage is
-named in words, as published, several of them where there was more than one kind.
+The published training pairs every photograph with a caption by another network; with `data.captions` so does this one. Without them
+nothing has to be captioned: the content embedding of the damaged photograph is drawn to the one that frozen CLIP has of the clean
+photograph, which lies where its caption's would, by the same contrastive loss. Either way the L1 of the robust version (CVPR 2024
+workshops) is added. The damage is named in words, as published, several of them where there was more than one kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
+from unveil.data.crops import rng, told_crops
 from unveil.data.photographs import Photograph
 from unveil.data.store import Picture, Store
 from unveil.degradation import wild
@@ -28,8 +29,9 @@ from unveil.models.weights_file import read_guide, write
 from unveil.networks.clip import prepared
 from unveil.networks.daclip import DACLIP, Seen, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
-from unveil.training.batches import Source, scan
-from unveil.training.config import Config, Data, Stage
+from unveil.training.batches import Source, scan, touched
+from unveil.training.captions import check, read, tokeniser
+from unveil.training.config import Config, Data, Pairs, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.state import State
@@ -40,11 +42,12 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Named:
-    """clean, damaged: (B, 3, crop, crop) in [0, 1]. words: for each sample, () where it is clean."""
+    """clean, damaged: (B, 3, crop, crop) in [0, 1]. words: for each sample, () where it is clean. captions: likewise, [] without any."""
 
     clean: Tensor
     damaged: Tensor
     words: list[Words]
+    captions: list[str] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -64,21 +67,61 @@ class Named:
 
 @dataclass(frozen=True)
 class NamedSource:
-    """Clean photographs that the simulators damage, and the words for what they did."""
+    """Clean photographs that the simulators damage, and the words for what they did; and real pairs with their settings, by the
+    words of their kinds. captions: by file, for all of them or none.
+    """
 
     photos: list[Photograph]
     data: Data
     store: Store
+    pairs: tuple[tuple[Pairs, list[Photograph]], ...] = ()
+    captions: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def pictures(self) -> set[Picture]:
         """All that may be drawn."""
-        return {photo.clean for photo in self.photos}
+        every = [*self.photos, *(photo for _, found in self.pairs for photo in found)]
+        return {picture for photo in every for picture in (photo.clean, photo.degraded) if picture is not None}
 
     def stage_batch(self, stage: Stage, seed: int, step: int, part: int = 0) -> Named:
         """One part of the batch of a step: a function of (seed, step, part)."""
         generator = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
-        clean, _ = crops(self.photos, stage.batch // stage.accumulate, stage.crop, generator)
+        count = stage.batch // stage.accumulate
+        counts = [0] * len(self.pairs) + [count]
+        if self.pairs:
+            weights = [entry.weight for entry, _ in self.pairs]
+            share = np.array([*weights, 1.0 - sum(weights) if self.photos else 0.0])
+            counts = generator.multinomial(count, share / share.sum()).tolist()
+        made = [
+            self._real(entry, found, n, stage.crop, generator)
+            for n, (entry, found) in zip(counts, self.pairs, strict=False)
+            if n
+        ]
+        if counts[-1]:
+            made.append(self._simulated(counts[-1], stage.crop, generator))
+        return Named(
+            torch.cat([one.clean for one in made]),
+            torch.cat([one.damaged for one in made]),
+            [words for one in made for words in one.words],
+            [text for one in made for text in one.captions],
+        )
+
+    def _captions(self, drawn: list[Photograph]) -> list[str]:
+        return [self.captions[photo.clean.path.resolve()] for photo in drawn] if self.captions else []
+
+    def _real(
+        self, entry: Pairs, found: list[Photograph], count: int, crop: int, generator: np.random.Generator
+    ) -> Named:
+        """Crops of real pairs. What is mild on top gets no word: it is to be seen through, as published."""
+        clean, damaged, drawn = told_crops(found, count, crop, generator)
+        assert damaged is not None
+        return Named(
+            clean, touched(damaged, entry.mild, generator), [tuple(entry.kinds)] * count, self._captions(drawn)
+        )
+
+    def _simulated(self, count: int, crop: int, generator: np.random.Generator) -> Named:
+        """Crops that the simulators damage."""
+        clean, _, shown = told_crops(self.photos, count, crop, generator)
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         data = self.data
         damaged, kinds, drawn = degradation.mixture(
@@ -89,7 +132,17 @@ class NamedSource:
             told = wild.labels(drawn["wild"]["words"])
             for i, said in zip(drawn["wild"]["index"].tolist(), told, strict=True):
                 words[i] = said
-        return Named(clean, damaged, words)
+        return Named(clean, damaged, words, self._captions(shown))
+
+
+def named_source(source: Source, captions: Mapping[Path, str]) -> NamedSource:
+    """What a `Source` draws from, with words and captions. captions: by file, none for none."""
+    pairs = tuple(
+        (entry, found)
+        for entry, (_, found) in zip(source.data.pairs, source.pairs, strict=True)
+        if found and entry.weight
+    )
+    return NamedSource(source.photos, source.data, source.store, pairs, captions)
 
 
 class Describing(Trainer):
@@ -114,20 +167,24 @@ class Describing(Trainer):
     def learner(self, device: torch.device) -> OneNetwork:
         """The whole network; CLIP in it stays as it is."""
         self._network.to(device).train()
-        self.names = Names(self._network, device)
+        vocabulary = self.config.data.tokenizer
+        self.names = Names(self._network, device, Path(self.config.data.root) / vocabulary if vocabulary else None)
         enabled = self.config.precision == "bf16"
         return OneNetwork(self._network, partial(torch.autocast, device.type, torch.bfloat16, enabled=enabled))
 
     def material(self, world: World, say: Callable[[str], None]) -> NamedSource:
-        """Clean photographs. Raises InputError where there are none."""
+        """Clean photographs, real pairs and captions. Raises InputError for captions that are missing."""
         data, material = self.config.data, scan(self.config.data)
-        kept, held = (
-            NamedSource(Source(data, held_out=h, material=material).photos, data, material.store) for h in (False, True)
-        )
-        if not kept.photos:
-            raise InputError("data.photos is empty: DA-CLIP learns from clean photographs that the simulators damage")
+        captions = read(Path(data.root) / data.captions, Path(data.root)) if data.captions else {}
+        kept, held = (named_source(Source(data, held_out=h, material=material), captions) for h in (False, True))
+        if captions:
+            every = [*material.photos, *(photo for _, found in material.pairs for photo in found)]
+            check(every, captions, Path(data.root) / data.captions)
         self._held = held if held.photos else None
-        say(f"{len(kept.photos)} photographs to train on, {len(held.photos)} held out")
+        paired = sum(len(found) for _, found in kept.pairs)
+        say(
+            f"{len(kept.photos)} photographs{f' and {paired} pairs' if paired else ''} to train on, {len(held.photos)} held out"
+        )
         return kept
 
     def objective(self, stage: Stage) -> Objective:
@@ -135,7 +192,8 @@ class Describing(Trainer):
 
         def goal(learner: OneNetwork, batch: Named, stage: Stage, generator: torch.Generator) -> float:
             with learner.autocast():
-                parts = losses(learner.network, batch.clean, batch.damaged, *self.names(batch.words))
+                said = self.names.captions(batch.captions) if batch.captions else None
+                parts = losses(learner.network, batch.clean, batch.damaged, *self.names(batch.words), said)
             total = torch.stack(parts).sum()
             total.backward()
             self.details = {name: float(part.detach()) for name, part in zip(LOSSES, parts, strict=True)}
@@ -173,44 +231,69 @@ LOSSES = ("content", "degradation", "robust")
 
 
 def losses(
-    network: DACLIP, clean: Tensor, damaged: Tensor, texts: Tensor, group: Tensor
+    network: DACLIP,
+    clean: Tensor,
+    damaged: Tensor,
+    texts: Tensor,
+    group: Tensor,
+    captions: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The three of `LOSSES`, scalars of equal weight. clean, damaged: (B, 3, H, W) in [0, 1]; texts: (B, embed); group: (B,)."""
+    """The three of `LOSSES`, scalars of equal weight. clean, damaged: (B, 3, H, W) in [0, 1]; texts: (B, embed); group: (B,).
+
+    captions: likewise texts and groups, what the content is drawn to; None for CLIP's embedding of the clean photograph.
+    """
     size = network.clip.visual.size
     with torch.no_grad():
         target = network.encode_image(prepared(clean, size), control=False)
     seen = network.encode_image(prepared(damaged, size))
     assert isinstance(seen, Seen)
     assert isinstance(target, Tensor)
+    partner, same = (target, None) if captions is None else captions
     return (
-        contrastive(seen.content, target, network.logit_scale),
+        contrastive(seen.content, partner, network.logit_scale, same),
         contrastive(seen.degradation, texts, network.logit_scale, group),
         robust_loss(seen.content, target),
     )
 
 
 class Names:
-    """Texts for kinds of damage, embedded once each by the frozen text tower."""
+    """Texts for kinds of damage, embedded once each by the frozen text tower; and captions. vocabulary: CLIP's, for captions."""
 
-    def __init__(self, network: DACLIP, device: torch.device) -> None:
+    def __init__(self, network: DACLIP, device: torch.device, vocabulary: Path | None = None) -> None:
         self.network, self.device = network, device
-        self._known: dict[Words, Tensor] = {}
+        self._known: dict[Words | str, Tensor] = {}
+        self._tokens = tokeniser(vocabulary) if vocabulary is not None else None
 
     @torch.no_grad()
+    def _embed(self, tokens: Sequence[int]) -> Tensor:
+        clip = self.network.clip
+        # Start and end have a place too; a longer text is cut, as CLIP's own tokeniser does.
+        return clip.encode_text(rows([tuple(tokens)[: clip.context - 2]], clip.context).to(self.device))[0]
+
     def embedded(self, words: Words) -> Tensor:
         """(embed,) of several words as one text; () says that the photograph is clean."""
         if words not in self._known:
-            text = joined([OF_KINDS.get(w) or WILD[w] for w in words] or [CLEAN])
-            self._known[words] = self.network.clip.encode_text(rows([text], self.network.clip.context).to(self.device))[
-                0
-            ]
+            self._known[words] = self._embed(joined([OF_KINDS.get(w) or WILD[w] for w in words] or [CLEAN]))
         return self._known[words]
+
+    def captions(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """(texts (B, embed), group (B,)) of captions, as `__call__` of words."""
+        assert self._tokens is not None, "captions need a vocabulary (checks._named)"
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._embed(self._tokens(text))
+        return self._grouped(texts)
 
     def __call__(self, words: Sequence[Words]) -> tuple[Tensor, Tensor]:
         """(texts (B, embed), group (B,)): samples of one group bear the same text."""
-        order = list(dict.fromkeys(words))
-        group = torch.tensor([order.index(w) for w in words], device=self.device)
-        return torch.stack([self.embedded(w) for w in words]), group
+        for word in words:
+            self.embedded(word)
+        return self._grouped(words)
+
+    def _grouped(self, said: Sequence[Words] | Sequence[str]) -> tuple[Tensor, Tensor]:
+        order = list(dict.fromkeys(said))
+        group = torch.tensor([order.index(one) for one in said], device=self.device)
+        return torch.stack([self._known[one] for one in said]), group
 
 
 @torch.no_grad()  # not inference_mode: texts embedded here are used in training too

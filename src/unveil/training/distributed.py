@@ -2,7 +2,8 @@
 
 Each process computes its share of the parts of every batch; the gradients are averaged once per step, after accumulation.
 That is what DistributedDataParallel does without overlapping communication and computation; it is done here by hand because
-the on-policy objective takes several backward passes per step. Every process holds the whole network and optimiser state.
+the on-policy objective takes several backward passes per step. Every process holds the whole network and optimiser state, unless the run
+is `sharded` (`training.sharding`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.distributed as dist
@@ -18,6 +20,14 @@ from torch import Tensor
 
 from unveil.errors import InputError
 from unveil.util.devices import opened
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether this process holds a part of it alone (`training.sharding`)."""
+    return hasattr(tensor, "to_local")
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,14 @@ class World:
         return range(self.rank * each, (self.rank + 1) * each)
 
     def average(self, gradients: Sequence[Tensor], parts: int) -> None:
-        """Turn each process's sum over its own parts into the mean over all `parts`, in place."""
+        """Turn each process's sum over its own parts into the mean over all `parts`, in place.
+
+        Gradients of a sharded network (`training.sharding`) are means over the processes already, taken while they were computed.
+        """
+        if gradients and is_sharded(gradients[0]):
+            for gradient in gradients:
+                cast("DTensor", gradient).to_local().mul_(self.size / parts)
+            return
         if self.size > 1:
             flat = torch.cat([g.reshape(-1) for g in gradients])
             dist.all_reduce(flat)

@@ -15,6 +15,7 @@ from unveil.training.interrupt import stop_on_signal
 from unveil.training.learner import build
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring, inventory
+from unveil.training.sharding import shard
 from unveil.training.stage import Run, StageRunner, rate
 from unveil.training.state import State
 from unveil.training.trainer import Trainer
@@ -63,7 +64,10 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
     """
     config, folder = trainer.config, Path(folder)
     with world(config.device) as here, stop_on_signal() as stop:
-        state = State.fresh(config, trainer.learner(here.device), trainer.fixed)
+        learner = trainer.learner(here.device)
+        whole = shard(learner, here) if config.sharded and here.size > 1 else None
+        state = State.fresh(config, learner, trainer.fixed)
+        state.whole, state.first = whole, here.first
         resumed = state.load(folder)
         _together(here, state.counters.done, folder)  # and nobody writes before all have read
         if here.first:
@@ -129,6 +133,7 @@ def _finish(going: Run) -> None:
     state = going.state
     going.validated()
     state.put_averages(*state.learner.modules)
-    if going.world.first:
-        going.report.say(going.trainer.finish(state, going.folder, going.found))
+    with state.shown() as seen:
+        if seen is not None:
+            going.report.say(going.trainer.finish(seen, going.folder, going.found))
     going.world.wait()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.training.config import Stage
+from unveil.training.sharding import put
 
 _MUON_DECAY = 0.01
 _APART = ("stem", "out", "embed", "condition")
@@ -42,6 +43,13 @@ def adamw_of(stage: Stage) -> AdamW:
 def _matrix(tensor: Tensor) -> Tensor:
     """A convolution's weight (O, I, h, w) as (O, h w I): a view of memory in channels-last order; a matrix as it is."""
     return tensor.permute(0, 2, 3, 1).reshape(tensor.shape[0], -1) if tensor.ndim == 4 else tensor
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """A whole tensor laid out, and split, as a parameter is."""
+    out = torch.empty_like(parameter)
+    put(out, value)
+    return out
 
 
 class Optimiser:
@@ -113,6 +121,6 @@ class Optimiser:
                 if not found or not fits:
                     complete = False
                     continue
-                state[index] = {k: v if v.ndim == 0 else torch.empty_like(parameter).copy_(v) for k, v in found.items()}
+                state[index] = {k: v if v.ndim == 0 else _like(parameter, v) for k, v in found.items()}
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         return complete

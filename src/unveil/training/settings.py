@@ -17,7 +17,9 @@ class Pairs:
     "*SUFFIX". folder, layout: instead of the two, the folder of a benchmark and its name, or "auto" to recognise it; split:
     the authors' split. scene: regular expression whose match in a name is kept on one side of the validation split. unpaired:
     "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch. kinds: the damage that
-    these pairs have, for networks that are told it.
+    these pairs have, for networks that are told it, and by whose words DA-CLIP learns to name it. mild: share of these samples whose
+    degraded side is reduced or enlarged, made noisy and compressed a little on top (`degradation.wild.mild`), so that what is learned
+    of benchmarks holds for files from elsewhere.
     """
 
     degraded: str = ""
@@ -33,6 +35,7 @@ class Pairs:
     scene: str = ""
     unpaired: str = "error"
     kinds: list[str] = field(default_factory=list)
+    mild: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Data:
     cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
     by scene; by default 0.06 of your own, and none of a published benchmark's training pairs, on all of which papers train.
     cache: MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit.
+    captions: a table of what the photographs show (`training.captions`), which DA-CLIP's content embeddings are then drawn to; none:
+    to CLIP's embedding of the clean photograph. tokenizer: the folder of CLIP's vocabulary for them.
     """
 
     root: str = "."
@@ -59,6 +64,8 @@ class Data:
     margin: int = 0
     held_out: float | None = None
     cache: int = 2048
+    captions: str = ""
+    tokenizer: str = ""
 
     def kept(self, pairs: Pairs | None = None) -> float:
         """Which share of these pairs, or of the clean photographs, is kept for validation."""
@@ -240,7 +247,9 @@ class Config:
     "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
     depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
     is what older configurations say and is read as "processes".
-    checkpointing: recompute activations in the backward pass, for memory. minutes: 0, or how long the run may take, validation included;
+    checkpointing: recompute activations in the backward pass, for memory. sharded: several processes hold a part each of parameters,
+    gradients, moments and averages (FSDP2) in place of all of them each; for networks of kind rddm and conditional.
+    minutes: 0, or how long the run may take, validation included;
     the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
     not bit for bit). weights_every: minutes between two files of the averaged weights.
     carry: "weights" or "moments" writes a small state beside them, to go on from on another machine; "none" does not.
@@ -258,6 +267,7 @@ class Config:
     workers: int = 2
     loader: str = "processes"
     checkpointing: bool = False
+    sharded: bool = False
     minutes: float = 0.0
     weights_every: float = 10.0
     carry: str = "none"
@@ -272,6 +282,7 @@ HARMLESS = (
     "workers",
     "loader",
     "checkpointing",
+    "sharded",
     "save_every",
     "weights_every",
     "carry",

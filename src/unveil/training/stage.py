@@ -17,6 +17,7 @@ from unveil.training.distributed import World
 from unveil.training.interrupt import Stop
 from unveil.training.loader import ahead, shares_memory
 from unveil.training.reporting import EVERY, Pace, Reporter
+from unveil.training.sharding import gathered
 from unveil.training.state import State
 from unveil.training.trainer import Item, Material, Trainer, Verdict
 from unveil.util.words import duration
@@ -62,19 +63,18 @@ class Run:
 
     def write_weights(self) -> None:
         """Write the averaged weights as they are now, so that they can be used while the run goes on."""
-        if not self.world.first:
-            return
-        with self.state.averaged():
-            self.trainer.write(self.state, self.folder / WEIGHTS)
+        with self.state.shown() as seen:
+            if seen is not None:
+                self.trainer.write(seen, self.folder / WEIGHTS)
 
     def validated(self) -> None:
         """The verdict on the averaged weights, reported and remembered; found by the first process alone."""
         done = self.state.counters.done
-        if not self.world.first or self.found_at == done:
+        if self.found_at == done:
             return
         self.found_at = done
-        with self.state.averaged():
-            found = self.trainer.verdict(self.state, self.world.device, self.folder)
+        with self.state.shown() as seen:
+            found = None if seen is None else self.trainer.verdict(seen, self.world.device, self.folder)
         if found is not None:
             self.found = found
             self.report.say(found.line)
@@ -102,7 +102,7 @@ class StageRunner:
             state.counters.stage = state.counters.seconds
         self.clock = time.monotonic() - state.counters.seconds
         self.ends = self._ends()
-        self.written = time.monotonic()
+        self.written = state.counters.seconds
         self.optimiser = state.optimiser(self.stage, resumed=resumed)
         self.parameters = [p for key in self.keys for p in state.moving(key).values()]
         self.goal = run.trainer.objective(self.stage)
@@ -130,8 +130,10 @@ class StageRunner:
                 stopping = self._stopping()
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
                     self._save()
-                if ended or time.monotonic() - self.written >= 60 * run.state.config.weights_every:
-                    self.written = time.monotonic()
+                if ended or counters.seconds - self.written >= 60 * run.state.config.weights_every:
+                    self.written = (
+                        counters.seconds
+                    )  # the clock of all processes, which may have to gather the weights together
                     run.write_weights()
                     self._carry()
                 elif stopping:
@@ -216,7 +218,7 @@ class StageRunner:
         # One clock for all processes: the rate follows it, and none may take a step that the others do not.
         counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
-        self.norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip))
+        self.norm = float(gathered(torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)))
         if math.isfinite(loss) and math.isfinite(self.norm):
             self.optimiser.step()
             counters.bad = 0
@@ -247,13 +249,13 @@ class StageRunner:
         return run.stop.asked or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
 
     def _save(self) -> None:
-        if self.run.world.first:
+        if self.run.world.first or self.run.state.sharded:
             self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
 
     def _carry(self) -> None:
         """Write the small state where it is asked for."""
-        if self.run.state.config.carry != "none" and self.run.world.first:
+        if self.run.state.config.carry != "none" and (self.run.world.first or self.run.state.sharded):
             self.run.state.carry(self.run.folder, self.optimiser)
 
     def _report(self) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.training import checkpoint
 from unveil.training.config import Config, Stage, same_run, stored
+from unveil.training.distributed import is_sharded
 from unveil.training.optimiser import Optimiser, adamw_of
+from unveil.training.sharding import fill, gathered, local, put
 
 
 @dataclass
@@ -47,7 +49,8 @@ class State:
     """A run in progress. learner: has `modules`, networks by name, and `trained(stage)`, the names of those that a stage trains.
 
     averages: network -> parameter name -> averaged value. fixed: beginnings of the names of parameters that never move, and are in no
-    checkpoint. saved: tensors of the checkpoint resumed from.
+    checkpoint. saved: tensors of the checkpoint resumed from. whole: of a sharded run, on its first process, a copy of the learner that
+    gathered weights are put into. first: whether this process writes the files; of a sharded run the others help it to gather.
     """
 
     config: Config
@@ -56,6 +59,8 @@ class State:
     counters: Counters = field(default_factory=Counters)
     fixed: tuple[str, ...] = ()
     saved: dict[str, Tensor] = field(default_factory=dict)
+    whole: Any = None
+    first: bool = True
 
     @classmethod
     def fresh(cls, config: Config, learner: Any, fixed: tuple[str, ...] = ()) -> State:
@@ -94,14 +99,46 @@ class State:
         for key in trained:
             named = self.moving(key)
             with torch.no_grad():
-                averages = [self.averages[key][n] for n in named]
-                torch._foreach_lerp_(averages, [p.data for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+                averages = [local(self.averages[key][n]) for n in named]
+                torch._foreach_lerp_(averages, [local(p.data) for p in named.values()], 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def put_averages(self, *keys: str) -> None:
         """Copy the averages into the networks named."""
         for key in keys:
             for name, parameter in self.moving(key).items():
                 parameter.data.copy_(self.averages[key][name])
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of every tensor."""
+        return any(is_sharded(p) for module in self.learner.modules.values() for p in module.parameters())
+
+    @contextmanager
+    def shown(self) -> Iterator[State | None]:
+        """While this is entered, a state whose networks have their averaged weights, whole; None where this process has nothing to do.
+
+        All processes of a sharded run enter together.
+        """
+        if not self.sharded:
+            if not self.first:
+                yield None
+                return
+            with self.averaged():
+                yield self
+            return
+        for key in self.learner.modules:
+            fill(None if self.whole is None else self.whole.modules[key], self.averages[key])
+        if self.whole is None:
+            yield None
+            return
+        place = next(local(value).device for one in self.averages.values() for value in one.values())
+        for module in self.whole.modules.values():
+            module.to(place)
+        try:
+            yield replace(self, learner=self.whole)
+        finally:
+            for module in self.whole.modules.values():
+                module.to("cpu")
 
     def exchange(self) -> None:
         """Swap weights and averages without arithmetic; twice is nothing at all."""
@@ -118,19 +155,23 @@ class State:
         finally:
             self.exchange()
 
-    def save(self, folder: Path, optimiser: Optimiser) -> Path:
+    def save(self, folder: Path, optimiser: Optimiser) -> None:
         """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
         counters = self.counters
         # What a checkpoint's weights are worth is only seen in the steps after it.
         if counters.saved and counters.running <= counters.lowest and not counters.bad:
             counters.best, counters.lowest = counters.saved, counters.running
         counters.saved = counters.done
-        return checkpoint.save(folder, counters.done, self._tensors(optimiser), self._meta(), counters.best or None)
+        tensors = self._tensors(optimiser)
+        if self.first:
+            checkpoint.save(folder, counters.done, tensors, self._meta(), counters.best or None)
 
-    def carry(self, folder: Path, optimiser: Optimiser) -> Path:
+    def carry(self, folder: Path, optimiser: Optimiser) -> None:
         """Write the small state, with moments where the configuration says so. Raises InputError when it cannot be written."""
         moments = optimiser if self.config.carry == "moments" else None
-        return checkpoint.carry(folder, self.counters.done, self._tensors(moments), self._meta())
+        tensors = self._tensors(moments)
+        if self.first:
+            checkpoint.carry(folder, self.counters.done, tensors, self._meta())
 
     def _tensors(self, optimiser: Optimiser | None) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
@@ -140,7 +181,11 @@ class State:
                 tensors[f"average.{key}.{name}"] = self.averages[key][name]
         if optimiser is not None:
             tensors |= {f"optimiser.{k}": v for k, v in optimiser.state().items()}
-        return tensors
+        if not self.sharded:
+            return tensors
+        # One after the other, and kept by the process that writes them alone.
+        wholes = ((name, gathered(tensor)) for name, tensor in tensors.items())
+        return {name: whole.cpu() for name, whole in wholes if self.first}
 
     def _meta(self) -> dict[str, str]:
         return {"config": json.dumps(asdict(self.config)), "counters": json.dumps(asdict(self.counters))}
@@ -160,8 +205,8 @@ class State:
         try:
             for key in self.learner.modules:
                 for name, parameter in self.moving(key).items():
-                    parameter.data.copy_(found.tensors[f"{key}.{name}"])
-                    self.averages[key][name].copy_(found.tensors[f"average.{key}.{name}"])
+                    put(parameter.data, found.tensors[f"{key}.{name}"])
+                    put(self.averages[key][name], found.tensors[f"average.{key}.{name}"])
         except (KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unveil.errors import ModelError
+from unveil.errors import InputError, ModelError
 from unveil.jobs.batch import Restores
 from unveil.loading import load
 from unveil.models import priors, shelf
@@ -23,7 +23,7 @@ from unveil.zeroshot.methods import METHODS, Method
 class Engine:
     """One thing to restore with. method: how it works, by its published name; summary: one line for the user; facts: plain values.
 
-    load: the restorer on a device, by the device's name.
+    load: the restorer on a device, by the device's name. presets: the same under settings of a name (see `zeroshot.methods`).
     """
 
     name: str
@@ -31,6 +31,14 @@ class Engine:
     summary: str
     load: Callable[[str], Restores] = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Callable[[str], Restores]] = field(default_factory=dict, repr=False)
+
+    def opened(self, device: str, preset: str = "") -> Restores:
+        """The restorer on a device, under a preset; "" for its own settings. Raises InputError for a preset that it does not have."""
+        if preset and preset not in self.presets:
+            has = f"it has {', '.join(self.presets)}" if self.presets else "presets are of zero-shot methods"
+            raise InputError(f"{self.name} has no preset {preset!r}; {has}")
+        return (self.presets[preset] if preset else self.load)(device)
 
 
 class Restorers:
@@ -41,22 +49,26 @@ class Restorers:
 
     def __init__(self, known: Mapping[str, Engine], most: int = 4) -> None:
         self.known, self.most = known, most
-        self._kept: dict[str, tuple[OrderedDict[str, Restores], threading.Lock]] = {}
+        self._kept: dict[str, tuple[OrderedDict[tuple[str, str], Restores], threading.Lock]] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str, device: str) -> Restores:
-        """The restorer of engine `name` on `device`. Raises ModelError for a name that is not offered: paths are none."""
+    def get(self, name: str, device: str, preset: str = "") -> Restores:
+        """The restorer of engine `name` on `device`, under a preset.
+
+        Raises ModelError for a name that is not offered (paths are none), InputError for a preset that it does not have.
+        """
         if name not in self.known:
             raise ModelError(f"no model named {name!r} is offered here; there are {', '.join(self.known)}")
         with self._lock:
             kept, loading = self._kept.setdefault(device, (OrderedDict(), threading.Lock()))
         with loading:
-            if name not in kept:
-                kept[name] = self.known[name].load(device)
+            key = (name, preset)
+            if key not in kept:
+                kept[key] = self.known[name].opened(device, preset)
                 while len(kept) > self.most:
                     kept.popitem(last=False)
-            kept.move_to_end(name)
-            return kept[name]
+            kept.move_to_end(key)
+            return kept[key]
 
 
 TRAINED = "LearnIR"
@@ -82,5 +94,13 @@ def _shelved(name: str, entry: Mapping[str, Any]) -> Engine:
 
 
 def _zero_shot(name: str, method: Method) -> Engine:
-    facts = {"prior": method.prior, "minutes": "many: it searches anew for every photograph"}
-    return Engine(name, method.title, method.summary, lambda device: load(device=device, method=name), facts)
+    facts = {
+        "prior": method.prior,
+        "minutes": "many: it searches anew for every photograph",
+        "presets": ", ".join(method.presets),
+    }
+    presets = {
+        preset: lambda device, preset=preset: load(device=device, method=name, preset=preset)
+        for preset in method.presets
+    }
+    return Engine(name, method.title, method.summary, lambda device: load(device=device, method=name), facts, presets)

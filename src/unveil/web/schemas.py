@@ -27,6 +27,7 @@ from unveil.photo.writing import NAMES
 from unveil.util.words import did_you_mean
 from unveil.web.service import clean
 from unveil.web.work import Order
+from unveil.zeroshot.methods import PRESETS
 
 RESTORED = "_restored"
 """Behind the name of what is downloaded, so that it never takes the place of the photograph."""
@@ -46,6 +47,7 @@ def one_of(names: Iterable[str]) -> Any:
 
 Solver = Annotated[str, *one_of(SOLVERS)]
 Reading = Annotated[str, *one_of(READINGS)]
+Preset = Annotated[str, *one_of(PRESETS)]
 KIND = {"type": "string", "enum": [*KINDS, *GROUPS]}
 Kinds = Annotated[
     str | list[str],
@@ -69,6 +71,13 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Annotated[str, Field(max_length=64, description="A name from /v1/models.", examples=["general"])] = "general"
+    preset: Annotated[
+        Preset | None,
+        Field(
+            description="Settings of a zero-shot method: paper, as published, which takes long, or quick, as measured with the "
+            "prior that ships. Default: quick."
+        ),
+    ] = None
     steps: Annotated[
         int | None, Field(ge=1, le=200, description="Network evaluations per draw. Default: the model's.")
     ] = None
@@ -126,7 +135,7 @@ class Ask(BaseModel):
             keep=self.keep or (),
             uncertainty=self.uncertainty,
         )
-        return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED)
+        return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED, self.preset or "")
 
 
 class JobAsk(Ask):

@@ -124,7 +124,7 @@ class Service:
         if order.options.samples > self.settings.samples:
             raise InputError(f"samples may be at most {self.settings.samples} here, not {order.options.samples}")
         check_format(order.format)
-        self.restorers.get(order.engine, self.devices[0]).resolve(order.options)
+        self.restorers.get(order.engine, self.devices[0], order.preset).resolve(order.options)
 
     def restore(self, order: Order, data: bytes | Given, client: Caller) -> Job:
         """Queue a restoration. data: the photograph's bytes, or one that was given before. Raises what the checks raise, and Full."""

@@ -53,6 +53,7 @@ class Order:
     name: what the user calls the file; messages and the download bear it. engine: see `engines`. format: of the result,
     None for the photograph's own. views: also write what a browser shows: before, after, every draw, the uncertainty. preview: keep
     the estimate of the latest step as a small picture. suffix: what the download's name has behind the photograph's.
+    preset: of a zero-shot engine, "" for its own settings.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Order:
     views: bool = False
     preview: bool = False
     suffix: str = ""
+    preset: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         source = taken(folder, order.name, order.options.max_pixels)
         written = format_of(source, io.BytesIO(), order.format)
         task.go_on()
-        restorer = restorers.get(order.engine, device)
+        restorer = restorers.get(order.engine, device, order.preset)
         steps = steps_of(restorer, order.options, source.height, source.width)
         pace = Pace(task, steps, order.options.samples, _preview_of(restorer, folder) if order.preview else None)
         result = restorer.restore(source, order.options, callback=pace)

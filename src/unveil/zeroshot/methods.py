@@ -43,6 +43,11 @@ class Method:
     quick: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] | None = None
 
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Those of `PRESETS` that it has."""
+        return tuple(name for name in PRESETS if name != "paper" or self.published is not None)
+
     def preset(self, name: str) -> Mapping[str, Any]:
         """The settings of a preset, in place of those that would be taken without one.
 
@@ -58,7 +63,7 @@ class Method:
         if name == "quick":
             return self.quick
         if self.published is None:
-            those = ", ".join(key for key, method in METHODS.items() if method.published is not None)
+            those = ", ".join(key for key, method in METHODS.items() if name in method.presets)
             raise InputError(f"{self.title} has no preset {name}; those of {those} are what their papers run")
         return self.published
 

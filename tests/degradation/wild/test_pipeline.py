@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unveil.degradation import quantise
-from unveil.degradation.wild import WORDS, carry_out, events, labels, plan, wild
+from unveil.degradation.wild import WORDS, carry_out, events, labels, mild, plan, wild
 from unveil.degradation.wild.plan import COLUMN, COLUMNS, OPERATIONS, words
 
 PSNR_AT = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -157,3 +157,19 @@ def test_events_are_plain_values_that_repeat_the_damage(photographs: Tensor) -> 
         for e in picture:
             assert -1.0 not in e.values()
             assert "seed" in e
+
+
+def test_a_mild_plan_changes_size_noise_and_compression_and_comes_back() -> None:
+    n = 4000
+    done = events(mild(n, seeded()))
+    rates = {name: np.mean([any(e["operation"] == name for e in one) for one in done]) for name in OPERATIONS}
+    assert rates == {
+        "blur": 0, "under_display": 0, "resize": pytest.approx(0.5, abs=0.03), "noise": pytest.approx(0.5, abs=0.03),
+        "jpeg": pytest.approx(0.5, abs=0.03),
+    }  # fmt: skip
+    sizes = [[e for e in one if e["operation"] == "resize"] for one in done]
+    assert {len(one) for one in sizes} == {0, 2}
+    assert all("scale" in one[0] and "scale" not in one[1] for one in sizes if one)
+    assert min(e["quality"] for one in done for e in one if e["operation"] == "jpeg") >= 80
+    x = torch.rand(6, 3, 20, 24, generator=seeded())
+    assert carry_out(x, mild(6, seeded())).shape == x.shape

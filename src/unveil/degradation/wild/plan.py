@@ -216,6 +216,26 @@ def plan(b: int, generator: torch.Generator, severity: float | None = None, unde
     return torch.cat(phases, 1)
 
 
+MILD = 0.5
+"""Chance of each of a mild plan's changes."""
+MILD_QUALITY = (100.0, 80.0)
+"""JPEG quality of a mild plan: that of the pipeline's last phase."""
+
+
+def mild(b: int, generator: torch.Generator) -> Tensor:
+    """(b, 4, COLUMNS) float64: a change of size, noise and JPEG in random order, each by a chance of MILD, then the size as it was.
+
+    What robust DA-CLIP adds to photographs that are damaged already (Luo et al., CVPR 2024 workshops, section 4.2), which names these
+    three and gives no strengths: sizes and noise are the pipeline's own, JPEG its last and weakest.
+    """
+    draws = Draws(b, generator, None)
+    resized = draws.chance(MILD)
+    rows = [_resize(draws, resized, back=False), _noise(draws, MILD), _jpeg(draws, MILD, MILD_QUALITY)]
+    order = torch.rand(b, len(rows), generator=generator).argsort(1)
+    first = torch.stack(rows, 1).gather(1, order[:, :, None].expand(-1, -1, len(COLUMNS)))
+    return torch.cat([first, _resize(draws, resized, back=True)[:, None]], 1)
+
+
 WORDS = ("blur", "ringing artifact", "jpeg block", "noise")
 """The words of the published captions. A change of size counts as blur; noise is said also where none came of it."""
 

@@ -84,12 +84,18 @@ def called(kind: str) -> str:
 
 
 DEFAULT = "model's default"
+PRESET = {
+    "quick": "quick: as measured with the prior that ships",
+    "paper": "paper: as published, which takes long",
+}
+"""The presets of zero-shot methods in plain words; those of a method are in its engine."""
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
 FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
 DOUBT = "Shows where the result is likely off; takes little longer."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
 NAMES = (
-    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "auto", *KINDS,
+    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "preset",
+    "auto", *KINDS,
 )  # fmt: skip
 """What the values of `Controls.all` are, in order."""
 
@@ -125,6 +131,7 @@ class Controls:
     format: gr.Dropdown
     strip: gr.Checkbox
     doubt: gr.Checkbox
+    preset: gr.Dropdown
     switches: Switches
     refused: gr.HTML
 
@@ -184,6 +191,15 @@ def default_fidelity(service: Service, model: str) -> float | None:
     return getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "fidelity", None)
 
 
+def presets(service: Service, model: str) -> list[tuple[str, str]]:
+    """The settings that a model can be run with, as the choices of a list.
+
+    The first, "", is its own: of zero-shot methods on the priors that ship the quick ones.
+    """
+    others = [name for name in service.restorers.known[model].presets if name != "quick"]
+    return [(PRESET["quick"], ""), *((PRESET.get(name, name), name) for name in others)]
+
+
 def offered(service: Service, refused: Collection[str] = ()) -> list[tuple[str, str]]:
     """All engines but those that are refused, as the choices of a list."""
     return [(f"{e.name} ({e.method})", e.name) for e in service.restorers.known.values() if e.name not in refused]
@@ -209,6 +225,14 @@ def controls(service: Service, switches: Switches) -> Controls:
         elem_id="doubt-restore",
     )
     choice, _ = model_choice(service)
+    preset = gr.Dropdown(
+        presets(service, choice.value),
+        value="",
+        label="Settings",
+        visible=len(presets(service, choice.value)) > 1,
+        filterable=False,
+        elem_id="preset-restore",
+    )
     refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
     fidelity = gr.Slider(
         0,
@@ -256,15 +280,16 @@ def controls(service: Service, switches: Switches) -> Controls:
         )
 
     def dials(name: str) -> tuple[Any, ...]:
-        value = default_fidelity(service, name)
+        value, choices = default_fidelity(service, name), presets(service, name)
         return (
             gr.update(value=value or 0, visible=value is not None),
             *[gr.update(value=DEFAULT, visible=value is not None)] * 2,
             gr.update(visible=can_be_told(service, name)),
             gr.update(visible=says_doubt(service, name)),
+            gr.update(choices=choices, value="", visible=len(choices) > 1),
         )
 
-    choice.change(dials, choice, [fidelity, solver, resolution, switches.panel, doubt], **working.QUIET)
+    choice.change(dials, choice, [fidelity, solver, resolution, switches.panel, doubt, preset], **working.QUIET)
     return Controls(
         choice,
         fidelity,
@@ -278,6 +303,7 @@ def controls(service: Service, switches: Switches) -> Controls:
         format,
         strip,
         doubt,
+        preset,
         switches,
         refused,
     )
@@ -287,7 +313,13 @@ def changed(
     service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
 ) -> tuple[Any, ...]:
     """The values of `Controls.all` for another model, whose result is compared; what it does not have is left to its default."""
-    told = dict(zip(NAMES, values, strict=True)) | {"model": model, "fidelity": fidelity, "seed": seed, "doubt": False}
+    told = dict(zip(NAMES, values, strict=True)) | {
+        "model": model,
+        "fidelity": fidelity,
+        "seed": seed,
+        "doubt": False,
+        "preset": "",
+    }
     if default_fidelity(service, model) is None:
         told |= {"solver": DEFAULT, "resolution": DEFAULT}
     return tuple(told.values())
@@ -327,4 +359,6 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         views=True,
         preview=True,
         suffix=RESTORED,
+        # What stands in the list that is hidden for other models is told nobody.
+        preset=told["preset"] if told["preset"] in service.restorers.known[told["model"]].presets else "",
     )

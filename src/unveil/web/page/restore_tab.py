@@ -19,7 +19,7 @@ from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import described, diagnosed
 from unveil.web.service import Given, Job, Service
-from unveil.web.work import Delivery
+from unveil.web.work import Delivery, Order
 from unveil.zeroshot.methods import METHODS
 
 TRIAL = 128
@@ -31,19 +31,28 @@ class Limits:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._per_pixel: dict[str, float] = {}
+        self._per_pixel: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
-    def seconds(self, engine: str, pixels: int) -> float:
+    def seconds(self, engine: str, pixels: int, preset: str = "") -> float:
         """About how long one draw takes; 0 for trained models, which take seconds, and where nobody can tell."""
         with self._lock:
-            if engine not in self._per_pixel:
-                self._per_pixel[engine] = self._tried(engine)
-            return self._per_pixel[engine] * pixels
+            if (engine, preset) not in self._per_pixel:
+                self._per_pixel[engine, preset] = self._tried(engine, preset)
+            return self._per_pixel[engine, preset] * pixels
 
-    def _tried(self, engine: str) -> float:
+    def check(self, given: Given, order: Order) -> None:
+        """Raise InputError where the settings that were chosen for a method take longer than is allowed here."""
+        seconds = self.seconds(order.engine, given.width * given.height, order.preset) * order.options.samples
+        if order.preset and seconds > self.service.settings.seconds:
+            raise InputError(
+                f"{given.name}: {order.engine} with the settings {order.preset} would take about {duration(seconds)}; the limit here is "
+                f"{duration(self.service.settings.seconds)}. Choose other settings, or a smaller photograph"
+            )
+
+    def _tried(self, engine: str, preset: str) -> float:
         try:
-            restorer = self.service.restorers.get(engine, self.service.devices[0])
+            restorer = self.service.restorers.get(engine, self.service.devices[0], preset)
             estimate = getattr(restorer, "estimate", None)
             return 0.0 if estimate is None else estimate(TRIAL, TRIAL).seconds / TRIAL**2
         except UnveilError:
@@ -85,6 +94,7 @@ def tab(
 ) -> tuple[gr.State, gr.State, gr.HTML, gr.Button, panel.Controls]:
     """Build the tab; returns which photograph is shown, all it works on, its stage, its button and its settings."""
     photo, photos = gr.State(None), gr.State([])
+    limits = Limits(service)
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320):
             drop = working.drop(service, NAME, several.MOST)
@@ -115,6 +125,9 @@ def tab(
             given = working.chosen(service, id)
             all_of_them = [working.chosen(service, one) for one in ids] if len(ids) > 1 else [given]
             orders = [(one, panel.order(service, one, values)) for one in all_of_them]
+            for one, asked in orders:
+                if asked.preset:  # what is offered without one was weighed before
+                    await asyncio.to_thread(limits.check, one, asked)
         except InputError as error:
             yield words.alert(str(error)), gr.update()
             return
@@ -193,8 +206,6 @@ def tab(
     settings.model.change(chips, [photo, photos, settings.model], looks, **working.QUIET)
     photos.change(gather, photos, [looks, *switches.outputs()], **working.QUIET)
 
-    limits = Limits(service)
-
     async def weigh(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
         given = [one for one in map(service.given, {*ids, *([id] if id else [])}) if one is not None]
         largest = max(given, key=lambda one: one.width * one.height, default=None)
@@ -266,6 +277,7 @@ def result(job: Job) -> str:
         job.order.options,
         model=job.engine,
         method=job.engine if zero_shot else "",
+        preset=job.order.preset,
         protocol=job.delivery.protocol,
     )
     kept = "Metadata and colour profile as they were." if not job.delivery.notes else "See the notes below."

@@ -1,0 +1,180 @@
+"""Whether DA-CLIP's guidance helps: IR-SDE on five kinds of damage, told by a DA-CLIP what it sees, or not, three seeds.
+
+    python benchmarks/guidance.py --json benchmarks/results/guidance.json                    three seeds of 2,000 steps
+    python benchmarks/guidance.py --photos FOLDER --seeds 0 1 2 3 4 --steps 5000             on your own photographs
+
+For every seed: the controller of a small CLIP is trained to name the damage (the CLIP is of our own making and knows nothing: its
+weights are random and stay so; all that is learned is the controller). Then the same conditional U-Net is trained three times, for as
+many steps on the same batches: without guide, guided by the untrained controller, and guided by the trained one. All restore the same
+held-out crops, one draw each. Between the first two only cross-attention and prompt differ, between the last two only what the guide
+has learned.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from _shared import Clock, environment, parser, table, use_threads, write_json
+
+KINDS = ("lowlight", "haze", "noise", "blur", "jpeg")
+NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
+LEVEL = 0.95
+
+
+def clip(folder: Path, seed: int) -> Path:
+    """A DA-CLIP on a CLIP with random weights: five tokens a side, embeddings of 32."""
+    import torch
+
+    from unveil.models.importing import import_file
+    from unveil.networks.clip import CLIP, VisionTower
+
+    torch.manual_seed(seed)
+    network = CLIP(VisionTower(32, 40, 8, 64, 3, 4), 16, 49408, 32, 1, 2)
+    torch.save(
+        {"state_dict": {f"module.{name}": value for name, value in network.state_dict().items()}}, folder / "clip.pt"
+    )
+    return import_file(folder / "clip.pt").weights
+
+
+def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
+    """PSNR in dB of each row by kind, and how often the controller names held-out damage rightly.
+
+    Args:
+        seed: Of everything.
+        photos: Folder of photographs, a quarter of which is held out.
+        steps: Of each network; the controller has as many.
+        count: Held-out crops of each kind.
+
+    """
+    from _sampling import simulated
+    from unveil.training.batches import Source
+    from unveil.training.config import parse
+
+    data = {
+        "root": str(photos), "photos": ["."], "kinds": dict.fromkeys(KINDS, 1.0), "second": 0.0, "clean": 0.0,
+        "held_out": 0.25,
+    }  # fmt: skip
+    common = {"seed": seed, "data": data, "ema": min(0.999, 1 - 10 / max(20, steps)), "save_every": 10**6, "workers": 0}
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        untrained = clip(folder, seed)
+        contrastive = {
+            "kind": "contrastive",
+            "steps": steps,
+            "lr": 1e-3,
+            "batch": 24,
+            "crop": 40,
+            "warmup": steps // 20,
+        }
+        eyes = {**common, "name": "eyes", "path": "daclip", "init": str(untrained), "stages": [contrastive]}
+        said = _trained(eyes, folder / "eyes")[1]
+        matching = {"kind": "matching", "steps": steps, "lr": 5e-4, "batch": 8, "crop": 32, "warmup": steps // 20}
+        kept: Any = None
+        for row, guide in ((NONE, ""), (UNTRAINED, str(untrained)), (GUIDED, str(folder / "eyes/model.safetensors"))):
+            network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1, 2], "guide": guide}
+            tree = {
+                **common, "name": "network", "path": "mean_reverting", "steps": 100, "network": network,
+                "stages": [matching], "validation": {"count": 1, "size": 32},
+            }  # fmt: skip
+            learner, _ = _trained(tree, folder / row.replace(" ", "_"))
+            if kept is None:
+                kept = simulated(Source(parse(tree).data, held_out=True).photos, KINDS, count, 48, 7)
+            rows[row] = _scores(learner, parse(tree), kept)
+        rows["input"] = _by_kind(kept.y, kept)
+    right = [line for line in said if line.startswith("held out: the kind of damage")]
+    return {"seed": seed, "rows": rows, "controller": right[-1] if right else ""}
+
+
+def _trained(tree: dict[str, Any], folder: Path) -> tuple[Any, list[str]]:
+    from unveil.training.config import parse
+    from unveil.training.loop import train
+
+    said: list[str] = []
+    return train(parse(tree), folder, report=said.append), said
+
+
+def _scores(learner: Any, config: Any, test: Any) -> dict[str, float]:
+    import torch
+
+    from unveil.training.export import as_model
+    from unveil.training.validation import restore
+
+    model = as_model(learner, config, config.stages[0].steps)
+    parts = [restore(model, test.y[i : i + 8], learner.autocast, 0.0, i) for i in range(0, len(test.y), 8)]
+    return _by_kind(torch.cat(parts), test)
+
+
+def _by_kind(pixels: Any, test: Any) -> dict[str, float]:
+    from unveil.evaluation.metrics.psnr import decibel
+
+    errors = ((pixels - test.x) ** 2).mean((1, 2, 3)).double()
+    found = {kind: fmean(decibel(float(errors[i])) for i in test.of(kind)) for kind in KINDS}
+    return {**found, "all": fmean(found.values())}
+
+
+def compared(seeds: list[dict[str, Any]], better: str, than: str) -> dict[str, float]:
+    """Mean difference in dB over the seeds, with half the width of its interval (Student's t at LEVEL; infinite of one seed)."""
+    from unveil.util.t_distribution import central_quantile
+
+    gains = [one["rows"][better]["all"] - one["rows"][than]["all"] for one in seeds]
+    half = float("inf")
+    if len(gains) > 1:
+        half = central_quantile(LEVEL, len(gains) - 1) * stdev(gains) / len(gains) ** 0.5
+    return {"mean": fmean(gains), "half": half}
+
+
+def verdict(gain: dict[str, float]) -> str:
+    """What a difference and its interval say, in words."""
+    if gain["mean"] - gain["half"] > 0:
+        return "helps"
+    return "harms" if gain["mean"] + gain["half"] < 0 else "makes no difference that these seeds show"
+
+
+def report(result: dict[str, Any]) -> str:
+    """A row for each network, the mean over seeds by kind; and what guidance does."""
+    seeds = result["seeds"]
+    order = ("input", NONE, UNTRAINED, GUIDED)
+    body = [
+        [row, *(f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all"))] for row in order
+    ]
+    lines = [table(["PSNR in dB", *KINDS, "all"], body), ""]
+    for better, than in ((GUIDED, NONE), (GUIDED, UNTRAINED)):
+        gain = compared(seeds, better, than)
+        lines.append(
+            f"{better} against {than}: {gain['mean']:+.2f} dB, 95 % of the mean within {gain['half']:.2f}, {len(seeds)} seeds: "
+            f"guidance {verdict(gain)}"
+        )
+    return "\n".join([*lines, *(f"seed {one['seed']}: {one['controller']}" for one in seeds if one["controller"])])
+
+
+def main() -> None:
+    """The command."""
+    import unveil
+
+    command = parser(__doc__ or "")
+    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    command.add_argument("--steps", type=int, default=2000, help="of each network (default 2000)")
+    command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
+    arguments = command.parse_args()
+    use_threads(arguments.threads)
+    photos = arguments.photos or Path(unveil.__file__).parent / "examples"
+    steps, count = (2, 1) if arguments.quick else (arguments.steps, 12)
+    clock, found = Clock(), []
+    for seed in arguments.seeds:
+        print(f"seed {seed}", flush=True)
+        found.append(one_seed(seed, photos, steps, count))
+    result = {
+        "protocol": {**environment(), "quick": arguments.quick, "steps": steps, "crops of each kind": count},
+        "seeds": found,
+    }
+    print(report(result))
+    print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
+    write_json(arguments.json, result)
+
+
+if __name__ == "__main__":
+    main()
