@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _ablation import KINDS as _GLOBAL
-from _sampling import PRECISION, Denoiser, TestSet, draws, fast, mean, psnrs, quality, simulated
-from _shared import Clock, shared_folder
+from benchmarks._ablation import KINDS as _GLOBAL
+from benchmarks._sampling import PRECISION, Denoiser, TestSet, draws, fast, mean, psnrs, quality, simulated
+from benchmarks._shared import Clock, shared_folder
 from unveil.data.crops import crops
 from unveil.diffusion import Process, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution

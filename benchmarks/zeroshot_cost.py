@@ -1,6 +1,6 @@
 """What the zero-shot methods cost, and what is left of their quality when they are made cheap.
 
-    python benchmarks/zeroshot_cost.py --prior FOLDER --json benchmarks/results/zeroshot_cost.json
+    python -m benchmarks zeroshot_cost --prior FOLDER --json benchmarks/results/zeroshot_cost.json
 
 Every row runs a method with some options on the same damaged photographs and counts what it asks of the prior and its
 FLOPs, adapters included. For LD-RPS the last guidance loss stands beside it, and what the same run would cost on Stable
@@ -14,11 +14,12 @@ known and costs nothing. It shows how guidance fares with few steps, and nothing
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from _shared import Clock, environment, parser, table, use_threads, write_json
+from benchmarks._shared import Clock, environment, table, write_json
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
 
@@ -186,16 +187,16 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
     return out
 
 
-def main() -> None:
-    made = parser(__doc__ or "")
+def arguments(made: ArgumentParser) -> None:
     made.add_argument("--prior", metavar="FOLDER", help="a prior's folder or id; without it the analytic `spectrum`")
     made.add_argument("--side", type=int, default=128, help="side of the photographs in pixels (default 128)")
     made.add_argument("--count", type=int, default=2, help="photographs (default 2)")
     made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
     made.add_argument("--rounds", type=int, help="recurrences of every row (default: the task's)")
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
-    args = made.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     clock = Clock()
     side, count = (64, 1) if args.quick else (args.side, args.count)
     formula = sd_table()
@@ -227,7 +228,3 @@ def show(found: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
     return table(columns, [[cell(r.get(c)) for c in columns] for r in found])
-
-
-if __name__ == "__main__":
-    main()

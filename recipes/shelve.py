@@ -1,29 +1,29 @@
 """Put a finished run on the shelf: its weights, with the defaults that were chosen for it, and its manifest entry.
 
-    python benchmarks/shelve.py runs/general --summary "..." --set fidelity=0.5 low=160 --before SHA256 16200
-    python benchmarks/shelve.py --numbers general     copy the measured numbers of results/quality.json into the entry
-    python benchmarks/shelve.py --numbers wild        the same of results/wild_model.json
-    python benchmarks/shelve.py --reach general       the reach of results/reach.json, by which tiles overlap
-    python benchmarks/shelve.py --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
+    python -m recipes shelve runs/general --summary "..." --set fidelity=0.5 low=160 --before SHA256 16200
+    python -m recipes shelve --numbers general     copy the measured numbers of results/quality.json into the entry
+    python -m recipes shelve --numbers wild        the same of results/wild_model.json
+    python -m recipes shelve --reach general       the reach of results/reach.json, by which tiles overlap
+    python -m recipes shelve --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
 
 The numbers are only taken over from results that were measured with these very weights (same sha256).
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import unveil.models
-from _shared import RESULTS
-from fit_classifier import PHOTOS
-from quality import SETS, average
+from benchmarks._shared import RESULTS
+from benchmarks.quality import SETS, average
+from recipes.fit_classifier import PHOTOS
 from unveil.degradation import ORDER
 from unveil.models import weights_file
 
@@ -69,12 +69,12 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
 
 
 def describer(path: Path) -> None:
-    """Copy the classifier and write its entry, with what `fit_classifier.py` measured."""
+    """Copy the classifier and write its entry, with what `fit_classifier` measured."""
     result = json.loads((RESULTS / "fit_classifier.json").read_text())
     network, _, digest = weights_file.read_guide(path)
     if digest != result["protocol"]["sha256"]:
         raise SystemExit(
-            "results/fit_classifier.json was measured with another classifier; run fit_classifier.py again"
+            "results/fit_classifier.json was measured with another classifier; run python -m recipes fit_classifier again"
         )
     target = SHELF / "weights" / "describe.safetensors"
     shutil.copyfile(path, target)
@@ -88,7 +88,7 @@ def describer(path: Path) -> None:
         "summary": "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
         "licence": LICENCE,
         "training_data": {"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
-        "recipe": "python benchmarks/fit_classifier.py",
+        "recipe": "python -m recipes fit_classifier",
         "seed": result["protocol"]["recipe"]["seed"],
         "steps": result["protocol"]["recipe"]["epochs"] * (result["protocol"]["recipe"]["crops"] // 16),
         "machine": result["protocol"]["machine"],
@@ -105,10 +105,12 @@ def describer(path: Path) -> None:
 
 
 def wild_numbers(name: str) -> None:
-    """The same for the model whose sampler was measured by `wild_model.py`."""
+    """The same for the model whose sampler was measured by `wild_model`."""
     manifest, result = load(), json.loads((RESULTS / "wild_model.json").read_text())
     if result["protocol"]["sha256"][name] != manifest[name]["sha256"]:
-        raise SystemExit("results/wild_model.json was measured with other weights; run wild_model.py again")
+        raise SystemExit(
+            "results/wild_model.json was measured with other weights; run python -m benchmarks wild_model again"
+        )
     measured: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
     for of_set, rows in result["sets"].items():
         if f"{name}, as shipped" in rows:
@@ -130,7 +132,7 @@ def numbers(name: str) -> None:
     for of_set in SETS:
         row = result["sets"][of_set]["default"]
         if row["run"]["sha256"] != manifest[name]["sha256"]:
-            raise SystemExit(f"{of_set}: measured with other weights; run quality.py again")
+            raise SystemExit(f"{of_set}: measured with other weights; run python -m benchmarks quality again")
         measured[of_set] = {"one draw": round(average(row["one draw"], "psnr"), 2), "images": len(row["one draw"])}
         if "mean of draws" in row:
             measured[of_set][f"mean of {row['draws']} draws"] = round(average(row["mean of draws"], "psnr"), 2)
@@ -153,7 +155,7 @@ def reach(name: str) -> None:
     """How far the network was measured to look (results/reach.json), which is half of what neighbouring tiles share."""
     manifest, result = load(), json.loads((RESULTS / "reach.json").read_text())
     if result["protocol"]["sha256"] != manifest[name]["sha256"]:
-        raise SystemExit("results/reach.json was measured with other weights; run reach.py again")
+        raise SystemExit("results/reach.json was measured with other weights; run python -m benchmarks reach again")
     manifest[name]["reach"] = result["reach"]
     save(manifest)
 
@@ -166,8 +168,7 @@ def save(manifest: dict[str, Any]) -> None:
     MANIFEST.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("model", nargs="?", type=Path, help="weight file, or folder of a run")
     command.add_argument("--summary", default="")
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
@@ -177,7 +178,9 @@ def main() -> None:
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
-    args = command.parse_args()
+
+
+def main(args: Namespace) -> None:
     if args.model:
         path = args.model / "model.safetensors" if args.model.is_dir() else args.model
         settings = {k: yaml.safe_load(v) for k, v in (item.split("=", 1) for item in args.set)}
@@ -188,7 +191,3 @@ def main() -> None:
         (wild_numbers if args.numbers == "wild" else numbers)(args.numbers)
     if args.reach:
         reach(args.reach)
-
-
-if __name__ == "__main__":
-    main()

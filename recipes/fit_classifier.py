@@ -1,6 +1,6 @@
 """Train the classifier behind `unveil describe` on this project's simulators, calibrate it, and measure it.
 
-    python benchmarks/fit_classifier.py -o runs/describe/describe.safetensors --json benchmarks/results/fit_classifier.json
+    python -m recipes fit_classifier -o runs/describe/describe.safetensors --json benchmarks/results/fit_classifier.json
 
 or only its linear laws of haze and low light, for a classifier trained before (some minutes): --again FILE
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from _pages import Value
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import RESULTS, Clock, environment, shared_folder, table, write_json
 from unveil import degradation, photo
 from unveil.data.crops import crops, rng
 from unveil.data.matching import Match
@@ -69,7 +70,7 @@ REAL = {
 }
 
 
-RESULT = Path(__file__).parent / "results" / "fit_classifier.json"
+RESULT = RESULTS / "fit_classifier.json"
 
 QUIET = {"haze": 0.99, "lowlight": 1 - 1 / 600}
 """Share of the cuts without the kind for which its linear law stays below the probability from which it is treated."""
@@ -483,8 +484,7 @@ def on_held_out(
     return out
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
     command.add_argument("--count", type=int, default=36_000, help="damaged crops to train on")
     command.add_argument("--epochs", type=int, default=4)
@@ -498,8 +498,9 @@ def main() -> None:
     command.add_argument(
         "--again", type=Path, metavar="FILE", help="a classifier whose linear laws alone are fitted anew"
     )
-    given = command.parse_args()
-    use_threads(given.threads)
+
+
+def main(given: Namespace) -> None:
     data, clock, seed = shared_folder() / "data", Clock(), 11
     count, epochs = (64, 1) if given.quick else (given.count, given.epochs)
     store = Store()
@@ -532,7 +533,7 @@ def main() -> None:
     seconds = clock.processor
     measured = with_laws(net, (train, train_pairs), tested, given.quick)
     real = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
-    recipe = {"script": "benchmarks/fit_classifier.py", "seed": seed, "crops": count, "epochs": epochs}
+    recipe = {"script": "recipes/fit_classifier.py", "seed": seed, "crops": count, "epochs": epochs}
     spec = Spec(
         "describe",
         {"kind": "classifier", "kinds": list(KINDS), "width": 64, "statistics": True, "photometry": True},
@@ -568,7 +569,3 @@ def main() -> None:
     }
     write_json(given.json, result)
     print("\n\n".join(str(v) for k, v in facts(result).items() if k.startswith("table.")))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,15 @@
-"""Put a finished prior on the shelf with its measured numbers: `python benchmarks/shelve_prior.py small-pixel RUN --data PHOTOS`.
+"""Put a finished prior on the shelf with its measured numbers: `python -m recipes shelve_prior small-pixel RUN --data PHOTOS`.
 
-Measured on central crops of photographs that its training held out (benchmarks/train_prior.py): white noise of known level, one
+Measured on central crops of photographs that its training held out (recipes/train_prior.py): white noise of known level, one
 evaluation of the prior, beside non-local means with its own estimate of the level; for latents, what the autoencoder alone costs.
 --sheet FILE also draws what was measured, and samples from pure noise.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import unveil.models
-from train_prior import FOLDERS, HELD_OUT, photographs
+from recipes.train_prior import FOLDERS, HELD_OUT, photographs
 from unveil.data.crops import cut, to_tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import sample
@@ -106,8 +106,7 @@ def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=SUMMARY)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
@@ -116,7 +115,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="optimiser steps, where the run's checkpoints are not at hand")
     parser.add_argument("--machine", help="what it was trained on, where it was not this machine")
     parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
-    args = parser.parse_args()
+
+
+def main(args: Namespace) -> None:
     torch.manual_seed(0)
     prior = open_prior(args.run)
     numbers = measured(prior, crops(args.data), args.sheet)
@@ -135,7 +136,9 @@ def main() -> None:
     kind = args.name.removeprefix("small-")
     done = latest(args.run / "checkpoints")
     recipe = args.recipe or (
-        f"benchmarks/train_prior.py {kind}" if kind == "pixel" else "benchmarks/train_prior.py autoencoder, then latent"
+        f"python -m recipes train_prior {kind}"
+        if kind == "pixel"
+        else "python -m recipes train_prior autoencoder, then latent"
     )
     unet = "unet/diffusion_pytorch_model.safetensors"
     entry = {
@@ -163,7 +166,3 @@ def _weights(folder: Path) -> list[Tensor]:
     from safetensors.torch import load_file
 
     return [t for p in folder.rglob("*.safetensors") for t in load_file(p).values()]
-
-
-if __name__ == "__main__":
-    main()
