@@ -23,12 +23,12 @@ import yaml
 import unveil.models
 from benchmarks._shared import RESULTS
 from benchmarks.quality import SETS, average
-from recipes.fit_classifier import PHOTOS
+from recipes._damaged_crops import PHOTOS
 from unveil.degradation import ORDER
 from unveil.models import weights_file
 
-SHELF = Path(unveil.models.__file__).parent
-MANIFEST = SHELF / "manifest.json"
+WEIGHTS = Path(unveil.models.__file__).parent / "weights"
+MANIFEST = WEIGHTS.parent / "manifest.json"
 METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
@@ -37,7 +37,7 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     """Copy the model with new defaults and write its entry. before: sha256 and steps of the weights that its run started from."""
     model = weights_file.read(path)
     spec = dataclasses.replace(model.spec, defaults=dataclasses.replace(model.spec.defaults, **settings))
-    target = SHELF / "weights" / f"{spec.name}.safetensors"
+    target = WEIGHTS / f"{spec.name}.safetensors"
     target.parent.mkdir(exist_ok=True)
     digest = weights_file.write(target, spec, model.predictor, model.head, doubt=model.doubt)
     target.chmod(0o644)
@@ -64,8 +64,7 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     }
     if before:
         entry["started_from"] = {"sha256": before[0], "steps": before[1]}
-    save({**load(), spec.name: entry})
-    print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+    added(spec.name, entry)
 
 
 def describer(path: Path) -> None:
@@ -76,7 +75,7 @@ def describer(path: Path) -> None:
         raise SystemExit(
             "results/fit_classifier.json was measured with another classifier; run python -m recipes fit_classifier again"
         )
-    target = SHELF / "weights" / "describe.safetensors"
+    target = WEIGHTS / "describe.safetensors"
     shutil.copyfile(path, target)
     target.chmod(0o644)
     found = result["simulated"]
@@ -100,8 +99,7 @@ def describer(path: Path) -> None:
             "calibration error": round(found["calibration_error"], 3),
         },
     }
-    save({**load(), "describe": entry})
-    print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+    added("describe", entry)
 
 
 def wild_numbers(name: str) -> None:
@@ -162,6 +160,12 @@ def reach(name: str) -> None:
 
 def load() -> dict[str, Any]:
     return json.loads(MANIFEST.read_text())
+
+
+def added(name: str, entry: dict[str, Any]) -> None:
+    """Put an entry into the manifest, in the place of an older one of its name."""
+    save({**load(), name: entry})
+    print(f"{entry['file']}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
 
 def save(manifest: dict[str, Any]) -> None:

@@ -17,27 +17,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import unveil.models
+from recipes.shelve import LICENCE, WEIGHTS, added
 from recipes.train_prior import FOLDERS, HELD_OUT, photographs
 from unveil.data.crops import cut, to_tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import sample
 from unveil.evaluation.baselines import BASELINES
-from unveil.models import shelf
 from unveil.models.weights_file import sha256_of
 from unveil.training.checkpoint import latest
 from unveil.training.export import machine
 from unveil.training.validation import write_sheet
 from unveil.zeroshot.priors.opening import open_prior
 
-SHELF = Path(unveil.models.__file__).parent
 LEVELS = (10, 25, 50)
 COUNT, SIDE, SEED, STEPS = 8, 96, 0, 25
 SUMMARY = {
     "small-pixel": "Prior of clean photographs, in pixels, any size: for tests, teaching and light damage (--prior).",
     "small-latent": "Prior of clean photographs, in latents of a quarter of their size: for tests and teaching (--prior).",
 }
-LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
 def crops(data: Path) -> Tensor:
@@ -124,7 +121,7 @@ def main(args: Namespace) -> None:
     print(json.dumps(numbers, indent=1))
     if args.dry:
         return
-    target = SHELF / "weights" / args.name
+    target = WEIGHTS / args.name
     if target.exists():
         shutil.rmtree(target)
     for path in sorted(
@@ -157,9 +154,7 @@ def main(args: Namespace) -> None:
         "files": files,
         "denoising": numbers,
     }
-    place = SHELF / "manifest.json"
-    place.write_text(json.dumps(shelf.entries() | {args.name: entry}, indent=1) + "\n")
-    print(f"{target}: {entry['bytes']} bytes; the numbers stand in {place}")
+    added(args.name, entry)
 
 
 def _weights(folder: Path) -> list[Tensor]:
