@@ -89,9 +89,9 @@ def sd_table() -> list[dict[str, Any]]:
     """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
     import torch
 
+    from benchmarks import _prices as prices
+    from benchmarks._prices import SD21, SD21_TAESD
     from unveil.diffusion import variance_preserving
-    from unveil.zeroshot.cost import SD21, SD21_TAESD
-    from unveil.zeroshot.ldrps import plan
     from unveil.zeroshot.ldrps.restore import grids
     from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
     from unveil.zeroshot.ldrps.tasks import TASKS
@@ -104,7 +104,7 @@ def sd_table() -> list[dict[str, Any]]:
         ours = LDRPSSettings(task=task)
         exact = published(task)
         kinds = {
-            "official code": (exact, plan.official(row.rounds), SD21),
+            "official code": (exact, prices.official(row.rounds), SD21),
             "published order, nothing wasted": (exact, None, SD21),
             "default": (ours, None, SD21),
             "default, tiny decoder": (ours, None, SD21_TAESD),
@@ -118,8 +118,8 @@ def sd_table() -> list[dict[str, Any]]:
         official = 0.0
         for name, (settings, counts, price) in kinds.items():
             text = not (settings.original and task in ("dehaze", "denoise"))
-            counts = counts or plan.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
-            bill = plan.priced(price, row, settings, 512, 512).bill(counts)
+            counts = counts or prices.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
+            bill = prices.priced(price, row, settings, 512, 512).bill(counts)
             official = official or bill
             out.append({"task": task, "run": name, **asdict(counts), "PFLOP": bill / 1e15, "cheaper": official / bill})
     return out
@@ -158,8 +158,9 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
 def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = None) -> list[dict[str, Any]]:
     import torch
 
+    from benchmarks._prices import flops
     from unveil.degradation.registry import apply
-    from unveil.zeroshot.cost import Counted, flops
+    from unveil.zeroshot.prior import Counted
 
     kind, severity = FAULTS[task]
     y = apply(kind, x, torch.Generator().manual_seed(0), severity)[0]
