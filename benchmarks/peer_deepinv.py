@@ -27,7 +27,7 @@ from gaussian import GaussianPrior
 from unveil.diffusion.noise import Noise, seeded
 from unveil.diffusion.process import Process
 from unveil.zeroshot import ddrm, diffpir, dps, pigdm
-from unveil.zeroshot.walk import even
+from unveil.zeroshot.guided_sampling import even
 
 SIDE, COUNT, NOISE, KEEP = 64, 8, 0.05, 0.5
 

@@ -69,7 +69,7 @@ def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
 def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: ignore[no-untyped-def]
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
     from benchmarks._sampling import draws
-    from unveil.models.paths import path
+    from unveil.models.path_config import path
 
     process = path(model.spec.schedule, model.spec.time).evenly(steps)
     return draws(
