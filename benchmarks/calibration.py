@@ -87,7 +87,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
         found.append((x, y, kinds[0]))
     for i in generator.permutation(len(real))[:pairs]:
         photograph, told = real[i]
-        found.append((*_most_damaged([photograph], size, generator), told))
+        found.append((*_choices.most_damaged(photograph, size, generator), told))
     order, half = generator.permutation(len(found)), (len(found) + 1) // 2
     parts = [[found[i] for i in part] for part in (order[:half], order[half:])]
     first, second = (
@@ -97,17 +97,8 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     return first, second
 
 
-def _most_damaged(photographs: list[Any], size: int, generator: np.random.Generator) -> tuple[Any, Any]:
-    """Of eight random cuts of a pair the one that differs most: many cuts of a shadow photograph have no shadow."""
-    from unveil.data.crops import crops
-
-    x, y = crops(photographs, 8, size, generator)
-    worst = int((x - y).abs().mean((1, 2, 3)).argmax())
-    return x[worst : worst + 1], y[worst : worst + 1]
-
-
 def test_set(name: str, size: int, count: int) -> Group:
-    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_most_damaged`)."""
+    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_choices.most_damaged`)."""
     import torch
 
     from unveil import photo

@@ -38,7 +38,11 @@ SHORT = {
     "fit_classifier": "describe",
     "blind": "blind",
 }
-MODULES = {"quality_wild": "benchmarks.quality", "fit_classifier": "recipes.fit_classifier"}
+MODULES = {
+    "quality_wild": "benchmarks.quality",
+    "fit_classifier": "recipes.fit_classifier",
+    "speed": "benchmarks._speed",
+}
 """What made a result and knows its facts, where it is not the benchmark of the result's name."""
 
 DOCS = HERE.parent / "docs"

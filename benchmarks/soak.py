@@ -145,20 +145,8 @@ def soak(minutes: float, clients: int) -> dict[str, object]:
     """Run everything; returns what came of it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         environment = os.environ | {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "unveil.cli",
-            "web",
-            "--port",
-            "0",
-            "--device",
-            "cpu",
-            "--keep",
-            "20",
-            "--per-client",
-            "16",
-        ]
+        options = ["--port", "0", "--device", "cpu", "--keep", "20", "--per-client", "16"]
+        command = [sys.executable, "-m", "unveil.cli", "web", *options]
         with tempfile.TemporaryFile() as log:
             server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
             assert server.stdout is not None

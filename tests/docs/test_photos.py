@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import memory, reach
+from benchmarks import reach
 from unveil import photo
+from unveil.bench import memory
 from unveil.jobs.manifest import STATUSES, Row
 from unveil.photo.arrays import plain
 
@@ -59,7 +60,7 @@ def test_the_table_of_formats(kind: str) -> None:
 def test_the_memory_table_is_the_measured_one_and_within_the_plan() -> None:
     root = Path(__file__).resolve().parents[2]
     result = json.loads((root / "benchmarks" / "results" / "memory.json").read_text(encoding="utf-8"))
-    assert memory.show(result) in PAGE
+    assert memory.markdown(result) in PAGE
     assert {round(row["megapixels"]) for row in result["rows"]} >= {1, 12, 50, 100}
     assert all(row["peak_bytes"] - row["base_bytes"] <= row["planned_bytes"] for row in result["rows"])
 
