@@ -15,10 +15,10 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from unveil.bench import record
-from unveil.bench.record import Clock, environment, rounded, table
+from unveil.bench.record import Clock, environment, table
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "rounded", "seeded_options",
+    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "seeded_options",
     "shared_folder", "table", "use_threads", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent

@@ -25,7 +25,6 @@ from unveil.bench.methods import Method
 from unveil.bench.sets import KNOWN, find
 from unveil.restorer import load
 
-NAME = "quality"
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
 ROWS = ("input", "default", "told", "fidelity 0", "no DRM")
 TOLD = {
