@@ -68,19 +68,14 @@ def extrapolated(known: list[tuple[int, int]], side: int) -> float:
     return high + slope * (side**2 - large**2)
 
 
-HEAD = (
-    "network, photograph",
-    "tokens",
-    "peak (MiB)",
-    "with the full matrix (MiB)",
-    "one such matrix (MiB)",
-    "CPU time (s)",
-)
+COLUMNS = (
+    "network, photograph", "tokens", "peak (MiB)", "with the full matrix (MiB)", "one such matrix (MiB)", "CPU time (s)",
+)  # fmt: skip
 
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     """MiB by network and side, and the table."""
-    out: dict[str, Value | str] = {"table": table(HEAD, [shown(row) for row in result["rows"]])}
+    out: dict[str, Value | str] = {"table": table(COLUMNS, [shown(row) for row in result["rows"]])}
     for row in result["rows"]:
         for key in ("peak_bytes", "matrix_bytes", "full_matrix_peak_bytes"):
             if key in row:
@@ -122,15 +117,9 @@ def main(given: Namespace) -> None:
                 row["expected_bytes"] = expected
             rows.append(row)
             print("; ".join(shown(row)), file=sys.stderr, flush=True)
-    print(table(HEAD, [shown(row) for row in rows]))
-    protocol = {
-        **environment(),
-        "dtype": "fp32",
-        "batch": 1,
-        "limit_gib": given.limit,
-        "peak": "resident, beyond weights and input",
-    }
-    write_json(given.json, {"protocol": protocol, "rows": rows})
+    print(table(COLUMNS, [shown(row) for row in rows]))
+    about = {"dtype": "fp32", "batch": 1, "limit_gib": given.limit, "peak": "resident, beyond weights and input"}
+    write_json(given.json, {"protocol": {**environment(), **about}, "rows": rows})
 
 
 def shown(row: dict[str, Any]) -> list[str]:

@@ -17,7 +17,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._pages import Value
 from benchmarks._shared import Clock, alone, environment, memory_status, shared_folder, table, write_json
 
 NAME = "training"
@@ -145,22 +144,6 @@ def memory(checkpointing: bool) -> dict[str, Any]:
     ours._step(0, itertools.repeat(batch))
     seconds = time.process_time() - started
     return {"batch": MEMORY[0], "crop": MEMORY[1], "bytes": memory_status("VmHWM") - before, "seconds": seconds}
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """What a page may quote."""
-    rows, loader, kept = result["speed"]["rows"], result["loader"]["rows"], result["memory"]
-    found: dict[str, Value | str] = {
-        "ours": Value([rows["ours"]["images_per_second"]], 1),
-        "official": Value([rows["official"]["images_per_second"]], 1),
-        "ratio": Value([result["speed"]["ratio"]], 2),
-        "decoding": Value([loader["decoding"]["images_per_second"]], 0),
-        "cached": Value([loader["cached"]["images_per_second"]], 0),
-        "memory.plain": Value([kept["plain"]["bytes"] / 2**20], 0),
-        "memory.checkpointing": Value([kept["checkpointing"]["bytes"] / 2**20], 0),
-        "table": show(result),
-    }
-    return found
 
 
 def show(result: dict[str, Any]) -> str:

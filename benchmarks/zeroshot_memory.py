@@ -15,7 +15,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._pages import Value
 from benchmarks._shared import Clock, alone, environment, memory_status, table, use_threads, write_json
 
 UNET = {
@@ -103,16 +102,6 @@ def shown(row: dict[str, Any]) -> list[str]:
         f"{row['weight_bytes'] / 2**20:,.0f}",
         f"{row['processor_seconds']:.0f}",
     ]
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """MiB by part and side, and the table."""
-    out: dict[str, Value | str] = {"table": table(COLUMNS, [shown(row) for row in result["rows"]])}
-    for row in result["rows"]:
-        key = row["part"].replace(", ", "_").replace(" ", "_")
-        for name in ("peak_bytes", "weight_bytes"):
-            out[f"{key}.{row['side']}.{name}"] = Value([row[name] / 2**20], 0)
-    return out
 
 
 def arguments(command: ArgumentParser) -> None:
