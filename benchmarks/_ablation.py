@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from _sampling import PRECISION
+from benchmarks._sampling import PRECISION
 from unveil.diffusion import sample
 from unveil.diffusion.resolution import OFF
 from unveil.models.model import Model

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from _ablation import KINDS as _GLOBAL
-from _sampling import PRECISION, Denoiser, TestSet, draws, fast, mean, psnrs, quality, simulated
-from _shared import Clock, shared_folder
+from benchmarks._ablation import KINDS as _GLOBAL
+from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, psnrs, quality, simulated
+from benchmarks._shared import Clock, shared_folder
 from unveil.data.crops import crops
+from unveil.data.photographs import Photograph
 from unveil.diffusion import Process, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution
 from unveil.errors import ModelError
@@ -49,22 +50,24 @@ def _source(model: Model, *, held_out: bool) -> Source:
 
 
 def crops_of(source: Source, each: dict[str, int], pairs: int, size: int, seed: int = SEED) -> TestSet:
-    """Simulated damage on held-out photographs of at least `size` pixels, and real pairs ("pair") where the damage shows.
-
-    Of a pair, of eight random cuts the one that differs most is taken: many cuts of a shadow photograph have no shadow.
-    """
+    """Simulated damage on held-out photographs of at least `size` pixels, and real pairs ("pair") where the damage shows."""
     large = [p for p in source.photos if min(p.clean.shape[:2]) >= size]
     parts = [simulated(large, [k], n, size, seed + i) for i, (k, n) in enumerate(each.items()) if n]
     for _, photographs in source.pairs:
         generator = np.random.default_rng([seed, size])
         for i in range(pairs):
-            x, y = crops([photographs[i % len(photographs)]], 8, size, generator)
-            assert y is not None
-            worst = int((x - y).abs().mean((1, 2, 3)).argmax())
-            parts.append(TestSet(x[worst : worst + 1], y[worst : worst + 1], ("pair",)))
+            parts.append(TestSet(*most_damaged(photographs[i % len(photographs)], size, generator), ("pair",)))
     return TestSet(
         torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts]), tuple(k for p in parts for k in p.kinds)
     )
+
+
+def most_damaged(pair: Photograph, size: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Of eight random cuts of a pair the one that differs most: many cuts of a shadow photograph have no shadow."""
+    x, y = crops([pair], 8, size, generator)
+    assert y is not None
+    worst = int((x - y).abs().mean((1, 2, 3)).argmax())
+    return x[worst : worst + 1], y[worst : worst + 1]
 
 
 def described(test: TestSet) -> str:
@@ -96,10 +99,6 @@ def natural(x: Tensor) -> float | None:
     return float(np.nanmean(scores))
 
 
-def _predictor(model: Model, process: Process, fidelity: float = 0.0) -> Denoiser:
-    return model.denoiser(process, fidelity)
-
-
 def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     """(a) Quality of one draw and of the mean of 4, spread and sharpness over the dial."""
     test = crops_of(source, dict.fromkeys(_EACH, 1) if quick else _EACH, 1 if quick else 6, 96 if quick else 320)
@@ -118,7 +117,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
         clock = Clock()
         with fast():
             x = draws(
-                _predictor(model, process, f),
+                model.denoiser(process, f),
                 test.y,
                 process,
                 4 if f < 1 else 1,
@@ -146,7 +145,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     for precise in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
             pair.append(
-                draws(_predictor(model, process), test.y[few], process, 1, seed=SEED, solver=d.solver, batch=8)[0]
+                draws(model.denoiser(process, 0.0), test.y[few], process, 1, seed=SEED, solver=d.solver, batch=8)[0]
             )
     return {
         "protocol": {
@@ -179,7 +178,9 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
         for name in SOLVERS:
             clock = Clock()
             with fast():
-                x = draws(_predictor(model, process), test.y, process, count, seed=SEED, solver=name, batch=len(test.x))
+                x = draws(
+                    model.denoiser(process, 0.0), test.y, process, count, seed=SEED, solver=name, batch=len(test.x)
+                )
             seconds, wall = clock.processor, clock.wall
             four = quality(x[:4], test.x)
             rows.append(
@@ -230,7 +231,7 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
         clock = Clock()
         with fast():
             x = draws(
-                _predictor(model, process),
+                model.denoiser(process, 0.0),
                 test.y,
                 process,
                 count,

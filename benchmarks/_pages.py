@@ -1,14 +1,14 @@
 """Pages of documentation whose numbers come from the results, and which fail to render when their sentences stop being true.
 
-A page in benchmarks/pages/ is Markdown with
+A page in benchmarks/pages/ is a Jinja template of Markdown with
 
-    {{dpsc.off.one.0}}                              a number: mean over the seeds, and its standard deviation
-    {{dpsc.on_policy.one.1 - dpsc.off.one.1}}       a difference, taken seed by seed
-    {{dpsc.table.dial}}                             a table
-    {{require dpsc.on_policy.one.1 > dpsc.off.one.1 by 0.2}}    nothing; an error unless it holds in every seed
-    {{require dpsc.more.one.0 ~ dpsc.off.one.0 by 0.1}}         nothing; an error unless the means are that close
+    {{ f["dpsc.off.one.0"] }}                                a number: mean over the seeds, and its standard deviation
+    {{ f["dpsc.on_policy.one.1"] - f["dpsc.off.one.1"] }}    a difference, taken seed by seed
+    {{ f["dpsc.table.dial"] }}                               a table
+    {% do require("dpsc.on_policy.one.1 > dpsc.off.one.1 by 0.2") %}   an error unless it holds in every seed
+    {% do require("dpsc.more.one.0 ~ dpsc.off.one.0 by 0.1") %}        an error unless the means are that close
 
-A name is the benchmark's short name and one of its facts (`facts` of its script).
+A name is the benchmark's short name and one of its facts (`facts` of its module). A line of requirements alone leaves no trace.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
+
+from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Value:
         return fmean(self.values)
 
     def __sub__(self, other: Value) -> Value:
+        if not isinstance(other, Value):
+            return NotImplemented
         if len(self.values) != len(other.values):
             raise ValueError(f"a difference of {len(self.values)} and {len(other.values)} seeds")
         return Value(
@@ -48,8 +53,13 @@ class PageError(ValueError):
     """A page that quotes what no result says, or says what no result bears out."""
 
 
-_PLACE = re.compile(r"\{\{(.+?)\}\}")
-_REQUIRE = re.compile(r"require (\S+) ([>~]) (\S+)(?: by (\S+))?")
+_REQUIRE = re.compile(r"(\S+) ([>~]) (\S+)(?: by (\S+))?")
+_ENGINE = Environment(trim_blocks=True, keep_trailing_newline=True, extensions=["jinja2.ext.do"], autoescape=False)
+
+
+class _Known(dict[str, Value | str]):
+    def __missing__(self, name: str) -> Value | str:
+        raise PageError(f"no fact is called {name}")
 
 
 def _value(facts: Mapping[str, Value | str], name: str) -> Value:
@@ -57,55 +67,29 @@ def _value(facts: Mapping[str, Value | str], name: str) -> Value:
         return Value([float(name)], 2)
     except ValueError:
         pass
-    if name not in facts or not isinstance(facts[name], Value):
+    found = facts.get(name)
+    if not isinstance(found, Value):
         raise PageError(f"no number is called {name}")
-    return facts[name]  # type: ignore[return-value]
+    return found
 
 
-def require(facts: Mapping[str, Value | str], left: str, relation: str, right: str, by: float) -> None:
-    """Raise PageError unless left > right + by in every seed, or for "~" the means differ by at most `by`."""
-    a, b = _value(facts, left), _value(facts, right)
+def require(facts: Mapping[str, Value | str], sentence: str) -> None:
+    """Hold the page to "LEFT > RIGHT by MORE", in every seed, or to "LEFT ~ RIGHT by MOST", of the means. Raises PageError."""
+    wanted = _REQUIRE.fullmatch(sentence)
+    if not wanted:
+        raise PageError(f"cannot read the requirement {sentence!r}")
+    a, b, by = _value(facts, wanted[1]), _value(facts, wanted[3]), float(wanted[4] or 0)
     if len(b.values) == 1:
         b = Value(b.values * len(a.values), b.digits)
     difference = a - b
-    holds = min(difference.values) > by if relation == ">" else abs(difference.mean) <= by
+    holds = min(difference.values) > by if wanted[2] == ">" else abs(difference.mean) <= by
     if not holds:
-        raise PageError(
-            f"the page says {left} {relation} {right} by {by:g}, but the difference is {difference}: {difference.values}"
-        )
+        raise PageError(f"the page says {sentence}, but the difference is {difference}: {difference.values}")
 
 
 def render(text: str, facts: Mapping[str, Value | str]) -> str:
     """The page with every placeholder filled. Raises PageError for an unknown name or a requirement that does not hold."""
-
-    def fill(match: re.Match[str]) -> str:
-        inside = match[1].strip()
-        wanted = _REQUIRE.fullmatch(inside)
-        if wanted:
-            require(facts, wanted[1], wanted[2], wanted[3], float(wanted[4] or 0))
-            return ""
-        if " - " in inside:
-            left, right = inside.split(" - ")
-            return str(_value(facts, left) - _value(facts, right))
-        if inside not in facts:
-            raise PageError(f"no fact is called {inside}")
-        return str(facts[inside])
-
-    filled = "\n".join(_PLACE.sub(fill, line) for line in text.splitlines() if not _only_requirements(line, facts))
-    left = _PLACE.search(filled)
-    if left:
-        raise PageError(f"{left[0]} was not filled")
-    return filled + "\n"
-
-
-def _only_requirements(line: str, facts: Mapping[str, Value | str]) -> bool:
-    """Check a line that holds nothing but requirements; such lines leave no trace in the page."""
-    found = _PLACE.findall(line)
-    if not found or _PLACE.sub("", line).strip() or not all(f.startswith("require ") for f in found):
-        return False
-    for inside in found:
-        wanted = _REQUIRE.fullmatch(inside.strip())
-        if not wanted:
-            raise PageError(f"cannot read the requirement {inside!r}")
-        require(facts, wanted[1], wanted[2], wanted[3], float(wanted[4] or 0))
-    return True
+    try:
+        return _ENGINE.from_string(text).render(f=_Known(facts), require=partial(require, facts))
+    except TypeError as error:
+        raise PageError(f"a difference of what is no number: {error}") from error

@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-_ONE, _MEAN = "#1f5fa8", "#c8551b"
+COLOURS = ("#1f5fa8", "#c8551b", "#3a8a4d", "#7a4fa3")
+_ONE, _MEAN = COLOURS[:2]
 
 
 def fidelity_curve(result: dict[str, Any], path: Path) -> Path:
     """PSNR, spread and sharpness over the dial, and the plane of distortion against perception."""
-    pyplot = _pyplot()
     rows = [r for r in result["fidelity"]["rows"] if "fidelity" in r]
     f = [r["fidelity"] for r in rows]
-    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
+    figure, (left, middle, right) = pyplot().subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
 
     left.plot(f, [r["one"] for r in rows], "o-", color=_ONE, label="one draw")
     left.plot(f, [r["mean"] for r in rows], "s--", color=_MEAN, label="mean of 4 draws")
@@ -43,16 +43,15 @@ def fidelity_curve(result: dict[str, Any], path: Path) -> Path:
     right.set(xlabel="PSNR (dB)", ylabel="gradient energy, target = 1", title="Sharpness against distortion")
     right.legend(frameon=False, loc="lower left", fontsize=8)
 
-    return _saved(figure, (left, middle, right), path)
+    return saved(figure, (left, middle, right), path)
 
 
 def scatter(result: dict[str, Any], path: Path) -> Path:
     """Every photograph's PSNR after against before, a panel a set: `quality.json`."""
-    pyplot = _pyplot()
     sets = {n: rows for n, rows in result["sets"].items() if "clean" not in n}
     columns = 3
     count = -(-len(sets) // columns)
-    figure, axes = pyplot.subplots(
+    figure, axes = pyplot().subplots(
         count, columns, figsize=(3.6 * columns, 3.4 * count), constrained_layout=True, squeeze=False
     )
     flat = axes.ravel()
@@ -67,14 +66,13 @@ def scatter(result: dict[str, Any], path: Path) -> Path:
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     for axis in flat[len(sets) :]:
         axis.set_visible(False)
-    return _saved(figure, flat, path)
+    return saved(figure, flat, path)
 
 
 def steps(result: dict[str, Any], path: Path) -> Path:
     """PSNR over the number of steps and over processor seconds, a line a set: a result of `unveil bench quality --steps ...`."""
-    pyplot = _pyplot()
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.6, 3.8), constrained_layout=True, sharey=True)
-    for colour, (name, rows) in zip((_ONE, _MEAN, "#3a8a4d", "#7a4fa3"), result["sets"].items(), strict=False):
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.6, 3.8), constrained_layout=True, sharey=True)
+    for colour, (name, rows) in zip(COLOURS, result["sets"].items(), strict=False):
         counted = sorted((r for r in rows.values() if "steps" in r["run"]), key=lambda r: r["run"]["steps"])
         start = fmean(v["psnr"] for v in rows["input"]["one draw"])
         gain = [fmean(v["psnr"] for v in r["one draw"]) - start for r in counted]
@@ -87,7 +85,7 @@ def steps(result: dict[str, Any], path: Path) -> Path:
         sorted({r["run"]["steps"] for rows in result["sets"].values() for r in rows.values() if "steps" in r["run"]})
     )
     left.legend(frameon=False, fontsize=8)
-    return _saved(figure, (left, right), path)
+    return saved(figure, (left, right), path)
 
 
 def seconds(row: dict[str, Any]) -> float:
@@ -95,7 +93,8 @@ def seconds(row: dict[str, Any]) -> float:
     return sum(row["processor_seconds"]) / sum(row["megapixels"]) / row.get("draws", 1)
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """matplotlib's, that draws into files."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -104,7 +103,7 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def _saved(figure: Any, axes: Sequence[Any], path: Path) -> Path:
+def saved(figure: Any, axes: Sequence[Any], path: Path) -> Path:
     for axis in axes:
         axis.grid(color="0.92")
         axis.set_axisbelow(True)
@@ -112,26 +111,5 @@ def _saved(figure: Any, axes: Sequence[Any], path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     # No software and date in the file: the same numbers give the same bytes.
     figure.savefig(path, dpi=110, metadata={"Software": None})
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return path
-
-
-def reliability(result: dict[str, Any], path: Path) -> Path:
-    """Nominal level against coverage, before and after, on photographs kept back and on test photographs: `calibration.json`."""
-    from calibration import ALL, HELD_OUT, way
-
-    pyplot = _pyplot()
-    colours = dict(zip(result["rows"], (_ONE, _MEAN, "#3a8a4d"), strict=False))
-    figure, axes = pyplot.subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
-    titles = {HELD_OUT: "Kept back by training, not fitted on", ALL: "Test photographs from elsewhere"}
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
-        for label, row in result["rows"].items():
-            for stage, style in (("before", "--"), ("after", "-")):
-                curve = row["sets"][name][stage]["curve"]
-                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
-                axis.plot(x, y, style, color=colours[label], label=f"{way(row, label)}, {stage}", linewidth=1.6)
-        axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes[0].set_ylabel("target values inside (%)")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    return _saved(figure, axes, path)

@@ -1,11 +1,12 @@
-"""What every benchmark script needs: the folder of photographs, its command line, and what `unveil.bench.record` has."""
+"""What the benchmarks share: the folder of photographs, processes of their own, ablations, and what `unveil.bench.record` has."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from unveil.bench import record
-from unveil.bench.record import Clock, environment, rounded, table
+from unveil.bench.record import Clock, environment, table
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "ablation", "environment", "merged", "parser", "rounded", "shared_folder", "table", "use_threads",
-    "write_json",
+    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "seeded_options",
+    "shared_folder", "table", "use_threads", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -39,21 +40,23 @@ def shared_folder() -> Path:
     return folder
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """A command line with what all benchmarks share."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", type=Path, metavar="OUT", help="write the numbers and their protocol here")
-    made.add_argument(
-        "--quick", action="store_true", help="a smoke test: runs everything, measures nothing worth quoting"
-    )
-    made.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    return made
-
-
 def use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+
+
+def alone(name: str, *words: str) -> dict[str, Any]:
+    """What a benchmark of this name prints last, as JSON, in a process of its own: where memory is measured."""
+    call = [sys.executable, "-m", "benchmarks", name, *words]
+    ran = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def memory_status(key: str) -> int:
+    """Bytes of an entry of Linux's /proc/self/status: VmRSS, what the process holds; VmHWM, the most it held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
 
 
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
@@ -83,17 +86,8 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return join(results, "")
 
 
-def ablation(
-    description: str,
-    seeds: Sequence[int],
-    measure: Callable[[int, bool, float], dict[str, Any]],
-    report: Callable[[dict[str, Any]], str],
-) -> None:
-    """The command of an ablation: its seeds one after the other, one alone, or results of single seeds put together.
-
-    measure(seed, quick, length): the result of one seed, trained for that share of the steps. report: what is printed of the whole.
-    """
-    command = parser(description)
+def seeded_options(command: ArgumentParser) -> None:
+    """The options of an ablation, beside those of everything that measures."""
     command.add_argument("--seed", type=int, help="this seed alone")
     command.add_argument(
         "--length", type=float, default=1.0, metavar="SHARE", help="of the steps of training (default: all)"
@@ -101,17 +95,27 @@ def ablation(
     command.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
     )
-    arguments = command.parse_args()
-    if arguments.merge:
-        result = merged([json.loads(p.read_text()) for p in arguments.merge])
+
+
+def ablation(
+    given: Namespace,
+    seeds: Sequence[int],
+    measure: Callable[[int, bool, float], dict[str, Any]],
+    report: Callable[[dict[str, Any]], str],
+) -> None:
+    """An ablation: its seeds one after the other, one alone, or results of single seeds put together.
+
+    measure(seed, quick, length): the result of one seed, trained for that share of the steps. report: what is printed of the whole.
+    """
+    if given.merge:
+        result = merged([json.loads(p.read_text()) for p in given.merge])
     else:
         shared_folder()
-        use_threads(arguments.threads)
         clock, parts = Clock(), []
-        for seed in seeds if arguments.seed is None else (arguments.seed,):
+        for seed in seeds if given.seed is None else (given.seed,):
             print(f"seed {seed}", flush=True)
-            parts.append(measure(seed, arguments.quick, arguments.length))
+            parts.append(measure(seed, given.quick, given.length))
         result = merged(parts)
         print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
     print(report(result))
-    write_json(arguments.json, result)
+    write_json(given.json, result)

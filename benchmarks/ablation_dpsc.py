@@ -1,8 +1,8 @@
 """DPSC's targets against no correction, the same extra training, and a regression: small networks, held-out photographs.
 
-    python benchmarks/ablation_dpsc.py --json benchmarks/results/ablation_dpsc.json             seeds 0, 1 and 2 in a row
-    python benchmarks/ablation_dpsc.py --seed 1 --json dpsc_1.json                              one seed (several processes)
-    python benchmarks/ablation_dpsc.py --merge dpsc_*.json --json benchmarks/results/ablation_dpsc.json
+    python -m benchmarks ablation_dpsc --json benchmarks/results/ablation_dpsc.json             seeds 0, 1 and 2 in a row
+    python -m benchmarks ablation_dpsc --seed 1 --json dpsc_1.json                              one seed (several processes)
+    python -m benchmarks ablation_dpsc --merge dpsc_*.json --json benchmarks/results/ablation_dpsc.json
 
 All rows of a seed share one base predictor; then each is given the same further training, counted in multiply-adds of
 forward and backward passes: the predictor trained on, or the frozen predictor's head trained on one of the targets. The
@@ -12,13 +12,14 @@ regression gets base and further training together. The crops, their damage and 
 from __future__ import annotations
 
 import tempfile
+from argparse import Namespace
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import ablation, environment, shared_folder, table
+from benchmarks._pages import Value
+from benchmarks._shared import ablation, environment, seeded_options, shared_folder, table
 
 NAME = "ablation_dpsc"
 SEEDS = (0, 1, 2)
@@ -43,8 +44,8 @@ LABELS = {
 
 def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
-    from _ablation import KINDS, Branches, base_config, described, model, multiply_adds, narrowed, parameters
-    from _sampling import PRECISION, draws, fast, pooled, quality, simulated
+    from benchmarks._ablation import KINDS, Branches, base_config, described, model, multiply_adds, narrowed, parameters
+    from benchmarks._sampling import PRECISION, draws, fast, pooled, quality, simulated
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.correction import eq51, leverage
     from unveil.diffusion.prediction import from_x0
@@ -244,5 +245,8 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(str(found[k]) for k in TABLES)
 
 
-if __name__ == "__main__":
-    ablation(__doc__ or "", SEEDS, measure, report)
+arguments = seeded_options
+
+
+def main(given: Namespace) -> None:
+    ablation(given, SEEDS, measure, report)

@@ -1,8 +1,8 @@
 """DRM: dynamic resolution off, coarse to fine and hourglass, each with three switches; small networks, held-out photographs.
 
-    python benchmarks/ablation_drm.py --json benchmarks/results/ablation_drm.json               seeds 0, 1 and 2 in a row
-    python benchmarks/ablation_drm.py --seed 1 --json drm_1.json                                one seed (several processes)
-    python benchmarks/ablation_drm.py --merge drm_*.json --json benchmarks/results/ablation_drm.json
+    python -m benchmarks ablation_drm --json benchmarks/results/ablation_drm.json               seeds 0, 1 and 2 in a row
+    python -m benchmarks ablation_drm --seed 1 --json drm_1.json                                one seed (several processes)
+    python -m benchmarks ablation_drm --merge drm_*.json --json benchmarks/results/ablation_drm.json
 
 Two networks a seed, trained on equally many pixels: one on native crops alone, one with a share of reduced views and of
 states as they are after the switch. All rows but the first use the second. Crops, damage and noise are the same for all.
@@ -11,11 +11,12 @@ states as they are after the switch. All rows but the first use the second. Crop
 from __future__ import annotations
 
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, ablation, environment, shared_folder, table
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, ablation, environment, seeded_options, shared_folder, table
 
 NAME = "ablation_drm"
 SEEDS = (0, 1, 2)
@@ -32,9 +33,9 @@ LABELS = {
 
 def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
-    from _ablation import KINDS, Branches, base_config, described, model, parameters
-    from _sampling import PRECISION, draws, fast, psnrs, quality, simulated
-    from _sampling import mean as average
+    from benchmarks._ablation import KINDS, Branches, base_config, described, model, parameters
+    from benchmarks._sampling import PRECISION, draws, fast, psnrs, quality, simulated
+    from benchmarks._sampling import mean as average
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.resolution import OFF, Resolution
     from unveil.training.batches import Source
@@ -163,5 +164,8 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(str(found[k]) for k in ("table.rows", "table.kinds"))
 
 
-if __name__ == "__main__":
-    ablation(__doc__ or "", SEEDS, measure, report)
+arguments = seeded_options
+
+
+def main(given: Namespace) -> None:
+    ablation(given, SEEDS, measure, report)

@@ -1,21 +1,21 @@
 """The public names of the package with their signatures and docstrings: docs/api.md, and the list that a test holds them to.
 
-    python benchmarks/api.py --freeze     write tests/public_api.txt anew, after a change that CONTRIBUTING allows
+    python -m benchmarks api --freeze     write tests/public_api.txt anew, after a change that CONTRIBUTING allows
 
 The page itself is written by render.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 import textwrap
+from argparse import ArgumentParser, Namespace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from _shared import HERE
+from benchmarks._shared import HERE
 
 FROZEN = HERE.parent / "tests" / "public_api.txt"
 PUBLIC: dict[str, tuple[str, ...]] = {
@@ -119,15 +119,13 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--freeze", action="store_true", help="write tests/public_api.txt")
-    if command.parse_args().freeze:
+
+
+def main(given: Namespace) -> None:
+    if given.freeze:
         FROZEN.write_text("\n".join(frozen()) + "\n", encoding="utf-8")
         print(f"wrote {FROZEN}")
     else:
         print("\n".join(frozen()))
-
-
-if __name__ == "__main__":
-    main()

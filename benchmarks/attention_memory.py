@@ -1,6 +1,6 @@
 """Peak memory of the U-Nets of DA-CLIP and wild-IR against what attention with its pixels-by-pixels matrix would take.
 
-    python benchmarks/attention_memory.py --json benchmarks/results/attention_memory.json
+    python -m benchmarks attention_memory --json benchmarks/results/attention_memory.json
 
 The published code runs out of memory at 1024 x 1024. Every row is measured in a process of its own. "full matrix" rows
 force the kernel that holds the matrix, as long as it fits the limit; beyond, its formula speaks alone.
@@ -9,13 +9,13 @@ force the kernel that holds the matrix, as long as it fits the limit; beyond, it
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, environment, parser, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, alone, environment, memory_status, table, use_threads, write_json
 
 NETWORKS = {"daclip_unet": 8, "wild_unet": 16}
 """By how much each has reduced height and width where its transformers work."""
@@ -26,12 +26,6 @@ SIZES = (256, 512, 1024, 2048)
 def matrix_bytes(side: int, reduction: int, width: int) -> int:
     """One attention matrix of all heads in fp32: 4 (width / 32) N^2 for N = (side / reduction)^2 tokens."""
     return 4 * (width // HEAD) * (side // reduction) ** 4
-
-
-def memory_status(key: str) -> int:
-    """Bytes of an entry of Linux's /proc/self/status: VmRSS, what the process holds; VmHWM, the most it held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
 
 
 def single(name: str, side: int, full: bool, threads: int, width: int) -> dict[str, Any]:
@@ -62,11 +56,7 @@ def single(name: str, side: int, full: bool, threads: int, width: int) -> dict[s
 
 def measured(name: str, side: int, full: bool, threads: int, width: int) -> dict[str, Any]:
     """`single` in a process of its own."""
-    arguments = json.dumps([name, side, full, threads, width])
-    ran = subprocess.run(
-        [sys.executable, __file__, "--single", arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(ran.stdout.splitlines()[-1])
+    return alone("attention_memory", "--single", json.dumps([name, side, full, threads, width]))
 
 
 def extrapolated(known: list[tuple[int, int]], side: int) -> float:
@@ -78,19 +68,14 @@ def extrapolated(known: list[tuple[int, int]], side: int) -> float:
     return high + slope * (side**2 - large**2)
 
 
-HEAD = (
-    "network, photograph",
-    "tokens",
-    "peak (MiB)",
-    "with the full matrix (MiB)",
-    "one such matrix (MiB)",
-    "CPU time (s)",
-)
+COLUMNS = (
+    "network, photograph", "tokens", "peak (MiB)", "with the full matrix (MiB)", "one such matrix (MiB)", "CPU time (s)",
+)  # fmt: skip
 
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     """MiB by network and side, and the table."""
-    out: dict[str, Value | str] = {"table": table(HEAD, [shown(row) for row in result["rows"]])}
+    out: dict[str, Value | str] = {"table": table(COLUMNS, [shown(row) for row in result["rows"]])}
     for row in result["rows"]:
         for key in ("peak_bytes", "matrix_bytes", "full_matrix_peak_bytes"):
             if key in row:
@@ -98,12 +83,13 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return out
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--single", help="(internal) one row")
     command.add_argument("--limit", type=float, default=4.0, help="leave out what is expected to take more GiB")
     command.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="sides of the photographs")
-    given = command.parse_args()
+
+
+def main(given: Namespace) -> None:
     if given.single:
         print(json.dumps(single(*json.loads(given.single))))
         return
@@ -131,15 +117,9 @@ def main() -> None:
                 row["expected_bytes"] = expected
             rows.append(row)
             print("; ".join(shown(row)), file=sys.stderr, flush=True)
-    print(table(HEAD, [shown(row) for row in rows]))
-    protocol = {
-        **environment(),
-        "dtype": "fp32",
-        "batch": 1,
-        "limit_gib": given.limit,
-        "peak": "resident, beyond weights and input",
-    }
-    write_json(given.json, {"protocol": protocol, "rows": rows})
+    print(table(COLUMNS, [shown(row) for row in rows]))
+    about = {"dtype": "fp32", "batch": 1, "limit_gib": given.limit, "peak": "resident, beyond weights and input"}
+    write_json(given.json, {"protocol": {**environment(), **about}, "rows": rows})
 
 
 def shown(row: dict[str, Any]) -> list[str]:
@@ -150,7 +130,3 @@ def shown(row: dict[str, Any]) -> list[str]:
     seconds = f"{row['processor_seconds']:.1f}" if "processor_seconds" in row else ""
     name = f"{row['network']}, {row['side']} x {row['side']}"
     return [name, f"{row['tokens']:,}", peak, mib("full_matrix_peak_bytes"), mib("matrix_bytes"), seconds]
-
-
-if __name__ == "__main__":
-    main()

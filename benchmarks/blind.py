@@ -1,7 +1,7 @@
 """What eyes say that do not know which is which: real photographs before and after, shuffled, and the count of their words.
 
-    python benchmarks/blind.py sheets OUT
-    python benchmarks/blind.py count OUT --json benchmarks/results/blind.json
+    python -m benchmarks blind sheets OUT
+    python -m benchmarks blind count OUT --json benchmarks/results/blind.json
 
 `sheets` restores them all and writes OUT/001.png and so on, A left and B right, and the key to OUT/key.json. Whoever looks writes
 OUT/eye_1.json, OUT/eye_2.json, ...: {"001": "A", "002": "same", ...}, which side looks better, and may not see the key. A photograph that
@@ -11,14 +11,15 @@ comes back bit for bit as it was is "same" without being looked at.
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import environment, shared_folder, table, write_json
 
 SETS = ("DiffBIR_real47", "LIME_subset", "RealSRSet", "hazy_aodnet", "lowlight_sci", "old_photos")
 SIDE, SEED = 620, 5
@@ -106,19 +107,15 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     }
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("what", choices=("sheets", "count"))
     command.add_argument("folder", type=Path)
-    given = command.parse_args()
-    use_threads(given.threads)
+
+
+def main(given: Namespace) -> None:
     if given.what == "sheets":
         sheets(given.folder)
         return
     result = count(given.folder)
     write_json(given.json, result)
     print("\n".join(f"{k}: {v}" for k, v in facts(result).items()))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """How sure is a model, and rightly so? Coverage, CRPS and rank correlation of its draws, before and after recalibration.
 
-    python benchmarks/calibration.py --json benchmarks/results/calibration.json --plot docs/img/reliability.png --shelve
+    python -m benchmarks calibration --json benchmarks/results/calibration.json --plot docs/img/reliability.png --shelve
 
 The factor of each row (grid, steps and solver) is fitted on one part of the photographs that training kept back, and measured on the other
 part and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows). --shelve puts what was
@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
-from quality import TOLD
+from benchmarks._pages import Value
+from benchmarks._plots import COLOURS, pyplot, saved
+from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from benchmarks.quality import TOLD
 from unveil.networks.condition import KINDS
 
 NAME = "calibration"
@@ -61,7 +63,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     """
     import torch
 
-    import _choices
+    from benchmarks import _choices
     from unveil import degradation
     from unveil.data.crops import crops
 
@@ -85,7 +87,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
         found.append((x, y, kinds[0]))
     for i in generator.permutation(len(real))[:pairs]:
         photograph, told = real[i]
-        found.append((*_most_damaged([photograph], size, generator), told))
+        found.append((*_choices.most_damaged(photograph, size, generator), told))
     order, half = generator.permutation(len(found)), (len(found) + 1) // 2
     parts = [[found[i] for i in part] for part in (order[:half], order[half:])]
     first, second = (
@@ -95,17 +97,8 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     return first, second
 
 
-def _most_damaged(photographs: list[Any], size: int, generator: np.random.Generator) -> tuple[Any, Any]:
-    """Of eight random cuts of a pair the one that differs most: many cuts of a shadow photograph have no shadow."""
-    from unveil.data.crops import crops
-
-    x, y = crops(photographs, 8, size, generator)
-    worst = int((x - y).abs().mean((1, 2, 3)).argmax())
-    return x[worst : worst + 1], y[worst : worst + 1]
-
-
 def test_set(name: str, size: int, count: int) -> Group:
-    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_most_damaged`)."""
+    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_choices.most_damaged`)."""
     import torch
 
     from unveil import photo
@@ -211,7 +204,6 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
 def measure_all(arguments: Any) -> dict[str, Any]:
     from unveil.restorer import load
 
-    use_threads(arguments.threads)
     restorer = load(arguments.model, "cpu")
     quick = arguments.quick
     size, draws = (32, 4) if quick else (arguments.size, arguments.draws)
@@ -248,6 +240,24 @@ def way(row: dict[str, Any], label: str) -> str:
     """A row in words."""
     p = row["calibration"]["protocol"]
     return f"{label}: {p['grid'].replace('_', ' ')}, {p['steps']}, {p['solver']}"
+
+
+def reliability(result: dict[str, Any], path: Path) -> Path:
+    """Nominal level against coverage, before and after, on photographs kept back and on test photographs: `calibration.json`."""
+    colours = dict(zip(result["rows"], COLOURS, strict=False))
+    figure, axes = pyplot().subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
+    titles = {HELD_OUT: "Kept back by training, not fitted on", ALL: "Test photographs from elsewhere"}
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
+        for label, row in result["rows"].items():
+            for stage, style in (("before", "--"), ("after", "-")):
+                curve = row["sets"][name][stage]["curve"]
+                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
+                axis.plot(x, y, style, color=colours[label], label=f"{way(row, label)}, {stage}", linewidth=1.6)
+        axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes[0].set_ylabel("target values inside (%)")
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    return saved(figure, axes, path)
 
 
 HEAD = (
@@ -327,8 +337,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=["default"], help="default alone if not named"
@@ -344,7 +353,9 @@ def main() -> None:
     command.add_argument(
         "--shelve", action="store_true", help="put what was fitted into the manifest entry of these weights"
     )
-    arguments = command.parse_args()
+
+
+def main(arguments: Namespace) -> None:
     result = json.loads(arguments.again.read_text()) if arguments.again else measure_all(arguments)
     if arguments.entry:
         print(json.dumps(result["rows"][arguments.entry]["calibration"], indent=1))
@@ -352,14 +363,8 @@ def main() -> None:
     found = facts(result)
     print("\n\n".join(str(found[name]) for name in ("table", "factors", "promise")))
     if arguments.plot:
-        from _plots import reliability
-
         print(f"wrote {reliability(result, arguments.plot)}")
     if arguments.shelve:
-        import shelve
+        from recipes import shelve
 
         shelve.calibrations(result)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """What a model's defaults rest on: the curve over fidelity, solver and grid, dynamic resolution. On held-out photographs.
 
-    python benchmarks/choices.py --model general --json benchmarks/results/choices.json --plots docs/img
-    python benchmarks/choices.py --model runs/mine --part solver --json mine.json
+    python -m benchmarks choices --model general --json benchmarks/results/choices.json --plots docs/img
+    python -m benchmarks choices --model runs/mine --part solver --json mine.json
 
 A part that is measured again replaces itself in the JSON file; the others stay if they are of the same model.
 """
@@ -9,18 +9,19 @@ A part that is measured again replaces itself in the JSON file; the others stay 
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, environment, shared_folder, table, write_json
 
 NAME = "choices"
 PARTS = ("fidelity", "solver", "resolution")
 
 
 def measure(name: str, parts: list[str], quick: bool) -> dict[str, Any]:
-    import _choices
+    from benchmarks import _choices
     from unveil.models import shelf
 
     model = shelf.load(name)
@@ -126,20 +127,20 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
     command.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the curve over fidelity into this folder")
     command.add_argument(
         "--again", type=Path, metavar="FILE", help="tables and plots of an earlier result, instead of measuring"
     )
-    arguments = command.parse_args()
+
+
+def main(arguments: Namespace) -> None:
     if arguments.again:
         result = json.loads(arguments.again.read_text())
     else:
         shared_folder()
-        use_threads(arguments.threads)
         result = measure(arguments.model, arguments.part, arguments.quick)
         if arguments.json and arguments.json.exists():
             before = json.loads(arguments.json.read_text())
@@ -149,11 +150,7 @@ def main() -> None:
     print("\n\n".join(str(found[f"table.{part}"]) for part in PARTS if f"table.{part}" in found))
     write_json(arguments.json, result)
     if arguments.plots:
-        from _plots import fidelity_curve
+        from benchmarks._plots import fidelity_curve
 
         if "fidelity" in result:
             print(f"wrote {fidelity_curve(result, arguments.plots / 'fidelity.png')}")
-
-
-if __name__ == "__main__":
-    main()

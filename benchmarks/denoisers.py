@@ -1,6 +1,6 @@
 """Classical denoisers that find the noise level themselves, BM3D among them, beside the model: known noise on crops of Kodak24.
 
-    python benchmarks/denoisers.py --json benchmarks/results/denoisers.json
+    python -m benchmarks denoisers --json benchmarks/results/denoisers.json
 
 Central crops of every third photograph, because the package `bm3d`, which is needed, takes long for whole ones.
 """
@@ -10,14 +10,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from _pages import Value
-from _shared import parser, shared_folder, table, use_threads
+from benchmarks._pages import Value
+from benchmarks._shared import shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.sets import TestSet, find
 from unveil.restorer import load
@@ -66,9 +67,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return found
 
 
-def main() -> None:
-    args = parser(__doc__ or "").parse_args()
-    use_threads(args.threads)
+def main(args: Namespace) -> None:
     found = find(shared_folder() / "data" / "test")
     rows = [methods.baseline(name) for name in BASELINES]
     rows.append(methods.model(load("general", "cpu"), TITLES[-1], fix="noise"))
@@ -86,7 +85,3 @@ def main() -> None:
                 },
             )
     print(show(result))
-
-
-if __name__ == "__main__":
-    main()

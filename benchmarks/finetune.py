@@ -1,7 +1,7 @@
 """Fine-tuning on twenty pairs, the whole network beside the head alone: what both gain on photographs that neither saw.
 
-    python benchmarks/finetune.py --json benchmarks/results/finetune.json        trains, scores; called again, goes on where it was
-    python benchmarks/finetune.py --split train                                  what the presets' settings were chosen by
+    python -m benchmarks finetune --json benchmarks/results/finetune.json        trains, scores; called again, goes on where it was
+    python -m benchmarks finetune --split train                                  what the presets' settings were chosen by
 
 Two kinds of damage, each with twenty pairs as a person would have them, and the presets `finetune` and `adapter` as they are.
 `shadow`: pairs of SRD, real cast shadows, judged on its test pairs, which share no scene with them. `faded`: photographs of BSDS500
@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from _pages import Value
-from _shared import HERE, Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import HERE, Clock, environment, shared_folder, table, write_json
 
 NAME = "finetune"
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
@@ -156,7 +157,7 @@ def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[A
         return [psnr(y, x) for y, x in pairs]
     import torch
 
-    from _sampling import PRECISION
+    from benchmarks._sampling import PRECISION
     from unveil import load
 
     restorer = load(model, "cpu", PRECISION)
@@ -212,7 +213,7 @@ def measure(
             row(way, work / kit / way, None)
             row(f"{way}, fidelity 1", work / kit / way, 1.0)
         kept[kit] = {"rows": rows, "seconds": seconds}
-    from _sampling import PRECISION
+    from benchmarks._sampling import PRECISION
 
     loaded = shelf.load(model)
     return {
@@ -271,8 +272,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="what to start from")
     command.add_argument("--split", choices=("test", "train"), default="test")
     command.add_argument("--work", type=Path, default=HERE.parent / "runs" / NAME, help="where pairs and runs are kept")
@@ -282,9 +282,10 @@ def main() -> None:
     command.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset to try instead"
     )
-    arguments = command.parse_args()
+
+
+def main(arguments: Namespace) -> None:
     shared_folder()
-    use_threads(arguments.threads)
     settings = dict(s.split("=", 1) for s in arguments.set)
     if arguments.quick:
         settings = {"validation.every": "0"}
@@ -310,7 +311,3 @@ def main() -> None:
     print("\n\n".join(str(v) for k, v in facts(result).items() if k.endswith("table")))
     print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
     write_json(arguments.json, result)
-
-
-if __name__ == "__main__":
-    main()

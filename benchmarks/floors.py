@@ -1,14 +1,15 @@
 """The drawing of the floors of the house, docs/img/architecture.svg, from the contract that `make lint` checks.
 
-python benchmarks/floors.py
+python -m benchmarks floors
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from argparse import Namespace
 
-from _shared import HERE
+from benchmarks._shared import HERE
 
 PICTURE = HERE.parent / "docs" / "img" / "architecture.svg"
 WIDTH, HEIGHT, GAP, LEFT = 880, 46, 8, 190
@@ -58,6 +59,6 @@ def svg() -> str:
     return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
+def main(_: Namespace) -> None:
     PICTURE.write_text(svg(), encoding="utf-8")
     print(f"wrote {PICTURE}")

@@ -1,6 +1,6 @@
 """Sample sheets and failures of a model, from the free photographs that ship with the package, and real photographs as they were taken.
 
-    python benchmarks/gallery.py --json benchmarks/results/gallery.json
+    python -m benchmarks gallery --json benchmarks/results/gallery.json
 
 Writes docs/img/sheet_NAME.jpg (the damaged photograph, draws, their mean, where they differ, the original) and docs/img/failure_NAME.jpg
 (damaged, restored, where the draws differ, original), docs/img/real_NAME.jpg (a photograph of docs/photographs as it was taken, and
@@ -10,6 +10,7 @@ restored), and the numbers that docs/failures.md quotes.
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import HERE, environment, parser, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import HERE, environment, write_json
 
 NAME = "gallery"
 SIZE = 256
@@ -88,13 +89,13 @@ def coarse(x: np.ndarray) -> np.ndarray:
     return np.asarray(small, np.float32) / 255
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("--rows", nargs="+", choices=[*REAL, *SHEETS, *FAILURES], help="make these alone anew")
     command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
-    arguments = command.parse_args()
-    use_threads(arguments.threads)
+
+
+def main(arguments: Namespace) -> None:
     from unveil import figures, photo
     from unveil.evaluation.metrics.psnr import psnr
     from unveil.restorer import load
@@ -147,7 +148,3 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         made[f"{name}.input"], made[f"{name}.restored"] = Value([row["input"]], 1), Value([row["restored"]], 1)
         made[f"{name}.spread"] = Value([row["spread_levels"]], 1)
     return made
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Every method on the photographs that ship with the package, on one sheet: a row a method, a column a kind of damage.
 
-    python benchmarks/gallery_methods.py --json benchmarks/results/gallery_methods.json
+    python -m benchmarks gallery_methods --json benchmarks/results/gallery_methods.json
 
 Writes docs/img/methods.jpg and the PSNR of every picture on it, in about three minutes of one core. Zero-shot methods take the shipped
 priors and the few steps of `zeroshot_quality.py` (DiffPIR its own hundred); those that want an
@@ -9,6 +9,7 @@ operator are left out where nobody could tell them one.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import HERE, Clock, environment, parser, table, use_threads, write_json
-from gallery import SEED, SIZE, decibel, example, simulated
-from zeroshot_quality import KNOWN, NAMES, STEPS, options
+from benchmarks._pages import Value
+from benchmarks._shared import HERE, Clock, environment, table, write_json
+from benchmarks.gallery import SEED, SIZE, decibel, example, simulated
+from benchmarks.zeroshot_quality import KNOWN, NAMES, STEPS, options
 
 NAME = "gallery_methods"
 BLUR, GRAIN = 2.0, 0.02
@@ -112,11 +113,11 @@ def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[s
     return page
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
-    arguments = command.parse_args()
-    use_threads(arguments.threads)
+
+
+def main(arguments: Namespace) -> None:
     from unveil.evaluation.metrics.psnr import psnr
     from unveil.models import shelf
 
@@ -167,7 +168,3 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         made |= {f"{row}.{c}": Value([value], 1) for c, value in found.items()}
     made["table"] = table(["", *[d.title for d in DAMAGES.values()], "processor seconds"], lines)
     return made
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Seconds and memory of a restoration on a GPU, by size and arithmetic.
 
-    python benchmarks/gpu.py --model general --json benchmarks/results/gpu.json
+    python -m benchmarks gpu --model general --json benchmarks/results/gpu.json
 
 The photograph begins and ends in the computer's memory: copying it there and back is counted. Median of `--repeats` runs after one that
 warms up, a new seed each.
@@ -8,10 +8,11 @@ warms up, a new seed each.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from _pages import Value
-from _shared import environment, parser, table, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import environment, table, write_json
 
 NAME = "gpu"
 SIZES = ((512, 512), (2048, 2048), (3000, 4000))
@@ -73,15 +74,12 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return made
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("--repeats", type=int, default=5, help="runs of which the median counts (default 5)")
-    arguments = command.parse_args()
+
+
+def main(arguments: Namespace) -> None:
     result = measure(arguments.model, arguments.repeats, arguments.quick)
     print(facts(result)["table"])
     write_json(arguments.json, result)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Whether DA-CLIP's guidance helps: IR-SDE on five kinds of damage, told by a DA-CLIP what it sees, or not, three seeds.
 
-    python benchmarks/guidance.py --json benchmarks/results/guidance.json                    three seeds of 2,000 steps
-    python benchmarks/guidance.py --photos FOLDER --seeds 0 1 2 3 4 --steps 5000             on your own photographs
+    python -m benchmarks guidance --json benchmarks/results/guidance.json                    three seeds of 2,000 steps
+    python -m benchmarks guidance --photos FOLDER --seeds 0 1 2 3 4 --steps 5000             on your own photographs
 
 For every seed: the controller of a small CLIP is trained to name the damage (the CLIP is of our own making and knows nothing: its
 weights are random and stay so; all that is learned is the controller). Then the same conditional U-Net is trained three times, for as
@@ -13,11 +13,12 @@ has learned.
 from __future__ import annotations
 
 import tempfile
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from _shared import Clock, environment, parser, table, use_threads, write_json
+from benchmarks._shared import Clock, environment, table, write_json
 
 KINDS = ("lowlight", "haze", "noise", "blur", "jpeg")
 NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
@@ -151,30 +152,27 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"seed {one['seed']}: {one['controller']}" for one in seeds if one["controller"])])
 
 
-def main() -> None:
-    """The command."""
-    import unveil
-
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
+    """The command's own options."""
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     command.add_argument("--steps", type=int, default=2000, help="of each network (default 2000)")
     command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
-    arguments = command.parse_args()
-    use_threads(arguments.threads)
-    photos = arguments.photos or Path(unveil.__file__).parent / "examples"
-    steps, count = (2, 1) if arguments.quick else (arguments.steps, 12)
+
+
+def main(given: Namespace) -> None:
+    """Train, measure and tell."""
+    import unveil
+
+    photos = given.photos or Path(unveil.__file__).parent / "examples"
+    steps, count = (2, 1) if given.quick else (given.steps, 12)
     clock, found = Clock(), []
-    for seed in arguments.seeds:
+    for seed in given.seeds:
         print(f"seed {seed}", flush=True)
         found.append(one_seed(seed, photos, steps, count))
     result = {
-        "protocol": {**environment(), "quick": arguments.quick, "steps": steps, "crops of each kind": count},
+        "protocol": {**environment(), "quick": given.quick, "steps": steps, "crops of each kind": count},
         "seeds": found,
     }
     print(report(result))
     print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
-    write_json(arguments.json, result)
-
-
-if __name__ == "__main__":
-    main()
+    write_json(given.json, result)

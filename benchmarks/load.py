@@ -1,6 +1,6 @@
 """Requests a second and latencies of the server, beside the same restorations in-process.
 
-    python benchmarks/load.py --json benchmarks/results/load.json
+    python -m benchmarks load --json benchmarks/results/load.json
 
 The server runs in a process of its own with one worker; 1, 4 and 16 clients send 256 x 256 photographs to POST /v1/restore, each the next
 one when it has its answer. In-process the same files are read, restored and written one after another in one thread. The overhead is
@@ -18,10 +18,11 @@ import sys
 import threading
 import time
 import urllib.request
+from argparse import ArgumentParser, Namespace
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from _shared import Clock, environment, parser, table, use_threads, write_json
+from benchmarks._shared import Clock, environment, table, write_json
 
 SIDE = 256
 CLIENTS = (1, 4, 16)
@@ -124,12 +125,12 @@ def load_test(server: Server, model: str, files: list[bytes], clients: int) -> d
     }
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general")
     command.add_argument("--requests", type=int, default=48, help="requests for each number of clients (default 48)")
-    arguments = command.parse_args()
-    use_threads(arguments.threads)
+
+
+def main(arguments: Namespace) -> None:
     files = photographs(16 if arguments.quick else arguments.requests)
     server = Server(arguments.threads)
     try:
@@ -172,7 +173,3 @@ def main() -> None:
     print(table(["clients", "requests/s", "p50 s", "p90 s", "p99 s", "CPU s/request", "overhead"], body))
     print(f"in-process: {base['seconds']:.3f} s wall, {base['processor_seconds']:.3f} s of processor a photograph")
     write_json(arguments.json, json.loads(json.dumps(result)))
-
-
-if __name__ == "__main__":
-    main()

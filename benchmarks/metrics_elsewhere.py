@@ -1,6 +1,6 @@
 """What other packages print for the same pair of pictures, version by version: metrics, resizing, JPEG decoding. For developers.
 
-    python benchmarks/metrics_elsewhere.py                     # the tables of docs/metrics.md; needs a package index, minutes
+    python -m benchmarks metrics_elsewhere                     # the tables of docs/metrics.md; needs a package index, minutes
 
 What stands in results/metrics_elsewhere.json is not asked again: delete the file, or a row, to measure anew.
 Each version is installed into a folder of its own that is removed afterwards, without its dependencies (torch, NumPy, SciPy and Pillow are
@@ -16,20 +16,21 @@ import os
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from PIL import Image
 
+from benchmarks._shared import HERE, RESULTS
 from unveil.evaluation import evaluate_pair
 from unveil.evaluation.metrics.elsewhere import LIBRARIES
 from unveil.evaluation.resize import imresize
 
-PHOTO = Path(__file__).resolve().parents[1] / "src/unveil/examples/coffee.jpg"
+PHOTO = HERE.parent / "src/unveil/examples/coffee.jpg"
 METRICS = ("psnr", "ssim", "ms_ssim", "mae_lab", "ciede2000")
 VERSIONS = {
     "scikit-image": ("0.26.0",),
@@ -180,7 +181,8 @@ def asked(what: str, packages: list[str]) -> dict[str, Any]:
                 raise SystemExit(f"{packages}: {done.stderr.strip().splitlines()[-1]}")
         path = os.pathsep.join([folder, *filter(None, sys.path)])
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", __file__, what],
+            [sys.executable, "-W", "ignore", "-m", "benchmarks", "metrics_elsewhere", what],
+            cwd=HERE.parent,
             env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
@@ -231,11 +233,15 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    if len(sys.argv) > 1:
-        print(json.dumps(answer(sys.argv[1])))
+def arguments(command: ArgumentParser) -> None:
+    command.add_argument("what", nargs="?", help="(internal) one answer as JSON")
+
+
+def main(given: Namespace) -> None:
+    if given.what:
+        print(json.dumps(answer(given.what)))
         return
-    place = Path(__file__).parent / "results/metrics_elsewhere.json"
+    place = RESULTS / "metrics_elsewhere.json"
     result = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {"metrics": {}}
     metrics = result["metrics"] = ours() | result["metrics"]
     for name, versions in VERSIONS.items():
@@ -265,7 +271,3 @@ def main() -> None:
     print("\n| decoder | 4:4:4, largest and mean | 4:2:0, largest and mean |\n|---|---:|---:|")
     for name, row in decoders.items():
         print(f"| {name} | {row[0]:.0f}, {row[1]:.3f} | {row[2]:.0f}, {row[3]:.3f} |" if name != "failed" else row)
-
-
-if __name__ == "__main__":
-    main()

@@ -64,7 +64,7 @@ def trained(result: dict[str, Any], sha256: str, images: dict[str, list[str]] | 
 
 def zero_shot(result: dict[str, Any], title: str) -> list[str]:
     """Seconds and a PSNR a set of a zero-shot method, mean over its seeds."""
-    import zeroshot_quality  # brings torch
+    from benchmarks import zeroshot_quality  # brings torch
 
     spent, cells = [], []
     for name in SETS:

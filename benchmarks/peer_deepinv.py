@@ -1,6 +1,6 @@
 """DDRM, DiffPIR and DPS beside deepinv's, on one Gaussian prior: PSNR of one sample and milliseconds per step. For developers.
 
-    python benchmarks/peer_deepinv.py
+    python -m benchmarks peer_deepinv
 
 deepinv is no dependency: it brings torchvision. Without it the script says so and stops.
 """
@@ -10,22 +10,24 @@ from __future__ import annotations
 import json
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from unittest import mock
 
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "zeroshot"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "zeroshot" / "upzeroir"))
+from benchmarks._shared import HERE
+
+sys.path.insert(0, str(HERE.parent / "tests" / "zeroshot"))
+sys.path.insert(0, str(HERE.parent / "tests" / "zeroshot" / "upzeroir"))
 from fakes import smooth
 from gaussian import GaussianPrior
 
 from unveil.diffusion.noise import Noise, seeded
 from unveil.diffusion.process import Process
 from unveil.zeroshot import ddrm, diffpir, dps, pigdm
-from unveil.zeroshot.walk import even
+from unveil.zeroshot.guided_sampling import even
 
 SIDE, COUNT, NOISE, KEEP = 64, 8, 0.05, 0.5
 
@@ -60,7 +62,7 @@ def timed(run: Callable[[], Tensor], x0: Tensor, steps: int) -> dict[str, float]
     return {"psnr": round(psnr(out, x0), 2), "ms_per_step": round(1000 * (time.process_time() - begun) / steps, 2)}
 
 
-def main() -> None:
+def main(_: Namespace) -> None:
     torch.manual_seed(0)
     prior = photographs()
     x0 = prior.draw(COUNT, torch.Generator().manual_seed(1))
@@ -127,7 +129,3 @@ def theirs(deepinv, prior: GaussianPrior, x0: Tensor, y: Tensor, mask: Tensor) -
     except Exception as e:  # noqa: BLE001 - a peer's failure is a finding, not ours to mend
         found["deepinv DPS 1000"] = {"failed": f"{type(e).__name__}: {e}"[:300]}
     return found
-
-
-if __name__ == "__main__":
-    main()

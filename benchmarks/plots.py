@@ -1,21 +1,21 @@
 """Draw every plot of the documentation from the results that are committed, into docs/img.
 
-python benchmarks/plots.py
+python -m benchmarks plots
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import _plots
-from _shared import HERE, RESULTS
+from benchmarks import _plots, calibration
+from benchmarks._shared import HERE, RESULTS
 
 PLOTS = {
     # picture: (result, function)
     "fidelity": ("choices", _plots.fidelity_curve),
-    "reliability": ("calibration", _plots.reliability),
+    "reliability": ("calibration", calibration.reliability),
     "scatter": ("quality", _plots.scatter),
     "steps": ("steps", _plots.steps),
 }
@@ -31,12 +31,10 @@ def draw(folder: Path, results: Path = RESULTS) -> list[Path]:
     return made
 
 
-def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img", help="folder to draw into")
-    for path in draw(command.parse_args().output):
+
+
+def main(given: Namespace) -> None:
+    for path in draw(given.output):
         print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()

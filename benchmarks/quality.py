@@ -1,8 +1,8 @@
 """Measure a model on test photographs it never saw: by itself and told what is wrong, beside the input.
 
-    python benchmarks/quality.py --model general --json benchmarks/results/quality.json
+    python -m benchmarks quality --model general --json benchmarks/results/quality.json
 
-    python benchmarks/quality.py --model wild --rows input default --draws 1 --json benchmarks/results/quality_wild.json
+    python -m benchmarks quality --model wild --rows input default --draws 1 --json benchmarks/results/quality_wild.json
 
 A file holds the rows of one model. It is written after every photograph, and an interrupted call goes on from it; several processes can
 share the work by rows and sets. `unveil bench quality` does the same for any model and baselines, beside what papers print.
@@ -10,22 +10,21 @@ share the work by rows and sets. `unveil bench quality` does the same for any mo
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import parser, shared_folder, use_threads
-from _shared import table as markdown
+from benchmarks._pages import Value
+from benchmarks._shared import shared_folder
+from benchmarks._shared import table as markdown
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method
 from unveil.bench.sets import KNOWN, find
 from unveil.restorer import load
 
-NAME = "quality"
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
 ROWS = ("input", "default", "told", "fidelity 0", "no DRM")
 TOLD = {
@@ -37,7 +36,7 @@ TOLD = {
 SETS = tuple(name for name in KNOWN if name in TOLD)
 
 
-def rows(args: argparse.Namespace, name: str) -> list[Method]:
+def rows(args: Namespace, name: str) -> list[Method]:
     """The rows that were asked for, on one set."""
     made = [methods.baseline("identity")]
     if args.model != "none":
@@ -103,8 +102,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
     return found
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="shelf name, file or run; none to leave its rows out")
     command.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
     command.add_argument("--rows", nargs="*", choices=ROWS)
@@ -114,8 +112,9 @@ def main() -> None:
     )
     command.add_argument("--device", default="cpu")
     command.add_argument("--dtype", default="auto")
-    args = command.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     found = find(shared_folder() / "data" / "test")
     result: dict[str, Any] = {}
     for name in args.sets:
@@ -136,7 +135,3 @@ def main() -> None:
             best = average(row.get("mean of draws", row["one draw"]), "psnr")
             print(f"{name} / {method.title}: {best:.2f} dB", flush=True)
     print(table(json.loads(args.json.read_text()) if args.json else result))
-
-
-if __name__ == "__main__":
-    main()

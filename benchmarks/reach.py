@@ -1,17 +1,18 @@
 """How far a network looks in effect: the change of its estimate by what lies beyond a cut, against the distance from the cut.
 
-    python benchmarks/reach.py --model general --json benchmarks/results/reach.json
+    python -m benchmarks reach --model general --json benchmarks/results/reach.json
 
 Neighbouring tiles share twice this distance. Its bound by construction (the receptive field) is far beyond what can be seen: what
 counts is from where on no pixel moves by more than a tenth of 1/255 in any photograph, at any step, with and without the head; a tenth,
-because a restoration takes several steps. `shelve.py --reach` puts it into the manifest.
+because a restoration takes several steps. `python -m recipes shelve --reach` puts it into the manifest.
 """
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._shared import Clock, environment, shared_folder, table, write_json
 
 NAME = "reach"
 SIZE, CUT, STEP = 640, 368, 16
@@ -60,12 +61,12 @@ def show(result: dict[str, Any]) -> str:
     return table(("photographs", *(f"{d} px" for d in SHOWN)), rows)
 
 
-def main() -> None:
-    made = parser(__doc__ or "")
+def arguments(made: ArgumentParser) -> None:
     made.add_argument("--model", default="general")
     made.add_argument("--count", type=int, default=2, help="photographs of each folder")
-    args = made.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     import numpy as np
 
     import unveil
@@ -109,7 +110,3 @@ def main() -> None:
         f"no pixel moves by more than {255 * LIMIT:g}/255 from {reach} pixels on ({clock.processor:.0f} s of processor time)"
     )
     write_json(args.json, result)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,23 +2,22 @@
 
 Their text is in benchmarks/pages; docs/api.md is written from the package's own docstrings, the table of docs/choose.md by `overview.py`.
 
-    python benchmarks/render.py            write them
-    python benchmarks/render.py --check    exit status 1 and a line for every page that is not up to date
+    python -m benchmarks render            write them
+    python -m benchmarks render --check    exit status 1 and a line for every page that is not up to date
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from importlib.resources import files
 from pathlib import Path
 
-import api
-import overview
-from _pages import PageError, Value, render
-from _shared import HERE, RESULTS
+from benchmarks import api, overview
+from benchmarks._pages import PageError, Value, render
+from benchmarks._shared import HERE, RESULTS
 
 SHORT = {
     "ablation_dpsc": "dpsc",
@@ -39,8 +38,12 @@ SHORT = {
     "fit_classifier": "describe",
     "blind": "blind",
 }
-SCRIPTS = {"quality_wild": "quality"}
-"""Results that another benchmark's script made: the same measurement of another model."""
+MODULES = {
+    "quality_wild": "benchmarks.quality",
+    "fit_classifier": "recipes.fit_classifier",
+    "speed": "benchmarks._speed",
+}
+"""What made a result and knows its facts, where it is not the benchmark of the result's name."""
 
 DOCS = HERE.parent / "docs"
 CHOOSE = DOCS / "choose.md"
@@ -54,7 +57,7 @@ def facts(results: Path = RESULTS) -> dict[str, Value | str]:
         path = results / f"{name}.json"
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
-            for key, value in importlib.import_module(SCRIPTS.get(name, name)).facts(result).items():
+            for key, value in importlib.import_module(MODULES.get(name, f"benchmarks.{name}")).facts(result).items():
                 found[f"{short}.{key}"] = value
             found[f"{short}.machine"] = result["protocol"]["machine"]
     for name, entry in json.loads((files("unveil.models") / "manifest.json").read_text()).items():
@@ -94,22 +97,19 @@ def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
     return made
 
 
-def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--check", action="store_true", help="write nothing")
-    arguments = command.parse_args()
+
+
+def main(arguments: Namespace) -> int:
     stale = 0
     for target, text in pages().items():
         if arguments.check:
             if not target.is_file() or target.read_text(encoding="utf-8") != text:
-                print(f"{target.name} is not what the results say; run benchmarks/render.py", file=sys.stderr)
+                print(f"{target.name} is not what the results say; run python -m benchmarks render", file=sys.stderr)
                 stale = 1
         else:
             DOCS.mkdir(exist_ok=True)
             target.write_text(text, encoding="utf-8")
             print(f"wrote {target}")
-    raise SystemExit(stale)
-
-
-if __name__ == "__main__":
-    main()
+    return stale

@@ -1,4 +1,4 @@
-"""`python benchmarks/soak.py --minutes 30`: a server under mixed clients, watched for what leaks, breaks or changes.
+"""`python -m benchmarks soak --minutes 30`: a server under mixed clients, watched for what leaks, breaks or changes.
 
 Clients send photographs, restore, queue and cancel, leave in the middle, and send garbage, so many that the worker is never idle. At the
 end: no answer was a 500, every finished restoration of one photograph and seed had the same bytes, the server's memory was as at the
@@ -8,7 +8,6 @@ folder. Prints one line of JSON; exit status 1 where any of this is not so. Linu
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import http.client
@@ -23,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
@@ -145,20 +145,8 @@ def soak(minutes: float, clients: int) -> dict[str, object]:
     """Run everything; returns what came of it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         environment = os.environ | {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "unveil.cli",
-            "web",
-            "--port",
-            "0",
-            "--device",
-            "cpu",
-            "--keep",
-            "20",
-            "--per-client",
-            "16",
-        ]
+        options = ["--port", "0", "--device", "cpu", "--keep", "20", "--per-client", "16"]
+        command = [sys.executable, "-m", "unveil.cli", "web", *options]
         with tempfile.TemporaryFile() as log:
             server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
             assert server.stdout is not None
@@ -216,17 +204,13 @@ def wrong(found: dict[str, object]) -> list[str]:
     return said
 
 
-def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=12)
-    given = parser.parse_args()
+
+
+def main(given: Namespace) -> int:
     found = soak(given.minutes, given.clients)
     found["wrong"] = wrong(found)
     print(json.dumps(found))
     return 1 if found["wrong"] else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

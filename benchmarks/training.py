@@ -1,6 +1,6 @@
 """Training speed: this loop against the arithmetic of Resfusion's published recipe, the loader alone, memory with recomputation.
 
-    python benchmarks/training.py --json benchmarks/results/training.json
+    python -m benchmarks training --json benchmarks/results/training.json
 
 Both loops train the same network on the same batch in the same process, step by step in turns, timed by processor time: what else
 the machine does falls on both. The loader is timed alone on real pairs (SRD), photographs not yet decoded and then from its cache.
@@ -12,14 +12,12 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
-import subprocess
-import sys
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._shared import Clock, alone, environment, memory_status, shared_folder, table, write_json
 
 NAME = "training"
 BATCH, CROP = 8, 96
@@ -141,33 +139,11 @@ def memory(checkpointing: bool) -> dict[str, Any]:
     """Growth of this process's peak memory over one step."""
     settings = config(*MEMORY, checkpointing=checkpointing)
     batch, ours = random_batch(*MEMORY), runner(settings)
-    before = peak()
+    before = memory_status("VmHWM")
     started = time.process_time()
     ours._step(0, itertools.repeat(batch))
     seconds = time.process_time() - started
-    return {"batch": MEMORY[0], "crop": MEMORY[1], "bytes": peak() - before, "seconds": seconds}
-
-
-def peak() -> int:
-    """Bytes, the most this process ever held (Linux; ru_maxrss would begin at what the parent held)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """What a page may quote."""
-    rows, loader, kept = result["speed"]["rows"], result["loader"]["rows"], result["memory"]
-    found: dict[str, Value | str] = {
-        "ours": Value([rows["ours"]["images_per_second"]], 1),
-        "official": Value([rows["official"]["images_per_second"]], 1),
-        "ratio": Value([result["speed"]["ratio"]], 2),
-        "decoding": Value([loader["decoding"]["images_per_second"]], 0),
-        "cached": Value([loader["cached"]["images_per_second"]], 0),
-        "memory.plain": Value([kept["plain"]["bytes"] / 2**20], 0),
-        "memory.checkpointing": Value([kept["checkpointing"]["bytes"] / 2**20], 0),
-        "table": show(result),
-    }
-    return found
+    return {"batch": MEMORY[0], "crop": MEMORY[1], "bytes": memory_status("VmHWM") - before, "seconds": seconds}
 
 
 def show(result: dict[str, Any]) -> str:
@@ -187,13 +163,13 @@ def show(result: dict[str, Any]) -> str:
     return table(("what", "on", "measured"), rows)
 
 
-def main() -> None:
-    made = parser(__doc__ or "")
+def arguments(made: ArgumentParser) -> None:
     made.add_argument("--steps", type=int, default=8)
     made.add_argument("--batches", type=int, default=4, help="of the loader, twice")
     made.add_argument("--memory", choices=["plain", "checkpointing"], help="measure this here and print it as JSON")
-    args = made.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     if args.memory:
         print(json.dumps(memory(args.memory == "checkpointing")))
         return
@@ -211,15 +187,9 @@ def main() -> None:
         "memory": {},
     }  # fmt: skip
     for name in ("plain", "checkpointing"):
-        call = [sys.executable, __file__, "--memory", name, "--threads", str(args.threads)]
-        ran = subprocess.run(call, check=True, capture_output=True, text=True)
-        result["memory"][name] = json.loads(ran.stdout.splitlines()[-1])
+        result["memory"][name] = alone(NAME, "--memory", name, "--threads", str(args.threads))
     print(show(result))
     print(
         f"\nours : official = {result['speed']['ratio']:.2f} (median of paired steps); {clock.processor:.0f} s of processor time"
     )
     write_json(args.json, result)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Pictures a second of the wild degradation pipeline on one core, against a numpy and OpenCV loop of the same plans.
 
-    python benchmarks/wild.py --json benchmarks/results/wild.json
+    python -m benchmarks wild --json benchmarks/results/wild.json
 
 Needs opencv-python-headless and scipy, which are no part of the project, for the loop. Processor time, so that other
 work on the machine counts for nobody.
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from typing import Any
 
-from _pages import Value
-from _shared import environment, parser, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import environment, table, write_json
 
 
 def picture(size: int, seed: int) -> Any:
@@ -40,7 +41,7 @@ def measure(size: int, count: int, together: int) -> dict[str, Any]:
     """Milliseconds of processor time for each picture, in all and in each operation, and how far the results differ."""
     import torch
 
-    from _wild_opencv import degrade
+    from benchmarks._wild_opencv import degrade
     from unveil.degradation import wild
     from unveil.degradation.wild.pipeline import operate
 
@@ -104,14 +105,15 @@ def shown(rows: list[dict[str, Any]]) -> str:
     return table(["", "times", "this project (ms)", "numpy + OpenCV (ms)", "faster by"], body)
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--count", type=int, default=200, help="pictures for each size (default 200)")
     command.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="their sides in pixels")
     command.add_argument(
         "--together", type=int, default=1, help="pictures in one tensor (default 1, best on a processor)"
     )
-    given = command.parse_args()
+
+
+def main(given: Namespace) -> None:
     try:
         import cv2
     except ImportError:
@@ -119,7 +121,6 @@ def main() -> None:
             "benchmark: the loop needs OpenCV: pip install -c constraints.txt opencv-python-headless", file=sys.stderr
         )
         raise SystemExit(2) from None
-    use_threads(given.threads)
     cv2.setNumThreads(given.threads)
     count, sizes = (6, [64]) if given.quick else (given.count, given.sizes)
     rows = [measure(size, count, given.together) for size in sizes]
@@ -137,7 +138,3 @@ def main() -> None:
         "time": "processor time of one thread",
     }
     write_json(given.json, {"protocol": protocol, "rows": rows})
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What IR-SDE's sampler is worth on the model `wild`: steps, posterior against reverse SDE and ODE, beside cheap baselines.
 
-    python benchmarks/wild_model.py --json benchmarks/results/wild_model.json
+    python -m benchmarks wild_model --json benchmarks/results/wild_model.json
 
 Central crops: photographs that 100 evaluations can be afforded for on a processor. The comparison that `--method auto` rests on is
 made on photographs held out of training, the rest on test photographs, which decide nothing.
@@ -9,11 +9,12 @@ made on photographs held out of training, the rest on test photographs, which de
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, environment, parser, shared_folder, table, use_threads, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, environment, shared_folder, table, write_json
 
 STEPS = (100, 50, 20, 10, 5)
 SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
@@ -59,7 +60,7 @@ def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-
 
 
 def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-    from _sampling import psnrs
+    from benchmarks._sampling import psnrs
     from unveil.training.scores import ssim
 
     return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
@@ -67,8 +68,8 @@ def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
 
 def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: ignore[no-untyped-def]
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
-    from _sampling import draws
-    from unveil.models.paths import path
+    from benchmarks._sampling import draws
+    from unveil.models.path_config import path
 
     process = path(model.spec.schedule, model.spec.time).evenly(steps)
     return draws(
@@ -118,7 +119,7 @@ def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, ma
 
 def held_out(data: Path, restorers: dict[str, Any], each: int, keep) -> None:  # type: ignore[no-untyped-def]
     """The models on photographs that neither was trained on, by kind of damage: what `--method auto` chooses by."""
-    from _sampling import simulated
+    from benchmarks._sampling import simulated
     from unveil.data.photographs import hold_out, load_clean
     from unveil.data.store import Store
 
@@ -177,8 +178,7 @@ def shown(rows: dict[str, dict[str, list[float]]]) -> str:
     )
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="wild", help="name on the shelf, weight file or run folder")
     command.add_argument("--few", type=int, default=6, help="photographs where the sampler takes up to 100 steps")
     command.add_argument("--many", type=int, default=16, help="photographs everywhere else")
@@ -188,14 +188,15 @@ def main() -> None:
     command.add_argument(
         "--merge", nargs="+", type=Path, help="measure nothing; join results that differ in their sets or rows"
     )
-    given = command.parse_args()
+
+
+def main(given: Namespace) -> None:
     if given.merge:
         write_json(given.json, joined([json.loads(path.read_text()) for path in given.merge]))
         return
-    use_threads(given.threads)
     import torch
 
-    from _sampling import PRECISION, fast
+    from benchmarks._sampling import PRECISION, fast
     from unveil.restorer import load
 
     few, many, each = (1, 1, 1) if given.quick else (given.few, given.many, given.each)
@@ -235,7 +236,3 @@ def main() -> None:
             x, y = test_set(data / "test" / of, damage, 4 if not given.quick else 1)
             columns = [y, default(restorers["wild"], y), default(restorers["general"], y), x]
             write_sheet(given.sheet.with_stem(f"{given.sheet.stem}_{name.split(',')[0].replace(' ', '_')}"), columns)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What the zero-shot methods cost, and what is left of their quality when they are made cheap.
 
-    python benchmarks/zeroshot_cost.py --prior FOLDER --json benchmarks/results/zeroshot_cost.json
+    python -m benchmarks zeroshot_cost --prior FOLDER --json benchmarks/results/zeroshot_cost.json
 
 Every row runs a method with some options on the same damaged photographs and counts what it asks of the prior and its
 FLOPs, adapters included. For LD-RPS the last guidance loss stands beside it, and what the same run would cost on Stable
@@ -14,11 +14,12 @@ known and costs nothing. It shows how guidance fares with few steps, and nothing
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from _shared import Clock, environment, parser, table, use_threads, write_json
+from benchmarks._shared import Clock, environment, table, write_json
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
 
@@ -88,9 +89,9 @@ def sd_table() -> list[dict[str, Any]]:
     """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
     import torch
 
+    from benchmarks import _prices as prices
+    from benchmarks._prices import SD21, SD21_TAESD
     from unveil.diffusion import variance_preserving
-    from unveil.zeroshot.cost import SD21, SD21_TAESD
-    from unveil.zeroshot.ldrps import plan
     from unveil.zeroshot.ldrps.restore import grids
     from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
     from unveil.zeroshot.ldrps.tasks import TASKS
@@ -103,7 +104,7 @@ def sd_table() -> list[dict[str, Any]]:
         ours = LDRPSSettings(task=task)
         exact = published(task)
         kinds = {
-            "official code": (exact, plan.official(row.rounds), SD21),
+            "official code": (exact, prices.official(row.rounds), SD21),
             "published order, nothing wasted": (exact, None, SD21),
             "default": (ours, None, SD21),
             "default, tiny decoder": (ours, None, SD21_TAESD),
@@ -117,8 +118,8 @@ def sd_table() -> list[dict[str, Any]]:
         official = 0.0
         for name, (settings, counts, price) in kinds.items():
             text = not (settings.original and task in ("dehaze", "denoise"))
-            counts = counts or plan.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
-            bill = plan.priced(price, row, settings, 512, 512).bill(counts)
+            counts = counts or prices.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
+            bill = prices.priced(price, row, settings, 512, 512).bill(counts)
             official = official or bill
             out.append({"task": task, "run": name, **asdict(counts), "PFLOP": bill / 1e15, "cheaper": official / bill})
     return out
@@ -157,8 +158,9 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
 def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = None) -> list[dict[str, Any]]:
     import torch
 
+    from benchmarks._prices import flops
     from unveil.degradation.registry import apply
-    from unveil.zeroshot.cost import Counted, flops
+    from unveil.zeroshot.prior import Counted
 
     kind, severity = FAULTS[task]
     y = apply(kind, x, torch.Generator().manual_seed(0), severity)[0]
@@ -186,16 +188,16 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
     return out
 
 
-def main() -> None:
-    made = parser(__doc__ or "")
+def arguments(made: ArgumentParser) -> None:
     made.add_argument("--prior", metavar="FOLDER", help="a prior's folder or id; without it the analytic `spectrum`")
     made.add_argument("--side", type=int, default=128, help="side of the photographs in pixels (default 128)")
     made.add_argument("--count", type=int, default=2, help="photographs (default 2)")
     made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
     made.add_argument("--rounds", type=int, help="recurrences of every row (default: the task's)")
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
-    args = made.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     clock = Clock()
     side, count = (64, 1) if args.quick else (args.side, args.count)
     formula = sd_table()
@@ -227,7 +229,3 @@ def show(found: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
     return table(columns, [[cell(r.get(c)) for c in columns] for r in found])
-
-
-if __name__ == "__main__":
-    main()

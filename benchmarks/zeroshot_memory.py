@@ -1,6 +1,6 @@
 """Peak memory of one step of a zero-shot method on a model of Stable Diffusion 2.1's shape, with random weights (Linux).
 
-    python benchmarks/zeroshot_memory.py --json benchmarks/results/zeroshot_memory.json
+    python -m benchmarks zeroshot_memory --json benchmarks/results/zeroshot_memory.json
 
 A step is one evaluation of the U-Net under a text, and guidance: the latents decoded with a gradient and the way back. Each row is
 measured in a process of its own. "everything kept" rows leave out what bounds guidance: blocks whose activations are computed again on
@@ -10,14 +10,12 @@ the way back. Weights are in half precision (bf16), as on a small card; random o
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from _pages import Value
-from _shared import Clock, environment, parser, table, use_threads, write_json
-from attention_memory import memory_status
+from benchmarks._shared import Clock, alone, environment, memory_status, table, use_threads, write_json
 
 UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
@@ -89,12 +87,9 @@ def _vae(sizes: dict[str, Any], dtype: Any, part: str) -> Any:
     return vae
 
 
-def measured(*arguments: Any) -> dict[str, Any]:
+def measured(*what: Any) -> dict[str, Any]:
     """`single` in a process of its own."""
-    ran = subprocess.run(
-        [sys.executable, __file__, "--single", json.dumps(arguments)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(ran.stdout.splitlines()[-1])
+    return alone("zeroshot_memory", "--single", json.dumps(what))
 
 
 COLUMNS = ("part of a step, photograph", "peak beyond the weights (MiB)", "weights (MiB)", "processor time (s)")
@@ -109,21 +104,12 @@ def shown(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """MiB by part and side, and the table."""
-    out: dict[str, Value | str] = {"table": table(COLUMNS, [shown(row) for row in result["rows"]])}
-    for row in result["rows"]:
-        key = row["part"].replace(", ", "_").replace(" ", "_")
-        for name in ("peak_bytes", "weight_bytes"):
-            out[f"{key}.{row['side']}.{name}"] = Value([row[name] / 2**20], 0)
-    return out
-
-
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--single", help="(internal) one row")
     command.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="sides of the photographs")
-    given = command.parse_args()
+
+
+def main(given: Namespace) -> None:
     if given.single:
         print(json.dumps(single(*json.loads(given.single))))
         return
@@ -139,7 +125,3 @@ def main() -> None:
         "peak": "resident, beyond weights and latents",
     }  # fmt: skip
     write_json(given.json, {"protocol": protocol, "rows": rows})
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Measure the zero-shot methods with the shipped priors on test photographs, beside corrections that cost nothing.
 
-    python benchmarks/zeroshot_quality.py --json benchmarks/results/zeroshot_quality.json
+    python -m benchmarks zeroshot_quality --json benchmarks/results/zeroshot_quality.json
 
 The blind methods (LD-RPS, UP-ZeroIR, TAO, and GDP: its light model where photographs are dark, the identity elsewhere) run on every set;
 DPS, DiffPIR, DDRM and PiGDM where the damage is known, which is noise, whose level they estimate. Every method has three seeds. Steps,
@@ -11,15 +11,15 @@ The JSON file is written after every photograph, and an interrupted call goes on
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _pages import Value
-from _shared import parser, shared_folder, table, use_threads
+from benchmarks._pages import Value
+from benchmarks._shared import shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method, Outcome
 from unveil.bench.sets import TestSet, find
@@ -165,8 +165,7 @@ def save_sheet(path: Path, pictures: list[np.ndarray]) -> None:
     Image.fromarray((255 * whole.clip(0, 1)).round().astype(np.uint8)).save(path)
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--sets", nargs="*", default=list(TASKS), choices=list(TASKS))
     command.add_argument("--methods", nargs="*", default=list(NAMES), choices=list(NAMES))
     command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
@@ -176,8 +175,9 @@ def main() -> None:
     command.add_argument(
         "--sheet", type=Path, help="folder for a strip of results per set, which is no part of the project"
     )
-    args: argparse.Namespace = command.parse_args()
-    use_threads(args.threads)
+
+
+def main(args: Namespace) -> None:
     found = find(shared_folder() / "data" / "test")
     every, steps = (15, 0.1) if args.quick else (args.every, args.steps)
     about = f"each {every}th photograph, by name, of each set; three seeds; priors small-pixel and small-latent in {args.dtype}"
@@ -207,7 +207,3 @@ def main() -> None:
             save_sheet(args.sheet / f"{name.replace('/', '_')}.png", sheet)
     print(tables(result))
     print(printed())
-
-
-if __name__ == "__main__":
-    main()

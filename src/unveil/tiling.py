@@ -24,7 +24,7 @@ FARTHEST = 256
 """The farthest reach that overlaps cover; a network that looks at everything sees less in tiles than in one piece, whatever they share."""
 HELD = 132
 """Bytes per pixel of the photograph: eleven float images. Nine live at once inside a step (the photograph, y, state, estimate, noise and
-four sums), the others are the estimate before, and the file's own samples. Measured: 118 (benchmarks/memory.py)."""
+four sums), the others are the estimate before, and the file's own samples. Measured: 118 (`unveil bench memory`)."""
 ACCUMULATED = 48
 """Bytes per pixel of a tile beside the network's: its parts of state and y, its estimate, weighted and not."""
 SHARE = {"cuda": 0.8}

@@ -25,8 +25,7 @@ from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
-from unveil.zeroshot.cost import Counted
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.prior import Counted, Prior
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.priors.wrapped import TiledPrior, TimedPrior
 

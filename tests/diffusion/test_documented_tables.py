@@ -14,9 +14,9 @@ import torch
 
 from unveil.diffusion import cosine_pro, cubic, linear_pro, mean_reverting, residual, sample
 from unveil.diffusion.correction import shift_target
+from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.resolution import resize
-from unveil.diffusion.theta import theta_sum
 
 PAGE = Path(__file__).parents[2] / "docs" / "mathematics.md"
 F64 = torch.float64

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from unveil.diffusion import linear_pro, mean_reverting, residual, sample, variance_preserving
 from unveil.diffusion.euler import euler, noise_scale
-from unveil.diffusion.matching import matching_loss, optimum
+from unveil.diffusion.irsde_loss import matching_loss, optimum
+from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.process import Process
-from unveil.diffusion.theta import theta_sum
 from unveil.errors import InputError
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from unveil.diffusion import mean_reverting, sample, step
 from unveil.diffusion.euler import euler, noise_scale
-from unveil.diffusion.matching import matching_loss, optimum
+from unveil.diffusion.irsde_loss import matching_loss, optimum
+from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.diffusion.prediction import from_x0, to_x0
 from unveil.diffusion.process import Process
-from unveil.diffusion.theta import theta_sum
 
 pytestmark = pytest.mark.shared
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from benchmarks import blind
 
 KEY = {
     "001": {"photograph": "RealSRSet/a.png", "after": "A", "unchanged": False, "found": {}},
@@ -17,12 +17,6 @@ KEY = {
 }
 
 
-@pytest.fixture
-def blind(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-    return importlib.import_module("blind")
-
-
 def folder(place: Path, *eyes: dict[str, str]) -> Path:
     (place / "key.json").write_text(json.dumps({"sha256": "ab" * 32, "photographs": KEY}))
     for i, words in enumerate(eyes, start=1):
@@ -30,7 +24,7 @@ def folder(place: Path, *eyes: dict[str, str]) -> Path:
     return place
 
 
-def test_sides_become_words(blind: Any, tmp_path: Path) -> None:
+def test_sides_become_words(tmp_path: Path) -> None:
     result = blind.count(
         folder(tmp_path, {"001": "A", "002": "A", "004": "same"}, {"001": "B", "002": "A", "004": "A"})
     )
@@ -54,6 +48,6 @@ def test_sides_become_words(blind: Any, tmp_path: Path) -> None:
     assert facts["unchanged"] == "1"
 
 
-def test_a_photograph_without_a_word_is_named(blind: Any, tmp_path: Path) -> None:
+def test_a_photograph_without_a_word_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="002"):
         blind.count(folder(tmp_path, {"001": "A", "004": "B"}))

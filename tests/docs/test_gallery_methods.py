@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import gallery_methods as gallery
 from unveil.zeroshot.methods import METHODS
 from unveil.zeroshot.operators import parse
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-@pytest.fixture
-def gallery(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("gallery_methods")
-
-
-def test_every_method_has_a_row(gallery: ModuleType) -> None:
+def test_every_method_has_a_row() -> None:
     assert set(METHODS) <= set(gallery.ROWS)
 
 
-def test_pictures_stand_in_their_row_and_column(gallery: ModuleType) -> None:
+def test_pictures_stand_in_their_row_and_column() -> None:
     grey = {("wild", "noise"): 0.25, ("original", "blur"): 0.5}
     pictures = {place: np.full((8, 8, 3), value, np.float32) for place, value in grey.items()}
     page = np.asarray(gallery.sheet(pictures, {"wild": {"noise": 12.0}}))
@@ -38,7 +27,7 @@ def test_pictures_stand_in_their_row_and_column(gallery: ModuleType) -> None:
         assert (page[top : top + gallery.TILE, left : left + gallery.TILE] == round(value * 255)).all()
 
 
-def test_the_blur_is_the_operator_that_methods_are_told(gallery: ModuleType) -> None:
+def test_the_blur_is_the_operator_that_methods_are_told() -> None:
     x = gallery.example("astronaut.jpg", 1.0)
     y = gallery.blurred(x)
     x_planes = torch.from_numpy(x.transpose(2, 0, 1).copy())[None]
@@ -51,5 +40,5 @@ def test_the_blur_is_the_operator_that_methods_are_told(gallery: ModuleType) -> 
 @pytest.mark.parametrize(
     ("row", "column"), [("classical", "blur"), ("tao", "blur"), ("dps", "haze"), ("pigdm", "lowlight")]
 )
-def test_a_method_without_a_word_for_the_damage_is_left_out(gallery: ModuleType, row: str, column: str) -> None:
+def test_a_method_without_a_word_for_the_damage_is_left_out(row: str, column: str) -> None:
     assert gallery.restorer(row, gallery.DAMAGES[column], 0.1) is None

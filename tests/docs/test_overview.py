@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from benchmarks import overview, render
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELF = {"general": {"sha256": "g"}, "wild": {"sha256": "w"}}
-
-
-@pytest.fixture
-def overview(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    for name in ("overview", "zeroshot_quality", "_shared", "_pages"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("overview")
 
 
 def row(psnr: list[float], sha256: str = "", **more: Any) -> dict[str, Any]:
@@ -32,7 +23,7 @@ def row(psnr: list[float], sha256: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
-def results(overview: ModuleType, general: str = "g") -> tuple[dict[str, Any], ...]:
+def results(general: str = "g") -> tuple[dict[str, Any], ...]:
     models = {"input": row([10.0, 20.0, 30.0]), "default": row([11.0, 21.0, 31.0], general, draws=8)}
     wild = {"default": row([12.0, 22.0, 32.0], "w")}
     zero = {
@@ -51,8 +42,8 @@ def cells(table: str, begins: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[4:-1]] for line in lines]
 
 
-def test_every_row_holds_its_seconds_and_its_means(overview: ModuleType) -> None:
-    table = overview.methods(*results(overview), SHELF)
+def test_every_row_holds_its_seconds_and_its_means() -> None:
+    table = overview.methods(*results(), SHELF)
     assert cells(table, "the input") == [["", *["20.0"] * 3], ["", *["10.0"] * 3]]
     assert cells(table, "[LearnIR]") == [["0.2", *["21.0"] * 3]]  # an eighth of 2 s, as drawn eight times: 0.25
     assert cells(table, "[IR-SDE]") == [["2.0", *["22.0"] * 3]]
@@ -62,22 +53,20 @@ def test_every_row_holds_its_seconds_and_its_means(overview: ModuleType) -> None
     assert cells(table, "[DPS]") == [[overview.ABSENT] * 4]
 
 
-def test_other_weights_than_those_that_ship_are_not_quoted(overview: ModuleType) -> None:
-    table = overview.methods(*results(overview, general="old"), SHELF)
+def test_other_weights_than_those_that_ship_are_not_quoted() -> None:
+    table = overview.methods(*results(general="old"), SHELF)
     assert cells(table, "[LearnIR]") == [[overview.ABSENT] * 4]
     assert cells(table, "[IR-SDE]") == [["2.0", *["22.0"] * 3]]
 
 
-def test_the_table_goes_between_its_comments_and_nowhere_else(overview: ModuleType) -> None:
+def test_the_table_goes_between_its_comments_and_nowhere_else() -> None:
     page = f"before\n{overview.BEGIN}old\n{overview.END}after\n"
     assert overview.placed(page, "new\n") == f"before\n{overview.BEGIN}\nnew\n\n{overview.END}after\n"
     with pytest.raises(ValueError, match="found 0"):
         overview.placed("before\n", "new")
 
 
-def test_the_page_holds_the_table_that_the_results_make(overview: ModuleType) -> None:
+def test_the_page_holds_the_table_that_the_results_make() -> None:
     text = (ROOT / "docs" / "choose.md").read_text(encoding="utf-8")
-    assert importlib.import_module("render").choose() == text, (
-        "docs/choose.md is stale: run python benchmarks/render.py"
-    )
+    assert render.choose() == text, "docs/choose.md is stale: run python -m benchmarks render"
     assert text.count("\n") < 150

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import reach
 from unveil import photo
+from unveil.bench import memory
 from unveil.jobs.manifest import STATUSES, Row
 from unveil.photo.arrays import plain
 
@@ -56,20 +57,18 @@ def test_the_table_of_formats(kind: str) -> None:
     assert f"| {' | '.join([kind, *cells])} |" in PAGE
 
 
-def test_the_memory_table_is_the_measured_one_and_within_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_table_is_the_measured_one_and_within_the_plan() -> None:
     root = Path(__file__).resolve().parents[2]
-    monkeypatch.syspath_prepend(str(root / "benchmarks"))
     result = json.loads((root / "benchmarks" / "results" / "memory.json").read_text(encoding="utf-8"))
-    assert importlib.import_module("memory").show(result) in PAGE
+    assert memory.markdown(result) in PAGE
     assert {round(row["megapixels"]) for row in result["rows"]} >= {1, 12, 50, 100}
     assert all(row["peak_bytes"] - row["base_bytes"] <= row["planned_bytes"] for row in result["rows"])
 
 
-def test_the_table_of_the_reach_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_the_reach_is_the_measured_one() -> None:
     root = Path(__file__).resolve().parents[2]
-    monkeypatch.syspath_prepend(str(root / "benchmarks"))
     result = json.loads((root / "benchmarks" / "results" / "reach.json").read_text(encoding="utf-8"))
-    assert importlib.import_module("reach").show(result) in PAGE
+    assert reach.show(result) in PAGE
     assert f"From {result['reach']} pixels on" in PAGE
     shipped = json.loads((root / "src" / "unveil" / "models" / "manifest.json").read_text(encoding="utf-8"))["general"]
     if "reach" in shipped:

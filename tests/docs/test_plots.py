@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from benchmarks import plots
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def plots(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("plots")
 
 
 def test_every_picture_of_the_pages_is_there_and_none_is_left_over() -> None:
@@ -28,7 +23,7 @@ def test_every_picture_of_the_pages_is_there_and_none_is_left_over() -> None:
 
 
 @pytest.mark.slow
-def test_every_plot_can_be_drawn_anew(plots, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_plot_can_be_drawn_anew(tmp_path: Path) -> None:
     made = plots.draw(tmp_path)
     assert [path.stem for path in made] == list(plots.PLOTS), "a result is missing"
     for path in made:

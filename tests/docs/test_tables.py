@@ -1,46 +1,37 @@
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from benchmarks import render
+from benchmarks._pages import PageError, Value
+from benchmarks._pages import render as filled
+from benchmarks._shared import merged
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
-    """Modules of benchmarks/, which import each other by their bare names."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    names = ("render", "_pages", "_shared", "ablation_dpsc", "ablation_drm", "choices", "speed")
-    for name, module in list(sys.modules.items()):  # all at once: two copies of one class are not the same class
-        if Path(getattr(module, "__file__", None) or "").parent == ROOT / "benchmarks":
-            monkeypatch.delitem(sys.modules, name)
-    return {name: importlib.import_module(name) for name in names}
-
-
-def test_pages_are_what_the_results_say(scripts: dict[str, ModuleType]) -> None:
-    pages = scripts["render"].pages()
+def test_pages_are_what_the_results_say() -> None:
+    pages = render.pages()
     assert pages, "no page found in benchmarks/pages"
     for target, text in pages.items():
-        assert target.read_text(encoding="utf-8") == text, f"{target.name} is stale: run python benchmarks/render.py"
+        assert target.read_text(encoding="utf-8") == text, f"{target.name} is stale: run python -m benchmarks render"
 
 
-def test_a_changed_number_changes_the_page(scripts: dict[str, ModuleType]) -> None:
-    facts = scripts["render"].facts()
+def test_a_changed_number_changes_the_page() -> None:
+    facts = render.facts()
     name = "quality.LOL_eval15.default.one"
-    template = f"One draw has {{{{{name}}}}} dB.\n"
-    render, Value = scripts["_pages"].render, scripts["_pages"].Value
-    before = render(template, facts)
+    template = f"One draw has {{{{ f['{name}'] }}}} dB.\n"
+    before = filled(template, facts)
     facts[name] = Value([v + 0.01 for v in facts[name].values])
-    assert render(template, facts) != before
+    assert filled(template, facts) != before
 
 
-def test_every_set_was_measured_with_the_weights_that_ship(scripts: dict[str, ModuleType]) -> None:
+def test_every_set_was_measured_with_the_weights_that_ship() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "quality.json").read_text(encoding="utf-8"))
     shipped = json.loads((ROOT / "src" / "unveil" / "models" / "manifest.json").read_text(encoding="utf-8"))["general"]
     assert result["protocol"]["quick"] is False
@@ -74,39 +65,38 @@ def test_wild_was_measured_on_the_same_sets_with_the_weights_that_ship() -> None
         assert of_set["default"]["failed"] == {}, name
 
 
-def test_render_fills_numbers_and_differences(scripts: dict[str, ModuleType]) -> None:
-    render, Value = scripts["_pages"].render, scripts["_pages"].Value
+def test_render_fills_numbers_and_differences() -> None:
     facts = {"a": Value([1.0, 2.0, 3.0]), "b": Value([1.5, 2.5, 3.5]), "t": "| x |"}
-    assert render("{{a}} and {{b - a}}\n{{t}}\n", facts) == "2.00 ± 1.00 and +0.50 ± 0.00\n| x |\n"
+    assert (
+        filled("{{ f['a'] }} and {{ f['b'] - f['a'] }}\n{{ f['t'] }}\n", facts)
+        == "2.00 ± 1.00 and +0.50 ± 0.00\n| x |\n"
+    )
 
 
-def test_render_drops_requirements_that_hold(scripts: dict[str, ModuleType]) -> None:
-    render, Value = scripts["_pages"].render, scripts["_pages"].Value
+def test_render_drops_requirements_that_hold() -> None:
     facts = {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6])}
-    text = "{{require b > a by 0.4}}\n{{require a ~ b by 0.6}}\nText{{require b > 1}}.\n"
-    assert render(text, facts) == "Text.\n"
+    text = "{% do require('b > a by 0.4') %}\n{% do require('a ~ b by 0.6') %}\nText{% do require('b > 1') %}.\n"
+    assert filled(text, facts) == "Text.\n"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{{require a > b}}", "the difference is"),
-        ("{{require b > a by 0.55}}", "the difference is"),  # in every seed, not in the mean
-        ("{{require a ~ b by 0.5}}", "the difference is"),
-        ("{{require a >= b}}", "cannot read the requirement"),
-        ("{{c}}", "no fact is called c"),
-        ("{{a - c}}", "no number is called c"),
-        ("{{a - t}}", "no number is called t"),
+        ("{% do require('a > b') %}", "the difference is"),
+        ("{% do require('b > a by 0.55') %}", "the difference is"),  # in every seed, not in the mean
+        ("{% do require('a ~ b by 0.5') %}", "the difference is"),
+        ("{% do require('a >= b') %}", "cannot read the requirement"),
+        ("{{ f['c'] }}", "no fact is called c"),
+        ("{{ f['a'] - f['c'] }}", "no fact is called c"),
+        ("{{ f['a'] - f['t'] }}", "a difference of what is no number"),
     ],
 )
-def test_render_refuses_what_no_result_bears_out(scripts: dict[str, ModuleType], text: str, said: str) -> None:
-    render, Value, PageError = (getattr(scripts["_pages"], name) for name in ("render", "Value", "PageError"))
+def test_render_refuses_what_no_result_bears_out(text: str, said: str) -> None:
     with pytest.raises(PageError, match=said):
-        render(text, {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6]), "t": "| x |"})
+        filled(text, {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6]), "t": "| x |"})
 
 
-def test_merging_joins_seeds_and_keeps_the_protocol(scripts: dict[str, ModuleType]) -> None:
-    merged = scripts["_shared"].merged
+def test_merging_joins_seeds_and_keeps_the_protocol() -> None:
     one = {"protocol": {"mults": [1, 2]}, "seeds": [0], "rows": {"off": {"one": [20.0], "steps": 5}}}
     two = {"protocol": {"mults": [1, 2]}, "seeds": [1], "rows": {"off": {"one": [21.0], "steps": 5}}}
     assert merged([one, two]) == {
@@ -120,8 +110,7 @@ def test_merging_joins_seeds_and_keeps_the_protocol(scripts: dict[str, ModuleTyp
 
 
 def test_the_scripts_import_no_torch_before_they_measure() -> None:
-    code = "import sys, render, ablation_dpsc, ablation_drm, choices, speed; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
-    )
+    names = "render, ablation_dpsc, ablation_drm, choices, _speed"
+    code = f"import sys; from benchmarks import {names}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

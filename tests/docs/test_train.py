@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from benchmarks import finetune, training
 from unveil.training.config import presets
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "train.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_speed_and_memory_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def test_the_table_of_speed_and_memory_is_the_measured_one() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "training.json").read_text(encoding="utf-8"))
-    assert importlib.import_module("training").show(result) in PAGE
+    assert training.show(result) in PAGE
     assert not result["protocol"]["quick"]
     assert result["memory"]["checkpointing"]["bytes"] < result["memory"]["plain"]["bytes"]
 
 
-def test_the_tables_of_fine_tuning_are_the_measured_ones_and_show_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def test_the_tables_of_fine_tuning_are_the_measured_ones_and_show_a_gain() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "finetune.json").read_text(encoding="utf-8"))
-    facts = importlib.import_module("finetune").facts(result)
+    facts = finetune.facts(result)
     for kit in result["kits"]:
         assert str(facts[f"{kit}.table"]).strip() in PAGE, kit
     # Beyond two standard errors on damage that the shipped model never saw, both ways.

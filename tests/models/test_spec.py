@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unveil.errors import InputError, ModelError, UnveilWarning
-from unveil.models.paths import path
+from unveil.models.path_config import path
 from unveil.models.spec import MOST_STEPS, Defaults, Spec
 
 

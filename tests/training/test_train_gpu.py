@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import shutil
-import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,23 +17,19 @@ import yaml
 from PIL import Image
 
 import unveil
+from benchmarks._runner import run
+from recipes import train_gpu
+from recipes.__main__ import GROUPS, PLAIN
 from unveil.errors import Cancelled, InputError
 from unveil.training import checkpoint, loop
 from unveil.training import config as configuration
 from unveil.training.interrupt import stop_on_signal
 
 Tree = Callable[..., dict[str, Any]]
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield importlib.import_module("train_gpu")
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and str(BENCHMARKS) in str(sys.modules[name].__file__):
-            del sys.modules[name]
+def called(*words: str) -> int:
+    return run("recipes", GROUPS, PLAIN, ["train_gpu", *words])
 
 
 @pytest.fixture
@@ -57,7 +50,6 @@ def config(tree: Tree, pairs: Path, tmp_path: Path) -> Path:
 
 
 def test_from_photographs_to_weights_in_small_files(
-    script: ModuleType,
     config: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -65,16 +57,16 @@ def test_from_photographs_to_weights_in_small_files(
 ) -> None:
     packed, output = tmp_path / "photographs.tar", tmp_path / "out"
     call = ["pack", str(config), "--data", str(tmp_path / "data"), "-o", str(packed), "--side", "50"]
-    assert script.main(call) == 0
+    assert called(*call) == 0
     assert json.loads(capsys.readouterr().out) == {"samples": 8, "taken": 8, "bytes": packed.stat().st_size}
     with tarfile.open(packed) as tar:
         names = tar.getnames()
     assert len(names) == 14
     assert {"photos/small.png", "photos/large.jpg"} <= set(names)
-    monkeypatch.setattr(script, "PART", 60_000)
+    monkeypatch.setattr(train_gpu, "PART", 60_000)
     started = time.monotonic()
     more = ["--limit", "600", "--batches", "2", "--", "--minutes", "0.03", "--precision", "fp32"]
-    assert script.main(["run", str(config), str(packed), "-o", str(output), *more]) == 0
+    assert called("run", str(config), str(packed), "-o", str(output), *more) == 0
     assert time.monotonic() - started < 300
     left = {path.name: path.stat().st_size for path in output.iterdir()}
     assert all(size <= 60_000 for size in left.values())
@@ -84,26 +76,26 @@ def test_from_photographs_to_weights_in_small_files(
     assert told["rows"][0]["states_per_second"] > 0
     assert 0 < told["seconds"] < 300
     assert "stage 2 (correction)" in (output / "train.log").read_text()
-    assert script.main(["join", str(output)]) == 0
+    assert called("join", str(output)) == 0
     out = unveil.load(str(output / "model.safetensors")).restore(np.full((24, 32, 3), 90, np.uint8), seed=0)
     assert np.isfinite(np.asarray(out.image)).all()
     assert checkpoint.read(output / checkpoint.CARRIED) is not None  # to go on from
 
 
-def test_no_more_is_packed_than_may_be(script: ModuleType, config: Path, tmp_path: Path) -> None:
+def test_no_more_is_packed_than_may_be(config: Path, tmp_path: Path) -> None:
     settings, target = configuration.load(config), tmp_path / "packed.tar"
-    whole = script.pack(settings, tmp_path / "data", target)
+    whole = train_gpu.pack(settings, tmp_path / "data", target)
     limit = (64 << 10) + (whole["bytes"] - 10240) * 2 // 3
-    half = script.pack(settings, tmp_path / "data", target, limit)
+    half = train_gpu.pack(settings, tmp_path / "data", target, limit)
     assert half["bytes"] <= limit
     assert 2 <= half["taken"] < whole["taken"]
     first = target.read_bytes()
-    script.pack(settings, tmp_path / "data", target, limit)
+    train_gpu.pack(settings, tmp_path / "data", target, limit)
     assert target.read_bytes() == first
 
 
 def test_a_run_that_is_late_is_stopped_and_leaves_what_it_has(
-    script: ModuleType, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(settings: Any, folder: Path, report: Callable[[str], None]) -> None:
         assert settings.minutes > 0
@@ -115,24 +107,22 @@ def test_a_run_that_is_late_is_stopped_and_leaves_what_it_has(
         raise Cancelled("training stopped after step 7")
 
     monkeypatch.setattr(loop, "train", late)
-    monkeypatch.setattr(script, "RESERVE", 0.96)
+    monkeypatch.setattr(train_gpu, "RESERVE", 0.96)
     packed, output = tmp_path / "photographs.tar", tmp_path / "out"
     settings = configuration.load(config)
-    script.pack(settings, tmp_path / "data", packed)
-    assert script.run(settings, packed, output, 5.0, []) == 3
+    train_gpu.pack(settings, tmp_path / "data", packed)
+    assert train_gpu.run(settings, packed, output, 5.0, []) == 3
     assert (output / "weights.safetensors").read_bytes() == b"some"
     assert "training stopped after step 7" in (output / "train.log").read_text()
 
 
-def test_what_fails_is_one_line_and_leaves_a_log(
-    script: ModuleType, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fails_is_one_line_and_leaves_a_log(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise InputError("the loss was not finite")
 
     monkeypatch.setattr(loop, "train", fails)
     settings, packed = configuration.load(config), tmp_path / "photographs.tar"
-    script.pack(settings, tmp_path / "data", packed)
+    train_gpu.pack(settings, tmp_path / "data", packed)
     with pytest.raises(InputError, match="not finite"):
-        script.run(dataclasses.replace(settings, minutes=0.01), packed, tmp_path / "out", 600.0, [])
+        train_gpu.run(dataclasses.replace(settings, minutes=0.01), packed, tmp_path / "out", 600.0, [])
     assert (tmp_path / "out" / "speed.json").is_file()

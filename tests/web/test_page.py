@@ -9,6 +9,8 @@ import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +21,15 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
+from unveil.diffusion import SOLVERS, Process, mean_reverting
+from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.errors import InputError, ModelError
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS
 from unveil.restorer import Options
 from unveil.web.engines import Engine
 from unveil.web.page import batches, controls, degrade_tab, photographs, restore_tab, words
-from unveil.web.page.controls import NAMES, changed, offered, order, presets
+from unveil.web.page.controls import DEFAULT, NAMES, changed, offered, order, presets, solvers
 from unveil.web.page.restore_tab import Limits
 from unveil.web.queue import Caller, Task
 from unveil.web.service import Given, Job
@@ -363,3 +367,21 @@ def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_p
     made = order(service, given, changed(service, values, "told", 1.0, 9))
     assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
     assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")
+
+
+def test_ir_sdes_own_solvers_are_listed_for_the_models_whose_path_has_them(
+    serve: Callable[..., TestClient],
+) -> None:
+    service = serve().app.state.service  # type: ignore[attr-defined]
+
+    def behind(process: Process) -> Any:
+        run = SimpleNamespace(process=process)
+        return SimpleNamespace(
+            devices=["cpu"], restorers=SimpleNamespace(get=lambda *_: SimpleNamespace(resolve=lambda _: run))
+        )
+
+    assert solvers(behind(mean_reverting(theta_sum("cosine", 5, 0.005))), "wild") == (*SOLVERS, "sde", "ode")
+    assert solvers(service, "tiny") == SOLVERS
+    values = dict.fromkeys(NAMES) | {"solver": "sde", "resolution": "off"}
+    told = dict(zip(NAMES, changed(service, tuple(values.values()), "tiny", 0.5, 7), strict=True))
+    assert (told["solver"], told["resolution"]) == (DEFAULT, "off")

@@ -132,6 +132,7 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
         ("fidelity", "nan", "fidelity"),
         ("strength", "-1", "strength"),
         ("solver", "euler", "solver"),
+        ("solver", "sde", "need a path whose drift is free of the clean image"),
         ("grid", "square", "unknown grid"),
         ("resolution", "up", "resolution"),
         ("tile", "big", "tile"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unveil.zeroshot import dps, gdp
 from unveil.zeroshot.diffpir import crowded
-from unveil.zeroshot.walk import even
+from unveil.zeroshot.guided_sampling import even
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "known_operators.md"
 Row = tuple[float, float, float]

@@ -11,7 +11,7 @@ from gaussian import F64, agrees, ddpm, dense, white
 from torch import Tensor
 
 from unveil.zeroshot import dps
-from unveil.zeroshot.walk import even, trained_steps
+from unveil.zeroshot.guided_sampling import even, trained_steps
 
 PER_PIXEL = (1 / 256**2) ** 0.5  # what is left of zeta for an image of one pixel; twice that for four
 

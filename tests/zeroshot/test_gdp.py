@@ -7,7 +7,7 @@ import torch
 from gaussian import F64, GaussianPrior, ddpm, white
 
 from unveil.zeroshot import gdp
-from unveil.zeroshot.walk import even
+from unveil.zeroshot.guided_sampling import even
 
 
 def test_weights_are_the_published_scales_per_pixel() -> None:

@@ -13,8 +13,8 @@ from gaussian import F64, GaussianPrior, Problem, agrees, ddpm, dense, matrix, w
 from torch import Tensor
 
 from unveil.zeroshot import ddrm, diffpir, gdp, pigdm
+from unveil.zeroshot.guided_sampling import even
 from unveil.zeroshot.operators import parse
-from unveil.zeroshot.walk import even
 
 PATHS = 8_000
 SHAPE = (3, 2, 2)

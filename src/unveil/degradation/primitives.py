@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.errors import InputError
+from unveil.util.guided_filter import linear_law
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:
@@ -214,8 +215,6 @@ def guided(guide: Tensor, x: Tensor, smoothing: float = 0.02) -> Tensor:
             u = (sums.narrow(axis, 2 * r + 1, n) - sums.narrow(axis, 0, n)) / (2 * r + 1)
         return u
 
-    mean_g, mean_f = mean(g), mean(f)
-    a = (mean(g * f) - mean_g * mean_f) / (mean(g * g) - mean_g * mean_g + smoothing)
-    a, b = mean(a), mean(mean_f - a * mean_g)
-    a, b = (F.interpolate(c, size=(h, w), mode="bilinear", align_corners=False) for c in (a, b))
+    law = linear_law(g, f, mean, smoothing)
+    a, b = (F.interpolate(c, size=(h, w), mode="bilinear", align_corners=False) for c in law)
     return a * guide + b

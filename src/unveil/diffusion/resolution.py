@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.errors import InputError
+from unveil.util.guided_filter import linear_law
 
 READINGS = ("off", "coarse_to_fine", "hourglass")
 SWITCHES = ("residual", "guided", "image", "state")
@@ -105,10 +106,8 @@ def guided(
     size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
     enlarge = enlarged or partial(resize, size=size)
     grey, told = _wide(y_from).mean(1, keepdim=True), _wide(residual)
-    mean_grey, mean_told = mean(grey), mean(told)
-    a = (mean(grey * told) - mean_grey * mean_told) / (mean(grey * grey) - mean_grey**2 + EDGE)
-    b = mean_told - a * mean_grey
-    return (enlarge(mean(a)) * _wide(y_to).mean(1, keepdim=True) + enlarge(mean(b))).to(y_to.dtype)
+    a, b = linear_law(grey, told, mean, EDGE)
+    return (enlarge(a) * _wide(y_to).mean(1, keepdim=True) + enlarge(b)).to(y_to.dtype)
 
 
 def transfer(x0_hat: Tensor, y_from: Tensor, y_to: Tensor, switch: str) -> Tensor:

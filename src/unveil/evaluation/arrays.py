@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from unveil.errors import InputError
+from unveil.util.guided_filter import linear_law
 
 Space = Literal["rgb", "y_bt601_limited", "y_bt601_limited_8bit", "y_bt601_full", "y_bt601_full_8bit"]
 White = Literal["D50", "D65"]
@@ -151,10 +153,8 @@ def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: fl
 
     epsilon: variance of the guide below which it is smoothed over.
     """
-    mean_g, mean_i = box_mean(guide, radius), box_mean(image, radius)
-    covariance = box_mean(guide * image, radius) - mean_g * mean_i
-    slope = covariance / (box_mean(guide**2, radius) - mean_g**2 + epsilon)
-    return box_mean(slope, radius) * guide + box_mean(mean_i - slope * mean_g, radius)
+    a, b = linear_law(guide, image, partial(box_mean, radius=radius), epsilon)
+    return a * guide + b
 
 
 # Rounding in a float32 network may leave [0, 1] by this much; anything further is a range that the caller has to name.

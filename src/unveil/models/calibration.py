@@ -116,7 +116,7 @@ def read(path: Path) -> tuple[Calibration, ...]:
         return tuple(Calibration.from_dict(tree) for tree in (found if isinstance(found, list) else [found]))
     except (OSError, ValueError, InputError) as error:
         raise ModelError(
-            f"{path}: {error}; it is written by `benchmarks/calibration.py`, and may be left out"
+            f"{path}: {error}; it is written by `python -m benchmarks calibration`, and may be left out"
         ) from error
 
 

@@ -14,7 +14,7 @@ from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError
 from unveil.models.calibration import Calibration
-from unveil.models.paths import name_of
+from unveil.models.path_config import name_of
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
 from unveil.networks.condition import KINDS, condition

@@ -17,7 +17,7 @@ from unveil.diffusion.prediction import KINDS as PREDICTIONS
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError, ModelError, note
-from unveil.models.paths import RESIDUAL, name_of, path
+from unveil.models.path_config import RESIDUAL, name_of, path
 
 MAX_SIZE = 65_536
 """The largest size that a layer may have; the words that CLIP knows are 49,408."""

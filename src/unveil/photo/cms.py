@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-from unveil.photo.codecs import codecs
+from unveil.util.extras import codecs
 
 PERCEPTUAL = ImageCms.Intent.PERCEPTUAL
 # Nodes along each side of the grid that stands for an RGB table.

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from unveil.errors import InputError
-from unveil.photo.codecs import codecs
 from unveil.photo.record import JpegSettings
+from unveil.util.extras import codecs
 from unveil.util.quiet import quiet
 
 # At this quality the format's own loss lies below what restoration changes; the source's own quality is kept where it is better.

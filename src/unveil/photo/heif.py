@@ -14,10 +14,10 @@ from PIL import Image
 
 from unveil.errors import InputError
 from unveil.photo import exif, isobmff, pillow
-from unveil.photo.codecs import codecs
 from unveil.photo.encoding import BOXED_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
+from unveil.util.extras import codecs
 
 # Of BT.601, as for 8 bits; primaries and transfer are sRGB's, or not stated where a profile says them (ITU-T H.273).
 _MATRIX, _SRGB, _UNSTATED = 6, (1, 13), (2, 2)

@@ -10,10 +10,10 @@ from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
 
 from unveil.errors import InputError
 from unveil.photo import exif, isobmff, netpbm, pillow
-from unveil.photo.codecs import codecs
 from unveil.photo.encoding import Picture, image_of
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
+from unveil.util.extras import codecs
 
 _ICC_METHODS = (2, 3)
 

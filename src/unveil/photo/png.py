@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from unveil.photo import icc
-from unveil.photo.codecs import codecs
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
+from unveil.util.extras import codecs
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
 

@@ -17,12 +17,12 @@ import numpy as np
 from PIL import TiffImagePlugin
 
 from unveil.photo import captions, icc, pillow, png
-from unveil.photo.codecs import codecs
 from unveil.photo.encoding import Picture
 from unveil.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, POINTERS, TYPES, Entry, Tiff, open_tiff
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
+from unveil.util.extras import codecs
 from unveil.util.quiet import unlimited
 
 SUBFILE, OLD_SUBFILE, SUB_IFDS, DNG_VERSION, PHOTOMETRIC = 254, 255, 330, 50706, 262

@@ -16,7 +16,7 @@ from torch import nn
 
 from unveil.errors import InputError
 from unveil.models.model import Model
-from unveil.models.paths import RESIDUAL, name_of, path
+from unveil.models.path_config import RESIDUAL, name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import write
 from unveil.training.batches import reduced_side

@@ -15,7 +15,7 @@ from unveil.diffusion import cubic, residual
 from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
-from unveil.models.paths import RESIDUAL, name_of, path
+from unveil.models.path_config import RESIDUAL, name_of, path
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from unveil.diffusion.correction import leverage, shift_target
-from unveil.diffusion.matching import matching_loss
+from unveil.diffusion.irsde_loss import matching_loss
 from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.model import bounded, estimated
-from unveil.models.paths import RESIDUAL, name_of
+from unveil.models.path_config import RESIDUAL, name_of
 from unveil.models.spec import Spec
 from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.predictor import Answer, Features, Predictor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class Verdict:
     kept: Any = None
 
 
-class Trainer:
+class Trainer(ABC):
     """What is trained. config: of the run, complete. fixed: beginnings of the names of parameters that never move.
 
     details: parts of the last loss by name, said beside it.
@@ -79,26 +80,26 @@ class Trainer:
         self.config = config
         self.details: dict[str, float] = {}
 
+    @abstractmethod
     def learner(self, device: torch.device) -> Any:
         """The networks on their device: `modules` by name, and `trained(stage)`, the names of those a stage trains."""
-        raise NotImplementedError
 
+    @abstractmethod
     def material(self, world: World, say: Callable[[str], None]) -> Material:
         """The photographs, found, split and said; called once, after `learner`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def objective(self, stage: Stage) -> Objective:
         """What a stage minimises."""
-        raise NotImplementedError
 
     def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
         """A validation of the networks as they are, the averaged weights in place; None where nothing was held out."""
         return None
 
+    @abstractmethod
     def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
         """Write the networks as they are, the averaged weights in place, so that they can be used; returns the sha256."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
         """Write what the run leaves at its end into its folder; returns the line that says so."""
-        raise NotImplementedError

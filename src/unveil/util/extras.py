@@ -1,9 +1,10 @@
-"""How to install what an optional part needs, as it works for this installation."""
+"""Optional parts: what is installed, and how to install what is not, as it works for this installation."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 """The clone, where this is one."""
@@ -30,3 +31,20 @@ def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str
     scripts = "Scripts" if sys.platform == "win32" else "bin"
     pip = f"{prefix.relative_to(root).as_posix()}/{scripts}/pip" if prefix.is_relative_to(root) else "pip"
     return f"{pip} install -c constraints.txt -e '.[{extra}]' (in the clone)"
+
+
+def codecs(name: str) -> Any:
+    """Look for imagecodecs, which is faster than what is here and reads more.
+
+    Args:
+        name: One of its codecs: "PNG", "AVIF", "CMS", ...
+
+    Returns:
+        The package, or None where it is not installed with that codec.
+
+    """
+    try:
+        import imagecodecs
+    except ImportError:
+        return None
+    return imagecodecs if getattr(imagecodecs, name).available else None

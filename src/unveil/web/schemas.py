@@ -19,7 +19,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from unveil.diffusion.resolution import READINGS
-from unveil.diffusion.sampling import SOLVERS
+from unveil.diffusion.sampling import EULER, SOLVERS
 from unveil.models.treatment import GROUPS
 from unveil.networks.condition import KINDS
 from unveil.options import MOST_SEED, Options
@@ -45,7 +45,7 @@ def one_of(names: Iterable[str]) -> Any:
     return AfterValidator(check), WithJsonSchema({"type": "string", "enum": known})
 
 
-Solver = Annotated[str, *one_of(SOLVERS)]
+Solver = Annotated[str, *one_of((*SOLVERS, *EULER))]
 Reading = Annotated[str, *one_of(READINGS)]
 Preset = Annotated[str, *one_of(PRESETS)]
 KIND = {"type": "string", "enum": [*KINDS, *GROUPS]}
@@ -106,7 +106,10 @@ class Ask(BaseModel):
         ),
     ] = False
     strength: Annotated[float, Field(ge=0, le=1, description="How much of the estimated damage to remove.")] = 1.0
-    solver: Annotated[Solver | None, Field(description="Default: the model's.")] = None
+    solver: Annotated[
+        Solver | None,
+        Field(description="Default: the model's. sde and ode for models on a mean-reverting path, such as wild."),
+    ] = None
     grid: Annotated[
         str | None, Field(max_length=32, description="Where the steps lie: cubic, or the trained schedule's name.")
     ] = None

@@ -27,9 +27,9 @@ from unveil.diffusion.noise import Noise
 from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import step
 from unveil.errors import InputError
+from unveil.zeroshot.guided_sampling import Callback, Walk, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.walk import Callback, Walk, in_pixels
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
 SIZE = 3 * 256 * 256
 ZETA = {"blur": 0.3, "downsample": 0.3, "mask": 0.5, "grey": 0.3, "identity": 0.3}

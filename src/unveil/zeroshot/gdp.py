@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
 # scale / (2 n), n the values in the mean: a 256 x 256 image's (248 x 248 for blur, whose original convolution keeps no border).
 WEIGHT = {

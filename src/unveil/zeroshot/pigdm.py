@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
-from unveil.zeroshot.walk import Callback, Guard, Walk, even, in_pixels
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import torch
@@ -55,3 +56,48 @@ class Prior(Protocol):
     def decode(self, z: Tensor) -> Tensor:
         """Back to images (B, 3, H, W) around [-1, 1], unclipped, fp32; differentiable in z."""
         ...
+
+
+@dataclass
+class Counts:
+    """Images that went through each part.
+
+    denoise: through the network, both halves of classifier-free guidance. decode: plain; decode_gradient: also backwards.
+    learn: optimiser steps of an adapter, one per image that it learns from.
+    guide: evaluations of the guidance loss with their gradient, the decoder aside.
+    """
+
+    denoise: int = 0
+    decode: int = 0
+    decode_gradient: int = 0
+    encode: int = 0
+    learn: int = 0
+    guide: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Counted:
+    """A prior that counts what is asked of it, in `counts`; everything else is the prior's own."""
+
+    def __init__(self, prior: Prior) -> None:
+        self._prior, self.counts = prior, Counts()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._prior, name)
+
+    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
+        self.counts.denoise += len(z_t) * (2 if condition is not None and guidance != 1 else 1)
+        return self._prior.denoise(z_t, t, condition, guidance)
+
+    def encode(self, x: Tensor) -> Tensor:
+        self.counts.encode += len(x)
+        return self._prior.encode(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and z.requires_grad:
+            self.counts.decode_gradient += len(z)
+        else:
+            self.counts.decode += len(z)
+        return self._prior.decode(z.clone())  # torch's FLOP counter cannot follow a leaf into a module

@@ -22,7 +22,7 @@ from unveil.errors import Cancelled, InputError, ModelError, note
 Callback = Callable[[Progress], bool | None]
 
 
-class Moment(NamedTuple):
+class StepState(NamedTuple):
     """One step of a descent from index t to u: the state it left, the prior's estimate there, the state it reached.
 
     All tensors (B, C, h, w). z0_hat is as the prior gave it, `limited` with its outliers clamped.
@@ -36,8 +36,8 @@ class Moment(NamedTuple):
     z_u: Tensor
 
 
-Guide = Callable[[Moment], Tensor | None]
-"""Moment -> the state at u to go on from, (B, C, h, w); None ends the descent with the last good estimate."""
+Guide = Callable[[StepState], Tensor | None]
+"""StepState -> the state at u to go on from, (B, C, h, w); None ends the descent with the last good estimate."""
 
 
 def even_grid(process: Process, steps: int, start: float = 0.9) -> list[int]:
@@ -116,7 +116,7 @@ def descend(
             return last
         limited = limit(z0_hat)
         z_u = step(process, t, u, z, z0_hat, z0_hat, 0.0, None) + float(process.a[u]) * (limited - z0_hat)
-        guided = guide(Moment(t, u, z, z0_hat, limited, z_u))
+        guided = guide(StepState(t, u, z, z0_hat, limited, z_u))
         if guided is None:
             return limited
         last, z = limited, guided

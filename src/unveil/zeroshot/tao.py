@@ -38,6 +38,7 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
 from unveil.zeroshot.ldrps.tasks import guess, noise_level
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
@@ -45,7 +46,6 @@ from unveil.zeroshot.no_reference_losses import total_variation
 from unveil.zeroshot.perceptual import Perceptual, perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import Report, alone, generator
-from unveil.zeroshot.walk import Callback, Guard, Walk, even, trained_steps
 
 WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8
 PAIRS = 6

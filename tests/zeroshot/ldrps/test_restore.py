@@ -15,7 +15,7 @@ from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
 from unveil.zeroshot.ldrps.tasks import TASKS
 from unveil.zeroshot.perceptual import perceptual
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.recurrence import Moment
+from unveil.zeroshot.recurrence import StepState
 
 
 def test_each_image_of_a_batch_is_as_if_alone_whatever_the_order(prior, photograph, small):
@@ -179,7 +179,7 @@ def test_the_published_estimate_is_one_of_two_steps():
     for stride, factor in ((2, 1.0104), (50, 1.28)):
         z_t = path.forward(x0, x0, 900, torch.zeros_like(x0))
         u = 900 - stride
-        m = Moment(900, u, z_t, x0, x0, step(path, 900, u, z_t, x0, x0, 0.0, None))
+        m = StepState(900, u, z_t, x0, x0, step(path, 900, u, z_t, x0, x0, 0.0, None))
         ratio = float((mixed_estimate(float(path.a[900]), m) / x0).mean())
         assert ratio == pytest.approx(factor, abs=0.01)
 

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from unveil.errors import ModelError
 from unveil.zeroshot import ddrm, diffpir, dps, pigdm
+from unveil.zeroshot.guided_sampling import even
 from unveil.zeroshot.operators import parse
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.priors.scheduler import EDM, EXPLODING, FLOW, PRESERVING, trained
 from unveil.zeroshot.priors.spaces import PixelPrior
-from unveil.zeroshot.walk import even
 
 MEAN, VARIANCE = 0.2, 0.3
 SHAPE = (3, 2, 2)

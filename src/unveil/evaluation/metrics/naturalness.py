@@ -169,7 +169,7 @@ def load(path: str | Path) -> NaturalnessModel:
 
 @cache
 def shipped() -> NaturalnessModel:
-    """The model that comes with the package, fitted on clean photographs by benchmarks/fit_naturalness.py."""
+    """The model that comes with the package, fitted on clean photographs by recipes/fit_naturalness.py."""
     return _parse((files("unveil.evaluation") / SHIPPED).read_text(encoding="utf-8"), SHIPPED)
 
 
@@ -190,5 +190,5 @@ def _parse(text: str, name: str) -> NaturalnessModel:
         return NaturalnessModel(mean, covariance, str(content["source"]))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(
-            f"{name} holds no naturalness model ({error}); write one with benchmarks/fit_naturalness.py"
+            f"{name} holds no naturalness model ({error}); write one with recipes/fit_naturalness.py"
         ) from error

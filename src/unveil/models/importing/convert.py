@@ -14,7 +14,7 @@ from unveil.errors import ModelError
 from unveil.models.importing.containers import load
 from unveil.models.importing.recognise import Found, recognise
 from unveil.models.network_registry import build
-from unveil.models.paths import name_of, path
+from unveil.models.path_config import name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import sha256_of, write
 

@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 
 from unveil import photo
+from unveil.diffusion import euler
 from unveil.diffusion.resolution import READINGS
-from unveil.diffusion.sampling import SOLVERS
+from unveil.diffusion.sampling import EULER, SOLVERS
 from unveil.errors import InputError, ModelError
 from unveil.models import describer
 from unveil.models.treatment import treatment
@@ -200,6 +201,18 @@ def presets(service: Service, model: str) -> list[tuple[str, str]]:
     return [(PRESET["quick"], ""), *((PRESET.get(name, name), name) for name in others)]
 
 
+def solvers(service: Service, model: str) -> tuple[str, ...]:
+    """The solvers of a model, IR-SDE's own among them where its path has them; none for a method without this dial."""
+    process = getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "process", None)
+    if process is None:
+        return ()
+    try:
+        euler.check(process)
+    except InputError:
+        return SOLVERS
+    return (*SOLVERS, *EULER)
+
+
 def offered(service: Service, refused: Collection[str] = ()) -> list[tuple[str, str]]:
     """All engines but those that are refused, as the choices of a list."""
     return [(f"{e.name} ({e.method})", e.name) for e in service.restorers.known.values() if e.name not in refused]
@@ -262,7 +275,11 @@ def controls(service: Service, switches: Switches) -> Controls:
             maximum=200,
         )
         solver = gr.Dropdown(
-            [DEFAULT, *SOLVERS], value=DEFAULT, label="Solver", info="How each step is taken.", filterable=False
+            [DEFAULT, *solvers(service, next(iter(service.restorers.known)))],
+            value=DEFAULT,
+            label="Solver",
+            info="How each step is taken.",
+            filterable=False,
         )
         resolution = gr.Dropdown(
             [DEFAULT, *READINGS],
@@ -283,7 +300,8 @@ def controls(service: Service, switches: Switches) -> Controls:
         value, choices = default_fidelity(service, name), presets(service, name)
         return (
             gr.update(value=value or 0, visible=value is not None),
-            *[gr.update(value=DEFAULT, visible=value is not None)] * 2,
+            gr.update(choices=[DEFAULT, *solvers(service, name)], value=DEFAULT, visible=value is not None),
+            gr.update(value=DEFAULT, visible=value is not None),
             gr.update(visible=can_be_told(service, name)),
             gr.update(visible=says_doubt(service, name)),
             gr.update(choices=choices, value="", visible=len(choices) > 1),
@@ -320,8 +338,10 @@ def changed(
         "doubt": False,
         "preset": "",
     }
+    if told["solver"] not in solvers(service, model):
+        told["solver"] = DEFAULT
     if default_fidelity(service, model) is None:
-        told |= {"solver": DEFAULT, "resolution": DEFAULT}
+        told["resolution"] = DEFAULT
     return tuple(told.values())
 
 

@@ -26,8 +26,8 @@ from unveil.zeroshot.perceptual import Perceptual, perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import (
     Callback,
-    Moment,
     Report,
+    StepState,
     alone,
     below,
     descend,
@@ -100,7 +100,7 @@ DRAWS = 1000
 """Draws of noise from here on are F-PAM's, the discriminators' and the crops'; the descents' are below."""
 
 
-def mixed_estimate(a_t: float, m: Moment) -> Tensor:
+def mixed_estimate(a_t: float, m: StepState) -> Tensor:
     """The published estimate: read from the state already moved to u with the noise found at t, then limited.
 
     At the published stride of two steps it differs from z0_hat by at most 1 %; at a stride of fifty by 28 %.
@@ -136,7 +136,7 @@ class Guidance:
         for _ in range(settings.warm):
             self._learn(self.objective.y, late=False)
 
-    def __call__(self, m: Moment) -> Tensor | None:
+    def __call__(self, m: StepState) -> Tensor | None:
         """One step: F-PAM learns from the estimates; in the second stage sample 0 moves against the loss's gradient."""
         self.count += 1
         self.waited += m.t - m.u

@@ -17,6 +17,7 @@ from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
+from unveil.zeroshot.guided_sampling import DIVERGED
 from unveil.zeroshot.ldrps.tasks import Task, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
@@ -24,8 +25,8 @@ from unveil.zeroshot.perceptual import perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import (
     Callback,
-    Moment,
     Report,
+    StepState,
     alone,
     below,
     descend,
@@ -35,9 +36,8 @@ from unveil.zeroshot.recurrence import (
     renoise,
 )
 from unveil.zeroshot.upzeroir.distribution import Fit, deg_loss, laws
-from unveil.zeroshot.upzeroir.judge import Judge, Refinement, arniqa, marks
+from unveil.zeroshot.upzeroir.iqa import Judge, Refinement, arniqa, marks
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
-from unveil.zeroshot.walk import DIVERGED
 
 
 class PCDM(nn.Module):
@@ -243,7 +243,7 @@ class Run:
             self._stop()  # `descend` says why
         return z0_hat
 
-    def _guide(self, moment: Moment) -> Tensor | None:
+    def _guide(self, moment: StepState) -> Tensor | None:
         with torch.enable_grad():
             if self.settings.gradient == "xt":
                 wrt, z0_hat = self.leaf, limit(moment.z0_hat)

@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks import _prices as prices
+from benchmarks._prices import SD21, Price, flops, prior_price
 from unveil.diffusion.noise import seeded
-from unveil.zeroshot.cost import SD21, Counted, Counts, Price, flops, prior_price
-from unveil.zeroshot.ldrps import plan
 from unveil.zeroshot.ldrps.restore import grids, restore
 from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
 from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.prior import Counted, Counts
 
 
 @pytest.mark.parametrize(
@@ -25,22 +26,22 @@ def test_the_formula_is_what_a_run_asks_and_costs(prior, settings):
     counted = Counted(prior)
     y = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.5
     total = flops(lambda: restore(counted, y, seeded([1]), settings))
-    planned = plan.counts(prior.process, grids(prior, settings, settings.rounds), settings, text=False)
+    planned = prices.counts(prior.process, grids(prior, settings, settings.rounds), settings, text=False)
     asked = counted.counts
     assert replace(planned, learn=0, guide=0) == asked
-    assert plan.priced(prior_price(prior, 64, 64), TASKS[settings.task], settings, 64, 64).bill(planned) == total
+    assert prices.priced(prior_price(prior, 64, 64), TASKS[settings.task], settings, 64, 64).bill(planned) == total
 
 
 def test_a_text_doubles_the_evaluations(prior, small):
     run = grids(prior, small, 0)
-    plain, told = (plan.counts(prior.process, run, small, text) for text in (False, True))
+    plain, told = (prices.counts(prior.process, run, small, text) for text in (False, True))
     assert told.denoise == 2 * plain.denoise == 16
 
 
 def test_the_official_cost_is_the_published_sixteen_petaflop():
-    learn, guide = plan.own_price(TASKS["lowlight"], published("lowlight"), 512, 512)
+    learn, guide = prices.own_price(TASKS["lowlight"], published("lowlight"), 512, 512)
     price = Price(SD21.denoise, SD21.decode, SD21.decode_gradient, SD21.encode, learn, guide)
-    assert price.bill(plan.official(rounds=2)) == pytest.approx(16.4e15, rel=0.05)
+    assert price.bill(prices.official(rounds=2)) == pytest.approx(16.4e15, rel=0.05)
 
 
 def test_prices_of_a_real_network_are_torchs_count():

@@ -1,4 +1,4 @@
-"""Train the small priors that ship: `python benchmarks/train_prior.py pixel|autoencoder|latent --data PHOTOS -o RUN`.
+"""Train the small priors that ship: `python -m recipes train_prior pixel|autoencoder|latent --data PHOTOS -o RUN`.
 
 pixel: a denoiser of photographs. autoencoder: images and latents of a quarter of their size. latent: a denoiser of those latents,
 which needs the autoencoder's run (--autoencoder RUN). The loop is that of `unveil train` (docs/train.md): a killed run goes on from its
@@ -8,9 +8,9 @@ becomes what diffusers and `unveil restore --prior` read; what the loop writes f
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -203,7 +203,7 @@ class Prior(Trainer):
     """A network on crops of photographs. write: puts it, with its averaged weights, into the folder that `--prior` reads."""
 
     def __init__(
-        self, kind: str, network: nn.Module, loss: Loss, args: argparse.Namespace, put: Callable[[], None],
+        self, kind: str, network: nn.Module, loss: Loss, args: Namespace, put: Callable[[], None],
         prepare: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> None:  # fmt: skip
         batch, size = args.batch or BATCH[kind][0], BATCH[kind][1]
@@ -248,7 +248,7 @@ class Prior(Trainer):
         return f"wrote {folder.parent}; use it with: unveil restore PHOTO -o OUT --prior {folder.parent}"
 
 
-def pixel(args: argparse.Namespace) -> Prior:
+def pixel(args: Namespace) -> Prior:
     network = quiet_start(DiffusersUNet(PIXEL))
 
     def put() -> None:
@@ -259,7 +259,7 @@ def pixel(args: argparse.Namespace) -> Prior:
     return Prior("pixel", network, diffusion_loss(SCHEDULERS["pixel"], 1.7), args, put)
 
 
-def autoencoder(args: argparse.Namespace) -> Prior:
+def autoencoder(args: Namespace) -> Prior:
     found, _ = photographs(args.data)
     x = crops(found, 64, 64, rng(args.seed, 2**31))[0] * 2 - 1
     network = linear_start(AutoencoderKL(AUTOENCODER), opponent(x).std((0, 2, 3)))
@@ -268,7 +268,7 @@ def autoencoder(args: argparse.Namespace) -> Prior:
     )
 
 
-def latent(args: argparse.Namespace) -> Prior:
+def latent(args: Namespace) -> Prior:
     config = json.loads((args.autoencoder / "vae" / "config.json").read_text())
     vae = AutoencoderKL(config).eval().requires_grad_(False)
     vae.load_state_dict({k: v.float() for k, v in load_file(args.autoencoder / "vae" / WEIGHTS).items()})
@@ -291,8 +291,7 @@ def latent(args: argparse.Namespace) -> Prior:
     return Prior("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), args, put, encoded)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("kind", choices=STEPS)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds " + ", ".join(FOLDERS))
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -311,7 +310,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that cut crops, 0 for none")
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+
+
+def main(args: Namespace) -> None:
     args.steps = args.steps or STEPS[args.kind]
     torch.manual_seed(args.seed)
     trainer = {"pixel": pixel, "autoencoder": autoencoder, "latent": latent}[args.kind](args)
@@ -319,7 +320,3 @@ def main() -> None:
         run(trainer, args.output / "training", report=lambda line: print(line, flush=True))
     except (InputError, Cancelled) as error:
         sys.exit(f"train_prior: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Train the network behind `--uncertainty` on the errors that a model makes on damaged photographs, and write the model with it.
 
-    python benchmarks/fit_doubt.py --model runs/general -o runs/general/with_doubt.safetensors
+    python -m recipes fit_doubt --model runs/general -o runs/general/with_doubt.safetensors
 
 Photographs and pairs are those that the model was trained on, told their damage, restored as a user would; the ones that training kept
 back are left for `benchmarks/calibration.py`, which stretches what this network says so that its intervals hold.
@@ -8,6 +8,7 @@ back are left for `benchmarks/calibration.py`, which stretches what this network
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import _choices
-from _shared import Clock, parser, use_threads
+from benchmarks import _choices
+from benchmarks._shared import Clock
 from unveil import degradation
 from unveil.data.crops import crops, rng
 from unveil.models.spec import Spec
@@ -112,14 +113,14 @@ def _scaled(pixels: Tensor, flip: bool) -> Tensor:
     return scaled.flip(-1) if flip else scaled
 
 
-def main() -> None:
-    command = parser(__doc__ or "")
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
     command.add_argument("--count", type=int, default=1800, help="crops to restore and learn from")
     command.add_argument("--epochs", type=int, default=6)
-    given = command.parse_args()
-    use_threads(given.threads)
+
+
+def main(given: Namespace) -> None:
     count, epochs = (16, 1) if given.quick else (given.count, given.epochs)
     clock, restorer = Clock(), load(given.model, "cpu")
     data = made(restorer, _choices.trained_on(restorer.model), count, SEED)
@@ -131,7 +132,3 @@ def main() -> None:
     spec.network["doubt"] = {"width": 32, "wide": 16}
     digest = write(given.output, spec, model.predictor, model.head, doubt=doubt)
     print(f"{given.output}: sha256 {digest[:12]}, {clock.processor:.0f} s of processor time")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,71 @@
-"""What a run of LD-RPS costs before it starts: the formula, and the price of its own small networks."""
+"""What zero-shot methods cost in floating-point operations: a prior's parts, and a run of LD-RPS before it starts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from unveil.diffusion.process import Process
-from unveil.zeroshot.cost import Counts, Price, flops
 from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.tasks import Task
 from unveil.zeroshot.perceptual import Perceptual
+from unveil.zeroshot.prior import Counts, Prior
+
+
+@dataclass(frozen=True)
+class Price:
+    """FLOPs of one of each of `Counts`; a multiplication and an addition are two."""
+
+    denoise: float
+    decode: float
+    decode_gradient: float
+    encode: float
+    learn: float = 0.0
+    guide: float = 0.0
+
+    def bill(self, counts: Counts) -> float:
+        """FLOPs of it all: the sum over parts of count times price."""
+        return sum(getattr(self, part) * number for part, number in asdict(counts).items())
+
+
+def flops(work: Callable[[], Any]) -> float:
+    """FLOPs of calling `work`, backward passes included: torch's count of matrix products, convolutions and attention."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+def prior_price(prior: Prior, height: int, width: int) -> Price:
+    """What one image of a size (multiples of `prior.multiple_of`) costs a prior, by running each part once."""
+    z = torch.zeros(1, prior.channels, height // prior.factor, width // prior.factor, device=prior.device)
+    x = torch.zeros(1, 3, height, width, device=prior.device)
+    condition = prior.condition("")
+
+    def differentiated() -> None:
+        leaf = z.clone().requires_grad_(True)
+        decoded = prior.decode(leaf.clone())  # see prior.Counted.decode
+        torch.autograd.grad(decoded.sum(), leaf)
+
+    with torch.no_grad():
+        plain = [
+            flops(work)
+            for work in (lambda: prior.denoise(z, 1, condition), lambda: prior.decode(z), lambda: prior.encode(x))
+        ]
+    with torch.enable_grad():
+        backwards = flops(differentiated)
+    return Price(plain[0], plain[1], backwards, plain[2])
+
+
+SD21 = Price(denoise=0.804e12, decode=2.515e12, decode_gradient=5.063e12, encode=1.117e12)
+"""Stable Diffusion 2.1-base at 512 x 512, counted the same way on tensors without data."""
+
+SD21_TAESD = Price(denoise=0.804e12, decode=0.141e12, decode_gradient=0.283e12, encode=1.117e12)
+"""The same with the tiny decoder TAESD."""
 
 
 def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
@@ -58,7 +114,7 @@ def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> t
     def guided() -> None:
         objective.learn_residuals(whole)
         leaf = whole[: samples if settings.original else 1].clone().requires_grad_(True)
-        torch.autograd.grad(objective(leaf.clone(), 1.0), leaf)  # see cost.Counted.decode
+        torch.autograd.grad(objective(leaf.clone(), 1.0), leaf)  # see prior.Counted.decode
         if settings.trust:
             with torch.no_grad():
                 objective(leaf.detach().clone(), 1.0)  # the step's length is tried once

@@ -1,8 +1,8 @@
 """A training on a GPU that is lent for minutes: its photographs packed once, then one call that ends on time, whatever happens.
 
-    python benchmarks/train_gpu.py pack general --data PHOTOS -o photographs.tar
-    python benchmarks/train_gpu.py run general photographs.tar -o OUT [--limit 540] [-- --stages.0.batch 256 ...]
-    python benchmarks/train_gpu.py join OUT
+    python -m recipes train_gpu pack general --data PHOTOS -o photographs.tar
+    python -m recipes train_gpu run general photographs.tar -o OUT [--limit 540] [-- --stages.0.batch 256 ...]
+    python -m recipes train_gpu join OUT
 
 pack takes as many photographs of the configuration as fit into 40 MiB, evenly from all of its folders; large clean ones are reduced, pairs
 stay as they are. run measures states a second by batch size, trains all stages until the limit leaves time to write, and puts weights, a
@@ -11,7 +11,6 @@ small state to go on from, logs and the speed table into OUT as files below 16 M
 
 from __future__ import annotations
 
-import argparse
 import io
 import itertools
 import json
@@ -24,16 +23,16 @@ import tarfile
 import tempfile
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _shared import environment, table, write_json
-from training import random_batch, runner
+from benchmarks._shared import environment, table, write_json
+from benchmarks.training import random_batch, runner
 from unveil.errors import InputError
 
-_STARTED = time.monotonic()
 LIMIT = 40 << 20
 """Bytes of the packed photographs."""
 PART = 15 << 20
@@ -239,10 +238,11 @@ def speed_table(result: dict[str, Any]) -> str:
     return table(("batch", "states/s"), rows)
 
 
-def main(arguments: Sequence[str] | None = None, started: float | None = None) -> int:
-    """The command. started: when the program began, where it did for this."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+REST = True
+
+
+def arguments(command: ArgumentParser) -> None:
+    commands = command.add_subparsers(dest="command", required=True)
     for name in ("pack", "run"):
         made = commands.add_parser(name)
         made.add_argument("config", help="configuration or preset")
@@ -256,23 +256,21 @@ def main(arguments: Sequence[str] | None = None, started: float | None = None) -
             made.add_argument("--limit", type=float, default=540.0, help="seconds, set-up included")
             made.add_argument("--batches", type=int, nargs="*", default=list(BATCHES), help="sizes of the speed table")
     commands.add_parser("join").add_argument("output", type=Path)
-    own, rest = parser.parse_known_args(arguments)
+
+
+def main(own: Namespace) -> int:
     if own.command == "join":
         print("\n".join(str(path) for path in join(own.output)))
         return 0
     from unveil.cli.train import _overrides
     from unveil.training.config import find, load
 
-    settings = load(find(own.config), _overrides(tuple(word for word in rest if word != "--")))
+    settings = load(find(own.config), _overrides(tuple(word for word in own.rest if word != "--")))
     if own.command == "pack":
         print(json.dumps(pack(settings, own.data, own.output, int(own.mib * 2**20), own.side)))
         return 0
     try:
-        return run(settings, own.packed, own.output, own.limit, own.batches, started)
+        return run(settings, own.packed, own.output, own.limit, own.batches, own.started)
     except InputError as error:
         print(f"train_gpu: {error}", file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main(started=_STARTED))

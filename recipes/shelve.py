@@ -1,34 +1,34 @@
 """Put a finished run on the shelf: its weights, with the defaults that were chosen for it, and its manifest entry.
 
-    python benchmarks/shelve.py runs/general --summary "..." --set fidelity=0.5 low=160 --before SHA256 16200
-    python benchmarks/shelve.py --numbers general     copy the measured numbers of results/quality.json into the entry
-    python benchmarks/shelve.py --numbers wild        the same of results/wild_model.json
-    python benchmarks/shelve.py --reach general       the reach of results/reach.json, by which tiles overlap
-    python benchmarks/shelve.py --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
+    python -m recipes shelve runs/general --summary "..." --set fidelity=0.5 low=160 --before SHA256 16200
+    python -m recipes shelve --numbers general     copy the measured numbers of results/quality.json into the entry
+    python -m recipes shelve --numbers wild        the same of results/wild_model.json
+    python -m recipes shelve --reach general       the reach of results/reach.json, by which tiles overlap
+    python -m recipes shelve --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
 
 The numbers are only taken over from results that were measured with these very weights (same sha256).
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import unveil.models
-from _shared import RESULTS
-from fit_classifier import PHOTOS
-from quality import SETS, average
+from benchmarks._shared import RESULTS
+from benchmarks.quality import SETS, average
+from recipes._damaged_crops import PHOTOS
 from unveil.degradation import ORDER
 from unveil.models import weights_file
 
-SHELF = Path(unveil.models.__file__).parent
-MANIFEST = SHELF / "manifest.json"
+WEIGHTS = Path(unveil.models.__file__).parent / "weights"
+MANIFEST = WEIGHTS.parent / "manifest.json"
 METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
@@ -37,7 +37,7 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     """Copy the model with new defaults and write its entry. before: sha256 and steps of the weights that its run started from."""
     model = weights_file.read(path)
     spec = dataclasses.replace(model.spec, defaults=dataclasses.replace(model.spec.defaults, **settings))
-    target = SHELF / "weights" / f"{spec.name}.safetensors"
+    target = WEIGHTS / f"{spec.name}.safetensors"
     target.parent.mkdir(exist_ok=True)
     digest = weights_file.write(target, spec, model.predictor, model.head, doubt=model.doubt)
     target.chmod(0o644)
@@ -64,19 +64,18 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     }
     if before:
         entry["started_from"] = {"sha256": before[0], "steps": before[1]}
-    save({**load(), spec.name: entry})
-    print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+    added(spec.name, entry)
 
 
 def describer(path: Path) -> None:
-    """Copy the classifier and write its entry, with what `fit_classifier.py` measured."""
+    """Copy the classifier and write its entry, with what `fit_classifier` measured."""
     result = json.loads((RESULTS / "fit_classifier.json").read_text())
     network, _, digest = weights_file.read_guide(path)
     if digest != result["protocol"]["sha256"]:
         raise SystemExit(
-            "results/fit_classifier.json was measured with another classifier; run fit_classifier.py again"
+            "results/fit_classifier.json was measured with another classifier; run python -m recipes fit_classifier again"
         )
-    target = SHELF / "weights" / "describe.safetensors"
+    target = WEIGHTS / "describe.safetensors"
     shutil.copyfile(path, target)
     target.chmod(0o644)
     found = result["simulated"]
@@ -88,7 +87,7 @@ def describer(path: Path) -> None:
         "summary": "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
         "licence": LICENCE,
         "training_data": {"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
-        "recipe": "python benchmarks/fit_classifier.py",
+        "recipe": "python -m recipes fit_classifier",
         "seed": result["protocol"]["recipe"]["seed"],
         "steps": result["protocol"]["recipe"]["epochs"] * (result["protocol"]["recipe"]["crops"] // 16),
         "machine": result["protocol"]["machine"],
@@ -100,15 +99,16 @@ def describer(path: Path) -> None:
             "calibration error": round(found["calibration_error"], 3),
         },
     }
-    save({**load(), "describe": entry})
-    print(f"{target.name}: {entry['bytes']} bytes, sha256 {digest}")
+    added("describe", entry)
 
 
 def wild_numbers(name: str) -> None:
-    """The same for the model whose sampler was measured by `wild_model.py`."""
+    """The same for the model whose sampler was measured by `wild_model`."""
     manifest, result = load(), json.loads((RESULTS / "wild_model.json").read_text())
     if result["protocol"]["sha256"][name] != manifest[name]["sha256"]:
-        raise SystemExit("results/wild_model.json was measured with other weights; run wild_model.py again")
+        raise SystemExit(
+            "results/wild_model.json was measured with other weights; run python -m benchmarks wild_model again"
+        )
     measured: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
     for of_set, rows in result["sets"].items():
         if f"{name}, as shipped" in rows:
@@ -130,7 +130,7 @@ def numbers(name: str) -> None:
     for of_set in SETS:
         row = result["sets"][of_set]["default"]
         if row["run"]["sha256"] != manifest[name]["sha256"]:
-            raise SystemExit(f"{of_set}: measured with other weights; run quality.py again")
+            raise SystemExit(f"{of_set}: measured with other weights; run python -m benchmarks quality again")
         measured[of_set] = {"one draw": round(average(row["one draw"], "psnr"), 2), "images": len(row["one draw"])}
         if "mean of draws" in row:
             measured[of_set][f"mean of {row['draws']} draws"] = round(average(row["mean of draws"], "psnr"), 2)
@@ -153,7 +153,7 @@ def reach(name: str) -> None:
     """How far the network was measured to look (results/reach.json), which is half of what neighbouring tiles share."""
     manifest, result = load(), json.loads((RESULTS / "reach.json").read_text())
     if result["protocol"]["sha256"] != manifest[name]["sha256"]:
-        raise SystemExit("results/reach.json was measured with other weights; run reach.py again")
+        raise SystemExit("results/reach.json was measured with other weights; run python -m benchmarks reach again")
     manifest[name]["reach"] = result["reach"]
     save(manifest)
 
@@ -162,12 +162,17 @@ def load() -> dict[str, Any]:
     return json.loads(MANIFEST.read_text())
 
 
+def added(name: str, entry: dict[str, Any]) -> None:
+    """Put an entry into the manifest, in the place of an older one of its name."""
+    save({**load(), name: entry})
+    print(f"{entry['file']}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
+
+
 def save(manifest: dict[str, Any]) -> None:
     MANIFEST.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def main() -> None:
-    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: ArgumentParser) -> None:
     command.add_argument("model", nargs="?", type=Path, help="weight file, or folder of a run")
     command.add_argument("--summary", default="")
     command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
@@ -177,7 +182,9 @@ def main() -> None:
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
-    args = command.parse_args()
+
+
+def main(args: Namespace) -> None:
     if args.model:
         path = args.model / "model.safetensors" if args.model.is_dir() else args.model
         settings = {k: yaml.safe_load(v) for k, v in (item.split("=", 1) for item in args.set)}
@@ -188,7 +195,3 @@ def main() -> None:
         (wild_numbers if args.numbers == "wild" else numbers)(args.numbers)
     if args.reach:
         reach(args.reach)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,27 +10,20 @@ from typing import Any
 import pytest
 import torch
 
+from recipes import train_prior
 from unveil.data.crops import crops, rng
 from unveil.networks.diffusers_folder import WEIGHTS
 from unveil.networks.diffusers_unet import DiffusersUNet
 from unveil.training import checkpoint
 from unveil.training.loop import run
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "train_prior.py"
-
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/train_prior.py, on the photographs of the tests."""
-    spec = importlib.util.spec_from_file_location("train_prior", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "train_prior", module)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "FOLDERS", ("clean",))
-    monkeypatch.setattr(module, "BATCH", dict.fromkeys(module.BATCH, (2, 16)))
-    return module
+    """`recipes.train_prior`, on the photographs of the tests."""
+    monkeypatch.setattr(train_prior, "FOLDERS", ("clean",))
+    monkeypatch.setattr(train_prior, "BATCH", dict.fromkeys(train_prior.BATCH, (2, 16)))
+    return train_prior
 
 
 def given(pairs: Path, output: Path, **changes: Any) -> argparse.Namespace:

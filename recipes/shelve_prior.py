@@ -1,15 +1,15 @@
-"""Put a finished prior on the shelf with its measured numbers: `python benchmarks/shelve_prior.py small-pixel RUN --data PHOTOS`.
+"""Put a finished prior on the shelf with its measured numbers: `python -m recipes shelve_prior small-pixel RUN --data PHOTOS`.
 
-Measured on central crops of photographs that its training held out (benchmarks/train_prior.py): white noise of known level, one
+Measured on central crops of photographs that its training held out (recipes/train_prior.py): white noise of known level, one
 evaluation of the prior, beside non-local means with its own estimate of the level; for latents, what the autoencoder alone costs.
 --sheet FILE also draws what was measured, and samples from pure noise.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import unveil.models
-from train_prior import FOLDERS, HELD_OUT, photographs
+from recipes.shelve import LICENCE, WEIGHTS, added
+from recipes.train_prior import FOLDERS, HELD_OUT, photographs
 from unveil.data.crops import cut, to_tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import sample
 from unveil.evaluation.baselines import BASELINES
-from unveil.models import shelf
 from unveil.models.weights_file import sha256_of
 from unveil.training.checkpoint import latest
 from unveil.training.export import machine
 from unveil.training.validation import write_sheet
 from unveil.zeroshot.priors.opening import open_prior
 
-SHELF = Path(unveil.models.__file__).parent
 LEVELS = (10, 25, 50)
 COUNT, SIDE, SEED, STEPS = 8, 96, 0, 25
 SUMMARY = {
     "small-pixel": "Prior of clean photographs, in pixels, any size: for tests, teaching and light damage (--prior).",
     "small-latent": "Prior of clean photographs, in latents of a quarter of their size: for tests and teaching (--prior).",
 }
-LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
 def crops(data: Path) -> Tensor:
@@ -106,8 +103,7 @@ def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
     return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=SUMMARY)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
@@ -116,14 +112,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="optimiser steps, where the run's checkpoints are not at hand")
     parser.add_argument("--machine", help="what it was trained on, where it was not this machine")
     parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
-    args = parser.parse_args()
+
+
+def main(args: Namespace) -> None:
     torch.manual_seed(0)
     prior = open_prior(args.run)
     numbers = measured(prior, crops(args.data), args.sheet)
     print(json.dumps(numbers, indent=1))
     if args.dry:
         return
-    target = SHELF / "weights" / args.name
+    target = WEIGHTS / args.name
     if target.exists():
         shutil.rmtree(target)
     for path in sorted(
@@ -135,7 +133,9 @@ def main() -> None:
     kind = args.name.removeprefix("small-")
     done = latest(args.run / "checkpoints")
     recipe = args.recipe or (
-        f"benchmarks/train_prior.py {kind}" if kind == "pixel" else "benchmarks/train_prior.py autoencoder, then latent"
+        f"python -m recipes train_prior {kind}"
+        if kind == "pixel"
+        else "python -m recipes train_prior autoencoder, then latent"
     )
     unet = "unet/diffusion_pytorch_model.safetensors"
     entry = {
@@ -154,16 +154,10 @@ def main() -> None:
         "files": files,
         "denoising": numbers,
     }
-    place = SHELF / "manifest.json"
-    place.write_text(json.dumps(shelf.entries() | {args.name: entry}, indent=1) + "\n")
-    print(f"{target}: {entry['bytes']} bytes; the numbers stand in {place}")
+    added(args.name, entry)
 
 
 def _weights(folder: Path) -> list[Tensor]:
     from safetensors.torch import load_file
 
     return [t for p in folder.rglob("*.safetensors") for t in load_file(p).values()]
-
-
-if __name__ == "__main__":
-    main()

@@ -13,8 +13,8 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.zeroshot import ddrm, diffpir, dps, gdp, pigdm, tao
+from unveil.zeroshot.guided_sampling import HALVINGS, even
 from unveil.zeroshot.measurement import measured
-from unveil.zeroshot.walk import HALVINGS, even
 
 STEPS = 5
 METHODS: dict[str, tuple[Any, Callable[[str], Any]]] = {

@@ -1,6 +1,6 @@
 """Fit the naturalness score's parameters on folders of clean photographs and write them as a small JSON file.
 
-    python benchmarks/fit_naturalness.py --source "what the photographs are" -o naturalness.json FOLDER...
+    python -m recipes fit_naturalness --source "what the photographs are" -o naturalness.json FOLDER...
 
 The result is statistics (36 means and their covariance), no images. Photographs are taken in sorted order, so the file is
 the same on every run.
@@ -8,7 +8,7 @@ the same on every run.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,15 +26,12 @@ def photographs(folders: list[Path]) -> Iterator[np.ndarray]:
             yield read_image(path).pixels
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--source", required=True, help="said in the file: which photographs these are")
-    arguments = parser.parse_args()
+
+
+def main(arguments: Namespace) -> None:
     fit(photographs(arguments.folders), source=arguments.source).save(arguments.output)
     print(f"wrote {arguments.output} ({arguments.output.stat().st_size / 1024:.0f} KiB)")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from unveil.diffusion import linear_pro, mean_reverting, residual
+from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.diffusion.rddm import rddm, shares
-from unveil.diffusion.theta import theta_sum
 from unveil.errors import InputError, ModelError
 from unveil.models.network_registry import KINDS, build
-from unveil.models.paths import path
+from unveil.models.path_config import path
 from unveil.models.spec import Defaults, Spec
 
 

@@ -1,0 +1,1 @@
+"""What makes the weights that ship, and puts them on the shelf: `python -m recipes NAME ...`. For developers."""

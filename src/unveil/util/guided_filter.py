@@ -1,0 +1,27 @@
+"""The guided filter (He, Sun and Tang, "Guided image filtering", TPAMI 2013), whatever its pixels and windows are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Pixels = TypeVar("Pixels")
+"""An array or a tensor: nothing but arithmetic is asked of it."""
+
+
+def linear_law(guide: Pixels, image: Pixels, mean: Callable[[Pixels], Pixels], edge: float) -> tuple[Pixels, Pixels]:
+    """The a and b with which image is locally a * guide + b: least squares in each window, averaged over the windows.
+
+    Args:
+        guide: Any shape that broadcasts with image.
+        image: What is to follow the edges of the guide.
+        mean: The mean over each pixel's window.
+        edge: Variance of the guide within a window from which its edges are followed.
+
+    Returns:
+        (a, b), each of the shape of image. Equations 5, 6 and 8.
+    """
+    mean_guide, mean_image = mean(guide), mean(image)
+    covariance = mean(guide * image) - mean_guide * mean_image  # type: ignore[operator]
+    a = covariance / (mean(guide * guide) - mean_guide * mean_guide + edge)  # type: ignore[operator]
+    return mean(a), mean(mean_image - a * mean_guide)  # type: ignore[operator]
