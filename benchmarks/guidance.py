@@ -51,6 +51,7 @@ def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
 
     """
     from _sampling import simulated
+
     from unveil.training.batches import Source
     from unveil.training.config import parse
 

@@ -33,9 +33,9 @@ from unveil.degradation.lowlight import lowlight
 from unveil.models.spec import Defaults, Spec
 from unveil.models.treatment import NOTICED
 from unveil.models.weights_file import read_guide, write
-from unveil.networks.classifier import SIDE, DegradationClassifier, Survey
+from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, Survey, statistics, views
 from unveil.networks.condition import LIGHT
-from unveil.networks.photometry import Photometry, brightness, measures
+from unveil.networks.photometry import Photometry, brightness, heard, measures
 from unveil.util.devices import computes_bf16
 
 COLUMNS = ("share", "accuracy", "recall", "precision", "auc")
@@ -49,59 +49,91 @@ REAL = {
     "Kodak24": ("test/Kodak24", "clean"),
 }
 RESULT = RESULTS / "fit_classifier.json"
-QUIET = {"haze": 0.99, "lowlight": 1 - 1 / 600}
-"""Share of the cuts without the kind for which its linear law stays below the probability from which it is treated."""
+QUIET = {"haze": 0.993, "lowlight": 1 - 1 / 600}
+"""Share of the cuts without the kind that stay below the probability from which it is treated: by law and network for haze, else by law."""
+OTHERS = ("blur", "jpeg", "noise", "rain")
+"""Damage that leaves the light as it is, which must not be taken for haze and may be there besides."""
 PART, PART_SEED = 12_000, 1_000
 """Crops are made in parts of so many, each with a seed of its own."""
+Parts = tuple[tuple[list[Photograph], Pairs], tuple[list[Photograph], Pairs], tuple[list[Photograph], Pairs]]
+"""To train on, to fit temperatures and laws on, to measure on."""
 
 
 def fit_photometry(
-    net: DegradationClassifier, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
+    net: DegradationClassifier,
+    train: tuple[list[Photograph], Pairs],
+    fitted: tuple[list[Photograph], Pairs],
+    count: int,
+    seed: int,
 ) -> None:
     """The linear laws of haze and of low light.
 
-    Haze: simulated veils over a cut of each of `count` photographs against that cut as it was, at another exposure, and in simulated low
-    light, with the real pairs of other damage among those without. Low light: the degraded against the clean side of real pairs, and of
-    photographs as they are: exposures are not simulated, since what is dark enough to be lifted is a matter of taste, and those pairs
-    are what photographers did.
+    Haze: simulated veils over a cut of each of `count` photographs, some with other damage besides, against that cut as it was, at another
+    exposure, in simulated low light and with each other damage, and the real pairs of other damage. Low light: the degraded against the
+    clean side of real pairs, and of photographs as they are: exposures are not simulated, since what is dark enough to be lifted is a
+    matter of taste, and those pairs are what photographers did. How often each is found where it is not is set on photographs that the
+    network was not trained on, and for haze together with the network, as both are heard.
     """
     net.photometry = law = Photometry()
-    groups = measured_groups(photographs, pairs, count, seed)
-    every = torch.cat([groups["haze"], groups["none"]])
+    groups = measured_groups(None, *train, count, seed)
+    every = torch.cat([groups["haze"][0], groups["none"][0]])
     law.centre.copy_(every.mean(0))
     law.scale.copy_(every.std(0).clamp_min(1e-3))
-    fit_linear(law.haze, *(((groups[k] - law.centre) / law.scale).clamp(-5, 5) for k in ("haze", "none")))
-    fit_linear(law.lowlight, *(brightness(groups[k]) for k in ("low", "lit")))
-    for kind, without in (("haze", "none"), ("lowlight", "lit")):
-        layer = getattr(law, kind)
-        with torch.no_grad():
-            layer.bias += torch.logit(torch.tensor(NOTICED[kind])) - law(groups[without])[kind].quantile(QUIET[kind])
+    fit_linear(law.haze, *(((groups[k][0] - law.centre) / law.scale).clamp(-5, 5) for k in ("haze", "none")))
+    fit_linear(law.lowlight, *(brightness(groups[k][0]) for k in ("low", "lit")))
+    kept = measured_groups(net, *fitted, count // 2, seed + 2)
+    with torch.no_grad():
+        measured, network = kept["none"]
+        together = heard("haze", network, law(measured)["haze"])
+        # Twice: the law's word is half of what is heard.
+        law.haze.bias += 2 * (torch.logit(torch.tensor(NOTICED["haze"])) - together.quantile(QUIET["haze"]))
+        alone = law(groups["lit"][0])["lowlight"]
+        law.lowlight.bias += torch.logit(torch.tensor(NOTICED["lowlight"])) - alone.quantile(QUIET["lowlight"])
 
 
-def measured_groups(photographs: list[Photograph], pairs: Pairs, count: int, seed: int) -> dict[str, Tensor]:
-    """What is measured of `count` cuts, by what they are: with haze and without, in low light and lit."""
-    found: dict[str, list[Tensor]] = {"haze": [], "none": [], "low": [], "lit": []}
+Measured = dict[str, tuple[Tensor, Tensor]]
+"""By what cuts are ("haze", "none", "low", "lit"): what is measured of them (n, MEASURES), and a network's logits of haze (n,)."""
+
+
+@torch.inference_mode()
+def measured_groups(
+    net: DegradationClassifier | None, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
+) -> Measured:
+    """What is measured of cuts of `count` photographs, by what they are: with haze and without, in low light and lit.
+
+    Without a network, which takes most of the time, its logits are 0.
+    """
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {"haze": [], "none": [], "low": [], "lit": []}
+    k = KINDS.index("haze")
 
     def seen(images: Tensor, *groups: str) -> None:
         for image in (images.clamp(0, 1) * 255).round() / 255:
+            said = torch.zeros(())
+            if net is not None:
+                whole, patches = views(image, side=WHOLE)
+                said = net(whole[None], patches[None], statistics(image)[None])[0, k]
             measured = measures(image)
             for group in groups:
-                found[group].append(measured)
+                found[group].append((measured, said))
 
     for step in range(count // 4):
         generator = rng(seed, step)
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         x, _ = crops(photographs, 4, CROP, generator, REACH)
-        seen(haze(x, torch_generator)[0], "haze")
+        veiled = haze(x, torch_generator)[0]
+        seen(veiled[:3], "haze")
+        seen(degradation.apply(OTHERS[step % len(OTHERS)], veiled[2:], torch_generator)[0], "haze")
         seen(x, "none", "lit")
-        seen(degradation.exposed(x, torch_generator), "none")
+        seen(degradation.exposed(x, torch_generator)[:2], "none")
         seen(lowlight(x, torch_generator)[0][:2], "none")
+        for other, image in zip(OTHERS, x, strict=True):
+            seen(degradation.apply(other, image[None], torch_generator)[0], "none")
         for shown, kinds in pairs:
             clean, worse = crops(shown, 1, CROP, generator, REACH)
             seen(clean, "none", "lit")
             if worse is not None:
                 seen(worse, "none", *(["low"] if "lowlight" in kinds else []))
-    return {k: torch.stack(v) for k, v in found.items()}
+    return {group: (torch.stack([m for m, _ in v]), torch.stack([s for _, s in v])) for group, v in found.items()}
 
 
 def fit_linear(layer: torch.nn.Linear, with_kind: Tensor, without: Tensor, decay: float = 1e-3) -> None:
@@ -248,9 +280,7 @@ def thresholds(said: Tensor, labels: Tensor, known: Tensor) -> dict[str, Any]:
     return {"photographs": len(said), "kinds": rows}
 
 
-def parts_of(
-    photographs: list[Photograph], pairs: Pairs
-) -> tuple[tuple[list[Photograph], Pairs], tuple[list[Photograph], Pairs], tuple[list[Photograph], Pairs]]:
+def parts_of(photographs: list[Photograph], pairs: Pairs) -> Parts:
     """To train on, to fit temperatures on, to measure on: four fifths, a tenth, a tenth, by name."""
     parts: list[tuple[list[Photograph], Pairs]] = []
     for share in (0.2, 0.5):
@@ -296,11 +326,10 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 
 
 def laws(
-    net: DegradationClassifier, spec: Spec, given: Any, train: tuple[list[Photograph], Pairs],
-    tested: tuple[list[Photograph], Pairs], clock: Clock, data: Path,
+    net: DegradationClassifier, spec: Spec, given: Any, parts: Parts, clock: Clock, data: Path,
 ) -> None:  # fmt: skip
     """Fit the linear laws of a trained classifier, measure it on real photographs again, and write both."""
-    measured = with_laws(net, train, tested, given.quick)
+    measured = with_laws(net, parts, given.quick)
     spec = dataclasses.replace(spec, network={**spec.network, "photometry": True})
     given.output.parent.mkdir(parents=True, exist_ok=True)
     digest = write(given.output, spec, net, None)
@@ -313,15 +342,10 @@ def laws(
     print("\n\n".join(str(v) for k, v in facts(result).items() if k == "table.real"))
 
 
-def with_laws(
-    net: DegradationClassifier,
-    train: tuple[list[Photograph], Pairs],
-    tested: tuple[list[Photograph], Pairs],
-    quick: bool,
-) -> dict[str, Any]:
+def with_laws(net: DegradationClassifier, parts: Parts, quick: bool) -> dict[str, Any]:
     """Fit the linear laws of a trained classifier; how many cuts they were fitted on, and what they find on others."""
-    count, seed = (64, 21) if quick else (2_000, 21)
-    fit_photometry(net.requires_grad_(False), *train, count, seed)
+    (train, fitted, tested), count, seed = parts, 64 if quick else 1_600, 21
+    fit_photometry(net.requires_grad_(False), train, fitted, count, seed)
     return {"count": count, "held_out": on_held_out(net, *tested, count // 5, seed + 1)}
 
 
@@ -329,12 +353,22 @@ def with_laws(
 def on_held_out(
     net: DegradationClassifier, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """By kind: the share that the law finds of those with it and of those without, from the threshold on at which it is treated."""
-    groups = measured_groups(photographs, pairs, count, seed)
-    assert net.photometry is not None
+    """By kind: the share found of those with it and of those without, from the threshold on at which it is treated.
+
+    Haze by law and network as both are heard, low light by its law.
+    """
+    groups = measured_groups(net, photographs, pairs, count, seed)
+    law = net.photometry
+    assert law is not None
+
+    def said(kind: str, group: str) -> Tensor:
+        measured, network = groups[group]
+        own = law(measured)[kind]
+        return torch.sigmoid(heard(kind, network, own) if kind == "haze" else own)
+
     out = {}
     for kind, (has, lacks) in {"haze": ("haze", "none"), "lowlight": ("low", "lit")}.items():
-        found, false = (torch.sigmoid(net.photometry(groups[g])[kind]) >= NOTICED[kind] for g in (has, lacks))
+        found, false = (said(kind, group) >= NOTICED[kind] for group in (has, lacks))
         out[kind] = {"found": float(found.float().mean()), "false": float(false.float().mean())}
     return out
 
@@ -367,7 +401,7 @@ def main(given: Namespace) -> None:
     if given.again:
         network, spec, _ = read_guide(given.again)
         assert isinstance(network, DegradationClassifier)
-        laws(network, spec, given, (train, train_pairs), tested, clock, data)
+        laws(network, spec, given, ((train, train_pairs), fitted, tested), clock, data)
         return
     if given.parts:
         found = [torch.load(path) for path in given.parts]
@@ -386,7 +420,7 @@ def main(given: Namespace) -> None:
     found = scores(after, testing[3])
     found["calibration_error_before"] = reliability(torch.sigmoid(raw), testing[3])
     seconds = clock.processor
-    measured = with_laws(net, (train, train_pairs), tested, given.quick)
+    measured = with_laws(net, ((train, train_pairs), fitted, tested), given.quick)
     real = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
     recipe = {"script": "recipes/fit_classifier.py", "seed": seed, "crops": count, "epochs": epochs}
     spec = Spec(

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unveil.networks.photometry import Photometry, measures
+from unveil.networks.photometry import Photometry, heard, measures
 
 SIDE = 64
 """Of the patches, in pixels; of the reduced photograph too in networks without statistics."""
@@ -130,7 +130,7 @@ class DegradationClassifier(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1.
 
-        Of two laws that speak of the same kind the surer is heard: each overlooks what the other finds.
+        What the linear laws say of a kind is heard beside the network as `photometry.heard` has it.
         """
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
         counted = statistics(image)[None] if self.counts else None
@@ -138,10 +138,10 @@ class DegradationClassifier(nn.Module):
         if self.photometry is not None:
             for kind, logit in self.photometry(measures(image)[None]).items():
                 k = self.kinds.index(kind)
-                logits[k] = torch.maximum(logits[k], logit[0])
+                logits[k] = heard(kind, logits[k], logit[0])
                 if "clean" in self.kinds:  # what has this kind is not clean
                     clean = self.kinds.index("clean")
-                    logits[clean] = torch.minimum(logits[clean], -logit[0])
+                    logits[clean] = torch.minimum(logits[clean], -logits[k])
         return torch.sigmoid(logits)
 
 
