@@ -45,6 +45,7 @@ class Describer:
 
     def __init__(self, network: DegradationClassifier | DACLIP, speaker: str) -> None:
         self.network, self.speaker = network, speaker
+        self._fast = network.folded() if isinstance(network, DegradationClassifier) else None
 
     @torch.inference_mode()
     def describe(self, pixels: np.ndarray) -> Description:
@@ -53,7 +54,8 @@ class Describer:
         network = self.network
         several = isinstance(network, DegradationClassifier)
         if several:
-            said, kinds = network.probabilities(image), network.kinds
+            assert self._fast is not None
+            said, kinds = self._fast.probabilities(image), network.kinds
         else:
             said, kinds = self._named(network, image)
         ranked = sorted(zip(kinds, said.tolist(), strict=True), key=lambda pair: -pair[1])
