@@ -33,8 +33,9 @@ from unveil.restoration import Doubt, Moments, Restoration
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
 
 __all__ = [
-    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "as_photo",
-    "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "Seen",
+    "as_photo", "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+    "see",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
@@ -168,10 +169,8 @@ class Restorer:
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
         started = time.perf_counter()
-        source = as_photo(image, options.max_pixels)
-        looks = self.model.spec.told and options.strength > 0
-        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
-        treat = self._treatment(box.of(source.pixels), options)
+        seen = image if isinstance(image, Seen) else self._seen(as_photo(image, options.max_pixels), options)
+        source, box, treat = seen.source, seen.box, seen.treat
         options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
         clock = _Clock()
@@ -211,6 +210,11 @@ class Restorer:
             self._calibration(protocol, treat, doubt),
             doubt,
         )
+
+    def _seen(self, source: photo.Photo, options: Options) -> Seen:
+        looks = self.model.spec.told and options.strength > 0
+        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
+        return Seen(source, box, self._treatment(box.of(source.pixels), options))
 
     def _draws(
         self,
@@ -345,7 +349,7 @@ class Restorer:
             return None  # nothing is going to be removed, so nobody needs to look
         from unveil.models import describer
 
-        return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
+        return treatment(describer.shipped().describe(pixels, self.dtype).probabilities, None, options.keep)
 
     def _draw(
         self,
@@ -448,6 +452,23 @@ def _speaker() -> str:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph, where its picture lies within its bars, and what is to be fixed in it; None for a model that is told nothing."""
+
+    source: photo.Photo
+    box: content.Box
+    treat: Treatment | None
+
+
+def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
+    """What a restoration begins with: for the next photograph of a folder, while this one is in the network.
+
+    Raises InputError where a model that cannot be told is told all the same.
+    """
+    return restorer._seen(source, options)
+
+
+@dataclass(frozen=True)
 class Run:
     """Options with nothing left open."""
 
@@ -514,6 +535,8 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
     if isinstance(image, photo.Photo):
         return image
+    if isinstance(image, Seen):
+        return image.source
     if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
         return photo.read(image, max_pixels)
     if isinstance(image, Tensor):

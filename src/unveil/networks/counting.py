@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_BINS = 4096
+_BINS = 1024
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
@@ -37,12 +37,8 @@ def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
 
 def _ordered(flat: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """The numbers of (N,) that stand at `ranks` once sorted; only bins that hold one of them are sorted."""
-    least = flat.min()
-    span = flat.max() - least
-    if not span > 0:
-        return np.full(len(ranks), least)
-    bins = ((flat - least) * ((_BINS - 1) / span)).astype(np.int32)
-    counts = np.bincount(bins, minlength=_BINS)
+    bins = _binned(flat)
+    counts = np.bincount(bins)
     ends = np.cumsum(counts)
     holding = np.searchsorted(ends, ranks, side="right")
     wanted = np.zeros(len(counts), bool)
@@ -52,10 +48,22 @@ def _ordered(flat: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     return kept[ranks + before[holding]]
 
 
-def median(values: np.ndarray) -> np.ndarray:
-    """(..., N) -> (...), as `torch.median` has it: the lower of the two in the middle."""
-    middle = (values.shape[-1] - 1) // 2
-    return np.partition(values, middle, axis=-1)[..., middle]
+def _binned(flat: np.ndarray) -> np.ndarray:
+    """(N,) whole numbers from 0 on that never fall where the numbers rise."""
+    least = flat.min()
+    span = flat.max() - least
+    return ((flat - least) * (_BINS / span if span > 0 else 0)).astype(np.intp)
+
+
+def median(values: np.ndarray) -> np.floating:
+    """The median of any shape, as `torch.median` has it: the lower of the two in the middle."""
+    flat = values.ravel()
+    rank = (flat.size - 1) // 2
+    bins = _binned(flat)
+    ends = np.cumsum(np.bincount(bins))
+    holding = int(np.searchsorted(ends, rank, side="right"))
+    rank -= int(ends[holding - 1]) if holding else 0
+    return np.partition(flat[bins == holding], rank)[rank]
 
 
 def greatest(values: np.ndarray, side: tuple[int, int], stride: int) -> np.ndarray:
@@ -70,7 +78,7 @@ def greatest(values: np.ndarray, side: tuple[int, int], stride: int) -> np.ndarr
 
 
 def means(values: np.ndarray, side: tuple[int, int], stride: int) -> np.ndarray:
-    """(B, H, W) -> (B, h, w), the means of windows of `side` pixels, as `F.avg_pool2d` without padding gives them, added up in its order."""
+    """(B, H, W) -> (B, h, w), the means of windows of `side` pixels, as `F.avg_pool2d` without padding: added up in its order."""
     rows, columns = ((n - s) // stride + 1 for n, s in zip(values.shape[-2:], side, strict=True))
     lanes = [np.ascontiguousarray(_every(values, 2, k, stride, columns)) for k in range(side[1])]
     total = np.zeros((len(values), rows, columns), values.dtype)

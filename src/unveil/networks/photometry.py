@@ -41,7 +41,7 @@ def measures(image: Tensor) -> Tensor:
     vivid = counting.greatest(saturation, side, _STRIDE)
     mean, square = counting.means(np.stack([light, light * light]), side, _STRIDE)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    veiled = dark > counting.median(dark.ravel())
+    veiled = dark > counting.median(dark)
     middle = (dark.shape[0] + 1) // 2
     rest = [
         light.mean(), light.std(), saturation.mean(), dark.mean(),
