@@ -30,7 +30,7 @@ from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`, which is given what `see` saw, others a photograph."""
+    """The shape that every method shares; see `unveil.restorer.Restorer`, which where it can be told is given what `see` saw, else a photograph."""
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
@@ -261,7 +261,8 @@ class _Run:
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
-        return see(self.restorer, source, self.options) if isinstance(self.restorer, Restorer) else source
+        told = isinstance(self.restorer, Restorer) and self.restorer.model.spec.told
+        return see(self.restorer, source, self.options) if told else source
 
     def _finish(self, part: _Part, result: Restoration) -> None:
         """Write a restoration and tell of it; on the encoder's thread."""
