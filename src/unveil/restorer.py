@@ -18,13 +18,14 @@ from torch import Tensor
 from unveil import __version__, photo, tiling
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
-from unveil.diffusion.sampling import EULER, SOLVERS, Progress, check, sample
+from unveil.diffusion.sampling import EULER, SOLVERS, Noise, Progress, check, sample
 from unveil.errors import InputError, note
 from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
+from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
@@ -60,6 +61,8 @@ class Restorer:
     ) -> None:
         self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
         self.engine = engine
+        # Elsewhere nobody looks before the end whether all is finite: a look at every step would wait for the device.
+        self._mends = self.device.type == "cpu"
         # Imported networks keep the digits of their authors' code unless asked otherwise.
         wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
@@ -386,10 +389,41 @@ class Restorer:
                 return normals(drawn, step, 0, 0, h, w, 3, like.device)[None].to(like)
             return noise_field(drawn, step, 0, 0, h, w, 3)[None].to(like)
 
+        x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=self._mends)
+        if not self._mends and not finite(x0):
+            x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=True)
+        del state_y
+        restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
+        restored = restored[:, beyond : beyond + columns]
+        if treat is not None:
+            restored = _harmless(pixels, restored, treat)
+        if options.strength != 1.0:
+            restored = pixels + np.float32(options.strength) * (restored - pixels)
+        if pixels.shape == source.pixels.shape:
+            return np.ascontiguousarray(restored)
+        out = source.pixels.copy()
+        box.of(out)[...] = restored
+        return out
+
+    def _sampled(
+        self,
+        state_y: Tensor,
+        noise: Noise,
+        run: Run,
+        treat: Treatment | None,
+        options: Options,
+        callback: Callback | None,
+        clock: _Clock,
+        notes: list[str],
+        *,
+        mends: bool,
+    ) -> Tensor:
+        """x0 (1, 3, H, W) in the network's range, from the photograph in it. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
             tell=getattr(callback, "within", None),
+            mends=mends,
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
@@ -407,18 +441,7 @@ class Restorer:
                     begin=_begin(run, treat),
                 )
         notes += denoise.notes
-        del state_y
-        restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
-        restored = restored[:, beyond : beyond + columns]
-        if treat is not None:
-            restored = _harmless(pixels, restored, treat)
-        if options.strength != 1.0:
-            restored = pixels + np.float32(options.strength) * (restored - pixels)
-        if pixels.shape == source.pixels.shape:
-            return np.ascontiguousarray(restored)
-        out = source.pixels.copy()
-        box.of(out)[...] = restored
-        return out
+        return x0
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
@@ -512,15 +535,29 @@ class _Clock:
     """Seconds spent inside the network."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._seconds = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    @property
+    def seconds(self) -> float:
+        """So far; of a GPU by its own clock, which nobody waits for before."""
+        for before, after in self._events:
+            after.synchronize()
+            self._seconds += before.elapsed_time(after) / 1000
+        self._events.clear()
+        return self._seconds
 
     def timed(self, denoise: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
         def timed(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            if y.is_cuda:
+                stream = torch.cuda.current_stream(y.device)
+                before = stream.record_event(torch.cuda.Event(enable_timing=True))
+                out = denoise(x_t, y, t)
+                self._events.append((before, stream.record_event(torch.cuda.Event(enable_timing=True))))
+                return out
             started = time.perf_counter()
             out = denoise(x_t, y, t)
-            if out.is_cuda:
-                torch.cuda.synchronize(out.device)
-            self.seconds += time.perf_counter() - started
+            self._seconds += time.perf_counter() - started
             return out
 
         return timed

@@ -61,7 +61,9 @@ def test_quantiles_and_medians_are_exact(name: str) -> None:
     assert counting.median(values) == torch.from_numpy(values).median().item()
 
 
-@pytest.mark.parametrize(("size", "side"), [((40, 53), (9, 9)), ((256, 256), (9, 9)), ((5, 30), (5, 9)), ((1, 1), (1, 1))])
+@pytest.mark.parametrize(
+    ("size", "side"), [((40, 53), (9, 9)), ((256, 256), (9, 9)), ((5, 30), (5, 9)), ((1, 1), (1, 1))]
+)
 def test_windows_are_those_of_torch_bit_for_bit(size: tuple[int, int], side: tuple[int, int]) -> None:
     values = np.random.default_rng(4).random(size, dtype=np.float32)
     images = torch.from_numpy(values)[None, None]

@@ -30,7 +30,7 @@ from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`, which where it can be told is given what `see` saw, else a photograph."""
+    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `see` saw."""
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
