@@ -90,3 +90,44 @@ def test_what_is_not_finite_at_the_end_is_sampled_again_with_a_look_at_every_til
     monkeypatch.setattr(Model, "predict", lambda self, *arguments: true(self, *arguments) * torch.nan)
     with pytest.warns(UnveilWarning), pytest.raises(ModelError, match="not finite, in fp32 neither"):
         there.restore(y, seed=3)
+
+
+@pytest.mark.parametrize("make", [tiny_experts, tiny_model])
+@pytest.mark.parametrize("tile", ["auto", 64])
+def test_draws_that_advance_together_are_those_that_were_drawn_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, make: Any, tile: int | str
+) -> None:
+    y = np.random.default_rng(1).random((70, 90, 3), dtype=np.float32)
+    restorer = Restorer(make(), "cpu", "fp32")
+    told = {"fix": "noise,haze"} if restorer.model.spec.told else {}
+    told |= {"samples": 5, "fidelity": 0.0, "seed": 4, "tile": tile}
+    seen: list[tuple[int, tuple[int, ...]]] = []
+    alone = restorer.restore(y, **told, callback=lambda step: seen.append((step.index, tuple(step.x0_hat.shape))))
+    one_by_one, seen = sorted(seen), []
+    monkeypatch.setattr(Restorer, "_together", lambda *_: 3)
+    both = restorer.restore(y, **told, callback=lambda step: seen.append((step.index, tuple(step.x0_hat.shape))))
+    assert both.samples.shape == (5, 70, 90, 3)
+    assert np.abs(both.samples - alone.samples).max() < 1e-5
+    assert np.abs(both.samples[0] - both.samples[1]).max() > 1e-3
+    assert both.protocol == alone.protocol
+    assert sorted(seen) == one_by_one
+
+
+def test_draws_are_taken_one_by_one_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = np.random.default_rng(2).random((40, 50, 3), dtype=np.float32)
+    restorer = Restorer(tiny_model(), "cpu", "fp32")
+    wanted = restorer.restore(y, samples=2)
+    true, batches = Model.predict, []
+
+    def full(self: Model, x_t: Tensor, *rest: Any) -> Tensor:
+        batches.append(len(x_t))
+        if len(x_t) > 1:
+            raise torch.OutOfMemoryError
+        return true(self, x_t, *rest)
+
+    monkeypatch.setattr(Restorer, "_together", lambda *_: 2)
+    monkeypatch.setattr(Model, "predict", full)
+    out = restorer.restore(y, samples=2)
+    assert batches[:2] == [2, 1]
+    assert np.array_equal(out.samples, wanted.samples)
+    assert out.protocol == wanted.protocol

@@ -40,6 +40,8 @@ __all__ = [
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
+_AT_ONCE = 8
+"""Draws that advance together at most."""
 _UPRIGHT = 4
 """The last EXIF orientation that leaves rows rows."""
 
@@ -178,14 +180,17 @@ class Restorer:
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
-        whole = plan
+        whole, together = plan, self._together(plan, options)
         while True:
             try:
                 with tiling.memory_named(self.device, source.height, source.width):
-                    samples, moments = self._draws(source, box, treat, options, plan, callback, clock, notes)
+                    samples, moments = self._draws(source, box, treat, options, plan, together, callback, clock, notes)
                 break
             except tiling.Smaller:
                 pass  # outside the handler, whose frames hold the tensors that did not leave room
+            if together > 1:
+                together = 1
+                continue
             # As whoever runs the protocol again will do it: with this tile asked for, from the first step on.
             whole = replace(whole, batch=1).halved()
             options = replace(options, tile=tiling.spelled(whole))
@@ -226,12 +231,17 @@ class Restorer:
         treat: Treatment | None,
         options: Options,
         plan: Plan,
+        together: int,
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
     ) -> tuple[np.ndarray, Moments | None]:
         """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
-        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
+        every = range(options.samples)
+        groups = (every[k : k + together] for k in range(0, len(every), together))
+        draws = (
+            draw for group in groups for draw in self._drawn(source, box, treat, options, group, callback, clock, notes)
+        )
         # The draws lie on the host; on a processor, beside what the network takes.
         host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
         if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
@@ -240,6 +250,13 @@ class Restorer:
                 moments.add(draw)
             return np.empty((0, *source.pixels.shape), np.float32), moments
         return (np.stack(list(draws)) if options.samples > 1 else next(draws)[None]), None
+
+    def _together(self, plan: Plan, options: Options) -> int:
+        """How many draws to advance at once; one on processors, which gain nothing by it and would add up in another order."""
+        if self.device.type != "cuda":
+            return 1
+        each = max(plan.bytes - plan.cost.fixed, 1)
+        return max(1, min(options.samples, _AT_ONCE, (self.memory - plan.cost.fixed) // each))
 
     def _calibration(
         self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
@@ -354,47 +371,58 @@ class Restorer:
 
         return treatment(describer.shipped().describe(pixels, self.dtype).probabilities, None, options.keep)
 
-    def _draw(
+    def _drawn(
         self,
         source: photo.Photo,
         box: content.Box,
         treat: Treatment | None,
         options: Options,
-        index: int,
+        indices: range,
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
-    ) -> np.ndarray:
-        """One draw, (H, W, 3) float32 in [0, 1]."""
+    ) -> list[np.ndarray]:
+        """The draws of these numbers, advanced together, each (H, W, 3) float32 in [0, 1]."""
         run = self.resolve(options)
         low, high = self.model.spec.value_range
         pixels = box.of(source.pixels)
         if options.strength == 0 or (treat is not None and treat.nothing):
-            return source.pixels.copy()
+            return [source.pixels.copy() for _ in indices]
         beyond, columns = self._beyond(source, box, treat, options), pixels.shape[1]
         wide = columns + 2 * beyond
         # In place and not kept twice: every array of the photograph's size counts.
         state_y = torch.from_numpy(content.around(pixels, beyond).transpose(2, 0, 1).copy())[None].to(self.device)
         state_y.mul_(high - low).add_(low)
+        if len(indices) > 1:
+            state_y = state_y.repeat(len(indices), 1, 1, 1)
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
-            drawn = draw_seed(options.seed, index)
             if beyond and w == wide:  # the noise of a panorama goes round with it
                 inner = noise(step, like[..., beyond : beyond + columns])
                 return torch.cat([inner[..., columns - beyond :], inner, inner[..., :beyond]], dim=-1)
+            seeds = [draw_seed(options.seed, index) for index in indices]
             if self._generator(options) == "philox4x32":
                 from unveil.diffusion.philox import normals
 
-                return normals(drawn, step, 0, 0, h, w, 3, like.device)[None].to(like)
-            return noise_field(drawn, step, 0, 0, h, w, 3)[None].to(like)
+                return torch.stack([normals(s, step, 0, 0, h, w, 3, like.device) for s in seeds]).to(like)
+            return torch.stack([noise_field(s, step, 0, 0, h, w, 3) for s in seeds]).to(like)
 
         x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=self._mends)
         if not self._mends and not finite(x0):
             x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=True)
         del state_y
-        restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
-        restored = restored[:, beyond : beyond + columns]
+        found = ((x0.float() - low) / (high - low)).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        del x0
+        inner = found[:, :, beyond : beyond + columns]
+        return [self._finished(source, box, treat, options, restored) for restored in inner]
+
+    @staticmethod
+    def _finished(
+        source: photo.Photo, box: content.Box, treat: Treatment | None, options: Options, restored: np.ndarray
+    ) -> np.ndarray:
+        """What the sampler made of the picture in the box, (h, w, 3), as the whole photograph that is handed out."""
+        pixels = box.of(source.pixels)
         if treat is not None:
             restored = _harmless(pixels, restored, treat)
         if options.strength != 1.0:
@@ -418,7 +446,7 @@ class Restorer:
         *,
         mends: bool,
     ) -> Tensor:
-        """x0 (1, 3, H, W) in the network's range, from the photograph in it. mends: as `tiling.Tiled` has it."""
+        """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
@@ -437,7 +465,7 @@ class Restorer:
                     solver=run.solver,
                     fidelity=run.fidelity,
                     resolution=run.resolution,
-                    callback=callback,
+                    callback=callback if len(state_y) == 1 else _each(callback),
                     begin=_begin(run, treat),
                 )
         notes += denoise.notes
@@ -505,6 +533,17 @@ class Run:
 def _begin(run: Run, treat: Treatment | None) -> int:
     """The first evaluation that takes part: the coarse ones decide about light alone."""
     return first_native(run.process) if treat is not None and not treat.light else 0
+
+
+def _each(callback: Callback | None) -> Callback | None:
+    """A callback of several draws at once, which tells of each as though it had been alone."""
+    if callback is None:
+        return None
+
+    def tell(step: Progress) -> bool:
+        return any(callback(replace(step, x0_hat=x0_hat)) for x0_hat in step.x0_hat.split(1))
+
+    return tell
 
 
 def _whole_of(pixels: np.ndarray) -> content.Box:
