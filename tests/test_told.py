@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from unveil.errors import InputError
 from unveil.models import describer
@@ -25,10 +26,11 @@ class Says:
     speaker = "a test"
 
     def __init__(self, **probabilities: float) -> None:
-        self.said, self.shapes = probabilities, []
+        self.said, self.shapes, self.dtypes = probabilities, [], set[torch.dtype]()
 
-    def describe(self, pixels: np.ndarray) -> Description:
+    def describe(self, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> Description:
         self.shapes.append(pixels.shape)
+        self.dtypes.add(dtype)
         return Description(self.said, "a test", False)
 
 
@@ -48,6 +50,14 @@ def test_nothing_found_nothing_changed(restorer: Restorer, says: Says) -> None:
     assert out.std is not None
     assert not out.std.any()
     assert "left as it is" in out.notes[0]
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_describer_computes_in_the_precision_that_was_asked_for(
+    says: Says, dtype: str, wanted: torch.dtype
+) -> None:
+    Restorer(tiny_experts(), "cpu", dtype).restore(picture())
+    assert says.dtypes == {wanted}
 
 
 def test_strength_0_asks_nobody(restorer: Restorer, says: Says) -> None:

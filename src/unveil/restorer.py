@@ -18,13 +18,14 @@ from torch import Tensor
 from unveil import __version__, photo, tiling
 from unveil.diffusion.process import Process
 from unveil.diffusion.resolution import Resolution
-from unveil.diffusion.sampling import EULER, SOLVERS, Progress, check, sample
+from unveil.diffusion.sampling import EULER, SOLVERS, Noise, Progress, check, sample
 from unveil.errors import InputError, note
 from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
+from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
@@ -33,11 +34,14 @@ from unveil.restoration import Doubt, Moments, Restoration
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
 
 __all__ = [
-    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "as_photo",
-    "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "Seen",
+    "as_photo", "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+    "see",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
+_AT_ONCE = 8
+"""Draws that advance together at most."""
 _UPRIGHT = 4
 """The last EXIF orientation that leaves rows rows."""
 
@@ -59,6 +63,8 @@ class Restorer:
     ) -> None:
         self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
         self.engine = engine
+        # Elsewhere nobody looks before the end whether all is finite: a look at every step would wait for the device.
+        self._mends = self.device.type == "cpu"
         # Imported networks keep the digits of their authors' code unless asked otherwise.
         wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
@@ -168,22 +174,23 @@ class Restorer:
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
         started = time.perf_counter()
-        source = as_photo(image, options.max_pixels)
-        looks = self.model.spec.told and options.strength > 0
-        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
-        treat = self._treatment(box.of(source.pixels), options)
+        seen = image if isinstance(image, Seen) else self._seen(as_photo(image, options.max_pixels), options)
+        source, box, treat = seen.source, seen.box, seen.treat
         options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
         clock = _Clock()
         notes: list[str] = [] if treat is None else [treat.sentence()]
-        whole = plan
+        whole, together = plan, self._together(plan, options)
         while True:
             try:
                 with tiling.memory_named(self.device, source.height, source.width):
-                    samples, moments = self._draws(source, box, treat, options, plan, callback, clock, notes)
+                    samples, moments = self._draws(source, box, treat, options, plan, together, callback, clock, notes)
                 break
             except tiling.Smaller:
                 pass  # outside the handler, whose frames hold the tensors that did not leave room
+            if together > 1:
+                together = 1
+                continue
             # As whoever runs the protocol again will do it: with this tile asked for, from the first step on.
             whole = replace(whole, batch=1).halved()
             options = replace(options, tile=tiling.spelled(whole))
@@ -212,6 +219,11 @@ class Restorer:
             doubt,
         )
 
+    def _seen(self, source: photo.Photo, options: Options) -> Seen:
+        looks = self.model.spec.told and options.strength > 0
+        box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
+        return Seen(source, box, self._treatment(box.of(source.pixels), options))
+
     def _draws(
         self,
         source: photo.Photo,
@@ -219,12 +231,17 @@ class Restorer:
         treat: Treatment | None,
         options: Options,
         plan: Plan,
+        together: int,
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
     ) -> tuple[np.ndarray, Moments | None]:
         """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
-        draws = (self._draw(source, box, treat, options, k, callback, clock, notes) for k in range(options.samples))
+        every = range(options.samples)
+        groups = (every[k : k + together] for k in range(0, len(every), together))
+        draws = (
+            draw for group in groups for draw in self._drawn(source, box, treat, options, group, callback, clock, notes)
+        )
         # The draws lie on the host; on a processor, beside what the network takes.
         host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
         if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
@@ -233,6 +250,13 @@ class Restorer:
                 moments.add(draw)
             return np.empty((0, *source.pixels.shape), np.float32), moments
         return (np.stack(list(draws)) if options.samples > 1 else next(draws)[None]), None
+
+    def _together(self, plan: Plan, options: Options) -> int:
+        """How many draws to advance at once; one on processors, which gain nothing by it and would add up in another order."""
+        if self.device.type != "cuda":
+            return 1
+        each = max(plan.bytes - plan.cost.fixed, 1)
+        return max(1, min(options.samples, _AT_ONCE, (self.memory - plan.cost.fixed) // each))
 
     def _calibration(
         self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
@@ -345,47 +369,89 @@ class Restorer:
             return None  # nothing is going to be removed, so nobody needs to look
         from unveil.models import describer
 
-        return treatment(describer.shipped().describe(pixels).probabilities, None, options.keep)
+        return treatment(describer.shipped().describe(pixels, self.dtype).probabilities, None, options.keep)
 
-    def _draw(
+    def _drawn(
         self,
         source: photo.Photo,
         box: content.Box,
         treat: Treatment | None,
         options: Options,
-        index: int,
+        indices: range,
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
-    ) -> np.ndarray:
-        """One draw, (H, W, 3) float32 in [0, 1]."""
+    ) -> list[np.ndarray]:
+        """The draws of these numbers, advanced together, each (H, W, 3) float32 in [0, 1]."""
         run = self.resolve(options)
         low, high = self.model.spec.value_range
         pixels = box.of(source.pixels)
         if options.strength == 0 or (treat is not None and treat.nothing):
-            return source.pixels.copy()
+            return [source.pixels.copy() for _ in indices]
         beyond, columns = self._beyond(source, box, treat, options), pixels.shape[1]
         wide = columns + 2 * beyond
         # In place and not kept twice: every array of the photograph's size counts.
         state_y = torch.from_numpy(content.around(pixels, beyond).transpose(2, 0, 1).copy())[None].to(self.device)
         state_y.mul_(high - low).add_(low)
+        if len(indices) > 1:
+            state_y = state_y.repeat(len(indices), 1, 1, 1)
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
-            drawn = draw_seed(options.seed, index)
             if beyond and w == wide:  # the noise of a panorama goes round with it
                 inner = noise(step, like[..., beyond : beyond + columns])
                 return torch.cat([inner[..., columns - beyond :], inner, inner[..., :beyond]], dim=-1)
+            seeds = [draw_seed(options.seed, index) for index in indices]
             if self._generator(options) == "philox4x32":
                 from unveil.diffusion.philox import normals
 
-                return normals(drawn, step, 0, 0, h, w, 3, like.device)[None].to(like)
-            return noise_field(drawn, step, 0, 0, h, w, 3)[None].to(like)
+                return torch.stack([normals(s, step, 0, 0, h, w, 3, like.device) for s in seeds]).to(like)
+            return torch.stack([noise_field(s, step, 0, 0, h, w, 3) for s in seeds]).to(like)
 
+        x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=self._mends)
+        if not self._mends and not finite(x0):
+            x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=True)
+        del state_y
+        found = ((x0.float() - low) / (high - low)).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        del x0
+        inner = found[:, :, beyond : beyond + columns]
+        return [self._finished(source, box, treat, options, restored) for restored in inner]
+
+    @staticmethod
+    def _finished(
+        source: photo.Photo, box: content.Box, treat: Treatment | None, options: Options, restored: np.ndarray
+    ) -> np.ndarray:
+        """What the sampler made of the picture in the box, (h, w, 3), as the whole photograph that is handed out."""
+        pixels = box.of(source.pixels)
+        if treat is not None:
+            restored = _harmless(pixels, restored, treat)
+        if options.strength != 1.0:
+            restored = pixels + np.float32(options.strength) * (restored - pixels)
+        if pixels.shape == source.pixels.shape:
+            return np.ascontiguousarray(restored)
+        out = source.pixels.copy()
+        box.of(out)[...] = restored
+        return out
+
+    def _sampled(
+        self,
+        state_y: Tensor,
+        noise: Noise,
+        run: Run,
+        treat: Treatment | None,
+        options: Options,
+        callback: Callback | None,
+        clock: _Clock,
+        notes: list[str],
+        *,
+        mends: bool,
+    ) -> Tensor:
+        """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
             clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
             tell=getattr(callback, "within", None),
+            mends=mends,
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
@@ -399,22 +465,11 @@ class Restorer:
                     solver=run.solver,
                     fidelity=run.fidelity,
                     resolution=run.resolution,
-                    callback=callback,
+                    callback=callback if len(state_y) == 1 else _each(callback),
                     begin=_begin(run, treat),
                 )
         notes += denoise.notes
-        del state_y
-        restored = ((x0.float() - low) / (high - low)).clamp_(0, 1)[0].permute(1, 2, 0).cpu().numpy()
-        restored = restored[:, beyond : beyond + columns]
-        if treat is not None:
-            restored = _harmless(pixels, restored, treat)
-        if options.strength != 1.0:
-            restored = pixels + np.float32(options.strength) * (restored - pixels)
-        if pixels.shape == source.pixels.shape:
-            return np.ascontiguousarray(restored)
-        out = source.pixels.copy()
-        box.of(out)[...] = restored
-        return out
+        return x0
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
@@ -448,6 +503,23 @@ def _speaker() -> str:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A photograph, where its picture lies within its bars, and what is to be fixed in it; None for a model that is told nothing."""
+
+    source: photo.Photo
+    box: content.Box
+    treat: Treatment | None
+
+
+def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
+    """What a restoration begins with: for the next photograph of a folder, while this one is in the network.
+
+    Raises InputError where a model that cannot be told is told all the same.
+    """
+    return restorer._seen(source, options)
+
+
+@dataclass(frozen=True)
 class Run:
     """Options with nothing left open."""
 
@@ -461,6 +533,17 @@ class Run:
 def _begin(run: Run, treat: Treatment | None) -> int:
     """The first evaluation that takes part: the coarse ones decide about light alone."""
     return first_native(run.process) if treat is not None and not treat.light else 0
+
+
+def _each(callback: Callback | None) -> Callback | None:
+    """A callback of several draws at once, which tells of each as though it had been alone."""
+    if callback is None:
+        return None
+
+    def tell(step: Progress) -> bool:
+        return any(callback(replace(step, x0_hat=x0_hat)) for x0_hat in step.x0_hat.split(1))
+
+    return tell
 
 
 def _whole_of(pixels: np.ndarray) -> content.Box:
@@ -491,15 +574,29 @@ class _Clock:
     """Seconds spent inside the network."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self._seconds = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    @property
+    def seconds(self) -> float:
+        """So far; of a GPU by its own clock, which nobody waits for before."""
+        for before, after in self._events:
+            after.synchronize()
+            self._seconds += before.elapsed_time(after) / 1000
+        self._events.clear()
+        return self._seconds
 
     def timed(self, denoise: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
         def timed(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            if y.is_cuda:
+                stream = torch.cuda.current_stream(y.device)
+                before = stream.record_event(torch.cuda.Event(enable_timing=True))
+                out = denoise(x_t, y, t)
+                self._events.append((before, stream.record_event(torch.cuda.Event(enable_timing=True))))
+                return out
             started = time.perf_counter()
             out = denoise(x_t, y, t)
-            if out.is_cuda:
-                torch.cuda.synchronize(out.device)
-            self.seconds += time.perf_counter() - started
+            self._seconds += time.perf_counter() - started
             return out
 
         return timed
@@ -514,6 +611,8 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
     if isinstance(image, photo.Photo):
         return image
+    if isinstance(image, Seen):
+        return image.source
     if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
         return photo.read(image, max_pixels)
     if isinstance(image, Tensor):

@@ -92,7 +92,7 @@ class Tiled:
 
     Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises Smaller. An
     estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in `notes`. Raises ModelError
-    where fp32 is not finite either.
+    where fp32 is not finite either. mends: False leaves what is not finite as it is: to look at it would be to wait for the device.
     """
 
     def __init__(
@@ -102,8 +102,9 @@ class Tiled:
         *,
         together: bool | None = None,
         tell: Callable[[float], object] | None = None,
+        mends: bool = True,
     ) -> None:
-        self.denoise, self.plan_for, self.together, self.tell = denoise, plan_for, together, tell
+        self.denoise, self.plan_for, self.together, self.tell, self.mends = denoise, plan_for, together, tell, mends
         self.plans: dict[tuple[int, int], Plan] = {}
         self.notes: list[str] = []
 
@@ -161,6 +162,8 @@ class Tiled:
     def _finite(self, x_t: Tensor, y: Tensor, t: int) -> Tensor:
         """The estimate, with the members of the batch that are not finite computed again in full precision."""
         x0_hat = self.denoise(x_t, y, t)
+        if not self.mends:
+            return x0_hat
         bad = [i for i in range(len(y)) if not finite(x0_hat[i])]
         if not bad:
             return x0_hat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -58,3 +59,17 @@ def test_the_time_that_has_passed_is_shown(monkeypatch: pytest.MonkeyPatch) -> N
     with Bar("a.png", samples=1):
         pass
     assert "0:00:00" in screen.getvalue()
+
+
+def test_the_time_moves_each_second_though_no_tile_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile of a large photograph takes many seconds; here a clock that is turned by hand, and nobody who tells of anything."""
+    screen, now = Screen(), [100.0]
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with Bar("a.png", samples=1, clock=lambda: now[0]):
+        for second in (1, 2, 3):
+            now[0] += 1
+            until = time.monotonic() + 10
+            while f"0:00:0{second}" not in screen.getvalue() and time.monotonic() < until:
+                time.sleep(0.02)
+            assert f"0:00:0{second}" in screen.getvalue()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,11 @@ from unveil.jobs.batch import Handling, run
 from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
 from unveil.jobs.outputs import Job, plan
+from unveil.models import describer
+from unveil.models.describer import Description
+from unveil.restoration import Restoration
 from unveil.restorer import Options, Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 
 save = run_path(str(Path(__file__).with_name("conftest.py")))["save"]
 RESTORER = Restorer(tiny_model(), device="cpu")
@@ -46,6 +50,44 @@ def test_a_tree_is_restored_as_one_photograph_at_a_time_would_be(tree: Path, tmp
         assert (tmp_path / f"alone{job.target.suffix}").read_bytes() == job.target.read_bytes()
         assert rows[0].protocol == alone.protocol
     assert set(outputs(tmp_path / "out")) == {"a.png", "b.JPG", "trip/c.webp", "trip/day 2/d.png"}
+
+
+def test_the_next_photograph_is_described_while_this_one_is_restored(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Restorer(tiny_experts(), "cpu", "fp32")
+    where: list[str] = []
+    second = threading.Event()
+
+    class Says:
+        speaker = "a test"
+
+        def describe(self, pixels: np.ndarray, dtype: object) -> Description:
+            where.append(threading.current_thread().name)
+            if len(where) == 2:
+                second.set()
+            return Description({"noise": 0.5 + float(pixels.mean()) / 3}, "a test", False)
+
+    monkeypatch.setattr(describer, "shipped", Says)
+    jobs = plan(find([tree]), tmp_path / "out")
+    wanted = [told.restore(job.source, QUICK) for job in jobs]
+    where.clear()
+    second.clear()
+    true = Restorer.restore
+
+    def restore(self: Restorer, image: object, *args: object, **named: Any) -> Restoration:
+        assert second.wait(10)  # nobody waits in vain: the second is described before the first is restored
+        return true(self, image, *args, **named)
+
+    monkeypatch.setattr(Restorer, "restore", restore)
+    rows: list[Row] = []
+    run(told, jobs, QUICK, rows.append)
+    assert len(where) == 2
+    assert all(name.startswith("decode") for name in where)
+    for row, job, alone in zip(rows, jobs, wanted, strict=True):
+        assert (row.status, row.protocol) == ("restored", alone.protocol)
+        alone.save(tmp_path / f"alone{job.target.suffix}")
+        assert (tmp_path / f"alone{job.target.suffix}").read_bytes() == job.target.read_bytes()
 
 
 def test_no_file_stops_the_others(tree: Path, tmp_path: Path) -> None:

@@ -42,10 +42,17 @@ class Bar:
 
     The time that has passed stands beside it and moves every second, whatever the network takes for one tile.
 
-    pictures: how many there are; 0 where it is not known: then they are counted without a total.
+    pictures: how many there are; 0 where it is not known: then they are counted without a total. clock: for tests.
     """
 
-    def __init__(self, title: str, samples: int, pictures: int = 1, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        samples: int,
+        pictures: int = 1,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         console = Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
         self.title, self.samples, self.pictures, self.done = title, samples, pictures, 0
         self.progress = Progress(
@@ -55,6 +62,7 @@ class Bar:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            get_time=clock,
         )
         self.task = self.progress.add_task(title, total=None)
 

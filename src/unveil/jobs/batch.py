@@ -1,4 +1,4 @@
-"""A run over many files: decoding the next photograph, restoring this one and encoding the last at the same time."""
+"""A run over many files: decoding and describing the next photograph, restoring this one and encoding the last at the same time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
-from unveil.restorer import Callback, Restorer
+from unveil.restorer import Callback, Restorer, Seen, see
 from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`."""
+    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `see` saw."""
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
@@ -104,7 +104,7 @@ class _Part:
     number: int
     job: Job
     claim: Claim
-    source: Future[photo.Photo] | None = None
+    source: Future[photo.Photo | Seen] | None = None
 
 
 class _Run:
@@ -192,11 +192,12 @@ class _Run:
                 self._put_row(part, self._video(number, job))
                 return
             # Standard input is read here: a thread that waits for it could not be interrupted.
-            source = self._read(job) if job.source == STANDARD else self._decoding(part).result()
+            seen = self._read(job) if job.source == STANDARD else self._decoding(part).result()
+            source = seen.source if isinstance(seen, Seen) else seen
             pixels = source.width * source.height
             self._begin_next(number, pixels)
             with self.watch(job, number, 1) as callback, stoppable(lambda: bool(self.broken)):
-                result = self.restorer.restore(source, self.options, callback=callback)
+                result = self.restorer.restore(seen, self.options, callback=callback)
         except Cancelled:
             self._release(part)
             raise
@@ -221,7 +222,7 @@ class _Run:
             self._decoding(part)
             self.ahead = part
 
-    def _decoding(self, part: _Part) -> Future[photo.Photo]:
+    def _decoding(self, part: _Part) -> Future[photo.Photo | Seen]:
         if part.source is None:
             part.source = self.decoder.submit(self._read, part.job)
         return part.source
@@ -253,13 +254,15 @@ class _Run:
         """Whether another run has finished this output while this one was running."""
         return _finished(job) and (self.handling.skip_existing or job.target.stat().st_ctime >= self.began)
 
-    def _read(self, job: Job) -> photo.Photo:
+    def _read(self, job: Job) -> photo.Photo | Seen:
+        """A photograph and what is to be fixed in it; on the decoder's thread, so that neither waits for the network."""
         given = sys.stdin.buffer if job.source == STANDARD else job.source
         source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
-        return source
+        told = isinstance(self.restorer, Restorer) and self.restorer.model.spec.told
+        return see(self.restorer, source, self.options) if told else source
 
     def _finish(self, part: _Part, result: Restoration) -> None:
         """Write a restoration and tell of it; on the encoder's thread."""

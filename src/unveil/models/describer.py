@@ -45,15 +45,24 @@ class Describer:
 
     def __init__(self, network: DegradationClassifier | DACLIP, speaker: str) -> None:
         self.network, self.speaker = network, speaker
+        self._folded = cache(network.folded) if isinstance(network, DegradationClassifier) else None
 
     @torch.inference_mode()
-    def describe(self, pixels: np.ndarray) -> Description:
-        """pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1."""
+    def describe(self, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> Description:
+        """What is wrong with a photograph.
+
+        Args:
+            pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
+            dtype: What the classifier's eyes compute in: bfloat16, or else float32.
+
+        """
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         network = self.network
         several = isinstance(network, DegradationClassifier)
         if several:
-            said, kinds = network.probabilities(image), network.kinds
+            assert self._folded is not None
+            folded = self._folded(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
+            said, kinds = folded.probabilities(image), network.kinds
         else:
             said, kinds = self._named(network, image)
         ranked = sorted(zip(kinds, said.tolist(), strict=True), key=lambda pair: -pair[1])

@@ -17,6 +17,7 @@ from unveil.models.calibration import Calibration
 from unveil.models.path_config import name_of
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
+from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Answer, Predictor, finite, pad_to_multiple
 
@@ -104,13 +105,19 @@ class Model:
             context = self._condition(f) if self.spec.told else f
             residual = self.runner(states[:, :3], padded_y, levels, context)
         else:
-            answer = self.predictor.answer(states[:, :3], padded_y, levels, self._condition(f))
+            answer = self._answer(states[:, :3], padded_y, level, levels, self._condition(f))
             answer = answer._replace(residual=answer.residual.float())
             residual = answer.residual
             if self.head is not None and fidelity > 0:
                 residual = residual + self.head(answer, f).float()
         low, high = self.spec.value_range
         return (y - _with_nan(residual[..., :h, :w])).clamp(low, high)
+
+    def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, told: Tensor) -> Answer:
+        """The predictor's; of two experts chosen by the number, which would have to be fetched from the device were it read in `levels`."""
+        if isinstance(self.predictor, TimestepExperts):
+            return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, told))
+        return self.predictor.answer(x_t, y, levels, told)
 
     def _condition(self, fidelity: Tensor) -> Tensor:
         known = torch.full_like(fidelity, self.told is not None, dtype=torch.bool)
@@ -187,7 +194,11 @@ class Model:
 
 def _with_nan(model_output: Tensor) -> Tensor:
     """A network's output with infinities as NaN: clamping would turn them into plain black or white, NaN is what the caller can see."""
-    return model_output if finite(model_output) else model_output.where(model_output.isfinite(), torch.nan)
+    if model_output.device.type == "cpu" and finite(model_output):
+        return model_output
+    return model_output.where(
+        model_output.isfinite(), torch.nan
+    )  # elsewhere to look first would be to wait for the device
 
 
 def estimated(spec: Spec, process: Process, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:

@@ -10,7 +10,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+
+import torch
 
 from unveil.diffusion import Process, cubic, residual
 from unveil.diffusion.prediction import KINDS as PREDICTIONS
@@ -201,18 +204,8 @@ class Spec:
 
     def process(self, grid: str | None = None, steps: int | None = None) -> Process:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
-        grid = grid or self.defaults.grid
         steps = self.defaults.steps if steps is None else steps
-        trained = name_of(self.schedule)
-        free = self.time == "level" and trained in RESIDUAL
-        if grid == "cubic" and free:
-            if not 1 <= steps <= MOST_STEPS:
-                raise InputError(f"steps must be between 1 and {MOST_STEPS} on the cubic grid, got {steps}")
-            return residual(cubic(steps))
-        if grid != trained:
-            others = " and cubic" if free else " alone"
-            raise InputError(f"unknown grid {grid!r}; this model has {trained}{others}")
-        return path(self.schedule, self.time).evenly(steps)
+        return _process(self.schedule, self.time, grid or self.defaults.grid, steps)
 
     def to_json(self) -> str:
         """One line of JSON; `Spec.from_json` reads it back equal."""
@@ -236,3 +229,19 @@ class Spec:
         check_spec(spec)
         path(spec.schedule, spec.time)
         return spec
+
+
+@lru_cache(maxsize=64)
+def _process(schedule: str, time: str, grid: str, steps: int) -> Process:
+    """`Spec.process`. Kept: a restoration asks for it some five times, and to build it takes longer than to convert a small photograph."""
+    trained = name_of(schedule)
+    free = time == "level" and trained in RESIDUAL
+    with torch.inference_mode(False):  # whoever trains may ask for it later
+        if grid == "cubic" and free:
+            if not 1 <= steps <= MOST_STEPS:
+                raise InputError(f"steps must be between 1 and {MOST_STEPS} on the cubic grid, got {steps}")
+            return residual(cubic(steps))
+        if grid != trained:
+            others = " and cubic" if free else " alone"
+            raise InputError(f"unknown grid {grid!r}; this model has {trained}{others}")
+        return path(schedule, time).evenly(steps)

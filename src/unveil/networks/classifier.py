@@ -7,10 +7,15 @@ finest detail is, whether it repeats every eight pixels, how much of the range i
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from unveil.networks import counting
 from unveil.networks.photometry import Photometry, heard, measures
 
 SIDE = 64
@@ -40,8 +45,8 @@ class Eye(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        smooth = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-        return self.layers(torch.cat([x - 0.5, DETAIL * (x - smooth)], dim=1)).mean((2, 3))
+        seen = torch.cat([x - 0.5, DETAIL * (x - _smooth(x))], dim=1)
+        return self.layers(seen.to(_dtype(self.layers))).mean((2, 3), dtype=torch.float32)
 
 
 class Survey(nn.Module):
@@ -65,7 +70,7 @@ class Survey(nn.Module):
 
     def places(self, x: Tensor) -> Tensor:
         """(B, depth, s / 16, s / 16): what each place holds."""
-        return self.layers(x - 0.5)
+        return self.layers((x - 0.5).to(_dtype(self.layers))).float()
 
     def pooled(self, seen: Tensor) -> Tensor:
         """(B, 2 * depth) of what `places` returned."""
@@ -73,6 +78,17 @@ class Survey(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pooled(self.places(x))
+
+
+def _dtype(layers: nn.Module) -> torch.dtype:
+    return next(layers.parameters()).dtype
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """(B, 3, h, w), means of 3x3 with edges repeated; by rows, then by columns, a tenth of what `F.avg_pool2d` takes on a processor."""
+    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    x = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    return (x[..., :-2] + x[..., 1:-1] + x[..., 2:]) / 9
 
 
 def _layer(taken: int, given: int, stride: int = 1) -> tuple[nn.Module, ...]:
@@ -107,6 +123,16 @@ class DegradationClassifier(nn.Module):
             self.register_buffer("centre", torch.zeros(self.counts))
             self.register_buffer("scale", torch.ones(self.counts))
 
+    def folded(self, dtype: torch.dtype = torch.float32) -> DegradationClassifier:
+        """A copy that can be evaluated alone, in half of the time: normalisation is part of the weights.
+
+        dtype: of the convolutions. In float32 it says the same to rounding; bfloat16 moves probabilities by a few thousandths at most.
+        """
+        out = copy.deepcopy(self).requires_grad_(False)
+        for eye in (out.far, out.near):
+            eye.layers = _folded(eye.layers).to(dtype)
+        return out
+
     def forward(self, whole: Tensor, patches: Tensor, counted: Tensor | None = None) -> Tensor:
         """Logits (B, K).
 
@@ -128,12 +154,12 @@ class DegradationClassifier(nn.Module):
         return self.say(torch.cat(seen, dim=1)) / self.temperature
 
     def probabilities(self, image: Tensor) -> Tensor:
-        """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1.
+        """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
 
         What the linear laws say of a kind is heard beside the network as `photometry.heard` has it.
         """
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
-        counted = statistics(image)[None] if self.counts else None
+        counted = statistics(image, whole)[None] if self.counts else None
         logits = self(whole[None], patches[None], counted)[0]
         if self.photometry is not None:
             for kind, logit in self.photometry(measures(image)[None]).items():
@@ -145,13 +171,38 @@ class DegradationClassifier(nn.Module):
         return torch.sigmoid(logits)
 
 
+def _folded(layers: nn.Sequential) -> nn.Sequential:
+    """The layers of an eye that is not trained any more.
+
+    Each normalisation goes into its convolution, and the first convolution of 3x3 over pixels put aside in blocks of 2x2 becomes the one
+    of 6x6 at every second pixel that it is.
+    """
+    out: list[nn.Module] = []
+    given = list(layers)
+    for conv, norm in zip(given[1::3], given[2::3], strict=True):
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        out += [fuse_conv_bn_eval(conv, norm), nn.ReLU(inplace=True)]
+    first = out[0]
+    assert isinstance(first, nn.Conv2d)
+    width, channels = first.weight.shape[0], first.weight.shape[1] // 4
+    wide = nn.Conv2d(channels, width, 6, stride=2, padding=2)
+    blocks = first.weight.detach().view(width, channels, 2, 2, 3, 3)  # row and column in a block, then of the block
+    wide.weight.data = blocks.permute(0, 1, 4, 2, 5, 3).reshape(width, channels, 6, 6)
+    wide.bias = first.bias
+    return nn.Sequential(wide, *out[1:]).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def views(image: Tensor, across: int = 4, side: int = SIDE) -> tuple[Tensor, Tensor]:
     """(the whole, reduced to (3, side, side); patches (P, 3, SIDE, SIDE)) of a photograph (3, H, W), any H, W >= 1.
 
     Patches lie on an even grid, `across` a side or as many as fit; a photograph smaller than a patch is repeated at its edges.
     """
-    whole = F.interpolate(image[None], size=(side, side), mode="bilinear", antialias=True)[0]
-    return whole, _patches(image, SIDE, across)
+    return _reduced(image, side), _patches(image, SIDE, across)
+
+
+def _reduced(image: Tensor, side: int) -> Tensor:
+    return F.interpolate(image[None], size=(side, side), mode="bilinear", antialias=True)[0]
 
 
 def _patches(image: Tensor, side: int, across: int) -> Tensor:
@@ -175,8 +226,10 @@ STATISTICS = 43
 """Numbers that `statistics` returns."""
 
 
-def statistics(image: Tensor) -> Tensor:
+def statistics(image: Tensor, reduced: Tensor | None = None) -> Tensor:
     """(STATISTICS,) numbers about a photograph (3, H, W) in [0, 1], none of which depends on its size.
+
+    reduced: the photograph as `views` reduces it to a side of WHOLE, where that is at hand.
 
     In order: quantiles of luminance (9); mean and standard deviation of each channel (6); mean and deviation of saturation (2); quantiles
     of the dark channel, the local minimum over channels that haze lifts (3); shares of pixels at the ends of the range, of the 256
@@ -185,91 +238,105 @@ def statistics(image: Tensor) -> Tensor:
     left from scale to scale (4); how much stronger steps are at one phase of eight than on average, along both axes, and the same for
     sixteen in chroma (4).
     """
-    small = F.interpolate(image[None], size=(128, 128), mode="bilinear", antialias=True)[0]
-    light = _luminance(small)
-    peak, low = small.amax(0), small.amin(0)
-    saturation = (peak - low) / peak.clamp_min(0.02)
-    dark = -F.max_pool2d(-low[None, None], 9, stride=4)[0, 0]
-    pieces = _patches(image, _PIECE, 3) if min(image.shape[-2:]) >= _PIECE else image[None]
-    fine = _luminance(pieces.transpose(0, 1))
+    small = _reduced(image, WHOLE) if reduced is None else reduced
+    x = small.numpy()
+    light = _luminance(x)
+    peak, low = np.maximum(np.maximum(x[0], x[1]), x[2]), np.minimum(np.minimum(x[0], x[1]), x[2])
+    saturation = (peak - low) / np.maximum(peak, np.float32(0.02))
+    dark = -F.max_pool2d(torch.from_numpy(-low[None]), 9, stride=4).numpy()
+    pieces = (_patches(image, _PIECE, 3) if min(image.shape[-2:]) >= _PIECE else image[None]).numpy()
+    fine = _luminance(pieces.swapaxes(0, 1))
+    red, blue = pieces[:, 0] - fine, pieces[:, 2] - fine
+    flat = x.reshape(3, -1)
     out = [
-        torch.quantile(light.flatten(), torch.tensor(_QUANTILES)),
-        small.mean((1, 2)),
-        small.std((1, 2)),
-        torch.stack([saturation.mean(), saturation.std()]),
-        torch.quantile(dark.flatten(), torch.tensor((0.1, 0.5, 0.9))),
-        torch.stack([(fine <= 1 / 255).float().mean(), (fine >= 254 / 255).float().mean(), _levels(fine), _flat(fine)]),
-        *_detail(pieces, fine),
+        counting.quantiles(light, _QUANTILES),
+        flat.mean(1),
+        flat.std(1, ddof=1),
+        [saturation.mean(), saturation.std(ddof=1)],
+        counting.quantiles(dark, (0.1, 0.5, 0.9)),
+        [_share(fine <= 1 / 255), _share(fine >= 254 / 255), _levels(fine), _flat(fine)],
+        *_detail(np.stack([fine, blue, red])),
         _period(fine, 8),
-        _period(pieces[:, 2] - fine, 16),
+        _period(blue, 16),
     ]
-    return torch.cat([o.flatten() for o in out])
+    return torch.from_numpy(np.concatenate([np.asarray(o, np.float32).ravel() for o in out]))
 
 
-def _luminance(x: Tensor) -> Tensor:
+def _luminance(x: np.ndarray) -> np.ndarray:
     """(3, ...) -> (...), Rec. 709 weights on the stored values."""
     return 0.2126 * x[0] + 0.7152 * x[1] + 0.0722 * x[2]
 
 
-def _levels(light: Tensor) -> Tensor:
-    """Share of the 256 levels that occur more than now and then."""
-    counts = torch.histc(light, 256, 0.0, 1.0)
-    return (counts > 1e-5 * light.numel()).float().mean()
+def _share(where: np.ndarray) -> float:
+    return np.count_nonzero(where) / where.size
 
 
-def _flat(light: Tensor) -> Tensor:
+def _levels(light: np.ndarray) -> float:
+    """Share of the 256 levels that occur more than now and then; 1 itself belongs to the last of them."""
+    levels = np.clip((light * 256).astype(np.int32), 0, None, dtype=np.int32).ravel()
+    counts = np.bincount(levels, minlength=256)[:256]
+    counts[255] += np.count_nonzero(light == 1)
+    return _share(counts > 1e-5 * light.size)
+
+
+def _flat(light: np.ndarray) -> float:
     """Share of 2x2 blocks whose four values are equal."""
-    even = light[..., : light.shape[-2] // 2 * 2, : light.shape[-1] // 2 * 2]
-    if even.numel() == 0:
-        return torch.tensor(1.0)
-    span = F.max_pool2d(even[:, None], 2) + F.max_pool2d(-even[:, None], 2)
-    return (span < 0.5 / 255).float().mean()
+    if min(light.shape[-2:]) < 2:
+        return 1.0
+    a, b, c, d = _corners(light)
+    span = np.maximum(np.maximum(a, b), np.maximum(c, d)) - np.minimum(np.minimum(a, b), np.minimum(c, d))
+    return _share(span < 0.5 / 255)
 
 
-def _log(value: Tensor) -> Tensor:
-    return torch.log(value + 1e-4)
+def _corners(values: np.ndarray) -> list[np.ndarray]:
+    """The four values of each 2x2 block of (..., H, W), by rows; a last odd row or column is left out."""
+    h, w = (n // 2 * 2 for n in values.shape[-2:])
+    return [np.ascontiguousarray(values[..., i:h:2, j:w:2]) for i in (0, 1) for j in (0, 1)]
 
 
-def _detail(pieces: Tensor, light: Tensor) -> list[Tensor]:
-    """Logarithms of the medians of the diagonal detail, three scales of three signals; halves by brightness; ratios of scales."""
-    signals = torch.stack([light, pieces[:, 2] - light, pieces[:, 0] - light], 1)
-    medians, energies = [], []
-    halves = torch.zeros(2)
+def _log(value: np.ndarray | np.floating) -> np.ndarray:
+    return np.log(np.asarray(value, np.float32) + np.float32(1e-4))
+
+
+def _detail(signals: np.ndarray) -> list[np.ndarray]:
+    """Logarithms of the medians of the diagonal detail, three scales of three signals; halves by brightness; ratios of scales.
+
+    signals: (3, P, h, w): luminance, and what blue and red differ from it.
+    """
+    medians, energies = np.zeros((3, 3), np.float32), np.zeros(3, np.float32)
+    halves = np.zeros(2, np.float32)
     current = signals
     for scale in range(3):
         if min(current.shape[-2:]) < 2:
-            medians.append(torch.zeros(3))
-            energies.append(torch.zeros(()))
             continue
-        current = current[..., : current.shape[-2] // 2 * 2, : current.shape[-1] // 2 * 2]
-        a, b = current[..., 0::2, 0::2], current[..., 0::2, 1::2]
-        c, d = current[..., 1::2, 0::2], current[..., 1::2, 1::2]
-        diagonal = (a - b - c + d).abs() / 2
-        edges = ((a + b - c - d).abs() + (a - b + c - d).abs())[:, 0] / 4
-        medians.append(diagonal.transpose(0, 1).flatten(1).median(1).values)
-        energies.append(edges.mean())
+        a, b, c, d = _corners(current)
+        across, along = a - b, a + b
+        diagonal = np.abs(across - c + d) / 2
+        edges = (np.abs(along[0] - c[0] - d[0]) + np.abs(across[0] + c[0] - d[0])) / 4
+        current = (along + c + d) / 4
+        medians[scale] = [counting.median(signal) for signal in diagonal]
+        energies[scale] = edges.mean()
         if scale == 0:
-            mean = (a + b + c + d)[:, 0] / 4
-            middle = mean.median()
-            for k, where in enumerate((mean <= middle, mean > middle)):
+            middle = counting.median(current[0])
+            for k, where in enumerate((current[0] <= middle, current[0] > middle)):
                 if where.any():
-                    halves[k] = diagonal[:, 0][where].median()
-        current = (a + b + c + d) / 4
-    first, second, third = (_log(e) for e in energies)
-    ratios = torch.stack([first - second, second - third, first, _log(medians[0][0]) - first])
-    return [_log(torch.stack(medians)), _log(halves), ratios]
+                    halves[k] = counting.median(diagonal[0][where])
+    first, second, third = _log(energies)
+    ratios = np.array([first - second, second - third, first, _log(medians[0, 0]) - first])
+    return [_log(medians), _log(halves), ratios]
 
 
-def _period(signal: Tensor, period: int) -> Tensor:
-    """(2,): steps between neighbours at the strongest phase of `period`, over their median phase, as a logarithm; by axis."""
+def _period(signal: np.ndarray, period: int) -> list[float]:
+    """Steps between neighbours of (P, h, w) at the strongest phase of `period`, over their median phase, as a logarithm; by axis."""
     out = []
-    for axis in (-2, -1):
-        steps = signal.diff(dim=axis).abs().clamp_max(0.08)
-        along = steps.mean([d for d in range(steps.ndim) if d != axis % steps.ndim])
-        usable = len(along) // period * period
+    for axis in (1, 2):
+        steps = np.diff(signal, axis=axis)
+        np.minimum(np.abs(steps, out=steps), np.float32(0.08), out=steps)
+        usable = steps.shape[axis] // period * period
         if usable == 0:
-            out.append(torch.zeros(()))
+            out.append(0.0)
             continue
-        phases = along[:usable].view(-1, period).mean(0)
-        out.append(_log(phases.max()) - _log(phases.median()))
-    return torch.stack(out)
+        along = steps.mean(axis=(0, 3 - axis))
+        phases = along[:usable].reshape(-1, period).mean(0)
+        out.append(float(_log(phases.max()) - _log(counting.median(phases))))
+    return out

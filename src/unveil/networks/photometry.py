@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.networks import counting
+
 SIDE = 256
 """Long side of the reduced photograph that is measured, in pixels."""
 QUANTILES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -30,45 +32,42 @@ def measures(image: Tensor) -> Tensor:
     then mean and deviation of luminance, means of saturation and of the dark channel, the mean deviation where the dark channel is high and
     where it is low, the dark channel's mean in the upper and in the lower half, and its correlation with deviation and with saturation.
     """
-    scale = SIDE / max(image.shape[-2:])
-    size = [max(1, round(n * scale)) for n in image.shape[-2:]]
-    x = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+    x = _reduced(image).numpy()
     light = 0.2126 * x[0] + 0.7152 * x[1] + 0.0722 * x[2]
-    most, least = x.amax(0), x.amin(0)
-    saturation = (most - least) / most.clamp_min(0.02)
-    dark = -_windows(F.max_pool2d, -least)
-    mean = _windows(F.avg_pool2d, light)
-    deviation = (_windows(F.avg_pool2d, light**2) - mean**2).clamp_min(0).sqrt()
-    vivid = _windows(F.max_pool2d, saturation)
-    veiled = dark > dark.median()
+    most, least = np.maximum(np.maximum(x[0], x[1]), x[2]), np.minimum(np.minimum(x[0], x[1]), x[2])
+    saturation = (most - least) / np.maximum(most, np.float32(0.02))
+    side = (min(_WINDOW, x.shape[1]), min(_WINDOW, x.shape[2]))
+    dark = -counting.greatest(-least, side, _STRIDE)
+    vivid = counting.greatest(saturation, side, _STRIDE)
+    mean, square = counting.means(np.stack([light, light * light]), side, _STRIDE)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    veiled = dark > counting.median(dark)
     middle = (dark.shape[0] + 1) // 2
     rest = [
-        light.mean(), light.std(correction=0), saturation.mean(), dark.mean(),
+        light.mean(), light.std(), saturation.mean(), dark.mean(),
         _mean(deviation[veiled], deviation), _mean(deviation[~veiled], deviation),
         dark[:middle].mean(), _mean(dark[middle:], dark), _correlation(dark, deviation), _correlation(dark, vivid),
     ]  # fmt: skip
-    spread = [_quantiles(v) for v in (light, most, dark, saturation, deviation)]
-    return torch.cat([*spread, torch.stack(rest)])
+    spread = [counting.quantiles(v, QUANTILES) for v in (light, most, dark, saturation, deviation)]
+    return torch.from_numpy(np.concatenate([*spread, np.array(rest, np.float32)]))
 
 
-def _windows(pool, values: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    """(h, w) of windows of (H, W); of the whole where it is smaller than one."""
-    side = [min(_WINDOW, n) for n in values.shape]
-    return pool(values[None, None], side, stride=_STRIDE)[0, 0]
+def _reduced(image: Tensor) -> Tensor:
+    """(3, h, w) with SIDE as its long side."""
+    scale = SIDE / max(image.shape[-2:])
+    size = [max(1, round(n * scale)) for n in image.shape[-2:]]
+    if size == list(image.shape[-2:]):
+        return image
+    return F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
 
 
-def _quantiles(values: Tensor) -> Tensor:
-    # As torch.quantile, which sorts them all: five times slower.
-    return torch.from_numpy(np.quantile(values.numpy(), np.array(QUANTILES, np.float32)))
+def _mean(chosen: np.ndarray, otherwise: np.ndarray) -> np.floating:
+    return chosen.mean() if chosen.size else otherwise.mean()
 
 
-def _mean(chosen: Tensor, otherwise: Tensor) -> Tensor:
-    return chosen.mean() if chosen.numel() else otherwise.mean()
-
-
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
+def _correlation(a: np.ndarray, b: np.ndarray) -> np.floating:
     a, b = a - a.mean(), b - b.mean()
-    return (a * b).mean() / ((a * a).mean() * (b * b).mean()).sqrt().clamp_min(1e-6)
+    return (a * b).mean() / np.maximum(np.sqrt((a * a).mean() * (b * b).mean()), 1e-6)
 
 
 def heard(kind: str, network: Tensor, law: Tensor) -> Tensor:

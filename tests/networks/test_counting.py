@@ -1,0 +1,101 @@
+"""What is counted in less time is what was counted before, and what torch and numpy count."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unveil.models import describer
+from unveil.networks import counting
+from unveil.networks.classifier import DegradationClassifier, statistics
+from unveil.networks.photometry import QUANTILES, measures
+
+BEFORE = json.loads((Path(__file__).parent / "counted.json").read_text())
+"""What both counted of `scene`, by its size, when they sorted everything and pooled by torch."""
+
+
+def scene(height: int, width: int) -> Tensor:
+    """A slope, a wave and blocks in colour, 8 bits: every number has something to tell."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    grain = (rows * 7919 + columns * 104729) % 101 / 101
+    red = rows / height * 0.8 + 0.1 * torch.sin(columns / 5) + 0.1 * grain
+    green = 0.5 + 0.4 * torch.sin(rows / 9 + columns / 31) + 0.05 * grain
+    blue = (rows // 8 + columns // 8) % 5 / 4 * 0.9
+    return (torch.stack([red, green, blue]).clamp(0, 1) * 255).round() / 255
+
+
+@pytest.mark.parametrize("size", list(BEFORE))
+def test_the_numbers_about_a_photograph_are_those_of_before(size: str) -> None:
+    height, width = map(int, size.split("x"))
+    image = scene(height, width)
+    counted = statistics(image).numpy()
+    if size == "1x1":  # the deviation of one number is none
+        assert np.isnan(counted).tolist() == np.isnan(BEFORE[size]["statistics"]).tolist()
+    assert counted == pytest.approx(np.array(BEFORE[size]["statistics"]), abs=1e-5, nan_ok=True)
+    assert measures(image).numpy() == pytest.approx(np.array(BEFORE[size]["measures"]), abs=1e-5)
+
+
+VALUES = {
+    "drawn": np.random.default_rng(0).random((37, 211), dtype=np.float32),
+    "levels": np.random.default_rng(1).integers(0, 9, (64, 64)).astype(np.float32) / 255,
+    "one far away": np.append(np.random.default_rng(2).random(5000, np.float32) * 1e-6, np.float32(1)),
+    "equal": np.full(100, np.float32(0.3)),
+    "negative": np.random.default_rng(3).normal(size=999).astype(np.float32),
+    "two": np.array([0.25, 0.75], np.float32),
+    "one": np.array([0.5], np.float32),
+}
+
+
+@pytest.mark.parametrize("name", list(VALUES))
+def test_quantiles_and_medians_are_exact(name: str) -> None:
+    values = VALUES[name]
+    shares = (0.0, *QUANTILES, 1.0)
+    wanted = np.quantile(values, np.array(shares, np.float32))
+    assert counting.quantiles(values, shares) == pytest.approx(wanted, abs=1e-7)
+    assert counting.median(values) == torch.from_numpy(values).median().item()
+
+
+@pytest.mark.parametrize(
+    ("size", "side"), [((40, 53), (9, 9)), ((256, 256), (9, 9)), ((5, 30), (5, 9)), ((1, 1), (1, 1))]
+)
+def test_windows_are_those_of_torch_bit_for_bit(size: tuple[int, int], side: tuple[int, int]) -> None:
+    values = np.random.default_rng(4).random(size, dtype=np.float32)
+    images = torch.from_numpy(values)[None, None]
+    assert np.array_equal(counting.greatest(values, side, 4), F.max_pool2d(images, side, stride=4)[0, 0].numpy())
+    assert np.array_equal(counting.means(values[None], side, 4), F.avg_pool2d(images, side, stride=4)[0].numpy())
+
+
+def trained(**settings: bool) -> DegradationClassifier:
+    """A network whose normalisation has seen something."""
+    torch.manual_seed(0)
+    net = DegradationClassifier(("noise", "haze", "lowlight", "clean"), 16, **settings)
+    for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.normal_(0, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    return net.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("settings", [{}, {"statistics": True, "photometry": True}])
+def test_folded_networks_say_what_they_said(settings: dict[str, bool]) -> None:
+    net, image = trained(**settings), scene(190, 260)
+    folded = net.folded()
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
+    assert folded.probabilities(image) == pytest.approx(net.probabilities(image), abs=1e-6)
+
+
+def test_half_precision_moves_probabilities_by_little() -> None:
+    speaker = describer.shipped()
+    pixels = scene(300, 523).permute(1, 2, 0).numpy()
+    whole = speaker.describe(pixels).probabilities
+    half = speaker.describe(pixels, torch.bfloat16).probabilities
+    assert max(abs(whole[k] - half[k]) for k in whole) < 0.005
+    assert half != whole
