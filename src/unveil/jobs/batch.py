@@ -261,8 +261,9 @@ class _Run:
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
-        told = isinstance(self.restorer, Restorer) and self.restorer.model.spec.told
-        return see(self.restorer, source, self.options) if told else source
+        if isinstance(self.restorer, Restorer) and self.restorer.model.spec.told:
+            return see(self.restorer, source, self.options)
+        return source
 
     def _finish(self, part: _Part, result: Restoration) -> None:
         """Write a restoration and tell of it; on the encoder's thread."""
