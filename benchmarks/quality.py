@@ -30,7 +30,7 @@ ROWS = ("input", "default", "told", "fidelity 0", "no DRM")
 TOLD = {
     "LOL_eval15": "lowlight,noise", "tao256/LOL": "lowlight,noise", "tao256/HSTS": "haze", "tao256/Kodak24": "noise", "SRD": "shadow",
     "PolyU_100": "noise", "Kodak24 sigma 25": "noise", "Kodak24 sigma 50": "noise", "Kodak24 JPEG 10": "jpeg", "Kodak24 JPEG 30": "jpeg",
-    "Kodak24 clean": "",
+    "Kodak24 blur 1": "blur", "Kodak24 blur 2": "blur", "Kodak24 mixed": "blur,noise,jpeg", "Kodak24 clean": "",
 }  # fmt: skip
 """What a person who knows the set would say; of a clean photograph, nothing."""
 SETS = tuple(name for name in KNOWN if name in TOLD)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from unveil.bench.sets import KNOWN, PUBLISHED, damaged, find
 from unveil.data.layouts import names
@@ -53,3 +54,11 @@ def test_damage_of_a_set_is_a_function_of_the_file_alone() -> None:
     assert np.array_equal(np.rint(noisy * 255), noisy * 255)
     ramp = np.linspace(0, 1, 64)[None, :, None].repeat(64, 0).repeat(3, 2)
     assert 0 < np.abs(damaged(ramp, "jpeg:10", "a") - ramp).max() < 0.2
+
+
+def test_blur_is_scipys_and_damage_is_done_in_order() -> None:
+    x = np.random.default_rng(3).random((40, 50, 3))
+    blurred = damaged(x, "blur:1.5", "a")
+    assert np.abs(blurred - gaussian_filter(x, (1.5, 1.5, 0), mode="reflect", truncate=4)).max() <= 0.5 / 255 + 1e-9
+    joined = damaged(x, "blur:1.5+noise:10+jpeg:50", "a")
+    assert np.array_equal(joined, damaged(damaged(blurred, "noise:10", "a"), "jpeg:50", "a"))

@@ -15,6 +15,7 @@ from PIL import Image
 from unveil.data.layouts import present
 from unveil.degradation.wild import wild
 from unveil.errors import InputError
+from unveil.evaluation.arrays import correlate_valid, gaussian_kernel
 from unveil.evaluation.reading import match_folders
 
 
@@ -22,9 +23,9 @@ from unveil.evaluation.reading import match_folders
 class Known:
     """A test set in two folders. degraded, clean: below the data folder; ends: what to leave out at the end of their stems.
 
-    protocol: name of the protocol its numbers are taken under. damage: "noise:25" (white Gaussian, its standard deviation in levels of 255,
-    clipped and rounded), "jpeg:10" (quality, 4:2:0) or "wild" (the pipeline for images in the wild), done to the degraded side, which
-    then is the clean one.
+    protocol: name of the protocol its numbers are taken under. damage: "blur:1" (Gaussian, its standard deviation in pixels, borders
+    mirrored), "noise:25" (white Gaussian, its standard deviation in levels of 255), "jpeg:10" (quality, 4:2:0), several of them joined by
+    "+", each clipped and rounded; or "wild" (the pipeline for images in the wild); done to the degraded side, which then is the clean one.
     """
 
     degraded: str
@@ -45,6 +46,9 @@ KNOWN = {
     "Kodak24 sigma 50": Known("Kodak24", "Kodak24", damage="noise:50"),
     "Kodak24 JPEG 10": Known("Kodak24", "Kodak24", damage="jpeg:10"),
     "Kodak24 JPEG 30": Known("Kodak24", "Kodak24", damage="jpeg:30"),
+    "Kodak24 blur 1": Known("Kodak24", "Kodak24", damage="blur:1"),
+    "Kodak24 blur 2": Known("Kodak24", "Kodak24", damage="blur:2"),
+    "Kodak24 mixed": Known("Kodak24", "Kodak24", damage="blur:1+noise:10+jpeg:50"),
     "Kodak24 clean": Known("Kodak24", "Kodak24"),
     "DIV2K wild": Known("DIV2K_valid_HR", "DIV2K_valid_HR", "div2k-wild", damage="wild"),
 }
@@ -82,7 +86,15 @@ def damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
 
     The noise of a photograph is seeded by its file's name.
     """
+    for one in damage.split("+"):
+        pixels = _damaged(pixels, one, name)
+    return pixels
+
+
+def _damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
     kind, _, strength = damage.partition(":")
+    if kind == "blur":
+        return np.rint(_blurred(pixels, float(strength)).clip(0, 1) * 255) / 255
     if kind == "noise":
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         return np.rint((pixels + rng.normal(0, float(strength) / 255, pixels.shape)).clip(0, 1) * 255) / 255
@@ -96,6 +108,13 @@ def damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
     whole.save(memory, "JPEG", quality=int(strength), subsampling=2)
     with Image.open(memory) as image:
         return np.asarray(image.convert("RGB")) / 255
+
+
+def _blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """Convolved with a Gaussian out to four standard deviations."""
+    reach = int(4 * sigma + 0.5)
+    wider = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+    return correlate_valid(wider, gaussian_kernel(2 * reach + 1, sigma))
 
 
 def find(folder: Path) -> dict[str, TestSet]:
