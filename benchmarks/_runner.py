@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks._shared import HERE, use_threads
+from benchmarks._shared import HERE, positive, use_threads
+from unveil.errors import Cancelled, UnveilError
 
 STARTED = time.monotonic()
 
@@ -25,7 +26,7 @@ def measuring(command: ArgumentParser) -> None:
     command.add_argument(
         "--quick", action="store_true", help="a smoke test: runs everything, measures nothing worth quoting"
     )
-    command.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")  # fmt: skip
+    command.add_argument("--threads", type=positive, default=1, help="threads of torch (default 1)")
 
 
 def listed(package: str, groups: Mapping[str, Sequence[str]]) -> str:
@@ -37,6 +38,19 @@ def listed(package: str, groups: Mapping[str, Sequence[str]]) -> str:
             with (HERE.parent / package / f"{name}.py").open(encoding="utf-8") as source:
                 lines.append(f"  {name:18} {source.readline().strip().strip(chr(34))}")
     return "\n".join(lines)
+
+
+def parser(package: str, name: str, measures: bool) -> ArgumentParser:
+    """The options of one module. measures: those of `measuring` too."""
+    module = import_module(f"{package}.{name}")
+    command = ArgumentParser(
+        prog=f"python -m {package} {name}", description=module.__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    if measures:
+        measuring(command)
+    if hasattr(module, "arguments"):
+        module.arguments(command)
+    return command
 
 
 def run(
@@ -51,7 +65,8 @@ def run(
         words: The command line after the program's name; None for this process's own.
 
     Returns:
-        The exit status: 2 for a name that is not known.
+        The exit status: that of the module, 2 for a name that is not known and for what a user can mend, which is told in one line,
+        1 for a file that cannot be read or written, 130 for what was stopped.
 
     """
     words = sys.argv[1:] if words is None else words
@@ -61,21 +76,26 @@ def run(
     name, known = words[0], [name for names in groups.values() for name in names]
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        print(f"python -m {package}: nothing is called {name!r}{meant}", file=sys.stderr)
+        meant = f"did you mean {near[0]}?" if near else f"`python -m {package}` lists what there is"
+        print(f"python -m {package}: nothing is called {name!r}; {meant}", file=sys.stderr)
         return 2
     module = import_module(f"{package}.{name}")
-    command = ArgumentParser(
-        prog=f"python -m {package} {name}", description=module.__doc__, formatter_class=RawDescriptionHelpFormatter
-    )
-    if name not in plain:
-        measuring(command)
-    if hasattr(module, "arguments"):
-        module.arguments(command)
+    command = parser(package, name, name not in plain)
     given, rest = command.parse_known_args(words[1:])
     if rest and not getattr(module, "REST", False):
         command.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest, given.started = rest, STARTED
     if name not in plain:
         use_threads(given.threads)
-    return module.main(given) or 0
+    try:
+        return module.main(given) or 0
+    except UnveilError as error:
+        said, status = str(error), 2
+    except (KeyboardInterrupt, Cancelled) as stopped:
+        said, status = str(stopped) or "stopped", 130
+    except OSError as error:
+        if error.filename is None:  # of no file that anybody named
+            raise
+        said, status = f"{error.filename}: {error.strerror}; check the path", 1
+    print(f"{command.prog}: {said}", file=sys.stderr)
+    return status

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from unveil.bench import record
 from unveil.bench.record import Clock, environment, table
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "seeded_options",
-    "shared_folder", "table", "use_threads", "write_json",
+    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "positive",
+    "seeded_options", "shared_folder", "table", "use_threads", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -38,6 +38,13 @@ def shared_folder() -> Path:
         )
         raise SystemExit(2)
     return folder
+
+
+def positive(word: str) -> int:
+    """A whole number of at least 1, as the type of an option. Raises ArgumentTypeError for another."""
+    if not word.isascii() or not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"a whole number of at least 1, not {word!r}")
+    return int(word)
 
 
 def use_threads(count: int) -> None:

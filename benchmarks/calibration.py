@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks._pages import Value
 from benchmarks._plots import COLOURS, pyplot, saved
-from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil.networks.condition import KINDS
 
@@ -342,11 +342,13 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument(
         "--rows", nargs="+", choices=list(ROWS), default=["default"], help="default alone if not named"
     )
-    command.add_argument("--size", type=int, default=256)
-    command.add_argument("--draws", type=int, default=8)
-    command.add_argument("--photographs", type=int, default=24, help="kept back by training, with simulated damage")
-    command.add_argument("--pairs", type=int, default=10, help="real pairs kept back by training")
-    command.add_argument("--each", type=int, default=2, help="photographs of each test set")
+    command.add_argument("--size", type=positive, default=256)
+    command.add_argument("--draws", type=positive, default=8)
+    command.add_argument(
+        "--photographs", type=positive, default=24, help="kept back by training, with simulated damage"
+    )
+    command.add_argument("--pairs", type=positive, default=10, help="real pairs kept back by training")
+    command.add_argument("--each", type=positive, default=2, help="photographs of each test set")
     command.add_argument("--plot", type=Path, metavar="PNG", help="draw the reliability plot into this file")
     command.add_argument("--again", type=Path, metavar="FILE", help="tables and plot of an earlier result")
     command.add_argument("--entry", choices=list(ROWS), help="print what belongs beside the model")

@@ -21,7 +21,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import HERE, Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import HERE, Clock, environment, positive, shared_folder, table, write_json
 
 NAME = "finetune"
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
@@ -278,7 +278,7 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--work", type=Path, default=HERE.parent / "runs" / NAME, help="where pairs and runs are kept")
     command.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
     command.add_argument("--kits", nargs="+", choices=tuple(KITS), default=list(KITS))
-    command.add_argument("--count", type=int, default=32, help="photographs to judge on, of each kind")
+    command.add_argument("--count", type=positive, default=32, help="photographs to judge on, of each kind")
     command.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset to try instead"
     )

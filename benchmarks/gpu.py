@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import environment, table, write_json
+from benchmarks._shared import environment, positive, table, write_json
 
 NAME = "gpu"
 SIZES = ((512, 512), (2048, 2048), (3000, 4000))
@@ -76,7 +76,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--repeats", type=int, default=5, help="runs of which the median counts (default 5)")
+    command.add_argument("--repeats", type=positive, default=5, help="runs of which the median counts (default 5)")
 
 
 def main(arguments: Namespace) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks._shared import Clock, environment, table, write_json
+from benchmarks._shared import Clock, environment, positive, table, write_json
 
 KINDS = ("lowlight", "haze", "noise", "blur", "jpeg")
 NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
@@ -50,8 +50,7 @@ def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
         count: Held-out crops of each kind.
 
     """
-    from _sampling import simulated
-
+    from benchmarks._sampling import simulated
     from unveil.training.batches import Source
     from unveil.training.config import parse
 
@@ -143,11 +142,12 @@ def report(result: dict[str, Any]) -> str:
     body = [
         [row, *(f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all"))] for row in order
     ]
+    number = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     lines = [table(["PSNR in dB", *KINDS, "all"], body), ""]
     for better, than in ((GUIDED, NONE), (GUIDED, UNTRAINED)):
         gain = compared(seeds, better, than)
         lines.append(
-            f"{better} against {than}: {gain['mean']:+.2f} dB, 95 % of the mean within {gain['half']:.2f}, {len(seeds)} seeds: "
+            f"{better} against {than}: {gain['mean']:+.2f} dB, 95 % of the mean within {gain['half']:.2f}, {number}: "
             f"guidance {verdict(gain)}"
         )
     return "\n".join([*lines, *(f"seed {one['seed']}: {one['controller']}" for one in seeds if one["controller"])])
@@ -156,7 +156,7 @@ def report(result: dict[str, Any]) -> str:
 def arguments(command: ArgumentParser) -> None:
     """The command's own options."""
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    command.add_argument("--steps", type=int, default=2000, help="of each network (default 2000)")
+    command.add_argument("--steps", type=positive, default=2000, help="of each network (default 2000)")
     command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
 
 

@@ -22,7 +22,7 @@ from argparse import ArgumentParser, Namespace
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks._shared import Clock, environment, table, write_json
+from benchmarks._shared import Clock, environment, positive, table, write_json
 
 SIDE = 256
 CLIENTS = (1, 4, 16)
@@ -127,7 +127,9 @@ def load_test(server: Server, model: str, files: list[bytes], clients: int) -> d
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general")
-    command.add_argument("--requests", type=int, default=48, help="requests for each number of clients (default 48)")
+    command.add_argument(
+        "--requests", type=positive, default=48, help="requests for each number of clients (default 48)"
+    )
 
 
 def main(arguments: Namespace) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._shared import shared_folder
+from benchmarks._shared import positive, shared_folder
 from benchmarks._shared import table as markdown
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method
@@ -106,9 +106,9 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="shelf name, file or run; none to leave its rows out")
     command.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
     command.add_argument("--rows", nargs="*", choices=ROWS)
-    command.add_argument("--draws", type=int, default=1)
+    command.add_argument("--draws", type=positive, default=1)
     command.add_argument(
-        "--few", type=int, default=1, help="draws of the rows that cost most or are for comparison only"
+        "--few", type=positive, default=1, help="draws of the rows that cost most or are for comparison only"
     )
     command.add_argument("--device", default="cpu")
     command.add_argument("--dtype", default="auto")

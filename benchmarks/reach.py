@@ -12,7 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
 
 NAME = "reach"
 SIZE, CUT, STEP = 640, 368, 16
@@ -63,7 +63,7 @@ def show(result: dict[str, Any]) -> str:
 
 def arguments(made: ArgumentParser) -> None:
     made.add_argument("--model", default="general")
-    made.add_argument("--count", type=int, default=2, help="photographs of each folder")
+    made.add_argument("--count", type=positive, default=2, help="photographs of each folder")
 
 
 def main(args: Namespace) -> None:

@@ -32,6 +32,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from benchmarks._shared import positive
+
 PHOTOGRAPHS = 4
 SEEDS = 2
 GARBAGE = (b"", b"{", b"[" * 3000, b"\0" * 500, b'{"photo": 1}', b'{"photo": "AAAA"}', b"--b\r\n", b"x" * 20_000)
@@ -206,7 +208,7 @@ def wrong(found: dict[str, object]) -> list[str]:
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--clients", type=int, default=12)
+    parser.add_argument("--clients", type=positive, default=12)
 
 
 def main(given: Namespace) -> int:

@@ -17,7 +17,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, alone, environment, memory_status, shared_folder, table, write_json
+from benchmarks._shared import Clock, alone, environment, memory_status, positive, shared_folder, table, write_json
 
 NAME = "training"
 BATCH, CROP = 8, 96
@@ -164,8 +164,8 @@ def show(result: dict[str, Any]) -> str:
 
 
 def arguments(made: ArgumentParser) -> None:
-    made.add_argument("--steps", type=int, default=8)
-    made.add_argument("--batches", type=int, default=4, help="of the loader, twice")
+    made.add_argument("--steps", type=positive, default=8)
+    made.add_argument("--batches", type=positive, default=4, help="of the loader, twice")
     made.add_argument("--memory", choices=["plain", "checkpointing"], help="measure this here and print it as JSON")
 
 

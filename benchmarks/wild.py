@@ -15,7 +15,7 @@ from collections import defaultdict
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import environment, table, write_json
+from benchmarks._shared import environment, positive, table, write_json
 
 
 def picture(size: int, seed: int) -> Any:
@@ -106,10 +106,10 @@ def shown(rows: list[dict[str, Any]]) -> str:
 
 
 def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--count", type=int, default=200, help="pictures for each size (default 200)")
-    command.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="their sides in pixels")
+    command.add_argument("--count", type=positive, default=200, help="pictures for each size (default 200)")
+    command.add_argument("--sizes", type=positive, nargs="+", default=[128, 256], help="their sides in pixels")
     command.add_argument(
-        "--together", type=int, default=1, help="pictures in one tensor (default 1, best on a processor)"
+        "--together", type=positive, default=1, help="pictures in one tensor (default 1, best on a processor)"
     )
 
 

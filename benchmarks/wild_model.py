@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
 
 STEPS = (100, 50, 20, 10, 5)
 SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
@@ -180,9 +180,9 @@ def shown(rows: dict[str, dict[str, list[float]]]) -> str:
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="wild", help="name on the shelf, weight file or run folder")
-    command.add_argument("--few", type=int, default=6, help="photographs where the sampler takes up to 100 steps")
-    command.add_argument("--many", type=int, default=16, help="photographs everywhere else")
-    command.add_argument("--each", type=int, default=6, help="held-out photographs for each kind of damage")
+    command.add_argument("--few", type=positive, default=6, help="photographs where the sampler takes up to 100 steps")
+    command.add_argument("--many", type=positive, default=16, help="photographs everywhere else")
+    command.add_argument("--each", type=positive, default=6, help="held-out photographs for each kind of damage")
     command.add_argument("--sheet", type=Path, help="write a picture of the first test photographs here, to look at")
     command.add_argument("--sets", nargs="+", default=[HELD_OUT, *SETS], choices=[HELD_OUT, *SETS])
     command.add_argument(

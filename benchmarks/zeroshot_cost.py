@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, environment, table, write_json
+from benchmarks._shared import Clock, environment, positive, table, write_json
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
 
@@ -190,8 +190,8 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
 
 def arguments(made: ArgumentParser) -> None:
     made.add_argument("--prior", metavar="FOLDER", help="a prior's folder or id; without it the analytic `spectrum`")
-    made.add_argument("--side", type=int, default=128, help="side of the photographs in pixels (default 128)")
-    made.add_argument("--count", type=int, default=2, help="photographs (default 2)")
+    made.add_argument("--side", type=positive, default=128, help="side of the photographs in pixels (default 128)")
+    made.add_argument("--count", type=positive, default=2, help="photographs (default 2)")
     made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
     made.add_argument("--rounds", type=int, help="recurrences of every row (default: the task's)")
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")

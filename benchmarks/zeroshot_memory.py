@@ -15,7 +15,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, alone, environment, memory_status, table, use_threads, write_json
+from benchmarks._shared import Clock, alone, environment, memory_status, positive, table, use_threads, write_json
 
 UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
@@ -106,7 +106,7 @@ def shown(row: dict[str, Any]) -> list[str]:
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--single", help="(internal) one row")
-    command.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="sides of the photographs")
+    command.add_argument("--sizes", type=positive, nargs="+", default=[256, 512], help="sides of the photographs")
 
 
 def main(given: Namespace) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._shared import shared_folder, table
+from benchmarks._shared import positive, shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method, Outcome
 from unveil.bench.sets import TestSet, find
@@ -169,7 +169,7 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--sets", nargs="*", default=list(TASKS), choices=list(TASKS))
     command.add_argument("--methods", nargs="*", default=list(NAMES), choices=list(NAMES))
     command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
-    command.add_argument("--every", type=int, default=8, help="take each n-th photograph of a set (default 8)")
+    command.add_argument("--every", type=positive, default=8, help="take each n-th photograph of a set (default 8)")
     command.add_argument("--steps", type=float, default=1.0, help="share of the steps in STEPS (default 1)")
     command.add_argument("--dtype", default="bf16")
     command.add_argument(

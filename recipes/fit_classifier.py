@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks._pages import Value
-from benchmarks._shared import RESULTS, Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import RESULTS, Clock, environment, positive, shared_folder, table, write_json
 from recipes._damaged_crops import CLEAN, CROP, KINDS, PHOTOS, REACH, SECOND, Examples, Pairs, made, pairs_of
 from unveil import degradation, photo
 from unveil.data.crops import crops, rng
@@ -375,8 +375,8 @@ def on_held_out(
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=36_000, help="damaged crops to train on")
-    command.add_argument("--epochs", type=int, default=4)
+    command.add_argument("--count", type=positive, default=36_000, help="damaged crops to train on")
+    command.add_argument("--epochs", type=positive, default=4)
     command.add_argument(
         "--part",
         type=int,

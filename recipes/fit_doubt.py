@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import _choices
-from benchmarks._shared import Clock
+from benchmarks._shared import Clock, positive
 from unveil import degradation
 from unveil.data.crops import crops, rng
 from unveil.models.spec import Spec
@@ -116,8 +116,8 @@ def _scaled(pixels: Tensor, flip: bool) -> Tensor:
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=int, default=1800, help="crops to restore and learn from")
-    command.add_argument("--epochs", type=int, default=6)
+    command.add_argument("--count", type=positive, default=1800, help="crops to restore and learn from")
+    command.add_argument("--epochs", type=positive, default=6)
 
 
 def main(given: Namespace) -> None:

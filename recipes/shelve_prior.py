@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks._shared import positive
 from recipes.shelve import LICENCE, WEIGHTS, added
 from recipes.train_prior import FOLDERS, HELD_OUT, photographs
 from unveil.data.crops import cut, to_tensor
@@ -109,7 +110,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--recipe", help="the commands that made the run, where it was not one")
-    parser.add_argument("--steps", type=int, help="optimiser steps, where the run's checkpoints are not at hand")
+    parser.add_argument("--steps", type=positive, help="optimiser steps, where the run's checkpoints are not at hand")
     parser.add_argument("--machine", help="what it was trained on, where it was not this machine")
     parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
 

@@ -18,7 +18,6 @@ import os
 import shutil
 import signal
 import statistics
-import sys
 import tarfile
 import tempfile
 import threading
@@ -29,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import environment, table, write_json
+from benchmarks._shared import environment, positive, table, write_json
 from benchmarks.training import random_batch, runner
 from unveil.errors import InputError
 
@@ -164,7 +163,9 @@ def collect(folder: Path, output: Path, lines: Sequence[str], result: dict[str, 
 
 
 def join(output: Path) -> list[Path]:
-    """Put the parts of files together again."""
+    """Put the parts of files together again; none where nothing was too large. Raises InputError where no run left anything."""
+    if not (output / "train.log").is_file():
+        raise InputError(f"{output}: no train.log in it; name the folder that `run` wrote, its -o")
     made = []
     for first in sorted(output.glob("*.part00")):
         target = first.with_suffix("")
@@ -194,8 +195,11 @@ def run(
 
     with tempfile.TemporaryDirectory() as temporary:
         photographs, folder = Path(temporary) / "photographs", Path(temporary) / "run"
-        with tarfile.open(packed) as tar:
-            tar.extractall(photographs, filter="data")
+        try:
+            with tarfile.open(packed) as tar:
+                tar.extractall(photographs, filter="data")
+        except (tarfile.TarError, EOFError):
+            raise InputError(f"{packed}: no whole tar of photographs; write it with `pack`") from None
         result["rows"] = scaling(settings, batches, started + SPEED * limit)
         say(speed_table(result))
         left = (1 - RESERVE) * limit - (time.monotonic() - started)
@@ -250,17 +254,20 @@ def arguments(command: ArgumentParser) -> None:
         if name == "pack":
             made.add_argument("--data", type=Path, required=True, help="the configuration's data.root")
             made.add_argument("--mib", type=float, default=LIMIT / 2**20)
-            made.add_argument("--side", type=int, default=SIDE)
+            made.add_argument("--side", type=positive, default=SIDE)
         else:
             made.add_argument("packed", type=Path)
             made.add_argument("--limit", type=float, default=540.0, help="seconds, set-up included")
-            made.add_argument("--batches", type=int, nargs="*", default=list(BATCHES), help="sizes of the speed table")
+            made.add_argument(
+                "--batches", type=positive, nargs="*", default=list(BATCHES), help="sizes of the speed table"
+            )
     commands.add_parser("join").add_argument("output", type=Path)
 
 
 def main(own: Namespace) -> int:
     if own.command == "join":
-        print("\n".join(str(path) for path in join(own.output)))
+        made = join(own.output)
+        print("\n".join(map(str, made)) or "nothing was written in parts: all files are whole")
         return 0
     from unveil.cli.train import _overrides
     from unveil.training.config import find, load
@@ -269,8 +276,4 @@ def main(own: Namespace) -> int:
     if own.command == "pack":
         print(json.dumps(pack(settings, own.data, own.output, int(own.mib * 2**20), own.side)))
         return 0
-    try:
-        return run(settings, own.packed, own.output, own.limit, own.batches, own.started)
-    except InputError as error:
-        print(f"train_gpu: {error}", file=sys.stderr)
-        return 2
+    return run(settings, own.packed, own.output, own.limit, own.batches, own.started)

@@ -9,7 +9,6 @@ becomes what diffusers and `unveil restore --prior` read; what the loop writes f
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,10 +19,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmarks._shared import positive
 from unveil.data.crops import crops, rng
 from unveil.data.photographs import Photograph, hold_out, load_clean
 from unveil.data.store import Picture, Store
-from unveil.errors import Cancelled, InputError
 from unveil.networks.autoencoder_kl import AutoencoderKL
 from unveil.networks.diffusers_blocks import ResnetBlock
 from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
@@ -296,7 +295,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds " + ", ".join(FOLDERS))
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="run of the autoencoder, for latent")
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--steps", type=positive)
     parser.add_argument(
         "--minutes",
         type=float,
@@ -304,9 +303,11 @@ def arguments(parser: ArgumentParser) -> None:
         help="end after so long instead of after --steps, the rate falling to its end by then",
     )
     parser.add_argument(
-        "--batch", type=int, help=f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"
+        "--batch", type=positive, help=f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"
     )
-    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step, a multiple of torchrun's processes")
+    parser.add_argument(
+        "--accumulate", type=positive, default=1, help="parts of a step, a multiple of torchrun's processes"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that cut crops, 0 for none")
     parser.add_argument("--seed", type=int, default=1)
@@ -316,7 +317,4 @@ def main(args: Namespace) -> None:
     args.steps = args.steps or STEPS[args.kind]
     torch.manual_seed(args.seed)
     trainer = {"pixel": pixel, "autoencoder": autoencoder, "latent": latent}[args.kind](args)
-    try:
-        run(trainer, args.output / "training", report=lambda line: print(line, flush=True))
-    except (InputError, Cancelled) as error:
-        sys.exit(f"train_prior: {error}")
+    run(trainer, args.output / "training", report=lambda line: print(line, flush=True))

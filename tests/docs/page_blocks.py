@@ -67,13 +67,16 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(block: Block, program: str) -> list[list[str]]:
-    """The arguments of every line of a block that begins with `program`; what stands behind two spaces is a remark."""
+    """The arguments of every line of a block that begins with `program`, up to where the shell's next command begins.
+
+    What stands behind two spaces is a remark.
+    """
     if block.language not in ("", "sh", "bash", "console"):
         return []
     lines = block.body.replace("\\\n", " ").splitlines()
     calls = [line.strip().removeprefix("$ ") for line in lines]
     own = [re.split(r"\s{2,}(?=[A-Za-z(#])|\s#\s", call)[0] for call in calls if call.startswith(f"{program} ")]
-    return [shlex.split(re.split(r"\s[|>]\s", call)[0])[1:] for call in own]
+    return [shlex.split(re.split(r"\s(?:[|>;]|&&|\|\|)\s", call)[0])[1:] for call in own]
 
 
 ALL = [block for page in PAGES for block in blocks(page)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +74,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype(np.uint8))
     photo = photo.resize((6, 5)).resize((48, 40), Image.Resampling.BICUBIC)
     photo.save(tmp_path / "photo.jpg")
-    for folder in ("album", "trip", "restored", "clean", "ours", "theirs"):
+    for folder in ("album", "trip", "exported", "restored", "clean", "ours", "theirs"):
         (tmp_path / folder).mkdir()
         for name in ("a.png", "b.png"):
             photo.save(tmp_path / folder / name)
@@ -145,7 +147,29 @@ def test_commands_run(block: Block, call: list[str], desk: Path, capsys: pytest.
         pytest.skip(block.not_run or NOT_RUN.get(call[0], "tests/zeroshot runs it"))
     if any(word in ("...", "|") or word.startswith("[") or re.fullmatch(r"[A-Z]{3,}", word) for word in call):
         pytest.skip("a line that explains what may be written")
+    if any("$" in word for word in call):
+        pytest.skip("a line of a script, which test_scripts_run runs")
     assert cli.main(call) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [b for b in ALL if b.body.startswith("#!/bin/sh")], ids=lambda b: b.id)
+def test_scripts_run(block: Block, desk: Path) -> None:
+    """A script with `unveil` on the path changes the photographs that it is given, and stops at one that is none."""
+    command = desk / "bin" / "unveil"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m unveil.cli "$@"\n')
+    command.chmod(0o755)
+    (desk / "script").write_text(block.body)
+    before = [(desk / "album" / name).read_bytes() for name in ("a.png", "b.png")]
+    call = ["/bin/sh", str(desk / "script")]
+    env = {**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src")}
+    ran = subprocess.run([*call, "album/a.png", "album/b.png"], capture_output=True, text=True, env=env)
+    assert ran.returncode == 0, ran.stderr
+    after = [(desk / "album" / name).read_bytes() for name in ("a.png", "b.png")]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert sorted(p.name for p in (desk / "album").iterdir()) == ["a.png", "b.png"]
+    assert subprocess.run([*call, "script"], capture_output=True, env=env).returncode == 1
 
 
 def test_every_make_target_of_the_pages_exists() -> None:

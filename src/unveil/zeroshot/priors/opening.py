@@ -36,7 +36,7 @@ def config(folder: Path, part: str, file: str = "config.json") -> dict[str, Any]
         return json.loads(path.read_text())
     except OSError as error:
         raise ModelError(
-            f"{folder}: no {part}/{file} in it; a prior is a folder as diffusers' save_pretrained writes it"
+            f"{folder}: no {Path(part, file)} in it; a prior is a folder as diffusers' save_pretrained writes it"
         ) from error
     except ValueError as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
