@@ -276,5 +276,7 @@ def test_the_solvers_of_ir_sde_are_reached(mean_reverting: Restorer, solver: str
 def test_the_solvers_of_ir_sde_are_refused_by_other_paths() -> None:
     with pytest.raises(InputError, match="sde and ode need a path whose drift is free of the clean image"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="ode")
+    with pytest.raises(InputError, match="such as wild"):  # before a folder is begun, not once for each photograph
+        Restorer(tiny_model(), "cpu").resolve(Options(solver="ode"))
     with pytest.raises(InputError, match="unknown solver 'euler'; known are ancestral, ddim, renoise, 2m, sde, ode"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="euler")

@@ -315,8 +315,13 @@ class Restorer:
         solver = options.solver or d.solver
         if solver not in (*SOLVERS, *EULER):
             raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
+        process = self.model.spec.process(options.grid, options.steps)
+        if solver in EULER:  # here, before any photograph is read, and not once for each of a folder
+            from unveil.diffusion.euler import check
+
+            check(process)
         return Run(
-            process=self.model.spec.process(options.grid, options.steps),
+            process=process,
             grid=options.grid or d.grid,
             solver=solver,
             fidelity=d.fidelity if options.fidelity is None else options.fidelity,

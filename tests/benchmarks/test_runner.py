@@ -136,9 +136,8 @@ def test_what_is_imported_within_functions_is_there_too(path: Path) -> None:
             try:
                 found = import_module(node.module)
             except ModuleNotFoundError as error:
-                assert str(error.name).split(".")[0] not in ("benchmarks", "recipes", "unveil"), (
-                    f"line {node.lineno}: {error}"
-                )
+                if str(error.name).split(".")[0] in ("benchmarks", "recipes", "unveil"):
+                    raise
                 continue  # a peer that is not installed
             for alias in node.names:
                 inner = find_spec(f"{node.module}.{alias.name}") if hasattr(found, "__path__") else None
