@@ -315,11 +315,15 @@ class Restorer:
         solver = options.solver or d.solver
         if solver not in (*SOLVERS, *EULER):
             raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
-        process = self.model.spec.process(options.grid, options.steps)
-        if solver in EULER:  # here, before any photograph is read, and not once for each of a folder
+        steps = options.steps
+        if solver in EULER:
             from unveil.diffusion.euler import check
+            from unveil.models.path_config import path
 
-            check(process)
+            trained = path(self.model.spec.schedule, self.model.spec.time)
+            check(trained)  # here, before any photograph is read, and not once for each of a folder
+            steps = trained.steps if steps is None else steps  # few Euler steps destroy a photograph
+        process = self.model.spec.process(options.grid, steps)
         return Run(
             process=process,
             grid=options.grid or d.grid,
