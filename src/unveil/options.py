@@ -91,6 +91,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
                 raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
+            if value is not None:
+                object.__setattr__(self, name, float(value))  # a whole number is one too, and is computed with as one
         if self.told is not None and (self.fix is not None or self.keep):
             raise InputError("told says it all; leave out fix and keep")
         if self.fix is not None or self.keep:

@@ -14,6 +14,7 @@ from unveil.cli import exit_status
 from unveil.cli.progress import counting
 from unveil.cli.zero_shot import NOT_SAID, ZeroShotOptions
 from unveil.errors import InputError
+from unveil.util.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from unveil.bench.methods import Method
@@ -88,6 +89,8 @@ def bench(
             raise InputError(
                 f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
             )
+        if "torch" not in sys.modules:  # as `unveil restore` does
+            keep_freed_memory()
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
         with counting() as show:

@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from unveil.cli import exit_status, zero_shot
 from unveil.cli.zero_shot import NOT_SAID, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
+from unveil.util.allocator import keep_freed_memory
 from unveil.util.words import nearest
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def restore(
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
 
+    if "torch" not in sys.modules:  # else another program's process, or that of the tests
+        keep_freed_memory()
     with _without_garbage_collection() if method in (None, AUTO, TRAINED) else nullcontext():
         from unveil.jobs import outputs
         from unveil.jobs.batch import Handling, run

@@ -100,7 +100,7 @@ class Model:
         states = pad_to_multiple(torch.cat([x_t, y], dim=1), self.predictor.multiple_of)
         padded_y = states[:, 3:]
         levels = torch.full((len(y),), level, device=y.device)
-        f = torch.full((len(y),), fidelity, device=y.device)
+        f = torch.full((len(y),), float(fidelity), device=y.device)
         if self.runner is not None:
             context = self._condition(f) if self.spec.told else f
             residual = self.runner(states[:, :3], padded_y, levels, context)
@@ -138,7 +138,7 @@ class Model:
         if self.head is None or fidelity <= 0:
             return x0_hat
         level = torch.full((len(y),), float(process.s[t]), device=y.device)
-        f = torch.full((len(y),), fidelity, device=y.device)
+        f = torch.full((len(y),), float(fidelity), device=y.device)
         return bounded(self.spec, x0_hat - _with_nan(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
     @torch.inference_mode()
