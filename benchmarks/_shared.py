@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,10 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from unveil.bench import record
 from unveil.bench.record import Clock, environment, table
+from unveil.errors import InputError
 
 __all__ = [
     "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "positive",
-    "seeded_options", "shared_folder", "table", "use_threads", "write_json",
+    "positive_number", "read_json", "seeded_options", "shared_folder", "table", "use_threads", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -45,6 +47,22 @@ def positive(word: str) -> int:
     if not word.isascii() or not word.isdecimal() or int(word) < 1:
         raise ArgumentTypeError(f"a whole number of at least 1, not {word!r}")
     return int(word)
+
+
+def positive_number(word: str) -> float:
+    """A finite number above 0, as the type of an option. Raises ArgumentTypeError for another."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(word) < float("inf"):
+            return float(word)
+    raise ArgumentTypeError(f"a number above 0, not {word!r}")
+
+
+def read_json(path: Path) -> Any:
+    """A result that an option names. Raises InputError for a file that is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no text at all
+        raise InputError(f"{path}: no result of a benchmark ({error}); --json writes such files") from None
 
 
 def use_threads(count: int) -> None:
@@ -97,7 +115,7 @@ def seeded_options(command: ArgumentParser) -> None:
     """The options of an ablation, beside those of everything that measures."""
     command.add_argument("--seed", type=int, help="this seed alone")
     command.add_argument(
-        "--length", type=float, default=1.0, metavar="SHARE", help="of the steps of training (default: all)"
+        "--length", type=positive_number, default=1.0, metavar="SHARE", help="of the steps of training (default: all)"
     )
     command.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
@@ -115,7 +133,7 @@ def ablation(
     measure(seed, quick, length): the result of one seed, trained for that share of the steps. report: what is printed of the whole.
     """
     if given.merge:
-        result = merged([json.loads(p.read_text()) for p in given.merge])
+        result = merged([read_json(p) for p in given.merge])
     else:
         shared_folder()
         clock, parts = Clock(), []

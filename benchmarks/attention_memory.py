@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import Clock, alone, environment, memory_status, positive, table, use_threads, write_json
+from benchmarks._shared import (
+    Clock,
+    alone,
+    environment,
+    memory_status,
+    positive,
+    positive_number,
+    table,
+    use_threads,
+    write_json,
+)
 
 NETWORKS = {"daclip_unet": 8, "wild_unet": 16}
 """By how much each has reduced height and width where its transformers work."""
@@ -85,7 +95,9 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--single", help="(internal) one row")
-    command.add_argument("--limit", type=float, default=4.0, help="leave out what is expected to take more GiB")
+    command.add_argument(
+        "--limit", type=positive_number, default=4.0, help="leave out what is expected to take more GiB"
+    )
     command.add_argument("--sizes", type=positive, nargs="+", default=list(SIZES), help="sides of the photographs")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._shared import environment, shared_folder, table, write_json
+from benchmarks._shared import environment, read_json, shared_folder, table, write_json
 
 SETS = ("DiffBIR_real47", "LIME_subset", "RealSRSet", "hazy_aodnet", "lowlight_sci", "old_photos")
 SIDE, SEED = 620, 5
@@ -63,11 +63,11 @@ def sheets(folder: Path) -> None:
 
 def count(folder: Path) -> dict[str, Any]:
     """The words of every pair of eyes, turned by the key into better, same and worse."""
-    kept = json.loads((folder / "key.json").read_text())
+    kept = read_json(folder / "key.json")
     key = kept["photographs"]
     eyes = []
     for path in sorted(folder.glob("eye_*.json")):
-        said = json.loads(path.read_text())
+        said = read_json(path)
         missing = [n for n, entry in key.items() if not entry["unchanged"] and said.get(n) not in ("A", "B", "same")]
         if missing:
             raise SystemExit(f"blind: {path} has no word for {', '.join(missing)}; A, B or same")

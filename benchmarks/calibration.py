@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks._pages import Value
 from benchmarks._plots import COLOURS, pyplot, saved
-from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, positive, read_json, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil.networks.condition import KINDS
 
@@ -226,7 +226,7 @@ def measure_all(arguments: Any) -> dict[str, Any]:
     for label in arguments.rows:
         row = measure_row(restorer, label, groups, draws, numbers)
         if path and path.exists():
-            before = json.loads(path.read_text())
+            before = read_json(path)
             if before.get("protocol") == json.loads(json.dumps(protocol)):
                 result["rows"] = {**before["rows"], **result["rows"]}
         result["rows"][label] = row
@@ -358,7 +358,7 @@ def arguments(command: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    result = json.loads(arguments.again.read_text()) if arguments.again else measure_all(arguments)
+    result = read_json(arguments.again) if arguments.again else measure_all(arguments)
     if arguments.entry:
         print(json.dumps(result["rows"][arguments.entry]["calibration"], indent=1))
         return

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, read_json, shared_folder, table, write_json
 
 NAME = "choices"
 PARTS = ("fidelity", "solver", "resolution")
@@ -138,12 +138,12 @@ def arguments(command: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     if arguments.again:
-        result = json.loads(arguments.again.read_text())
+        result = read_json(arguments.again)
     else:
         shared_folder()
         result = measure(arguments.model, arguments.part, arguments.quick)
         if arguments.json and arguments.json.exists():
-            before = json.loads(arguments.json.read_text())
+            before = read_json(arguments.json)
             if before.get("protocol") == json.loads(json.dumps(result["protocol"])):
                 result = {**before, **result}
     found = facts(result)

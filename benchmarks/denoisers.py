@@ -8,7 +8,6 @@ Central crops of every third photograph, because the package `bm3d`, which is ne
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks._pages import Value
-from benchmarks._shared import shared_folder, table
+from benchmarks._shared import read_json, shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.sets import TestSet, find
 from unveil.restorer import load
@@ -71,7 +70,7 @@ def main(args: Namespace) -> None:
     found = find(shared_folder() / "data" / "test")
     rows = [methods.baseline(name) for name in BASELINES]
     rows.append(methods.model(load("general", "cpu"), TITLES[-1], fix="noise"))
-    result: dict[str, Any] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    result: dict[str, Any] = read_json(args.json) if args.json and args.json.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
             result = quality.measure(

@@ -21,7 +21,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import HERE, Clock, environment, positive, shared_folder, table, write_json
+from benchmarks._shared import HERE, Clock, environment, positive, read_json, shared_folder, table, write_json
 
 NAME = "finetune"
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
@@ -201,7 +201,7 @@ def measure(
             if not path.is_file():
                 result = {k: scored(source, fidelity, found) for k, found in sets.items() if source or k == "damaged"}
                 path.write_text(json.dumps(result))
-            rows[name] = json.loads(path.read_text())
+            rows[name] = read_json(path)
             print(f"  {kit}, {name}: {fmean(rows[name]['damaged']):.2f} dB", flush=True)
 
         row("input", None, None)

@@ -11,14 +11,13 @@ share the work by rows and sets. `unveil bench quality` does the same for any mo
 from __future__ import annotations
 
 import dataclasses
-import json
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._shared import positive, shared_folder
+from benchmarks._shared import positive, read_json, shared_folder
 from benchmarks._shared import table as markdown
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method
@@ -120,7 +119,7 @@ def main(args: Namespace) -> None:
     for name in args.sets:
         for method in rows(args, name):
             # Read again each time: other processes may be measuring other sets into the same file.
-            before = json.loads(args.json.read_text()) if args.json and args.json.exists() else result
+            before = read_json(args.json) if args.json and args.json.exists() else result
             # One protocol for all sets, so that the page can say it once; `unveil bench` takes each set's own.
             test = dataclasses.replace(found[name], protocol="native")
             result = quality.measure(
@@ -134,4 +133,4 @@ def main(args: Namespace) -> None:
             row = result["sets"][name][method.title]
             best = average(row.get("mean of draws", row["one draw"]), "psnr")
             print(f"{name} / {method.title}: {best:.2f} dB", flush=True)
-    print(table(json.loads(args.json.read_text()) if args.json else result))
+    print(table(read_json(args.json) if args.json else result))

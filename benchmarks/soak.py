@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from benchmarks._shared import positive
+from benchmarks._shared import positive, positive_number
 
 PHOTOGRAPHS = 4
 SEEDS = 2
@@ -207,7 +207,7 @@ def wrong(found: dict[str, object]) -> list[str]:
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=positive_number, default=30.0)
     parser.add_argument("--clients", type=positive, default=12)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
+from benchmarks._shared import Clock, environment, positive, read_json, shared_folder, table, write_json
 
 STEPS = (100, 50, 20, 10, 5)
 SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
@@ -192,7 +192,7 @@ def arguments(command: ArgumentParser) -> None:
 
 def main(given: Namespace) -> None:
     if given.merge:
-        write_json(given.json, joined([json.loads(path.read_text()) for path in given.merge]))
+        write_json(given.json, joined([read_json(path) for path in given.merge]))
         return
     import torch
 

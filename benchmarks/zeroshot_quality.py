@@ -11,7 +11,6 @@ The JSON file is written after every photograph, and an interrupted call goes on
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._shared import positive, shared_folder, table
+from benchmarks._shared import positive, positive_number, read_json, shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method, Outcome
 from unveil.bench.sets import TestSet, find
@@ -170,7 +169,7 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--methods", nargs="*", default=list(NAMES), choices=list(NAMES))
     command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     command.add_argument("--every", type=positive, default=8, help="take each n-th photograph of a set (default 8)")
-    command.add_argument("--steps", type=float, default=1.0, help="share of the steps in STEPS (default 1)")
+    command.add_argument("--steps", type=positive_number, default=1.0, help="share of the steps in STEPS (default 1)")
     command.add_argument("--dtype", default="bf16")
     command.add_argument(
         "--sheet", type=Path, help="folder for a strip of results per set, which is no part of the project"
@@ -185,7 +184,7 @@ def main(args: Namespace) -> None:
     for name in args.sets:
         sheet: list[Any] = []
         for method in plan(found[name], TASKS[name], args.methods, args.seeds, args.dtype, steps, sheet):
-            before = json.loads(args.json.read_text()) if args.json and args.json.exists() else result
+            before = read_json(args.json) if args.json and args.json.exists() else result
             result = quality.measure(
                 [found[name]],
                 [method],

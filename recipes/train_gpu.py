@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import environment, positive, table, write_json
+from benchmarks._shared import environment, positive, positive_number, table, write_json
 from benchmarks.training import random_batch, runner
 from unveil.errors import InputError
 
@@ -104,6 +104,10 @@ def pack(settings: Any, root: Path, target: Path, limit: int = LIMIT, side: int 
                 break
             taken |= dict(sample)
             kept += 1
+    if not taken:
+        raise InputError(
+            f"no photograph fits into {limit} bytes; allow more MiB with --mib, or reduce more with --side"
+        )
     from unveil.util import atomic
 
     with atomic.replacing(target) as temporary, tarfile.open(temporary, "w") as tar:
@@ -253,11 +257,11 @@ def arguments(command: ArgumentParser) -> None:
         made.add_argument("-o", "--output", type=Path, required=True)
         if name == "pack":
             made.add_argument("--data", type=Path, required=True, help="the configuration's data.root")
-            made.add_argument("--mib", type=float, default=LIMIT / 2**20)
+            made.add_argument("--mib", type=positive_number, default=LIMIT / 2**20)
             made.add_argument("--side", type=positive, default=SIDE)
         else:
             made.add_argument("packed", type=Path)
-            made.add_argument("--limit", type=float, default=540.0, help="seconds, set-up included")
+            made.add_argument("--limit", type=positive_number, default=540.0, help="seconds, set-up included")
             made.add_argument(
                 "--batches", type=positive, nargs="*", default=list(BATCHES), help="sizes of the speed table"
             )

@@ -273,8 +273,27 @@ def test_the_solvers_of_ir_sde_are_reached(mean_reverting: Restorer, solver: str
     )
 
 
+def test_the_solvers_of_ir_sde_take_all_steps_unless_told(mean_reverting: Restorer) -> None:
+    """Few Euler steps destroy a photograph, and the model's own default is few."""
+    spec = mean_reverting.model.spec
+    few = Restorer(replace(mean_reverting.model, spec=replace(spec, defaults=replace(spec.defaults, steps=2))), "cpu")
+    steps = {
+        solver: few.resolve(Options(solver=solver)).process.steps for solver in ("sde", "ode", "ddim", "ancestral")
+    }
+    assert steps == {"sde": 8, "ode": 8, "ddim": 2, "ancestral": 2}
+    assert few.resolve(Options(solver="sde", steps=4)).process.steps == 4
+
+
+@pytest.mark.parametrize("value", ["no", "yes", 2, None])
+def test_uncertainty_is_true_or_false(value: object) -> None:
+    with pytest.raises(InputError, match="uncertainty must be True or False"):
+        Options(uncertainty=value)  # type: ignore[arg-type]
+
+
 def test_the_solvers_of_ir_sde_are_refused_by_other_paths() -> None:
     with pytest.raises(InputError, match="sde and ode need a path whose drift is free of the clean image"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="ode")
+    with pytest.raises(InputError, match="such as wild"):  # before a folder is begun, not once for each photograph
+        Restorer(tiny_model(), "cpu").resolve(Options(solver="ode"))
     with pytest.raises(InputError, match="unknown solver 'euler'; known are ancestral, ddim, renoise, 2m, sde, ode"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="euler")

@@ -6,6 +6,7 @@ import json
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ def test_an_estimate_counts_what_a_run_counts(image: np.ndarray) -> None:
     told = r.estimate(21, 30, Options(steps=6, samples=2))
     assert told.evaluations == 6
     assert told.seconds > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1)])
+def test_the_estimate_of_a_narrow_photograph_is_that_of_what_is_worked_on(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is continued to the method's least side: priced by its own pixels it would take no time at all."""
+    r = made()
+    r.method = replace(r.method, least=64)
+    clock = iter(range(10_000))
+    monkeypatch.setattr("unveil.zeroshot_restorer.time.perf_counter", lambda: float(next(clock)))
+    height, width = (max(side, 64) for side in shape)
+    narrow, wide = r.estimate(*shape, Options(steps=6)), r.estimate(height, width, Options(steps=6))
+    assert narrow.seconds == pytest.approx(wide.seconds)
 
 
 def test_a_small_photograph_is_continued_by_reflection(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

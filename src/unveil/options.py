@@ -36,7 +36,8 @@ class Options:
         seed: Same seed, same pixels; 0 to 2^53 - 1.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
         strength: Share of the estimated residual that is removed: 0 returns the input, 1 the restoration.
-        solver: "ancestral", "ddim", "renoise" or "2m"; for models on a mean-reverting path also "sde" and "ode", IR-SDE's own.
+        solver: "ancestral", "ddim", "renoise" or "2m"; for models on a mean-reverting path also "sde" and "ode", IR-SDE's own,
+            which take all of the trained steps where `steps` says nothing.
         grid: Where the steps lie: "cubic" or the trained schedule.
         resolution: "coarse_to_fine", "hourglass" or "off".
         tile: Longest side in pixels of the tiles that the network sees; "auto" for what memory allows (at most 2048), "auto:N" for
@@ -84,6 +85,8 @@ class Options:
             raise InputError(f"max_pixels must be at least 1, got {self.max_pixels}")
         if self.generator is not None and self.generator not in GENERATORS:
             raise InputError(f"generator must be one of {', '.join(GENERATORS)}, got {self.generator!r}")
+        if not isinstance(self.uncertainty, (bool, np.bool_)):
+            raise InputError(f"uncertainty must be True or False, got {self.uncertainty!r}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
             if value is not None and not (_number(value) and 0.0 <= value <= 1.0):

@@ -315,8 +315,17 @@ class Restorer:
         solver = options.solver or d.solver
         if solver not in (*SOLVERS, *EULER):
             raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
+        steps = options.steps
+        if solver in EULER:
+            from unveil.diffusion.euler import check
+            from unveil.models.path_config import path
+
+            trained = path(self.model.spec.schedule, self.model.spec.time)
+            check(trained)  # here, before any photograph is read, and not once for each of a folder
+            steps = trained.steps if steps is None else steps  # few Euler steps destroy a photograph
+        process = self.model.spec.process(options.grid, steps)
         return Run(
-            process=self.model.spec.process(options.grid, options.steps),
+            process=process,
             grid=options.grid or d.grid,
             solver=solver,
             fidelity=d.fidelity if options.fidelity is None else options.fidelity,

@@ -142,7 +142,8 @@ class ZeroShotRestorer:
         steps = seen[-1][1]
         each = (seen[-1][0] - seen[0][0]) / max(1, len(seen) - 1)
         before = max(0.0, seen[0][0] - started - each)  # what a method does first: an adapter's rehearsal, features
-        larger = (height * width) / (y.shape[-2] * y.shape[-1])
+        least = self.method.least  # a narrow photograph is worked on as one of this width
+        larger = max(height, least) * max(width, least) / (y.shape[-2] * y.shape[-1])
         return Estimate(steps, (before + each * steps) * options.samples * larger)
 
     def restore(

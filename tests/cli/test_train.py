@@ -107,6 +107,7 @@ def test_check_says_where_the_pictures_are_known_to_be_in_a_test_set(
         (["CONFIG", "--data.root", "nowhere"], "nowhere/degraded: no such folder"),
         (["--resume", "nowhere"], "no run to resume here"),
         (["--resume", "nowhere", "-o", "x"], "leave out -o"),
+        (["CONFIG", "--resume", "nowhere"], "--resume goes on by the run's own config.yaml; leave out"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(

@@ -199,6 +199,36 @@ def test_captions_that_are_missing_or_wrong_are_named(
         configuration.parse({**tree, "data": {**tree["data"], "captions": "x.tsv"}})
 
 
+def test_check_looks_at_captions_and_their_vocabulary(
+    pairs: Path, clip: Path, vocabulary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a run would stop at, `--check` says before."""
+    table, file = tmp_path / "captions.tsv", tmp_path / "eyes.yaml"
+    tree = settings(pairs, clip)
+
+    def checked(tokenizer: Path) -> tuple[int, str]:
+        tree["data"] |= {"captions": str(table), "tokenizer": str(tokenizer)}
+        file.write_text(json.dumps(tree))
+        return main(["train", str(file), "--check"]), capsys.readouterr().err
+
+    status, said = checked(vocabulary)
+    assert (status, "cannot be read" in said) == (2, True)
+    table.write_text("clean/scene0.png\ta house\n")
+    status, said = checked(vocabulary)
+    assert (status, "5 of 6 photographs have no caption" in said) == (2, True)
+    table.write_text("".join(f"clean/scene{i}.png\ta house\n" for i in range(6)))
+    assert checked(vocabulary) == (0, "")
+    status, said = checked(tmp_path)
+    assert (status, "holds no CLIP tokeniser" in said) == (2, True)
+
+
+def test_an_init_that_is_not_there_is_named_with_what_makes_one(pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.safetensors: no such file; name a DA-CLIP with --init"):
+        train(
+            configuration.parse(settings(pairs, tmp_path / "none.safetensors")), tmp_path / "run", report=lambda _: None
+        )
+
+
 def test_equal_texts_are_one_group(clip: Path) -> None:
     network, _, _ = read_guide(clip)
     assert isinstance(network, DACLIP)

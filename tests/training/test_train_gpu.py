@@ -94,6 +94,30 @@ def test_no_more_is_packed_than_may_be(config: Path, tmp_path: Path) -> None:
     assert target.read_bytes() == first
 
 
+def test_where_nothing_fits_the_tar_of_before_stays(config: Path, tmp_path: Path) -> None:
+    settings, target = configuration.load(config), tmp_path / "packed.tar"
+    target.write_bytes(b"before")
+    with pytest.raises(InputError, match="no photograph fits into 65536 bytes"):
+        train_gpu.pack(settings, tmp_path / "data", target, 64 << 10)
+    assert target.read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("kept", [0, 700, 11_000])
+def test_a_tar_that_is_cut_short_is_named(config: Path, tmp_path: Path, kept: int) -> None:
+    settings, target = configuration.load(config), tmp_path / "packed.tar"
+    train_gpu.pack(settings, tmp_path / "data", target)
+    target.write_bytes(target.read_bytes()[:kept])
+    with pytest.raises(InputError, match="no whole tar of photographs"):
+        train_gpu.run(settings, target, tmp_path / "out", 60.0, [])
+
+
+def test_only_what_a_run_left_is_joined(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no train\.log in it"):
+        train_gpu.join(tmp_path)
+    (tmp_path / "train.log").write_text("")
+    assert train_gpu.join(tmp_path) == []
+
+
 def test_a_run_that_is_late_is_stopped_and_leaves_what_it_has(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,8 @@ def restore(
         keep: What to leave as it is, likewise: --keep light fixes whatever else is found.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
-        solver: ancestral, ddim, renoise or 2m; for mean-reverting models (wild) also sde and ode, IR-SDE's own Euler steps.
+        solver: ancestral, ddim, renoise or 2m; for mean-reverting models (wild) also sde and ode, IR-SDE's own Euler steps,
+            all of the trained ones (100) unless --steps says how many.
         grid: Where the steps lie: cubic, or the schedule the model was trained on.
         resolution: coarse_to_fine, hourglass or off.
         compare: Also write NAME_compare.png, before and after side by side.

@@ -38,6 +38,8 @@ def train(
     if resume is not None:
         if output is not None:
             raise InputError("--resume names the folder of the run; leave out -o")
+        if config and not config[0].startswith("-"):
+            raise InputError(f"--resume goes on by the run's own config.yaml; leave out {config[0]!r}")
         settings, folder = _resumed(resume, _overrides(config)), resume
     else:
         if not config or config[0].startswith("-"):
@@ -108,6 +110,11 @@ def _check(settings: Config) -> None:
     from unveil.training.restoring import inventory
 
     material = scan(settings.data)
+    if settings.data.captions:
+        from unveil.training.captions import of, tokeniser
+
+        of(settings.data, material)
+        tokeniser(Path(settings.data.root) / settings.data.tokenizer)
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))
     print(dump(settings), end="")
     print(f"# {inventory(source, held_out)}")

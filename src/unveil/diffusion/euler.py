@@ -21,7 +21,7 @@ def check(process: Process) -> None:
     if not torch.allclose(process.a, process.r, rtol=0, atol=1e-9):
         raise InputError(
             f"the solvers sde and ode need a path whose drift is free of the clean image; {process.name} has none. "
-            "Use ancestral, ddim or 2m."
+            "Use ancestral, ddim or 2m, or a model on a mean-reverting path, such as wild."
         )
 
 

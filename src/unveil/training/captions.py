@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unveil.data.photographs import Photograph
 from unveil.errors import InputError, ModelError
 from unveil.networks.daclip_words import UNIVERSAL
+
+if TYPE_CHECKING:
+    from unveil.training.batches import Material
+    from unveil.training.settings import Data
 
 _HEAD = "filepath\ttitle"
 """First line of the published tables; it may be left out."""
@@ -60,6 +64,26 @@ def check(photographs: Iterable[Photograph], captions: dict[Path, str], file: Pa
     bare = [path for path in every if path.resolve() not in captions]
     if bare:
         raise InputError(f"{len(bare)} of {len(every)} photographs have no caption in {file}; the first is {bare[0]}")
+
+
+def of(data: Data, material: Material) -> dict[Path, str]:
+    """The captions that a configuration names, one for every photograph of it.
+
+    Args:
+        data: `captions`, a table, and the `root` that its paths and its own are below.
+        material: All that `data` names, as `batches.scan` finds it.
+
+    Returns:
+        As `read`.
+
+    Raises:
+        InputError: As `read` and `check`.
+
+    """
+    root = Path(data.root)
+    captions = read(root / data.captions, root)
+    check([*material.photos, *(p for _, found in material.pairs for p in found)], captions, root / data.captions)
+    return captions
 
 
 @functools.cache

@@ -30,7 +30,7 @@ from unveil.networks.clip import prepared
 from unveil.networks.daclip import DACLIP, Seen, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
 from unveil.training.batches import Source, scan, touched
-from unveil.training.captions import check, read, tokeniser
+from unveil.training.captions import of, tokeniser
 from unveil.training.config import Config, Data, Pairs, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
@@ -156,6 +156,11 @@ class Describing(Trainer):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        if not Path(config.init).is_file():
+            raise InputError(
+                f"init: {config.init}: no such file; name a DA-CLIP with --init, made of a published checkpoint by "
+                "`unveil models import CHECKPOINT -o FILE`"
+            )
         network, self._start, self._digest = read_guide(Path(config.init))
         if not isinstance(network, DACLIP):
             raise InputError(
@@ -175,11 +180,8 @@ class Describing(Trainer):
     def material(self, world: World, say: Callable[[str], None]) -> NamedSource:
         """Clean photographs, real pairs and captions. Raises InputError for captions that are missing."""
         data, material = self.config.data, scan(self.config.data)
-        captions = read(Path(data.root) / data.captions, Path(data.root)) if data.captions else {}
+        captions = of(data, material) if data.captions else {}
         kept, held = (named_source(Source(data, held_out=h, material=material), captions) for h in (False, True))
-        if captions:
-            every = [*material.photos, *(photo for _, found in material.pairs for photo in found)]
-            check(every, captions, Path(data.root) / data.captions)
         self._held = held if held.photos else None
         paired = sum(len(found) for _, found in kept.pairs)
         say(
