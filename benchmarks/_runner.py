@@ -69,6 +69,8 @@ def run(
         1 for a file that cannot be read or written, 130 for what was stopped.
 
     """
+    # Of this process's own command line the time that it took to begin counts too.
+    began = STARTED if words is None else time.monotonic()
     words = sys.argv[1:] if words is None else words
     if not words or words[0] in ("-h", "--help"):
         print(listed(package, groups))
@@ -84,7 +86,7 @@ def run(
     given, rest = command.parse_known_args(words[1:])
     if rest and not getattr(module, "REST", False):
         command.error(f"unrecognized arguments: {' '.join(rest)}")
-    given.rest, given.started = rest, STARTED
+    given.rest, given.started = rest, began
     if name not in plain:
         use_threads(given.threads)
     try:
