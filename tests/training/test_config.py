@@ -107,6 +107,14 @@ def test_an_override_that_leads_nowhere_is_named(tree: Tree, tmp_path: Path, key
         configuration.load(write(tmp_path / "config.yaml", tree()), {key: "1"})
 
 
+@pytest.mark.parametrize("text", ["", "*_gt", "no", "null", "2026-11-29", "0012", "1e3", "&a", "[odd"])
+def test_text_is_taken_as_it_was_typed(tree: Tree, tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "config.yaml", tree())
+    assert configuration.load(path, {"data.pairs.0.clean_name": text}).data.pairs[0].clean_name == text
+    with pytest.raises(InputError, match=r"seed must be a whole number"):
+        configuration.load(path, {"seed": text + "x"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("a: [1", "not valid YAML"), ("- 1\n- 2", "a mapping of settings"), ("", "neither photos")]
 )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unveil.networks.compact import CompactUNet
-from unveil.training.optimiser import Optimiser
+from unveil.training.optimiser import MuonFloat32, Optimiser, orthogonalise
 
 
 def network() -> CompactUNet:
@@ -36,6 +36,39 @@ def test_muon_moves_a_matrix_along_an_orthogonal_direction_of_the_size_of_adamw_
     values = torch.linalg.svdvals(update)
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+
+
+@pytest.mark.parametrize(("high", "wide"), [(6, 54), (12, 12), (20, 5)])
+def test_the_orthogonalisation_is_the_polynomial_of_the_singular_values(high: int, wide: int) -> None:
+    """Newton-Schulz maps every singular value s to p(p(...p(s))) with p(s) = a s + b s^3 + c s^5 and leaves the singular vectors."""
+    matrix = torch.randn(high, wide, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    a, b, c = COEFFICIENTS
+    u, s, v = torch.linalg.svd(matrix / matrix.norm(), full_matrices=False)
+    for _ in range(5):
+        s = a * s + b * s**3 + c * s**5
+    torch.testing.assert_close(orthogonalise(matrix, COEFFICIENTS, 5, 1e-7), u * s @ v, atol=1e-12, rtol=0)
+    single = orthogonalise(matrix.float(), COEFFICIENTS, 5, 1e-7)
+    torch.testing.assert_close(single.double(), u * s @ v, atol=1e-4, rtol=0)
+
+
+def test_muon_in_fp32_is_torch_s_muon_but_for_the_rounding_of_bf16() -> None:
+    start = torch.randn(8, 24, generator=torch.Generator().manual_seed(3))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    settings = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.9, "adjust_lr_fn": "match_rms_adamw"}
+    optimisers = (MuonFloat32([ours], **settings), torch.optim.Muon([theirs], **settings))
+    for seed in range(4):
+        ours.grad = torch.randn(8, 24, generator=torch.Generator().manual_seed(seed))
+        theirs.grad = ours.grad.clone()
+        for optimiser in optimisers:
+            optimiser.step()
+    moved = (theirs - start).norm()
+    assert (ours - theirs).norm() < 0.02 * moved
+    state = [optimiser.state_dict()["state"][0] for optimiser in optimisers]
+    assert state[0].keys() == state[1].keys()
+    torch.testing.assert_close(state[0]["momentum_buffer"], state[1]["momentum_buffer"], atol=1e-6, rtol=0)
 
 
 def test_convolutions_are_moved_in_place_through_their_matrices() -> None:

@@ -15,6 +15,26 @@ from unveil.training.checks import check
 from unveil.training.settings import HARMLESS, Config
 from unveil.util.words import did_you_mean
 
+
+@dataclasses.dataclass(frozen=True)
+class _Typed:
+    """A value from the command line: as YAML reads it, and as it was typed, which is what a setting that wants text takes.
+
+    Nothing, "null", "*_gt" (an alias in YAML) and "no" (false) are all names that a file may have.
+    """
+
+    value: Any
+    text: str
+
+
+def _read_typed(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return _Typed(text, text)
+    return value if isinstance(value, (list, dict, str)) else _Typed(value, text)
+
+
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -39,6 +59,8 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
 
 def _build(kind: Any, value: Any, where: str) -> Any:
     name = where.rstrip(".") or "the configuration"
+    if isinstance(value, _Typed):
+        value = value.text if kind is str else value.value
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise InputError(f"{name} must be a mapping of settings, got {value!r}")
@@ -104,7 +126,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def override(tree: dict[str, Any], overrides: dict[str, str]) -> dict[str, Any]:
-    """The tree with dotted settings ("data.root", "stages.0.steps") replaced by YAML values, in place.
+    """The tree with dotted settings ("data.root", "stages.0.steps") replaced by YAML values, in place; text is taken as it is.
 
     One past the end of a list appends. Raises InputError for a path that leads nowhere.
     """
@@ -116,13 +138,11 @@ def override(tree: dict[str, Any], overrides: dict[str, str]) -> dict[str, Any]:
                 node = _step(node, key)
             if isinstance(node, list):
                 _step(node, last)
-                node[int(last)] = yaml.safe_load(text)
+                node[int(last)] = _read_typed(text)
             else:
-                node[last] = yaml.safe_load(text)
+                node[last] = _read_typed(text)
         except (IndexError, ValueError, AttributeError, TypeError) as error:
             raise InputError(f"--{dotted}: no such setting") from error
-        except yaml.YAMLError as error:
-            raise InputError(f"--{dotted}: {text!r} is not a value ({str(error).splitlines()[0]})") from error
     return tree
 
 
