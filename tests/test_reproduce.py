@@ -79,11 +79,14 @@ def shrunk(name: str, root: Path) -> dict[str, Any]:
     tree = yaml.safe_load(configuration.find(name).read_text())
     tree["data"]["root"] = str(root)
     tree |= {"workers": 0, "precision": "fp32", "minutes": 0}
-    small = {"kind", "predicts"} & tree["network"].keys()
-    network = {k: tree["network"][k] for k in small} | {"base": 8, "mults": [1, 1, 1], "blocks": 1, "head": 8}
-    if "correction" in tree["network"]:
-        network["correction"] = {"base": 8, "mults": [1, 1]}
-    tree["network"] = network
+    tiny = {"base": 8, "mults": [1, 1, 1], "blocks": 1}
+    if tree.pop("init", ""):  # the shipped model, of two experts: too large here
+        tree["network"] = {"experts": [tiny, tiny]}
+    else:
+        kept = {k: v for k, v in tree["network"].items() if k in ("kind", "predicts")}
+        if "correction" in tree["network"]:
+            kept["correction"] = {"base": 8, "mults": [1, 1]}
+        tree["network"] = kept | tiny | {"head": 8}
     for stage in tree["stages"]:
         stage |= {"steps": 1, "batch": 2, "accumulate": 1, "crop": 32, "warmup": 0}
         if stage.get("view"):
