@@ -36,11 +36,13 @@ SHORT = {
     "wild": "pipeline",
     "attention_memory": "attention",
     "fit_classifier": "describe",
+    "fit_second_look": "second",
     "blind": "blind",
 }
 MODULES = {
     "quality_wild": "benchmarks.quality",
     "fit_classifier": "recipes.fit_classifier",
+    "fit_second_look": "recipes.fit_second_look",
     "speed": "benchmarks._speed",
 }
 """What made a result and knows its facts, where it is not the benchmark of the result's name."""

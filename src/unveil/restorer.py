@@ -378,7 +378,8 @@ class Restorer:
             return None  # nothing is going to be removed, so nobody needs to look
         from unveil.models import describer
 
-        return treatment(describer.shipped().describe(pixels, self.dtype).probabilities, None, options.keep)
+        said = describer.shipped().describe(pixels, self.dtype, self.model).probabilities
+        return treatment(said, None, options.keep)
 
     def _drawn(
         self,

@@ -15,7 +15,7 @@ from PIL import Image
 from unveil import cli
 from unveil.errors import InputError
 from unveil.models import weights_file
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 from unveil.zeroshot.methods import METHODS
 
 
@@ -56,6 +56,27 @@ def test_a_table_with_baselines_models_steps_and_the_papers_rows(
         "unveil: LOL's training split shows 25 of eval15's shots at another exposure and 51 pictures of its toy table: "
         "weights trained on it are helped on eval15\n"
     )
+
+
+def test_models_that_can_be_told_have_a_row_of_their_own_for_it(
+    data: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, told = tiny_experts(), tmp_path / "told.safetensors"
+    weights_file.write(told, made.spec, made.predictor, None)
+    kept = tmp_path / "kept.json"
+    assert (
+        run("--data", data, "--models", f"{model},{told}", "--fix", "haze,lowlight", "--device", "cpu",
+            "--baselines", "none", "-o", kept) == 0
+    )  # fmt: skip
+    rows = json.loads(kept.read_text())["sets"]["LOL_eval15"]
+    name = made.spec.name
+    assert list(rows) == [f"tiny ({model})", f"{name} ({told})", f"{name} ({told}), told haze and lowlight"]
+    assert rows[f"{name} ({told}), told haze and lowlight"]["run"]["fix"] == ["haze", "lowlight"]
+    capsys.readouterr()
+    assert run("--data", data, "--models", told, "--fix", "hase", "--device", "cpu") == 2
+    assert "haze" in capsys.readouterr().err
+    assert run("speed", "--fix", "haze") == 2
+    assert "leave out --fix" in capsys.readouterr().err
 
 
 def test_a_kept_result_is_gone_on_from(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_the_next_photograph_is_described_while_this_one_is_restored(
     class Says:
         speaker = "a test"
 
-        def describe(self, pixels: np.ndarray, dtype: object) -> Description:
+        def describe(self, pixels: np.ndarray, dtype: object, restorer: object) -> Description:
             where.append(threading.current_thread().name)
             if len(where) == 2:
                 second.set()

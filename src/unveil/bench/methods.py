@@ -13,6 +13,7 @@ from unveil.errors import InputError
 from unveil.evaluation.baselines import get_baseline
 from unveil.masked import MaskedRestorer
 from unveil.models.footprint import sizes
+from unveil.models.treatment import kinds_of
 from unveil.options import Options
 from unveil.restorer import Restorer
 from unveil.util.devices import name_of
@@ -79,6 +80,8 @@ def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Me
         return {part: asdict(size) for part, size in sizes(restorer.model.spec.network).items()}
 
     run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
+    if options.fix is not None:
+        run["fix"] = list(kinds_of(options.fix))
     return Method(title, restore, run, draws, cost, masked)
 
 

@@ -33,6 +33,7 @@ def bench(
     sets: str = "",
     samples: int = 1,
     steps: str = "",
+    fix: str = "",
     every: int = 1,
     metrics: str = "",
     paper: str = "",
@@ -58,6 +59,8 @@ def bench(
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
+        fix: Kinds of damage that models are told, as of `unveil restore`: a row more for each model that can be told. Default: they are told nothing,
+            and what the describer finds is fixed, as by `unveil restore`.
         every: Take each n-th photograph alone.
         metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
         paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.
@@ -82,9 +85,11 @@ def bench(
         protocols: list[str] = []
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
-        methods = _methods(_parts(models), baselines, samples, counts, device, dtype, zero)
+        methods = _methods(_parts(models), baselines, samples, counts, fix, device, dtype, zero)
         result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
+        if fix:
+            raise InputError(f"{what} does not depend on what is fixed; leave out --fix")
         if zero.said():
             raise InputError(
                 f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
@@ -131,16 +136,19 @@ def _methods(
     baselines: str,
     samples: int,
     counts: list[int],
+    fix: str,
     device: str,
     dtype: str,
     zero: ZeroShotOptions,
 ) -> list[Method]:
     from unveil import loading
     from unveil.bench import methods
+    from unveil.models.treatment import kinds_of
     from unveil.restorer import load
     from unveil.zeroshot.methods import METHODS
 
     _check_zero_shot([name for name in models if name in METHODS], zero)
+    kinds = kinds_of(fix) if fix else ()
     made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in _parts(baselines) if n != "none"]
     for name in models:
         if name == "none":
@@ -153,9 +161,14 @@ def _methods(
             continue
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
-        made += [
-            methods.model(restorer, f"{title}, {n} step{'s' if n > 1 else ''}", samples, steps=n) for n in counts
-        ] or [methods.model(restorer, title, samples)]
+        rows: list[tuple[str, dict[str, Any]]] = [("", {})]
+        if kinds and restorer.model.spec.told:
+            rows.append((f", told {' and '.join(kinds)}", {"fix": kinds}))
+        for told, settings in rows:
+            made += [
+                methods.model(restorer, f"{title}{told}, {n} step{'s' if n > 1 else ''}", samples, steps=n, **settings)
+                for n in counts
+            ] or [methods.model(restorer, title + told, samples, **settings)]
     return made
 
 

@@ -1,7 +1,11 @@
-"""Naming what is wrong with a photograph, with probabilities, and saying who says so."""
+"""Naming what is wrong with a photograph, with probabilities, and saying who says so.
+
+Where the small classifier notices nothing that blurs or covers detail, the restorer is asked about noise (`models.second_look`): it knows more kinds.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +16,9 @@ import torch
 from torch import Tensor
 
 from unveil.errors import ModelError
-from unveil.models import shelf
+from unveil.models import second_look, shelf
+from unveil.models.model import Model
+from unveil.models.treatment import DRAWN, NOTICED
 from unveil.models.weights_file import read_guide
 from unveil.networks.classifier import DegradationClassifier
 
@@ -21,6 +27,11 @@ if TYPE_CHECKING:
 
 SMALL = "describe"
 """The classifier that ships."""
+
+RESTORER = "general"
+"""Who is asked about noise where no other model is at hand."""
+DETAIL = ("noise", "blur", "jpeg", "rain")
+"""Damage of detail: where one of them is noticed, the restorer is going to look at the detail anyway."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,15 @@ class Describer:
         self._folded = cache(network.folded) if isinstance(network, DegradationClassifier) else None
 
     @torch.inference_mode()
-    def describe(self, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> Description:
+    def describe(
+        self, pixels: np.ndarray, dtype: torch.dtype = torch.float32, restorer: Model | None = None
+    ) -> Description:
         """What is wrong with a photograph.
 
         Args:
             pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
-            dtype: What the classifier's eyes compute in: bfloat16, or else float32.
+            dtype: What the classifier's eyes and the restorer compute in: bfloat16, or else float32.
+            restorer: Model that can be told what to fix, which is asked about noise; by default the one that ships. A DA-CLIP asks nobody.
 
         """
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
@@ -65,8 +79,15 @@ class Describer:
             said, kinds = folded.probabilities(image), network.kinds
         else:
             said, kinds = self._named(network, image)
-        ranked = sorted(zip(kinds, said.tolist(), strict=True), key=lambda pair: -pair[1])
-        return Description(dict(ranked), self.speaker, not several)
+        found = dict(zip(kinds, said.tolist(), strict=True))
+        if several and _unnoticed(found):
+            model = _restorer() if restorer is None else restorer
+            noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
+            if noise > found["noise"]:
+                found["noise"] = noise
+                if "clean" in found:
+                    found["clean"] = min(found["clean"], 1 - noise)
+        return Description(dict(sorted(found.items(), key=lambda pair: -pair[1])), self.speaker, not several)
 
     @staticmethod
     def _named(network: DACLIP, image: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -79,6 +100,18 @@ class Describer:
         known = words(network.clip)
         texts = network.clip.encode_text(rows(list(known.values()), network.clip.context))
         return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0], tuple(known)
+
+
+def _unnoticed(found: dict[str, float]) -> bool:
+    """Whether nothing is known of the detail of a photograph that is neither a drawing nor a page."""
+    return (
+        "noise" in found and found.get("graphic", 0.0) < DRAWN and all(found.get(k, 0.0) < NOTICED[k] for k in DETAIL)
+    )
+
+
+@cache
+def _restorer() -> Model:
+    return shelf.load(RESTORER).to(torch.device("cpu"))
 
 
 @cache
@@ -94,7 +127,7 @@ def load(name: str | Path = SMALL) -> Describer:
     """
     if str(name) == SMALL:
         network, _, digest = read_guide(*shelf.place(SMALL))
-        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]})"
+        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked about noise"
     else:
         network, _, digest = read_guide(Path(name))
         speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"

@@ -198,14 +198,15 @@ def views(image: Tensor, across: int = 4, side: int = SIDE) -> tuple[Tensor, Ten
 
     Patches lie on an even grid, `across` a side or as many as fit; a photograph smaller than a patch is repeated at its edges.
     """
-    return _reduced(image, side), _patches(image, SIDE, across)
+    return _reduced(image, side), spread_patches(image, SIDE, across)
 
 
 def _reduced(image: Tensor, side: int) -> Tensor:
     return F.interpolate(image[None], size=(side, side), mode="bilinear", antialias=True)[0]
 
 
-def _patches(image: Tensor, side: int, across: int) -> Tensor:
+def spread_patches(image: Tensor, side: int, across: int) -> Tensor:
+    """(P, 3, side, side) of (3, H, W): up to `across` a side on an even grid; what is smaller than one is repeated at its edges."""
     h, w = image.shape[-2:]
     if min(h, w) < side:
         image = F.pad(image[None], (0, max(0, side - w), 0, max(0, side - h)), mode="replicate")[0]
@@ -244,7 +245,7 @@ def statistics(image: Tensor, reduced: Tensor | None = None) -> Tensor:
     peak, low = np.maximum(np.maximum(x[0], x[1]), x[2]), np.minimum(np.minimum(x[0], x[1]), x[2])
     saturation = (peak - low) / np.maximum(peak, np.float32(0.02))
     dark = -F.max_pool2d(torch.from_numpy(-low[None]), 9, stride=4).numpy()
-    pieces = (_patches(image, _PIECE, 3) if min(image.shape[-2:]) >= _PIECE else image[None]).numpy()
+    pieces = (spread_patches(image, _PIECE, 3) if min(image.shape[-2:]) >= _PIECE else image[None]).numpy()
     fine = _luminance(pieces.swapaxes(0, 1))
     red, blue = pieces[:, 0] - fine, pieces[:, 2] - fine
     flat = x.reshape(3, -1)

@@ -1,0 +1,183 @@
+"""Fit the law of `unveil.models.second_look`: whether what the restorer takes away as noise was noise.
+
+    python -m recipes fit_second_look --json benchmarks/results/fit_second_look.json
+
+Photographs and real pairs are split by name: half fit the law, a quarter sets how often it is wrong, a quarter is measured on; then
+test sets on which nothing was fitted. What the law is goes into `unveil/models/second_look.py` by hand. Some twenty minutes of one
+processor core.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, environment, shared_folder, table, write_json
+from recipes._damaged_crops import PHOTOS, Pairs, pairs_of
+from recipes.fit_classifier import fit_linear
+from unveil import degradation, photo
+from unveil.data.crops import crops, rng
+from unveil.data.photographs import Photograph, hold_out, load_clean
+from unveil.data.store import Store
+from unveil.degradation.primitives import separable
+from unveil.models import second_look, shelf
+from unveil.models.model import Model
+from unveil.models.treatment import NOTICED
+
+CROP = 256
+LEAST = 2 / 255
+"""Standard deviation from which simulated noise is to be found."""
+OTHERS = ("blur", "haze", "jpeg", "lowlight")
+"""Damage that is no noise and must not be taken for it."""
+WRONG = 0.01
+"""Share of the pictures without noise that may be taken for noisy."""
+COMMON = 4
+"""How often each cut with real noise counts: there are few."""
+SETS = {
+    "PolyU_100, noisy": ("PolyU_100/noisy", True),
+    "PolyU_100, clean": ("PolyU_100/clean", False),
+    "Kodak24": ("Kodak24", False),
+    "CBSD68": ("CBSD68", False),
+    "SRD, shadow-free": ("SRD/shadow_free", False),
+    "LOL_eval15, high": ("LOL_eval15/high", False),
+    "HSTS, hazy": ("tao256/HSTS_256x256/degraded", False),
+}
+Groups = dict[str, Tensor]
+"""What is measured (n, MEASURES) of cuts, by what they are."""
+
+
+def grain(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Grain of films and prints on (3, H, W): clumps of 0.5 to 2.5 px, 4 to 25 levels, strongest in the midtones, of any share of colour."""
+    size, colour, strength = torch.rand(3, generator=generator).tolist()
+    d = torch.arange(8).float()
+    taps = torch.exp(-0.5 * (d / (0.5 + 2 * size)).square())[None]
+    own, common = torch.randn(2, 1, 3, *x.shape[-2:], generator=generator)
+    n = separable(colour**0.5 * own + (1 - colour) ** 0.5 * common[:, :1], taps)[0]
+    light = x.mean(0, keepdim=True)
+    n = n * (4 * light * (1 - light)).clamp_min(0.05).sqrt()
+    return (x + 4 / 255 * (25 / 4) ** strength * n / n.std()).clamp(0, 1)
+
+
+def cuts(photographs: list[Photograph], pairs: Pairs, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """(what it is, (3, CROP, CROP)) of every photograph as it is, of every other one under noise or grain, of the rest under other damage."""
+    for number, photograph in enumerate(photographs):
+        generator = rng(seed, number)
+        random = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        x, _ = crops([photograph], 1, CROP, generator, 0)
+        yield "clean", x[0]
+        turn = number % 4
+        if turn == 0:
+            y, drawn = degradation.apply("noise", x, random)
+            if float(drawn["sigma"]) >= LEAST:
+                yield "noise", y[0]
+        elif turn == 1:
+            yield "grain", grain(x[0], random)
+        else:
+            kind = OTHERS[number // 4 % len(OTHERS)]
+            yield kind, degradation.apply(kind, x, random)[0][0]
+    for shown, kinds in pairs:
+        for number, photograph in enumerate(shown):
+            clean, worse = crops([photograph], 1, CROP, rng(seed + 1, number), 0)
+            yield "clean", clean[0]
+            if kinds == ("noise",) and worse is not None:
+                yield "camera", worse[0]
+
+
+NOISY = ("noise", "grain", "camera")
+
+
+def measured(model: Model, found: Iterator[tuple[str, Tensor]]) -> Groups:
+    groups: dict[str, list[Tensor]] = defaultdict(list)
+    for kind, image in found:
+        image = (image.clamp(0, 1) * 255).round() / 255
+        groups[kind].append(second_look.measures(*second_look.taken_away(model, image)))
+    return {kind: torch.stack(rows) for kind, rows in groups.items()}
+
+
+def together(groups: Groups, noisy: bool) -> Tensor:
+    return torch.cat([v.repeat(COMMON if k == "camera" else 1, 1) for k, v in groups.items() if (k in NOISY) == noisy])
+
+
+def fitted(train: Groups, kept: Groups) -> dict[str, list[float] | float]:
+    """CENTRE, SCALE, WEIGHTS and BIAS; the last so that a share WRONG of what is kept has the probability from which noise is treated."""
+    every = torch.cat([together(train, True), together(train, False)])
+    centre, scale = every.mean(0), every.std(0)
+    layer = torch.nn.Linear(second_look.MEASURES, 1)
+    torch.nn.init.zeros_(layer.weight)
+
+    def shown(groups: Groups, noisy: bool) -> Tensor:
+        return ((together(groups, noisy) - centre) / scale).clamp(-4, 4)
+
+    fit_linear(layer, shown(train, True), shown(train, False))
+    with torch.no_grad():
+        quiet = layer(shown(kept, False))[:, 0].quantile(1 - WRONG)
+        bias = layer.bias[0] - quiet + torch.logit(torch.tensor(NOTICED["noise"]))
+    return {
+        "CENTRE": [round(v, 3) for v in centre.tolist()],
+        "SCALE": [round(v, 3) for v in scale.tolist()],
+        "WEIGHTS": [round(v, 3) for v in layer.weight[0].tolist()],
+        "BIAS": round(float(bias), 3),
+    }
+
+
+def said(law: dict[str, Any], found: Tensor) -> Tensor:
+    """(n,) log odds by a law that is not in the module yet."""
+    centre, scale, weights = (torch.tensor(law[name]) for name in ("CENTRE", "SCALE", "WEIGHTS"))
+    return ((found - centre) / scale).clamp(-4, 4) @ weights + law["BIAS"]
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    rows = [[kind, str(r["pictures"]), f"{r['found']:.0%}"] for kind, r in result["held_out"].items()]
+    sets = [[name, str(r["pictures"]), f"{r['found']:.0%}"] for name, r in result["test"].items()]
+    return {
+        "table.held_out": table(["held-out cuts", "n", "taken for noisy"], rows),
+        "table.test": table(["photographs", "n", "taken for noisy"], sets),
+        **{f"found.{k}": Value([100 * r["found"]], 0) for k, r in result["held_out"].items()},
+    }
+
+
+def arguments(command: ArgumentParser) -> None:
+    command.add_argument("--model", type=Path, default=Path("general"), help="name or file of the model that is asked")
+
+
+def main(given: Namespace) -> None:
+    data, clock = shared_folder() / "data", Clock()
+    model, store = shelf.load(str(given.model)).to(torch.device("cpu")), Store()
+    photographs, pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
+    if given.quick:
+        photographs, pairs = photographs[::16], [(shown[::8], kinds) for shown, kinds in pairs]
+    parts: list[Groups] = []
+    for number, share in enumerate((0.5, 0.5, 0)):
+        kept = [(hold_out(found, share), kinds) for found, kinds in pairs]
+        here, photographs = hold_out(photographs, share)
+        parts.append(measured(model, cuts(here, [(sides[0], kinds) for sides, kinds in kept], 100 * number)))
+        pairs = [(sides[1], kinds) for sides, kinds in kept]
+    law = fitted(parts[0], parts[1])
+    print(law)
+    threshold = float(torch.logit(torch.tensor(NOTICED["noise"])))
+
+    def found(rows: Tensor) -> dict[str, float]:
+        return {"pictures": len(rows), "found": float((said(law, rows) >= threshold).float().mean())}
+
+    test = {}
+    for name, (folder, _) in SETS.items():
+        files = sorted((data / "test" / folder).iterdir())[:: 8 if given.quick else 1]
+        pictures = (torch.from_numpy(np.ascontiguousarray(photo.read(p).pixels.transpose(2, 0, 1))) for p in files)
+        test[name] = found(measured(model, (("", p) for p in pictures))[""])
+    result = {
+        "law": law,
+        "held_out": {kind: found(rows) for kind, rows in parts[2].items()},
+        "test": test,
+        "protocol": {"model": model.spec.name, "wrong": WRONG, "processor_seconds": clock.processor},
+        "environment": environment(),
+    }
+    write_json(given.json, result)
+    print("\n\n".join(str(v) for k, v in facts(result).items() if k.startswith("table")))

@@ -1,0 +1,117 @@
+"""Noise that the describer overlooks: the network that would take it away is asked how much there is.
+
+The describer learned noise from simulators and overlooks much of what cameras, films and prints leave. The restorer does not: told
+that a photograph is noisy it takes away the noise that there is, and little where there is none. So pieces of the photograph are
+restored as if they were noisy, and a linear law judges what was taken away: noise is about as strong in plain parts as in busy ones, and alike
+from pixel to pixel or a little smoother; texture and edges are neither.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unveil.models.model import Model
+from unveil.models.treatment import STEPS, treatment
+from unveil.networks.classifier import spread_patches
+
+SIDE, ACROSS, MARGIN, BLOCK = 96, 3, 8, 16
+"""Up to ACROSS x ACROSS pieces of SIDE pixels are looked at, in blocks of BLOCK pixels, without a margin that misses its surroundings."""
+FLOOR = 0.1
+"""Levels of 255 that are added before a logarithm is taken."""
+MEASURES = 8
+"""Numbers that `measures` returns."""
+
+# Fitted by `python -m recipes fit_second_look`, which prints them.
+CENTRE = (0.0,) * MEASURES
+SCALE = (1.0,) * MEASURES
+WEIGHTS = (0.0,) * MEASURES
+BIAS = -20.0
+
+
+def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
+    """Log odds that a photograph is noisy.
+
+    Args:
+        model: One that can be told what to fix (`spec.told`), on any device.
+        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
+        dtype: What the network computes in.
+
+    """
+    found = measures(*taken_away(model, image, dtype))
+    said = BIAS
+    for value, centre, scale, weight in zip(found.tolist(), CENTRE, SCALE, WEIGHTS, strict=True):
+        said += weight * min(max((value - centre) / scale, -4.0), 4.0)
+    return said
+
+
+@torch.inference_mode()
+def taken_away(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """What the model takes away as noise, and what it leaves: each (N, 3, BLOCK, BLOCK), N >= 1, in [0, 1] and differences of such.
+
+    One evaluation, the last of a restoration in which the light stays; the arguments are those of `logit`.
+    """
+    shown = spread_patches(image, SIDE, ACROSS).to(model_device(model))
+    low, high = model.spec.value_range
+    y = shown * (high - low) + low
+    process = model.spec.process(None, STEPS)
+    denoise = model.told_of(treatment(None, ("noise",))).denoiser(process, 1.0)
+    with torch.autocast(y.device.type, dtype, enabled=dtype != torch.float32):
+        left = denoise(float(process.a[1] + process.b[1]) * y, y, 1).float()
+    left = ((left - low) / (high - low)).cpu()
+    return _blocks(shown.cpu() - left), _blocks(left)
+
+
+def model_device(model: Model) -> torch.device:
+    """Where a model's weights lie."""
+    return next(model.predictor.parameters()).device
+
+
+def _blocks(x: Tensor) -> Tensor:
+    """(P, 3, h, w) -> (N, 3, BLOCK, BLOCK), without the margin."""
+    x = x[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    rows, columns = (n // BLOCK for n in x.shape[-2:])
+    x = x[..., : rows * BLOCK, : columns * BLOCK].unflatten(-1, (columns, BLOCK)).unflatten(-3, (rows, BLOCK))
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def measures(taken: Tensor, left: Tensor) -> Tensor:
+    """(MEASURES,) numbers about what `taken_away` returned.
+
+    Logarithms of levels of 255: how much was taken from the plainest quarter of the blocks (a quarter of them less, half of them less), from
+    half of all, how much more from a tenth of all than from half, and how much detail the plainest quarter has left; then the correlation over the
+    blocks of what was taken and of what is left, that of what was taken with its neighbours, in the plainest quarter, and the share of colour in it.
+    Blocks near black or white are left out, where noise is cut off.
+    """
+    light = left.mean((1, 2, 3))
+    kept = (light > 0.03) & (light < 0.97)
+    if int(kept.sum()) >= 4:
+        taken, left = taken[kept], left[kept]
+    taken = taken - taken.mean((2, 3), keepdim=True)
+    strength = _level(taken.square().mean((1, 2, 3)).sqrt())
+    detail = _level(left.flatten(2).std(2).mean(1))
+    plain = detail <= detail.quantile(0.25)
+    calm = taken[plain]
+    luminance = torch.einsum("nchw,c->nhw", calm, torch.tensor([0.2126, 0.7152, 0.0722]))
+    power = luminance.square().mean().clamp_min(1e-12)
+    across, down = luminance[..., 1:] * luminance[..., :-1], luminance[:, 1:] * luminance[:, :-1]
+    colour = (calm - luminance[:, None]).square().mean().sqrt()
+    quarter, half = strength[plain].quantile(torch.tensor([0.25, 0.5]))
+    return torch.stack(
+        [
+            quarter, half, strength.median(), strength.quantile(0.9) - strength.median(), detail.quantile(0.25),
+            _correlation(strength, detail), (across.mean() + down.mean()) / 2 / power, _level(colour) - _level(power.sqrt()),
+        ]
+    )  # fmt: skip
+
+
+def _level(value: Tensor) -> Tensor:
+    return torch.log(255 * value + FLOOR)
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    a, b = a - a.mean(), b - b.mean()
+    return (a * b).mean() / (a.square().mean() * b.square().mean()).sqrt().clamp_min(1e-9)

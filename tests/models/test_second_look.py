@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import unveil
+from unveil import photo
+from unveil.models import describer, second_look, shelf
+from unveil.models.model import Model
+from unveil.models.treatment import NOTICED
+from unveil.networks.classifier import DegradationClassifier
+from unveil.testing import tiny_experts
+
+B = second_look.BLOCK
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def scene(blocks: int = 400) -> Tensor:
+    """Blocks of which half are plain and half are busy."""
+    busy = 0.2 * torch.rand(blocks, 3, B, B, generator=seeded(1)) * (torch.arange(blocks) % 2).view(-1, 1, 1, 1)
+    return 0.4 + busy
+
+
+def test_white_noise_is_measured_by_its_deviation_everywhere() -> None:
+    noise = 5 / 255 * torch.randn(400, 3, B, B, generator=seeded(2))
+    quarter, half, median, spread, detail, correlation, neighbours, colour = second_look.measures(noise, scene())
+    for value in (quarter, half, median):
+        assert math.exp(value) - second_look.FLOOR == pytest.approx(5, rel=0.04)
+    assert float(spread) == pytest.approx(0, abs=0.1)
+    assert math.exp(detail) == pytest.approx(second_look.FLOOR, rel=0.01), "a quarter of the blocks has no detail"
+    assert float(correlation) == pytest.approx(0, abs=0.15)
+    assert float(neighbours) == pytest.approx(0, abs=0.02)
+    # Of independent channels: sum of squared weights in luminance; what is left of each channel beside it.
+    weights = torch.tensor([0.2126, 0.7152, 0.0722])
+    luminance = float(weights.square().sum())
+    left = float((1 - 2 * weights + luminance).mean())
+    assert float(colour) == pytest.approx(math.log((5 * left**0.5 + 0.1) / (5 * luminance**0.5 + 0.1)), abs=0.03)
+
+
+def test_what_follows_the_detail_is_told_from_noise() -> None:
+    left = scene()
+    lost = 0.3 * (left - 0.4) * torch.randn(400, 1, B, B, generator=seeded(3))
+    found = second_look.measures(lost, left)
+    assert float(found[5]) > 0.9, "taken where detail is"
+    assert float(found[0]) == pytest.approx(math.log(second_look.FLOOR)), "and nowhere else"
+
+
+def test_smooth_noise_is_like_its_neighbours_and_grey_noise_has_no_colour() -> None:
+    white = torch.randn(400, 1, B + 1, B + 1, generator=seeded(4))
+    mean = (white[..., 1:, 1:] + white[..., :-1, 1:] + white[..., 1:, :-1] + white[..., :-1, :-1]) / 4
+    found = second_look.measures(0.02 * mean.expand(-1, 3, -1, -1), scene())
+    assert float(found[6]) == pytest.approx(0.5, abs=0.06), "half of a mean of two is its neighbour's"
+    assert float(found[7]) == pytest.approx(math.log(0.1 / (255 * 0.02 * 0.5 + 0.1)), abs=0.1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 300), (96, 96), (130, 511)])
+def test_any_size_is_looked_at(size: tuple[int, int]) -> None:
+    image = torch.rand(3, *size, generator=seeded(5))
+    taken, left = second_look.taken_away(tiny_experts(), image)
+    assert taken.shape == left.shape
+    assert taken.shape[1:] == (3, B, B)
+    assert second_look.measures(taken, left).isfinite().all()
+    assert math.isfinite(second_look.logit(tiny_experts(), image))
+    for plain in (torch.zeros(3, *size), torch.ones(3, *size)):
+        assert math.isfinite(second_look.logit(tiny_experts(), plain))
+
+
+def clean() -> np.ndarray:
+    return photo.read(unveil.__path__[0] + "/examples/coffee.jpg").pixels
+
+
+def grainy(pixels: np.ndarray, levels: float) -> np.ndarray:
+    """As a camera leaves it: noise of photosites, interpolated, so that neighbours are alike."""
+    noise = torch.from_numpy(np.random.default_rng(7).normal(size=pixels.shape)).permute(2, 0, 1)[None]
+    smooth = torch.nn.functional.avg_pool2d(noise, 3, 1, 1, count_include_pad=False)[0].permute(1, 2, 0).numpy()
+    noisy = pixels + levels / 255 * smooth / smooth.std()
+    return (np.rint(noisy.clip(0, 1) * 255) / 255).astype(np.float32)
+
+
+def test_noise_that_the_classifier_overlooks_is_found_and_none_where_there_is_none() -> None:
+    pixels = clean()
+    speaker = describer.shipped()
+    assert isinstance(speaker.network, DegradationClassifier)
+    noisy = grainy(pixels, 6)
+    alone = speaker.network.folded().probabilities(torch.from_numpy(noisy.transpose(2, 0, 1).copy()))
+    assert float(alone[speaker.network.kinds.index("noise")]) < NOTICED["noise"]
+    said = speaker.describe(noisy).probabilities
+    assert said["noise"] > NOTICED["noise"]
+    assert said["clean"] <= 1 - said["noise"]
+    assert speaker.describe(pixels).probabilities["noise"] < NOTICED["noise"]
+    assert list(said.values()) == sorted(said.values(), reverse=True)
+
+
+def test_the_restorer_is_asked_about_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Model] = []
+
+    def logit(model: Model, image: Tensor, dtype: torch.dtype) -> float:
+        asked.append(model)
+        return 0.0
+
+    monkeypatch.setattr(second_look, "logit", logit)
+    page = np.ones((128, 128, 3), np.float32)
+    page[::4] = 0
+    said = {"noise": 0.1, "blur": 0.0, "jpeg": 0.9, "rain": 0.0, "graphic": 0.0}
+    assert not describer._unnoticed(said), "the detail is looked at anyway"
+    assert not describer._unnoticed({**said, "jpeg": 0.0, "graphic": 0.9}), "a page of text"
+    assert not describer._unnoticed({"clean": 1.0}), "nobody speaks of noise"
+    assert describer._unnoticed({**said, "jpeg": 0.0})
+    own = shelf.load("general")
+    describer.shipped().describe(clean(), restorer=own)
+    assert asked == [own]
