@@ -392,7 +392,9 @@ def encode(samples: np.ndarray, head: bytes = b"") -> bytes:
     if library is not None:
         try:
             whole = library.png_encode(
-                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples), level=4, strategy=zlib.Z_RLE
+                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples),
+                level=4,
+                strategy=zlib.Z_RLE,
             )
             return whole[:_AFTER_HEADER] + head + whole[_AFTER_HEADER:]
         except RuntimeError:
