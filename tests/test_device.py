@@ -17,9 +17,10 @@ from torch import Tensor
 from unveil import tiling
 from unveil.diffusion import philox, sampling
 from unveil.errors import ModelError, UnveilWarning
+from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.models.treatment import treatment
-from unveil.restorer import Options, Restorer
+from unveil.restorer import Options, Restorer, _begin
 from unveil.testing import tiny_experts, tiny_model
 
 META = torch.device("meta")
@@ -30,12 +31,21 @@ def elsewhere(model: Model) -> Model:
 
 
 def sampled(
-    model: Model, *, fidelity: float, solver: str, side: int = 80, tile: int = 0, mends: bool = False
+    model: Model,
+    *,
+    fidelity: float | None,
+    solver: str | None,
+    side: int = 80,
+    tile: int = 0,
+    mends: bool = False,
+    fix: str = "noise,haze",
+    steps: int | None = 4,
 ) -> Tensor:
     """What `Restorer` does between the two copies, on the meta device."""
     restorer = Restorer(model, "cpu", "fp32")
-    run = restorer.resolve(Options(fidelity=fidelity, solver=solver, steps=4))
-    told = elsewhere(model).told_of(treatment(None, "noise,haze") if model.spec.told else None)
+    treat = treatment(None, fix) if model.spec.told else None
+    run = restorer.resolve(restorer._shortened(Options(fidelity=fidelity, solver=solver, steps=steps), treat))
+    told = elsewhere(model).told_of(treat)
     denoise = tiling.Tiled(
         told.denoiser(run.process, run.fidelity), lambda h, w: restorer.plan(h, w, Options(tile=tile)), mends=mends
     )
@@ -47,7 +57,14 @@ def sampled(
     y = torch.zeros(1, 3, side, side + 1, device=META)
     with torch.inference_mode():
         return sampling.sample(
-            denoise, y, run.process, noise, solver=run.solver, fidelity=run.fidelity, resolution=run.resolution
+            denoise,
+            y,
+            run.process,
+            noise,
+            solver=run.solver,
+            fidelity=run.fidelity,
+            resolution=run.resolution,
+            begin=_begin(run, treat),
         )
 
 
@@ -56,6 +73,14 @@ def sampled(
 @pytest.mark.parametrize("tile", [0, 64])
 def test_no_step_fetches_anything_from_the_device(make: Any, fidelity: float, solver: str, tile: int) -> None:
     out = sampled(make(), fidelity=fidelity, solver=solver, tile=tile)
+    assert (out.device, out.shape) == (META, (1, 3, 80, 81))
+
+
+@pytest.mark.parametrize("fix", ["noise", "haze", "noise,lowlight"])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_nor_does_what_is_done_where_nobody_says_how(fix: str, tile: int) -> None:
+    """Nothing asked for but what to fix: one evaluation at full size where light stays, the reduced stage before it elsewhere."""
+    out = sampled(shelf.load("general"), fidelity=None, solver=None, steps=None, fix=fix, tile=tile)
     assert (out.device, out.shape) == (META, (1, 3, 80, 81))
 
 

@@ -422,7 +422,8 @@ class Restorer:
         if not self._mends and not finite(x0):
             x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=True)
         del state_y
-        found = ((x0.float() - low) / (high - low)).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        # One copy, which callbacks do not see: x0 is theirs too.
+        found = (x0.float() - low).div_(high - low).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
         del x0
         inner = found[:, :, beyond : beyond + columns]
         return [self._finished(source, box, treat, options, restored) for restored in inner]
@@ -465,7 +466,7 @@ class Restorer:
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.model.spec.sampler == "one_shot":
-                x0 = denoise(run.process.start(state_y, torch.zeros_like(state_y)), state_y, run.process.steps)
+                x0 = denoise(run.process.start(state_y, None), state_y, run.process.steps)
             else:
                 x0 = sample(
                     denoise,
@@ -573,7 +574,8 @@ def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.nda
             shift = np.array(moved).astype(np.float32)
             if np.abs(shift).max() < 1e-4:
                 break
-            after = np.clip(after - shift, 0, 1)
+            after = after - shift
+            np.clip(after, 0, 1, out=after)
     if content.is_grey(before):
         after = content.as_grey(after)
     share = content.void(before)

@@ -168,3 +168,10 @@ def test_a_process_is_a_value_that_can_be_compared_and_kept_in_a_set(path: Path)
     assert len({p, p}) == 1
     with pytest.raises(AttributeError):
         p.name = "other"  # type: ignore[misc]
+
+
+def test_no_noise_is_noise_of_zero(process: Process, images: Images) -> None:
+    x0, y = images[0], images[1]
+    none = torch.zeros_like(y)
+    assert torch.equal(process.forward(x0, y, 1, None), process.forward(x0, y, 1, none))
+    assert torch.equal(process.start(y, None), process.start(y, none))

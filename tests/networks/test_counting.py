@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unveil.models import describer
 from unveil.networks import counting
-from unveil.networks.classifier import DegradationClassifier, statistics
+from unveil.networks.classifier import DegradationClassifier, _at_once, statistics
 from unveil.networks.photometry import QUANTILES, measures
 
 BEFORE = json.loads((Path(__file__).parent / "counted.json").read_text())
@@ -99,3 +99,33 @@ def test_half_precision_moves_probabilities_by_little() -> None:
     half = speaker.describe(pixels, torch.bfloat16).probabilities
     assert max(abs(whole[k] - half[k]) for k in whole) < 0.005
     assert half != whole
+
+
+@pytest.mark.parametrize("size", [(64, 64), (256, 300), (530, 70)])
+def test_counting_beside_the_looks_gives_the_same_bits(size: tuple[int, int]) -> None:
+    network, image = describer.shipped()._folded, scene(*size)
+    assert network is not None
+    threads = torch.get_num_threads()
+    with torch.inference_mode():
+        network = network(torch.float32)
+        looks = [
+            network.far(scene(128, 128)[None])
+        ]  # what two threads compute may differ in last digits, so it stays out
+        measured = []
+        try:
+            for count in (1, 2):
+                torch.set_num_threads(count)
+                measured.append(_at_once(lambda: looks[0], lambda: statistics(image), lambda: measures(image)))
+        finally:
+            torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(*measured, strict=True))
+
+
+def test_an_error_beside_the_looks_is_raised() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            _at_once(lambda: 1, lambda: 1 / 0)
+    finally:
+        torch.set_num_threads(threads)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unveil.photo import content
 from unveil.photo.content import Box, _window, as_grey, is_grey, void, within_bars
 
 
@@ -89,3 +90,24 @@ def test_a_bar_on_one_side_is_found(edge: str) -> None:
     whole = {"top": 0, "bottom": 60, "left": 0, "right": 80}
     inner = {"top": 12, "bottom": 48, "left": 12, "right": 68}
     assert within_bars(framed) == Box(**(whole | {edge: inner[edge]}))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (9, 9), (13, 30), (31, 22)])
+def test_no_dark_window_is_overlooked(shape: tuple[int, int]) -> None:
+    """Only some pixels are looked at first: wherever a window is dark, one of them is."""
+    height, width = shape
+    for row in range(height):
+        for column in range(width):
+            bright = np.ones((height, width, 3), np.float32)
+            bright[max(0, row - 4) : row + 5, max(0, column - 4) : column + 5] = 0.0
+            assert void(bright).shape == (height, width, 1)
+            assert _looks_further(bright), (row, column)
+    assert not _looks_further(np.ones((height, width, 3), np.float32))
+
+
+def _looks_further(pixels: np.ndarray) -> bool:
+    with pytest.MonkeyPatch.context() as patched:
+        seen: list[int] = []
+        patched.setattr(content, "_window", lambda peak, side: seen.append(side) or np.ones_like(peak))
+        void(pixels)
+    return bool(seen)

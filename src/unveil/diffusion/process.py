@@ -43,15 +43,17 @@ class Process:
         """A[t|t-1], t >= 1, for the step of the trained grid that ends at t: a subset keeps it."""
         return float(self.r[t] / (self.r[t - 1] if self.before is None else self.before[t]))
 
-    def forward(self, x0: Tensor, y: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
-        """Draw x_t = a_t x0 + b_t y + s_t eps. x0, y, eps: (B, C, H, W); t: an index, or (B,) indices."""
-        a, b, s = (self.at(c, t, x0) for c in (self.a, self.b, self.s))
-        return a * x0 + b * y + s * eps
+    def forward(self, x0: Tensor, y: Tensor, t: int | Tensor, eps: Tensor | None) -> Tensor:
+        """Draw x_t = a_t x0 + b_t y + s_t eps. x0, y, eps: (B, C, H, W), eps None for no noise; t: an index, or (B,) indices."""
+        a, b = (self.at(c, t, x0) for c in (self.a, self.b))
+        mean = a * x0 + b * y
+        return mean if eps is None else mean + self.at(self.s, t, x0) * eps
 
-    def start(self, y: Tensor, eps: Tensor) -> Tensor:
-        """The state at the last index with y standing in for the unknown x0: (a + b) y + s eps (LearnIR Eq. 4)."""
+    def start(self, y: Tensor, eps: Tensor | None) -> Tensor:
+        """The state at the last index with y standing in for the unknown x0: (a + b) y + s eps (LearnIR Eq. 4); eps None for no noise."""
         n = self.steps
-        return float(self.a[n] + self.b[n]) * y + float(self.s[n]) * eps
+        mean = float(self.a[n] + self.b[n]) * y
+        return mean if eps is None else mean + float(self.s[n]) * eps
 
     def ancestral(self, t: int, u: int) -> float:
         """eta of the exact posterior q(x_u | x_t, x0, y): sqrt(s_u^2 - (A s_u^2 / s_t)^2)."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, zeros_like
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from unveil.diffusion.process import Process
@@ -53,7 +53,7 @@ def step(
     """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z.
 
     eps_hat = (x_t - a_t x0_hat - b_t y) / s_t is the noise that x0_hat leaves over. z: standard normal (times
-    1 - fidelity), or None where eta = 0. With eta from `Process.ancestral` this is the exact posterior, which for the
+    1 - fidelity), or None for none. With eta from `Process.ancestral` this is the exact posterior, which for the
     mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
     """
     keep = max(float(process.s[u]) ** 2 - eta**2, 0.0) ** 0.5
@@ -117,9 +117,9 @@ def sample(
     if not 0 <= begin < n:
         raise InputError(f"begin must leave at least one of {n} evaluations, got {begin}")
 
-    def drawn(index: int, like: Tensor) -> Tensor:
-        # Noise that is multiplied by 0 is not drawn: at fidelity 1 it was most of what the sampler itself takes.
-        return (1 - fidelity) * noise(index, like) if fidelity < 1 else zeros_like(like)
+    def drawn(index: int, like: Tensor) -> Tensor | None:
+        # Noise that is multiplied by 0 is neither drawn nor added: at fidelity 1 it was most of what the sampler itself takes.
+        return (1 - fidelity) * noise(index, like) if fidelity < 1 else None
 
     y_now = resize(y, sizes[begin])
     z = drawn(begin, y_now)

@@ -8,6 +8,9 @@ finest detail is, whether it repeats every eight pixels, how much of the range i
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,7 +149,13 @@ class DegradationClassifier(nn.Module):
 
     def judged(self, far: Tensor, patches: Tensor, counted: Tensor | None = None) -> Tensor:
         """Logits (B, K) from what the look at the whole told, (B, F); the rest as for `forward`."""
-        near = self.near(patches.flatten(0, 1)).unflatten(0, patches.shape[:2]).mean(1)
+        return self._said(far, self._close(patches), counted)
+
+    def _close(self, patches: Tensor) -> Tensor:
+        """(B, width) of the look at patches (B, P, 3, SIDE, SIDE)."""
+        return self.near(patches.flatten(0, 1)).unflatten(0, patches.shape[:2]).mean(1)
+
+    def _said(self, far: Tensor, near: Tensor, counted: Tensor | None) -> Tensor:
         seen = [far, near]
         if self.counts:
             assert counted is not None
@@ -159,16 +168,29 @@ class DegradationClassifier(nn.Module):
         What the linear laws say of a kind is heard beside the network as `photometry.heard` has it.
         """
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
-        counted = statistics(image, whole)[None] if self.counts else None
-        logits = self(whole[None], patches[None], counted)[0]
+        (far, near), counted, measured = _at_once(
+            lambda: (self.far(whole[None]), self._close(patches[None])),
+            lambda: statistics(image, whole)[None] if self.counts else None,
+            lambda: None if self.photometry is None else measures(image)[None],
+        )
+        logits = self._said(far, near, counted)[0]
         if self.photometry is not None:
-            for kind, logit in self.photometry(measures(image)[None]).items():
+            for kind, logit in self.photometry(measured).items():
                 k = self.kinds.index(kind)
                 logits[k] = heard(kind, logits[k], logit[0])
                 if "clean" in self.kinds:  # what has this kind is not clean
                     clean = self.kinds.index("clean")
                     logits[clean] = torch.minimum(logits[clean], -logits[k])
         return torch.sigmoid(logits)
+
+
+def _at_once(*tasks: Callable[[], Any]) -> list[Any]:
+    """What each of them gives. Those after the first run on threads of their own, since counting takes but one processor."""
+    if torch.get_num_threads() == 1:
+        return [task() for task in tasks]
+    with ThreadPoolExecutor(len(tasks) - 1, "count") as others:
+        later = [others.submit(task) for task in tasks[1:]]
+        return [tasks[0](), *(one.result() for one in later)]
 
 
 def _folded(layers: nn.Sequential) -> nn.Sequential:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 _BINS = 1024
+_SORTED = 1 << 15
+"""Numbers up to which sorting them all is faster than finding the few bins that matter."""
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
@@ -36,7 +38,9 @@ def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
 
 
 def _ordered(flat: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """The numbers of (N,) that stand at `ranks` once sorted; only bins that hold one of them are sorted."""
+    """The numbers of (N,) that stand at `ranks` once sorted; of many numbers only the bins that hold one of them are sorted."""
+    if flat.size <= _SORTED:
+        return np.sort(flat)[ranks]
     bins = _binned(flat)
     counts = np.bincount(bins)
     ends = np.cumsum(counts)
@@ -57,13 +61,8 @@ def _binned(flat: np.ndarray) -> np.ndarray:
 
 def median(values: np.ndarray) -> np.floating:
     """The median of any shape, as `torch.median` has it: the lower of the two in the middle."""
-    flat = values.ravel()
-    rank = (flat.size - 1) // 2
-    bins = _binned(flat)
-    ends = np.cumsum(np.bincount(bins))
-    holding = int(np.searchsorted(ends, rank, side="right"))
-    rank -= int(ends[holding - 1]) if holding else 0
-    return np.partition(flat[bins == holding], rank)[rank]
+    rank = (values.size - 1) // 2
+    return np.partition(values.ravel(), rank)[rank]
 
 
 def greatest(values: np.ndarray, side: tuple[int, int], stride: int) -> np.ndarray:

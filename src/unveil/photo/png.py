@@ -392,7 +392,9 @@ def encode(samples: np.ndarray, head: bytes = b"") -> bytes:
     if library is not None:
         try:
             whole = library.png_encode(
-                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples), level=4
+                np.ascontiguousarray(samples[..., 0] if samples.shape[2] == 1 else samples),
+                level=4,
+                strategy=zlib.Z_RLE,
             )
             return whole[:_AFTER_HEADER] + head + whole[_AFTER_HEADER:]
         except RuntimeError:
@@ -402,7 +404,7 @@ def encode(samples: np.ndarray, head: bytes = b"") -> bytes:
     bpp = channels * samples.dtype.itemsize
     header = struct.pack(">IIBBBBB", width, height, bits, COLOUR_TYPES[channels], 0, 0, 0)
     out = [SIGNATURE, chunk("IHDR", header), head]
-    packer = zlib.compressobj(COMPRESSION)
+    packer = zlib.compressobj(COMPRESSION, strategy=zlib.Z_RLE)
     above = np.zeros(width * bpp, np.uint8)
     for top in range(0, height, BAND):
         band = np.ascontiguousarray(samples[top : top + BAND]).astype(samples.dtype.newbyteorder(">"), copy=False)

@@ -6,8 +6,9 @@ import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from PIL import Image
 
@@ -54,12 +55,19 @@ def _set_libtiff_handler(handler: int | None) -> int | None:
     It prints to the standard error stream from C, past everything Python could redirect for one thread. Where Pillow has libtiff
     built in, as on Windows, there is no way to reach it and it goes on printing.
     """
+    exchange = _exchange()
+    return None if exchange is None else exchange(handler)
+
+
+@cache
+def _exchange() -> Callable[[int | None], int | None] | None:
+    """libtiff's own function for it, found once."""
     try:
         exchange = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
     except (AttributeError, OSError):
         return None
     exchange.argtypes, exchange.restype = [ctypes.c_void_p], ctypes.c_void_p
-    return exchange(handler)
+    return exchange
 
 
 @contextmanager
