@@ -55,7 +55,7 @@ Groups = dict[str, Tensor]
 
 
 def grain(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Grain of films and prints on (3, H, W): clumps of 0.5 to 2.5 px, 4 to 25 levels, strongest in the midtones, of any share of colour."""
+    """Grain of films and prints on (3, H, W): clumps of 0.5 to 2.5 px, 4 to 25 levels, strongest in midtones, more or less coloured."""
     size, colour, strength = torch.rand(3, generator=generator).tolist()
     d = torch.arange(8).float()
     taps = torch.exp(-0.5 * (d / (0.5 + 2 * size)).square())[None]
@@ -67,7 +67,7 @@ def grain(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def cuts(photographs: list[Photograph], pairs: Pairs, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """(what it is, (3, CROP, CROP)) of every photograph as it is, of every other one under noise or grain, of the rest under other damage."""
+    """(what it is, (3, CROP, CROP)) of all photographs as they are, of half of them with noise or grain, of the rest otherwise damaged."""
     for number, photograph in enumerate(photographs):
         generator = rng(seed, number)
         random = torch.Generator().manual_seed(int(generator.integers(2**62)))

@@ -171,7 +171,7 @@ def test_a_process_is_a_value_that_can_be_compared_and_kept_in_a_set(path: Path)
 
 
 def test_no_noise_is_noise_of_zero(process: Process, images: Images) -> None:
-    x0, y = images[0], images[1]
+    x0, y, _ = images()
     none = torch.zeros_like(y)
     assert torch.equal(process.forward(x0, y, 1, None), process.forward(x0, y, 1, none))
     assert torch.equal(process.start(y, None), process.start(y, none))

@@ -59,8 +59,8 @@ def bench(
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
-        fix: Kinds of damage that models are told, as of `unveil restore`: a row more for each model that can be told. Default: they are told nothing,
-            and what the describer finds is fixed, as by `unveil restore`.
+        fix: Kinds of damage that models are told, as of `unveil restore`: one row more for each model that can be told. Without it they
+            are told nothing, and what the describer finds is fixed.
         every: Take each n-th photograph alone.
         metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
         paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.

@@ -1,6 +1,7 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-Where the small classifier notices nothing that blurs or covers detail, the restorer is asked about noise (`models.second_look`): it knows more kinds.
+Where the small classifier notices nothing that blurs or covers detail, the restorer is asked about noise (`models.second_look`), of which
+it knows more kinds.
 """
 
 from __future__ import annotations
