@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
 from unveil.zeroshot.ldrps.tasks import Task
@@ -68,7 +68,7 @@ SD21_TAESD = Price(denoise=0.804e12, decode=0.141e12, decode_gradient=0.283e12, 
 """The same with the tiny decoder TAESD."""
 
 
-def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
+def counts(process: GaussianPath, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
     """One photograph, `run` the grids of its descents (`restore.grids`). text: whether a prompt doubles the evaluations.
 
     Per step: samples denoised, twice with a text. Per step that is looked at: every sample decoded and F-PAM's

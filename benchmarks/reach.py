@@ -42,7 +42,7 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
         early = first_native(process) if restorer.model.spec.told else 0
         for t in range(1, process.steps + 1 - early):
             eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
-            x_t = (process.a[t] + process.b[t]).float() * y + process.s[t].float() * eps
+            x_t = (process.alpha[t] + process.beta[t]).float() * y + process.sigma[t].float() * eps
             for denoise in makers:
                 whole = denoise(x_t, y, t)[..., :CUT]
                 part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)

@@ -47,7 +47,7 @@ class Spectrum:
     def denoise(self, z_t: Any, t: int, condition: Any = None, guidance: float = 1.0) -> Any:
         import torch
 
-        a, s = float(self.process.a[t]), float(self.process.s[t])
+        a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
         seen = torch.einsum("cd,bdhw->bchw", self.opponent, self.cosine @ z_t @ self.cosine.T)
         seen = seen * (a * self.power / (a * a * self.power + s * s))
         return self.cosine.T @ torch.einsum("dc,bdhw->bchw", self.opponent, seen) @ self.cosine

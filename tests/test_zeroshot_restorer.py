@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unveil import loading
-from unveil.diffusion.process import variance_preserving
+from unveil.diffusion.path import variance_preserving
 from unveil.errors import Cancelled, InputError, ModelError, note
 from unveil.restorer import Options, Restorer
 from unveil.zeroshot import methods
@@ -38,7 +38,7 @@ class Shrink:
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         self.sizes.append((int(z_t.shape[-2]), int(z_t.shape[-1])))
-        return float(self.process.a[t]) * z_t
+        return float(self.process.alpha[t]) * z_t
 
     def condition(self, prompt: str, negative: str = "") -> None:
         if prompt:

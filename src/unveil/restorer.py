@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unveil import __version__, photo, tiling
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import EULER, SOLVERS, Noise, Progress, check, sample
 from unveil.errors import InputError, note
@@ -532,7 +532,7 @@ def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
 class Run:
     """Options with nothing left open."""
 
-    process: Process
+    process: GaussianPath
     grid: str
     solver: str
     fidelity: float

@@ -49,7 +49,7 @@ def test_steps_are_bounded_by_the_grid() -> None:
 def test_both_grids_start_where_the_clean_image_has_no_weight() -> None:
     for grid in ("linear_pro", "cubic"):
         process = Spec("x", {}).process(grid, 5)
-        assert abs(float(process.a[-1])) < 1e-12
+        assert abs(float(process.alpha[-1])) < 1e-12
 
 
 def test_min_size_is_deprecated_and_files_that_have_it_load() -> None:

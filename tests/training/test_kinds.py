@@ -101,10 +101,10 @@ def test_the_loss_of_the_residual_noise_is_the_published_one(tree: Tree) -> None
         target = by_index(
             lambda i, x0, x, y: from_x0("residual_noise", process, i, x0, x, y), t, material.x0, x_t, material.y
         )
-        alpha = torch.tensor([float(process.r[i] / process.r[i - 1]) for i in t.tolist()])
-        s = torch.tensor([float(process.s[i]) for i in t.tolist()])
+        alpha = torch.tensor([float(process.decay[i] / process.decay[i - 1]) for i in t.tolist()])
+        s = torch.tensor([float(process.sigma[i]) for i in t.tolist()])
         eps = by_index(
-            lambda i, x0, x, y: (x - float(process.a[i]) * x0 - float(process.b[i]) * y) / float(process.s[i]),
+            lambda i, x0, x, y: (x - float(process.alpha[i]) * x0 - float(process.beta[i]) * y) / float(process.sigma[i]),
             t, material.x0, x_t, material.y,
         )  # fmt: skip
         by_hand = eps + ((1 - alpha) * s / (1 - alpha**2))[:, None, None, None] * (material.y - material.x0)

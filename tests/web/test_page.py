@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
-from unveil.diffusion import SOLVERS, Process, mean_reverting
+from unveil.diffusion import SOLVERS, GaussianPath, mean_reverting
 from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.errors import InputError, ModelError
 from unveil.models.describer import Description
@@ -374,7 +374,7 @@ def test_ir_sdes_own_solvers_are_listed_for_the_models_whose_path_has_them(
 ) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
 
-    def behind(process: Process) -> Any:
+    def behind(process: GaussianPath) -> Any:
         run = SimpleNamespace(process=process)
         return SimpleNamespace(
             devices=["cpu"], restorers=SimpleNamespace(get=lambda *_: SimpleNamespace(resolve=lambda _: run))

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil import __version__
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import guided
 from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import InputError, ModelError
@@ -83,8 +83,8 @@ class Unrolled(nn.Module):
         early = sum(n - i > n / 2 and i < n - 1 for i in range(n)) if d.resolution == "coarse_to_fine" else 0
         self.early = max(early - self.begin, 0)
         first = n - self.begin
-        self.start = float(process.a[first] + process.b[first])
-        self.levels = [float(process.time[t]) for t in range(first, 0, -1)]
+        self.start = float(process.alpha[first] + process.beta[first])
+        self.levels = [float(process.timestep[t]) for t in range(first, 0, -1)]
         fresh = [i + 1 == self.early for i in range(first - 1)]
         self.sums = [_sum(process, d.solver, t, f) for t, f in zip(range(first, 1, -1), fresh, strict=True)]
         self.reduced = (d.low, d.low) if reduced is None else reduced
@@ -147,13 +147,15 @@ class Unrolled(nn.Module):
         return (y - _cropped(residual, y)).clamp(*self.value_range)
 
 
-def _sum(process: Process, solver: str, t: int, fresh: bool) -> tuple[float, float, float]:
+def _sum(process: GaussianPath, solver: str, t: int, fresh: bool) -> tuple[float, float, float]:
     """Weights of x_t, x0_hat and y in the state at t - 1, as `diffusion.sampling.step` adds them up, without noise.
 
     fresh: whether the state is made anew from x0_hat, as at a change of resolution: what is left of the old noise has no weight then.
     """
     u = t - 1
-    (a_t, b_t, s_t), (a_u, b_u, s_u) = ([float(c[i]) for c in (process.a, process.b, process.s)] for i in (t, u))
+    (a_t, b_t, s_t), (a_u, b_u, s_u) = (
+        [float(c[i]) for c in (process.alpha, process.beta, process.sigma)] for i in (t, u)
+    )
     kept = 0.0 if fresh else max(s_u**2 - eta(process, solver, t, u) ** 2, 0.0) ** 0.5 / s_t
     return kept, a_u - kept * a_t, b_u - kept * b_t
 

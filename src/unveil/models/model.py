@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError
 from unveil.models.calibration import Calibration
@@ -126,18 +126,24 @@ class Model:
 
     @torch.inference_mode()
     def estimate(
-        self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = (), fidelity: float = 0.0
+        self,
+        process: GaussianPath,
+        t: int,
+        x_t: Tensor,
+        y: Tensor,
+        contexts: tuple[Tensor, ...] = (),
+        fidelity: float = 0.0,
     ) -> Tensor:
         """x0_hat (B, 3, H, W) from a published network's own prediction at index t, any H, W >= 1; corrected where fidelity > 0.
 
         Clamped as the published samplers do, or not at all (`bounded`).
         """
-        timestep = torch.full((len(y),), float(process.time[t]), device=y.device)
+        timestep = torch.full((len(y),), float(process.timestep[t]), device=y.device)
         model_output = _with_nan(self.predictor(x_t, y, timestep, *contexts).float())
         x0_hat = bounded(self.spec, estimated(self.spec, process, t, model_output, x_t, y))
         if self.head is None or fidelity <= 0:
             return x0_hat
-        level = torch.full((len(y),), float(process.s[t]), device=y.device)
+        level = torch.full((len(y),), float(process.sigma[t]), device=y.device)
         f = torch.full((len(y),), float(fidelity), device=y.device)
         return bounded(self.spec, x0_hat - _with_nan(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
@@ -177,10 +183,10 @@ class Model:
         """
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
-    def denoiser(self, process: Process, fidelity: float) -> Denoiser:
+    def denoiser(self, process: GaussianPath, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
         if self.spec.level_told and isinstance(self.predictor, Predictor):
-            return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
+            return lambda x_t, y, t: self.predict(x_t, y, float(process.timestep[t]), fidelity)
 
         if self.spec.network.get("mask_channels"):
             return lambda x_t, y, t: self.estimate(process, t, x_t, y, (self._mask_of(y),), fidelity)
@@ -201,7 +207,7 @@ def _with_nan(model_output: Tensor) -> Tensor:
     )  # elsewhere to look first would be to wait for the device
 
 
-def estimated(spec: Spec, process: Process, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def estimated(spec: Spec, process: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t.
 
     Args:

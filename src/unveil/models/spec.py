@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from unveil.diffusion import Process, cubic, residual
+from unveil.diffusion import GaussianPath, cubic, residual
 from unveil.diffusion.prediction import KINDS as PREDICTIONS
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
@@ -202,7 +202,7 @@ class Spec:
         """Whether the network is told the kinds of damage, so that one can say what to fix."""
         return self.network.get("kind") == "experts"
 
-    def process(self, grid: str | None = None, steps: int | None = None) -> Process:
+    def process(self, grid: str | None = None, steps: int | None = None) -> GaussianPath:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
         steps = self.defaults.steps if steps is None else steps
         return _process(self.schedule, self.time, grid or self.defaults.grid, steps)
@@ -232,7 +232,7 @@ class Spec:
 
 
 @lru_cache(maxsize=64)
-def _process(schedule: str, time: str, grid: str, steps: int) -> Process:
+def _process(schedule: str, time: str, grid: str, steps: int) -> GaussianPath:
     """`Spec.process`. Kept: a restoration asks for it some five times, and to build it takes longer than to convert a small photograph."""
     trained = name_of(schedule)
     free = time == "level" and trained in RESIDUAL
@@ -244,4 +244,4 @@ def _process(schedule: str, time: str, grid: str, steps: int) -> Process:
         if grid != trained:
             others = " and cubic" if free else " alone"
             raise InputError(f"unknown grid {grid!r}; this model has {trained}{others}")
-        return path(schedule, time).evenly(steps)
+        return path(schedule, time).respaced(steps)

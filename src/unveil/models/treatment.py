@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
 from unveil.networks.compact import BORDER
 from unveil.networks.condition import KINDS, LIGHT, vector
@@ -140,7 +140,7 @@ def steps_of(treat: Treatment | None, usual: int) -> int:
     return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
 
 
-def first_native(process: Process) -> int:
+def first_native(process: GaussianPath) -> int:
     """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.s[1:])
+    early = sum(float(s) >= BORDER for s in process.sigma[1:])
     return early if early < process.steps else 0

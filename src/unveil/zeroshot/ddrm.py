@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Walk, even, in_pixels
+from unveil.zeroshot.guided_sampling import Callback, Walk, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -46,8 +46,8 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DdrmSettings, callb
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "ddrm")
     m = measured(prior, y, settings.operator, settings.noise)
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
-    a, level = prior.process.a, prior.process.s
+    walk = Walk(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
+    a, level = prior.process.alpha, prior.process.sigma
     s, eta = m.operator.weights, settings.eta
     kept = (1 - eta**2) ** 0.5
     reading, exact = m.operator.read(m.y), m.operator.scaled(m.y)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, trained_steps
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -60,5 +60,5 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DpsSettings, callba
     def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
         return x_u - guard.share * zeta * trained_steps(prior.process, t, u) * pull
 
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
+    walk = Walk(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
     return guard.run(lambda: walk.run(denoise, "ancestral", guide))

@@ -38,7 +38,7 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
+from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, trained_steps
 from unveil.zeroshot.ldrps.tasks import guess, noise_level
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
@@ -216,7 +216,7 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callba
     callback: after every evaluation, with the estimates of the whole batch as they stand. Raises InputError as `measured` does.
     """
     whole = measured(prior, y, "identity", 0.0)
-    indices, loss = even(prior.process, settings.steps), perceptual(settings.vgg, str(y.device))
+    indices, loss = prior.process.uniform_timesteps(settings.steps), perceptual(settings.vgg, str(y.device))
     report, shown = Report(callback, settings.steps * len(y)), y.clone()
     for i in range(len(y)):
         task = _row(settings.task, y[i])
@@ -275,7 +275,7 @@ def _one(
             return x0_hat
 
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
-            return x_u + guard.share * float(process.a[u]) * pull
+            return x_u + guard.share * float(process.alpha[u]) * pull
 
         return Walk(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
 

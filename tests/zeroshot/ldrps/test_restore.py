@@ -180,7 +180,7 @@ def test_the_published_estimate_is_one_of_two_steps():
         z_t = path.forward(x0, x0, 900, torch.zeros_like(x0))
         u = 900 - stride
         m = StepState(900, u, z_t, x0, x0, step(path, 900, u, z_t, x0, x0, 0.0, None))
-        ratio = float((mixed_estimate(float(path.a[900]), m) / x0).mean())
+        ratio = float((mixed_estimate(float(path.alpha[900]), m) / x0).mean())
         assert ratio == pytest.approx(factor, abs=0.01)
 
 

@@ -31,10 +31,9 @@ from unveil.zeroshot.recurrence import (
     alone,
     below,
     descend,
-    even_grid,
     generator,
+    leading_timesteps,
     limit,
-    published_grid,
     renoise,
 )
 
@@ -143,12 +142,12 @@ class Guidance:
         z_u = m.z_u
         if self.count % self.settings.every == 0 or m.u == 0:
             mixed = self.settings.original
-            pulled = self.pull(mixed_estimate(float(self.prior.process.a[m.t]), m) if mixed else m.limited, m.t)
+            pulled = self.pull(mixed_estimate(float(self.prior.process.alpha[m.t]), m) if mixed else m.limited, m.t)
             if pulled is None:
                 self.over = True
                 return None
             # Published as it is; a pull on the estimate is one on the state times a_u, as the noise in it stays.
-            z_u, self.waited = z_u + (1.0 if mixed else float(self.prior.process.a[m.u])) * pulled, 0
+            z_u, self.waited = z_u + (1.0 if mixed else float(self.prior.process.alpha[m.u])) * pulled, 0
         self.show(lambda: self.image)
         return z_u
 
@@ -216,6 +215,9 @@ class Guidance:
 LEAST = 64
 """Smallest side in pixels."""
 
+START = 0.9
+"""Share of the path at which the first descent begins, as published."""
+
 TEXTLESS = ("dehaze", "denoise")
 """Tasks whose published scripts read the text and then drop it."""
 
@@ -224,7 +226,10 @@ Text = tuple[Any, float]
 
 def grids(prior: Prior, settings: LDRPSSettings, rounds: int) -> list[list[int]]:
     """The descents: indices of the prior's process, one list per round. Their steps are what a run costs."""
-    whole = (published_grid if settings.original else even_grid)(prior.process, settings.steps)
+    if settings.original:
+        whole = leading_timesteps(prior.process, settings.steps)
+    else:
+        whole = prior.process.uniform_timesteps(settings.steps, START)[::-1]
     part = below(whole, settings.recurrence)
     return [part if settings.begin == "input" else whole, *[part] * rounds]
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.diffusion.path import GaussianPath, rectified_flow, variance_exploding, variance_preserving
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process, rectified_flow, variance_exploding, variance_preserving
 from unveil.errors import ModelError
 
 PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
@@ -47,7 +47,7 @@ class Reading:
     equation 7; sign: -1 where the network says minus F). positive: the network knows images in [0, 1].
     """
 
-    own: Process
+    own: GaussianPath
     prediction: str
     sigma_data: float | None = None
     sign: float = 1.0
@@ -57,12 +57,12 @@ class Reading:
         """What the network is shown for a state z_t (B, C, h, w) at index t."""
         x = z_t * self._unit(t)
         if self.sigma_data is not None:
-            return x / math.hypot(float(self.own.s[t]), self.sigma_data)
+            return x / math.hypot(float(self.own.sigma[t]), self.sigma_data)
         return (x + 1) / 2 if self.positive else x
 
     def read(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
         """x0_hat, in [-1, 1], from what the network said to `ask(z_t, t)`."""
-        x, s = z_t * self._unit(t), float(self.own.s[t])
+        x, s = z_t * self._unit(t), float(self.own.sigma[t])
         if self.sigma_data is not None:
             total = s**2 + self.sigma_data**2
             return self.sigma_data**2 / total * x + self.sign * s * self.sigma_data / total**0.5 * output
@@ -70,14 +70,14 @@ class Reading:
         return to_x0(self.prediction, self.own, t, output / 2 if self.positive else output, x, x)
 
     def _unit(self, t: int) -> float:
-        return math.hypot(float(self.own.a[t]), float(self.own.s[t]))
+        return math.hypot(float(self.own.alpha[t]), float(self.own.sigma[t]))
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """process: as samplers walk it, variance-preserving. prediction: by this package's name. reading: None where nothing is special."""
 
-    process: Process
+    process: GaussianPath
     prediction: str
     reading: Reading | None = None
 
@@ -156,7 +156,7 @@ def betas(config: Mapping[str, Any]) -> Tensor:
     )
 
 
-def path(config: Mapping[str, Any]) -> Process:
+def path(config: Mapping[str, Any]) -> GaussianPath:
     """The variance-preserving path of all trained steps; with rescale_betas_zero_snr its end is pure noise (Lin et al. 2024)."""
     signal = (1 - betas(config)).cumprod(0).sqrt()
     if config.get("rescale_betas_zero_snr"):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.autoencoder_kl import AutoencoderKL
 from unveil.zeroshot.priors.scheduler import Reading
@@ -88,7 +88,7 @@ class PixelPrior:
 
     name: str
     sha256: str
-    process: Process
+    process: GaussianPath
     network: Callable[[Tensor, Tensor], Tensor]
     prediction: str
     multiple_of: int
@@ -108,7 +108,7 @@ class PixelPrior:
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         """E[x_0 | x_t], (B, 3, h, w) fp32. condition and guidance are None and of no effect here."""
-        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
+        timesteps = torch.full((len(z_t),), float(self.process.timestep[t]), device=z_t.device)
         model_input = z_t if self.reading is None else self.reading.ask(z_t.float(), t)
         output = self.network(model_input.to(self.dtype), timesteps).float()[:, : self.channels]
         return _estimate(self, output, z_t.float(), t)
@@ -140,7 +140,7 @@ class LatentPrior:
 
     name: str
     sha256: str
-    process: Process
+    process: GaussianPath
     network: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     prediction: str
     vae: AutoencoderKL
@@ -181,7 +181,7 @@ class LatentPrior:
 
         One evaluation of the network where g is 1 or both texts are the same, else two in one batch (Ho and Salimans 2022).
         """
-        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
+        timesteps = torch.full((len(z_t),), float(self.process.timestep[t]), device=z_t.device)
         z = (z_t if self.reading is None else self.reading.ask(z_t.float(), t)).to(self.dtype)
         text = condition or (self.condition("") if self.prompted else None)
         if text is None:

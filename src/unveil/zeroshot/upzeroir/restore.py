@@ -30,7 +30,6 @@ from unveil.zeroshot.recurrence import (
     alone,
     below,
     descend,
-    even_grid,
     generator,
     limit,
     renoise,
@@ -262,7 +261,9 @@ class Run:
         if pulled is None:
             return moment.z_u
         # A pull on the estimate is one on the state times a_u, as the noise in it stays.
-        return self._pushed(moment.z_u, pulled if wrt is self.leaf else float(self.prior.process.a[moment.u]) * pulled)
+        return self._pushed(
+            moment.z_u, pulled if wrt is self.leaf else float(self.prior.process.alpha[moment.u]) * pulled
+        )
 
     def _pushed(self, z_u: Tensor, pulled: Tensor) -> Tensor | None:
         """z_u moved against `pulled`; where that is not finite, left as it is, and pushed half as much from then on."""
@@ -333,6 +334,6 @@ def restore(
 
 def _grids(prior: Prior, settings: UPZeroIRSettings) -> list[list[int]]:
     """The indices of the first descent and of every later one."""
-    whole = even_grid(prior.process, settings.steps, start=1.0)
+    whole = prior.process.uniform_timesteps(settings.steps)[::-1]
     later = below(whole, settings.recurrence)
     return [whole if settings.begin == "noise" else later] + settings.rounds * [later]
