@@ -97,7 +97,7 @@ def trajectory(process: GaussianPath, mode: str, y: Tensor, noises: Tensor) -> l
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
         states.append(x)
-        kind = {"epsilon": "residual_noise", "sample": "x0", "residual": "residual"}[mode]
+        kind = {"epsilon": "residual_noise", "sample": "sample", "residual": "residual"}[mode]
         x0_hat = to_x0(kind, process, t, fake(x, y, float(process.timestep[t])), x, y)
         return x0_hat if mode == "epsilon" else x0_hat.clamp(-1, 1)
 

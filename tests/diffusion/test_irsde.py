@@ -41,15 +41,15 @@ def test_states_and_noise(official: dict[str, Tensor], process: GaussianPath) ->
         close(process.forward(x0, y, t, official["noise"]), official["x_t"][i])
         # Divided by a standard deviation of 0.004 at t = 1, rounding weighs 300 times as much; in the score its square.
         s = float(process.sigma[t])
-        close(from_x0("noise", process, t, x0, x, y), official["real_noise"][i], 2e-7 / s)
+        close(from_x0("epsilon", process, t, x0, x, y), official["real_noise"][i], 2e-7 / s)
         score = from_x0("score", process, t, x0, x, y)
         torch.testing.assert_close(score, official["real_score"][i], rtol=5e-5, atol=2e-7 / s**2)
 
 
-@pytest.mark.parametrize("kind", ["noise", "score"])
+@pytest.mark.parametrize("kind", ["epsilon", "score"])
 def test_x0_from_what_the_network_predicts(official: dict[str, Tensor], process: GaussianPath, kind: str) -> None:
     for i, t in enumerate(official["ts"].tolist()):
-        output = official["pred_noise"] if kind == "noise" else official["score_from_noise"][i]
+        output = official["pred_noise"] if kind == "epsilon" else official["score_from_noise"][i]
         x0_hat = to_x0(kind, process, t, output, official["x"], official["mu"])
         # x0_hat amplifies rounding by exp(theta_sum), 200 at t = 100.
         close(x0_hat, official["x0_from_noise"][i], 5e-7 / float(process.alpha[t]))
@@ -58,7 +58,7 @@ def test_x0_from_what_the_network_predicts(official: dict[str, Tensor], process:
 def test_single_steps(official: dict[str, Tensor], process: GaussianPath) -> None:
     x, y, z = official["x"], official["mu"], official["z"]
     for i, t in enumerate(official["ts"].tolist()):
-        x0_hat = to_x0("noise", process, t, official["pred_noise"], x, y)
+        x0_hat = to_x0("epsilon", process, t, official["pred_noise"], x, y)
         mean = euler(process, t, x, x0_hat, y)
         close(mean, official["reverse_sde_step_mean"][i])
         close(mean - noise_scale(process, t, mean) * z, official["reverse_sde_step"][i])
@@ -83,7 +83,7 @@ def walked(
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
         eps = 0.8 * torch.tanh(3 * (x - y)) + 0.02 * told * float(process.timestep[t]) / 100
-        return to_x0("noise", process, t, eps, x, y)
+        return to_x0("epsilon", process, t, eps, x, y)
 
     def noise(index: int, like: Tensor) -> Tensor:
         if index == 0:

@@ -13,7 +13,7 @@ from unveil.errors import InputError
 Images = Callable[..., tuple[Tensor, Tensor, Tensor]]
 Path = Callable[[str], GaussianPath]
 
-NEEDS_SIGNAL = ("noise", "score")
+NEEDS_SIGNAL = ("epsilon", "score")
 
 
 def defined(process: GaussianPath, kind: str, t: int) -> bool:
@@ -50,12 +50,12 @@ def test_outputs_are_what_their_names_say(process: GaussianPath, images: Images)
         a, s = float(process.alpha[t]), float(process.sigma[t])
         k = residual_noise_factor(process, t)
         expected = {
-            "x0": x0,
+            "sample": x0,
             "residual": y - x0,
-            "noise": eps,
+            "epsilon": eps,
             "score": -eps / s,
-            "v": a * eps - s * x0,
-            "flow": eps - x0,
+            "v_prediction": a * eps - s * x0,
+            "flow_prediction": eps - x0,
             "residual_noise": eps + k * (y - x0),
         }
         assert set(expected) == set(KINDS)
@@ -82,8 +82,8 @@ def test_where_x0_has_no_weight(name: str, path: Path, images: Images) -> None:
 @pytest.mark.parametrize("convert", [to_x0, from_x0])
 def test_unknown_kinds(convert: Callable[..., Tensor], path: Path, images: Images) -> None:
     x0, y, _ = images()
-    with pytest.raises(InputError, match="unknown prediction type 'epsilon'; known are x0, residual, noise"):
-        convert("epsilon", path("residual linear_pro(12)"), 1, x0, y, y)
+    with pytest.raises(InputError, match="unknown prediction type 'eps'; known are sample, residual, epsilon"):
+        convert("eps", path("residual linear_pro(12)"), 1, x0, y, y)
 
 
 def test_residual_noise_makes_the_step_a_plain_ddpm_step(images: Images) -> None:

@@ -71,10 +71,10 @@ def test_residual_and_noise_imply_each_other(official: dict[str, Tensor], tag: s
     for i, t in enumerate((official[f"{tag}.t"] + 1).tolist()):
         x_t = official[f"{tag}.q_sample"][i]
         residual = fake(process, 0, x_t, y[i], t).clamp(-1, 1)
-        eps = from_x0("noise", process, t, to_x0("residual", process, t, residual, x_t, y[i]), x_t, y[i])
+        eps = from_x0("epsilon", process, t, to_x0("residual", process, t, residual, x_t, y[i]), x_t, y[i])
         torch.testing.assert_close(eps, official[f"{tag}.pred_res.pred_noise"][i], rtol=1e-5, atol=2e-5)
         if float(process.alpha[t]) > 1e-2:
-            x0 = to_x0("noise", process, t, fake(process, 0, x_t, y[i], t), x_t, y[i])
+            x0 = to_x0("epsilon", process, t, fake(process, 0, x_t, y[i], t), x_t, y[i])
             torch.testing.assert_close(x0.clamp(-1, 1), official[f"{tag}.pred_noise.pred_x0"][i], rtol=1e-5, atol=1e-4)
 
 

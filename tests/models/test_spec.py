@@ -59,3 +59,14 @@ def test_min_size_is_deprecated_and_files_that_have_it_load() -> None:
     with pytest.warns(UnveilWarning, match="min_size"):
         assert Spec.from_json(spec.to_json()) == spec
     assert Spec.from_json(Spec("x", {}).to_json()).min_size == 1, "and nobody is warned of what every file says"
+
+
+@pytest.mark.parametrize(
+    ("old", "now"), [("x0", "sample"), ("noise", "epsilon"), ("v", "v_prediction"), ("flow", "flow_prediction")]
+)
+def test_predictions_by_their_names_of_before(old: str, now: str) -> None:
+    """Files say them quietly, callers are warned."""
+    with pytest.warns(UnveilWarning, match=rf"{old} is called {now}.*0\.2"):
+        assert Spec("x", {}, prediction=old).prediction == now
+    text = Spec("x", {}, prediction=now).to_json()
+    assert Spec.from_json(text.replace(f'"{now}"', f'"{old}"')).to_json() == text

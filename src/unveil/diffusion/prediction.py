@@ -1,4 +1,7 @@
-"""What a network predicts, turned into x0_hat and back. All conversions are linear, with the a, b, s of one index t."""
+"""What a network predicts, turned into x0_hat and back: linear conversions, with the a, b, s of one index t.
+
+Types that diffusers knows are called as it calls them.
+"""
 
 from __future__ import annotations
 
@@ -71,24 +74,30 @@ def _to_flow(p: GaussianPath, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Ten
 
 
 _FROM: dict[str, Convert] = {
-    "x0": lambda p, t, out, x_t, y: out,
+    "sample": lambda p, t, out, x_t, y: out,
     "residual": lambda p, t, out, x_t, y: y - out,
-    "noise": _from_noise,
+    "epsilon": _from_noise,
     "score": lambda p, t, out, x_t, y: _from_noise(p, t, -float(p.sigma[t]) * out, x_t, y),
     "residual_noise": _from_residual_noise,
-    "v": _from_v,
-    "flow": _from_flow,
+    "v_prediction": _from_v,
+    "flow_prediction": _from_flow,
 }
 _TO: dict[str, Convert] = {
-    "x0": lambda p, t, x0, x_t, y: x0,
+    "sample": lambda p, t, x0, x_t, y: x0,
     "residual": lambda p, t, x0, x_t, y: y - x0,
-    "noise": _to_noise,
+    "epsilon": _to_noise,
     "score": lambda p, t, x0, x_t, y: -_to_noise(p, t, x0, x_t, y) / float(p.sigma[t]),
     "residual_noise": _to_residual_noise,
-    "v": _to_v,
-    "flow": _to_flow,
+    "v_prediction": _to_v,
+    "flow_prediction": _to_flow,
 }
 KINDS = tuple(_FROM)
+_RENAMED = {"x0": "sample", "noise": "epsilon", "v": "v_prediction", "flow": "flow_prediction"}
+
+
+def current_name(kind: str) -> str:
+    """A prediction type by its present name, diffusers' where it has one: files of 0.1 call some otherwise."""
+    return _RENAMED.get(kind, kind)
 
 
 def _pick(table: dict[str, Convert], kind: str) -> Convert:
@@ -103,5 +112,5 @@ def to_x0(kind: str, process: GaussianPath, t: int, output: Tensor, x_t: Tensor,
 
 
 def from_x0(kind: str, process: GaussianPath, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
-    """What a network of type `kind` should have said if the clean image were x0: the inverse of `to_x0`."""
+    """The output of a perfect network of type `kind` if the clean image were x0: the inverse of `to_x0`."""
     return _pick(_TO, kind)(process, t, x0, x_t, y)

@@ -233,6 +233,6 @@ def bounded(spec: Spec, x0_hat: Tensor) -> Tensor:
     It does where the image or its residual is predicted on Resfusion's and IR-SDE's paths. A prediction of the noise is taken as it
     is, since x0_hat then only stands for the noise; and RDDM derives the noise from the residual before it clamps anything.
     """
-    if spec.prediction not in ("x0", "residual") or name_of(spec.schedule) == "rddm":
+    if spec.prediction not in ("sample", "residual") or name_of(spec.schedule) == "rddm":
         return x0_hat
     return x0_hat.clamp(*spec.value_range)

@@ -17,6 +17,7 @@ import torch
 
 from unveil.diffusion import GaussianPath, cubic, residual
 from unveil.diffusion.prediction import KINDS as PREDICTIONS
+from unveil.diffusion.prediction import current_name
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError, ModelError, note
@@ -186,6 +187,9 @@ class Spec:
                 "Spec.min_size is ignored, since photographs of any size are restored; it has no successor and goes in 0.2: leave it out",
                 stacklevel=3,
             )
+        if (now := current_name(self.prediction)) != self.prediction:
+            note(f"the prediction {self.prediction} is called {now}; the old name goes in 0.2", stacklevel=3)
+            object.__setattr__(self, "prediction", now)
 
     @property
     def trained_here(self) -> bool:
@@ -221,6 +225,7 @@ class Spec:
         try:
             tree = json.loads(text)
             tree["value_range"], tree["dtypes"] = tuple(tree["value_range"]), tuple(tree["dtypes"])
+            tree["prediction"] = current_name(tree["prediction"])
             spec = cls(**{**tree, "defaults": Defaults(**tree["defaults"])})
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ModelError(

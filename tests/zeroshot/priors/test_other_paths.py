@@ -263,6 +263,6 @@ def test_samplers_of_the_preserving_path_open_as_before(tmp_path: Path, name: st
     )
     p = open_prior(tmp_path)
     assert isinstance(p, PixelPrior)
-    assert (p.reading, p.prediction, p.process.steps) == (None, "v", 1000)
+    assert (p.reading, p.prediction, p.process.steps) == (None, "v_prediction", 1000)
     beta = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=F64) ** 2
     torch.testing.assert_close(p.process.alpha[1:] ** 2, torch.cumprod(1 - beta, 0))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from unveil.diffusion.prediction import KINDS
 from unveil.errors import ModelError
 from unveil.zeroshot.priors.scheduler import path, prediction
 
@@ -36,9 +37,11 @@ def test_trained_betas_are_taken_as_they_are() -> None:
     torch.testing.assert_close(process.alpha**2, torch.tensor([1.0, 0.9, 0.9 * 0.8], dtype=torch.float64))
 
 
-def test_prediction_types_by_their_names_here() -> None:
-    assert [prediction({"prediction_type": k}) for k in ("epsilon", "v_prediction", "sample")] == ["noise", "v", "x0"]
-    assert prediction({}) == "noise"
+def test_prediction_types() -> None:
+    for kind in ("epsilon", "v_prediction", "sample"):
+        assert prediction({"prediction_type": kind}) == kind
+        assert kind in KINDS, "the same names here"
+    assert prediction({}) == "epsilon"
 
 
 def test_what_is_not_known_is_named() -> None:

@@ -14,9 +14,6 @@ from unveil.diffusion.path import GaussianPath, rectified_flow, variance_explodi
 from unveil.diffusion.prediction import to_x0
 from unveil.errors import ModelError
 
-PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
-"""diffusers' prediction_type -> this package's (see `diffusion.prediction`)."""
-
 PRESERVING = frozenset(
     f"{name}Scheduler" for name in (
         "DDPM", "DDIM", "DDIMInverse", "DDIMParallel", "DDPMParallel", "PNDM", "RePaint", "DPMSolverMultistep", "DPMSolverSinglestep",
@@ -75,7 +72,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """process: as samplers walk it, variance-preserving. prediction: by this package's name. reading: None where nothing is special."""
+    """process: as samplers walk it, variance-preserving. prediction: see `diffusion.prediction`. reading: None where nothing is special."""
 
     process: GaussianPath
     prediction: str
@@ -93,7 +90,7 @@ def trained(config: Mapping[str, Any]) -> Trained:
     steps = int(config.get("num_train_timesteps", 1000))
     if name in FLOW or config.get("prediction_type") == "flow_prediction":
         own = rectified_flow(_flow_shares(config, steps), _flow_shares(config, steps) * steps)
-        return _other(Reading(own, "flow"))
+        return _other(Reading(own, "flow_prediction"))
     if name in EXPLODING:
         low, high = float(config.get("sigma_min", 0.01)), float(config.get("sigma_max", 1348.0))
         sigma = torch.linspace(math.log(low), math.log(high), steps, dtype=torch.float64).exp()
@@ -103,7 +100,7 @@ def trained(config: Mapping[str, Any]) -> Trained:
         kind = _one_of(config, ("epsilon", "v_prediction"))
         reading = Reading(
             variance_exploding(sigma, sigma.log() / 4),
-            "x0",
+            "sample",
             float(config.get("sigma_data", 0.5)),
             1.0 if kind == "epsilon" else -1.0,
         )
@@ -165,8 +162,8 @@ def path(config: Mapping[str, Any]) -> GaussianPath:
 
 
 def prediction(config: Mapping[str, Any]) -> str:
-    """What the network says, by this package's name. Raises ModelError for a type that is not known."""
-    return PREDICTIONS[_one_of(config, tuple(PREDICTIONS))]
+    """What the network predicts. Raises ModelError for a type that is not known."""
+    return _one_of(config, ("epsilon", "v_prediction", "sample"))
 
 
 def _one_of(config: Mapping[str, Any], known: tuple[str, ...]) -> str:
