@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from unveil.diffusion.path import GaussianPath
 from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import Task
+from unveil.zeroshot.ldrps.tasks import LDRPSTask
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.prior import Counts, Prior
 
@@ -103,7 +103,7 @@ def official(rounds: int, steps: int = 450) -> Counts:
     return Counts(denoise=4 * n, decode_gradient=2 * n, encode=2 * n, learn=2 * n, guide=n)
 
 
-def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> tuple[float, float]:
+def own_price(task: LDRPSTask, settings: LDRPSSettings, height: int, width: int) -> tuple[float, float]:
     """FLOPs of one step of F-PAM's learning from one image and of one guidance loss with its gradient, by shapes alone."""
     samples = 2 if settings.free else 1
     y, whole = (torch.zeros(n, 3, height, width, device="meta") for n in (1, samples))
@@ -123,7 +123,7 @@ def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> t
         return flops(lambda: objective.adapter.learn(seen, seen, late=False)), flops(guided)
 
 
-def priced(price: Price, task: Task, settings: LDRPSSettings, height: int, width: int) -> Price:
+def priced(price: Price, task: LDRPSTask, settings: LDRPSSettings, height: int, width: int) -> Price:
     """A prior's price with F-PAM's beside it."""
     learn, guide = own_price(task, settings, height, width)
     return Price(price.denoise, price.decode, price.decode_gradient, price.encode, learn, guide)

@@ -35,7 +35,7 @@ def sampled(
     """What `Restorer` does between the two copies, on the meta device."""
     restorer = Restorer(model, "cpu", "fp32")
     run = restorer.resolve(Options(fidelity=fidelity, solver=solver, steps=4))
-    told = elsewhere(model).told_of(treatment(None, "noise,haze") if model.spec.told else None)
+    told = elsewhere(model).conditioned_on(treatment(None, "noise,haze") if model.spec.conditioned else None)
     denoise = tiling.Tiled(
         told.denoiser(run.process, run.fidelity), lambda h, w: restorer.plan(h, w, Options(tile=tile)), mends=mends
     )
@@ -99,7 +99,7 @@ def test_draws_that_advance_together_are_those_that_were_drawn_one_by_one(
 ) -> None:
     y = np.random.default_rng(1).random((70, 90, 3), dtype=np.float32)
     restorer = Restorer(make(), "cpu", "fp32")
-    told = {"fix": "noise,haze"} if restorer.model.spec.told else {}
+    told = {"fix": "noise,haze"} if restorer.model.spec.conditioned else {}
     told |= {"samples": 5, "fidelity": 0.0, "seed": 4, "tile": tile}
     seen: list[tuple[int, tuple[int, ...]]] = []
     alone = restorer.restore(y, **told, callback=lambda step: seen.append((step.index, tuple(step.x0_hat.shape))))

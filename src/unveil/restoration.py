@@ -72,8 +72,8 @@ class Restoration:
         What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
         An error of the light of the whole is no part of it (`light_uncertainty`).
         """
-        said = self.std if self.doubt is None else self.doubt.local
-        return said if said is None or self.calibration is None else self.calibration.std(said, self._kinds)
+        std = self.std if self.doubt is None else self.doubt.local
+        return std if std is None or self.calibration is None else self.calibration.std(std, self._kinds)
 
     @property
     def light_uncertainty(self) -> float | None:

@@ -34,8 +34,27 @@ from unveil.restoration import Doubt, Moments, Restoration
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
 
 __all__ = [
-    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "Seen",
-    "as_photo", "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
+    "DTYPES",
+    "GENERATORS",
+    "MOST_SEED",
+    "Callback",
+    "Doubt",
+    "Moments",
+    "Options",
+    "ResolvedOptions",
+    "Restoration",
+    "Restorer",
+    "Seen",
+    "as_photo",
+    "check_seed",
+    "computes_bf16",
+    "draw_seed",
+    "first_native",
+    "hardware",
+    "load",
+    "pick_device",
+    "pick_dtype",
+    "restore",
     "see",
 ]  # fmt: skip
 
@@ -220,7 +239,7 @@ class Restorer:
         )
 
     def _seen(self, source: photo.Photo, options: Options) -> Seen:
-        looks = self.model.spec.told and options.strength > 0
+        looks = self.model.spec.conditioned and options.strength > 0
         box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
         return Seen(source, box, self._treatment(box.of(source.pixels), options))
 
@@ -301,10 +320,10 @@ class Restorer:
         """
         return [self.restore(image, options, **settings) for image in images]
 
-    def resolve(self, options: Options) -> Run:
+    def resolve(self, options: Options) -> ResolvedOptions:
         """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""
         d = self.model.spec.defaults
-        if not self.model.spec.told and (options.fix is not None or options.keep or options.told is not None):
+        if not self.model.spec.conditioned and (options.fix is not None or options.keep or options.told is not None):
             raise InputError(
                 f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
             )
@@ -324,7 +343,7 @@ class Restorer:
             check(trained)  # here, before any photograph is read, and not once for each of a folder
             steps = trained.steps if steps is None else steps  # few Euler steps destroy a photograph
         process = self.model.spec.process(options.grid, steps)
-        return Run(
+        return ResolvedOptions(
             process=process,
             grid=options.grid or d.grid,
             solver=solver,
@@ -368,7 +387,7 @@ class Restorer:
         Raises InputError where a model that cannot be told is told all the same.
         """
         self.resolve(options)
-        if not self.model.spec.told:
+        if not self.model.spec.conditioned:
             return None
         if options.told is not None:
             return repeated(options.told)
@@ -446,7 +465,7 @@ class Restorer:
         self,
         state_y: Tensor,
         noise: Noise,
-        run: Run,
+        run: ResolvedOptions,
         treat: Treatment | None,
         options: Options,
         callback: Callback | None,
@@ -457,7 +476,7 @@ class Restorer:
     ) -> Tensor:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
-            clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
+            clock.timed(self.model.conditioned_on(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
             tell=getattr(callback, "within", None),
             mends=mends,
@@ -483,7 +502,7 @@ class Restorer:
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
         run = self.resolve(options)
-        asked = self.model.spec.told and options.fix is None and options.told is None and options.strength > 0
+        asked = self.model.spec.conditioned and options.fix is None and options.told is None and options.strength > 0
         return {
             "model": self.model.spec.name,
             "sha256": self.model.sha256,
@@ -529,7 +548,7 @@ def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
 
 
 @dataclass(frozen=True)
-class Run:
+class ResolvedOptions:
     """Options with nothing left open."""
 
     process: GaussianPath
@@ -539,7 +558,7 @@ class Run:
     resolution: Resolution
 
 
-def _begin(run: Run, treat: Treatment | None) -> int:
+def _begin(run: ResolvedOptions, treat: Treatment | None) -> int:
     """The first evaluation that takes part: the coarse ones decide about light alone."""
     return first_native(run.process) if treat is not None and not treat.light else 0
 

@@ -70,3 +70,11 @@ def test_predictions_by_their_names_of_before(old: str, now: str) -> None:
         assert Spec("x", {}, prediction=old).prediction == now
     text = Spec("x", {}, prediction=now).to_json()
     assert Spec.from_json(text.replace(f'"{now}"', f'"{old}"')).to_json() == text
+
+
+def test_properties_by_their_names_of_before() -> None:
+    spec = Spec("x", {"kind": "experts"})
+    with pytest.warns(UnveilWarning, match=r"told is called conditioned.*0\.2"):
+        assert spec.told is spec.conditioned is True
+    with pytest.warns(UnveilWarning, match="level_told is called residual_at_level"):
+        assert spec.level_told is spec.residual_at_level is True

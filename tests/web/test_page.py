@@ -133,7 +133,7 @@ def test_words_are_escaped(tmp_path: Path) -> None:
     given = Given("id", evil, 1, 1, "PNG", tmp_path)
     for html in (
         words.alert(evil),
-        words.told(evil),
+        words.status_line(evil),
         words.photograph(given),
         words.compare("/x", evil, [{"src": "/y", "label": evil, "note": evil}]),
         words.facts(evil, {evil: evil}, [evil]),
@@ -315,7 +315,7 @@ def test_a_batch_goes_past_a_full_queue_and_what_cannot_be_done(
         return batch
 
     batch = asyncio.run(run())
-    told = batches.told(batch)
+    told = batches.to_json(batch)
     assert [entry["state"] for entry in told["entries"]] == ["done", "failed", "done", "done"]
     assert "samples may be at most 2" in told["entries"][1]["reason"]
     assert told["final"]

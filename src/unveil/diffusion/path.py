@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.schedule import Schedule
-from unveil.errors import InputError, note
+from unveil.errors import InputError, renamed
 
 _RENAMED = {"a": "alpha", "b": "beta", "s": "sigma", "r": "decay", "time": "timestep", "evenly": "respaced"}
 
@@ -41,10 +41,7 @@ class GaussianPath:
 
         def __getattr__(self, name: str) -> Any:
             """The names of 0.1, which go in 0.2."""
-            if name not in _RENAMED:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            note(f"GaussianPath.{name} is called {_RENAMED[name]}; the old name goes in 0.2", stacklevel=2)
-            return getattr(self, _RENAMED[name])
+            return renamed(self, name, _RENAMED)
 
     @property
     def steps(self) -> int:

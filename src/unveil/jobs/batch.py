@@ -121,7 +121,7 @@ class _Run:
         self.handling, self.watch = handling, watch
         self.began = time.time()
         self.leftovers = Leftovers(jobs)
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         self.pending: deque[tuple[Future[None], int]] = deque()
         self.claims: set[Claim] = set()
         self.broken = ""
@@ -261,7 +261,7 @@ class _Run:
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
-        if isinstance(self.restorer, Restorer) and self.restorer.model.spec.told:
+        if isinstance(self.restorer, Restorer) and self.restorer.model.spec.conditioned:
             return see(self.restorer, source, self.options)
         return source
 
@@ -351,11 +351,11 @@ class _Run:
             return  # nobody takes rows any more
         reason = "the run was stopped before this one was finished"
         for number, job in enumerate(self.jobs):
-            if number not in self.told:
+            if number not in self.reported:
                 self._tell(number, _row(job, "stopped", reason))
 
     def _tell(self, number: int, row: Row) -> None:
-        self.told.add(number)
+        self.reported.add(number)
         self.report(row)
 
 

@@ -438,9 +438,9 @@ def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | No
         ModelError: A model that cannot be exported.
 
     """
-    if model.spec.told and not fix:
+    if model.spec.conditioned and not fix:
         raise InputError(f"say what {model.spec.name} is to fix once it is exported, as with --fix noise")
-    if fix and not model.spec.told:
+    if fix and not model.spec.conditioned:
         raise InputError(f"{model.spec.name} cannot be told what to fix; leave out --fix")
     if reduced is not None and not (len(reduced) == 2 and all(1 <= side <= 1024 for side in reduced)):
         raise InputError(f"the reduced photograph has two sides of 1 to 1024 px, got {reduced!r}")

@@ -53,7 +53,7 @@ def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A model on one device, with everything that its evaluation needs. Frozen: what is told of one photograph makes a new one.
+    """A model on one device, with everything that its evaluation needs. Frozen: what belongs to one photograph makes a new one.
 
     Args:
         spec: Its description.
@@ -62,7 +62,7 @@ class Model:
         sha256: Of the weight file, "" for a model built in memory.
         guide: DA-CLIP, which describes the photograph to the network; None for networks without one.
         context: The guide's embeddings of the whole photograph, None before it was evaluated.
-        told: (K,) probabilities of the kinds of damage (`networks.condition`), for networks that are conditioned on them; None where
+        probabilities: (K,) of the kinds of damage (`networks.condition`), for networks that are conditioned on them; None where
             nothing is known.
         calibrations: What was measured about the spread of its draws, or about `doubt`, one for each setting of the sampler.
         doubt: The network that estimates how far a restoration is off, None for none.
@@ -77,7 +77,7 @@ class Model:
     sha256: str = ""
     guide: DACLIP | None = None
     context: tuple[Tensor, ...] | None = None
-    told: Tensor | None = None
+    probabilities: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
     doubt: DoubtNetwork | None = None
     runner: Runner | None = None
@@ -102,7 +102,7 @@ class Model:
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), float(fidelity), device=y.device)
         if self.runner is not None:
-            context = self._condition(f) if self.spec.told else f
+            context = self._condition(f) if self.spec.conditioned else f
             residual = self.runner(states[:, :3], padded_y, levels, context)
         else:
             answer = self._answer(states[:, :3], padded_y, level, levels, self._condition(f))
@@ -113,15 +113,15 @@ class Model:
         low, high = self.spec.value_range
         return (y - _with_nan(residual[..., :h, :w])).clamp(low, high)
 
-    def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, told: Tensor) -> Answer:
+    def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, context: Tensor) -> Answer:
         """The predictor's; of two experts chosen by the number, which would have to be fetched from the device were it read in `levels`."""
         if isinstance(self.predictor, TimestepExperts):
-            return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, told))
-        return self.predictor.answer(x_t, y, levels, told)
+            return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, context))
+        return self.predictor.answer(x_t, y, levels, context)
 
     def _condition(self, fidelity: Tensor) -> Tensor:
-        known = torch.full_like(fidelity, self.told is not None, dtype=torch.bool)
-        probabilities = torch.zeros(len(KINDS)) if self.told is None else self.told
+        known = torch.full_like(fidelity, self.probabilities is not None, dtype=torch.bool)
+        probabilities = torch.zeros(len(KINDS)) if self.probabilities is None else self.probabilities
         return condition(probabilities.to(fidelity).expand(len(fidelity), -1), known, fidelity)
 
     @torch.inference_mode()
@@ -172,9 +172,9 @@ class Model:
             )
         return self.mask.to(y).expand(len(y), -1, -1, -1)
 
-    def told_of(self, treat: Treatment | None) -> Model:
+    def conditioned_on(self, treat: Treatment | None) -> Model:
         """This model conditioned on what to fix; itself for None."""
-        return self if treat is None else replace(self, told=treat.vector())
+        return self if treat is None else replace(self, probabilities=treat.vector())
 
     def looking_at(self, photograph: Tensor) -> Model:
         """This model with its guide's embeddings of the whole photograph (B, 3, H, W), in the network's range, evaluated once.
@@ -185,7 +185,7 @@ class Model:
 
     def denoiser(self, process: GaussianPath, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        if self.spec.level_told and isinstance(self.predictor, Predictor):
+        if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.timestep[t]), fidelity)
 
         if self.spec.network.get("mask_channels"):

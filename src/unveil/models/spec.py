@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,7 @@ from unveil.diffusion.prediction import KINDS as PREDICTIONS
 from unveil.diffusion.prediction import current_name
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
-from unveil.errors import InputError, ModelError, note
+from unveil.errors import InputError, ModelError, note, renamed
 from unveil.models.path_config import RESIDUAL, name_of, path
 
 MAX_SIZE = 65_536
@@ -196,14 +196,20 @@ class Spec:
         """Whether the network is one of this package's own, which were compared in bf16 (docs/speed.md)."""
         return self.network.get("kind", "compact") in ("compact", "experts")
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The names of 0.1, which go in 0.2."""
+            return renamed(self, name, {"told": "conditioned", "level_told": "residual_at_level"})
+
     @property
-    def level_told(self) -> bool:
-        """Whether the network is told the noise level and predicts the residual (`networks.predictor.Predictor`)."""
+    def residual_at_level(self) -> bool:
+        """Whether the network takes the noise level and predicts the residual (`networks.predictor.Predictor`)."""
         return self.time == "level" and self.prediction == "residual"
 
     @property
-    def told(self) -> bool:
-        """Whether the network is told the kinds of damage, so that one can say what to fix."""
+    def conditioned(self) -> bool:
+        """Whether the network is conditioned on the kinds of damage, so that one can say what to fix."""
         return self.network.get("kind") == "experts"
 
     def process(self, grid: str | None = None, steps: int | None = None) -> GaussianPath:

@@ -30,7 +30,7 @@ from unveil.training.states import (
     grid_weight,
     normal,
     residual_noise_weight,
-    told_kinds,
+    sampled_conditions,
     weight,
 )
 
@@ -70,7 +70,7 @@ class Learner:
     @property
     def answers(self) -> bool:
         """Whether the predictor is one of `networks.predictor.Predictor`."""
-        return self.asks.level_told and isinstance(self.predictor, Predictor)
+        return self.asks.residual_at_level and isinstance(self.predictor, Predictor)
 
     def trained(self, stage: Stage) -> tuple[str, ...]:
         """Which of them a stage trains; the others are frozen."""
@@ -84,16 +84,16 @@ class Learner:
         """What the predictor says about states at the indices t (B,) of a grid, whatever it is told and predicts."""
         level = at(process.sigma, process, t, x_t)
         if self.answers:
-            return self.said(x_t, y, level)
+            return self.at_level(x_t, y, level)
         contexts = () if self.guide is None else self.guide.contexts(y)
         out = self.predictor(x_t, y, at(process.timestep, process, t, x_t), *contexts).float()
 
-        def read(i: int, said: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
-            return estimated(self.asks, process, i, said, state, damaged)
+        def read(i: int, model_output: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
+            return estimated(self.asks, process, i, model_output, state, damaged)
 
         return Answer(x_t, y, level, y - by_index(read, t, out, x_t, y))
 
-    def said(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
+    def at_level(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
         """What a predictor that is told the noise level (B,) says about states, in fp32."""
         answer = self.predictor.answer(x_t, y, level)
         return answer._replace(residual=answer.residual.float())
@@ -144,7 +144,7 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
         x_t, level = forward_states(process, batch, stage.switch, stage.start, generator)
         by_level = weight(level)
         with learner.autocast():
-            residual = learner.said(x_t, batch.y, level).residual
+            residual = learner.at_level(x_t, batch.y, level).residual
     else:
         x_t, t = grid_states(process, batch, generator)
         by_level = _by_level(learner, process, t, stage, x_t)
@@ -223,7 +223,7 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     if stage.first and not on_path and float(uniform()) < stage.first:
         indices = indices[:1]
     expert = learner.modules[stage.expert]
-    told = told_kinds(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
+    context = sampled_conditions(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
     x0 = batch.x0
     given = batch.y
     if stage.expert == "native":
@@ -231,7 +231,7 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
 
     def evaluate(x_t: Tensor, level: Tensor) -> tuple[Tensor, float]:
         with learner.autocast():
-            residual = expert(x_t, batch.y, level, told)
+            residual = expert(x_t, batch.y, level, context)
         x0_hat = batch.y - residual.float()
         error = loss(stage.loss, x0_hat - x0, stage.floor)
         total = (balance(batch, stage) * error).mean() / (1 if on_path else len(indices))

@@ -94,7 +94,7 @@ def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tens
     return (batch.x0 - off).clamp(-1, 1), (batch.y - light - off).clamp(-1, 1)
 
 
-def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
+def sampled_conditions(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
     """(B, SIZE) conditions of samples with these kinds of damage (B, K) of 0 and 1.
 
     A share is told the truth. Of the rest one half is told an uncertain guess and one half nothing. A guess p has the density 2p
@@ -105,9 +105,9 @@ def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Ge
     u = torch.rand(truth.shape, generator=generator).sqrt()
     guess = torch.where(truth > 0.5, u, 1 - u)
     drawn = torch.rand(b, generator=generator)
-    said = torch.where((drawn < share)[:, None], truth, guess)
+    guessed = torch.where((drawn < share)[:, None], truth, guess)
     known = drawn < share + (1 - share) / 2
-    return condition(said, known, torch.full((b,), fidelity))
+    return condition(guessed, known, torch.full((b,), fidelity))
 
 
 def grid_states(process: GaussianPath, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:

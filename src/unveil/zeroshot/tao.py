@@ -52,7 +52,7 @@ PAIRS = 6
 
 
 @dataclass(frozen=True)
-class Task:
+class TAOTask:
     """One published row.
 
     adapter: w1, w2, w3. warm: the MSE's weight at WARM, falling to 0 at the start. scale, and perceptual, adversarial and
@@ -69,9 +69,9 @@ class Task:
 
 
 TASKS = {
-    "lowlight": Task((0.02, 0.3, 0.6), 50000, 0.0, 2e-3, 5e-5, 4e-5, 5e-5),
-    "dehaze": Task((0.2, 0.5, 0.3), 25000, 2.0, 1e-3, 0.0, 1e-4, 5e-4),
-    "denoise": Task((3.0, 2e-3, 1e-3), 6000, 0.5, 0.0, 0.0, 6e-4, 1e-3),
+    "lowlight": TAOTask((0.02, 0.3, 0.6), 50000, 0.0, 2e-3, 5e-5, 4e-5, 5e-5),
+    "dehaze": TAOTask((0.2, 0.5, 0.3), 25000, 2.0, 1e-3, 0.0, 1e-4, 5e-4),
+    "denoise": TAOTask((3.0, 2e-3, 1e-3), 6000, 0.5, 0.0, 0.0, 6e-4, 1e-3),
 }
 
 

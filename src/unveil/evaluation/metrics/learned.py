@@ -103,9 +103,9 @@ def tensors(*keys: str) -> list[dict[str, Tensor]]:
     found = {key: _bytes(FILES[key]) for key in keys}
     missing = [FILES[key] for key, content in found.items() if content is None]
     if missing:
-        told = "; ".join(f"{file.names[0]} from {file.source}" for file in missing)
+        listed = "; ".join(f"{file.names[0]} from {file.source}" for file in missing)
         raise Missing(
-            f"its published weights, which are not here: {told}; put them into a folder, or a repository of the Hugging Face hub, "
+            f"its published weights, which are not here: {listed}; put them into a folder, or a repository of the Hugging Face hub, "
             f"and name that in the environment variable {VARIABLE}"
         )
     return [_read(FILES[key], content) for key, content in found.items() if content is not None]

@@ -19,7 +19,7 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
 from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import Task, row
+from unveil.zeroshot.ldrps.tasks import LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import Perceptual, perceptual
@@ -50,7 +50,7 @@ class Objective:
     def __init__(
         self,
         y: Tensor,
-        task: Task,
+        task: LDRPSTask,
         settings: LDRPSSettings,
         perceptual: Perceptual,
         draws: Draws,
@@ -118,7 +118,7 @@ class Guidance:
         self,
         prior: Prior,
         y: Tensor,
-        task: Task,
+        task: LDRPSTask,
         settings: LDRPSSettings,
         perceptual: Perceptual,
         noise: Noise,
@@ -279,7 +279,7 @@ def one(
     y: Tensor,
     noise: Noise,
     settings: LDRPSSettings,
-    task: Task,
+    task: LDRPSTask,
     run: list[list[int]],
     condition: Text,
     loss: Perceptual,

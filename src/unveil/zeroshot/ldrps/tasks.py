@@ -13,7 +13,7 @@ from unveil.util.words import check_known
 
 
 @dataclass(frozen=True)
-class Task:
+class LDRPSTask:
     """One row. Losses are means over pixels; `scale` multiplies their gradient as it stands for images of 512 x 512.
 
     adapter: weights of MSE, perceptual and adversarial loss in what F-PAM learns. scale: Z. perceptual, adversarial,
@@ -36,12 +36,12 @@ class Task:
 
 
 TASKS = {
-    "lowlight": Task((0.02, 0.3, 0.8), 80000, 2e-3, 5e-5, 1e-2, 1e-2, 0.1, 32, (4e-5, 4e-5), 2, "lowlight"),
-    "dehaze": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 1e-2, 1e-3, 0.15, 64, (1e-4, 2e-5), 3, "dehaze"),
-    "denoise": Task((3.0, 2e-3, 1e-3), 40000, 0, 0, 0, 0, 0, 64, (1e-4, 1e-3), 1),
+    "lowlight": LDRPSTask((0.02, 0.3, 0.8), 80000, 2e-3, 5e-5, 1e-2, 1e-2, 0.1, 32, (4e-5, 4e-5), 2, "lowlight"),
+    "dehaze": LDRPSTask((0.2, 0.5, 0.2), 25000, 5e-3, 0, 1e-2, 1e-3, 0.15, 64, (1e-4, 2e-5), 3, "dehaze"),
+    "denoise": LDRPSTask((3.0, 2e-3, 1e-3), 40000, 0, 0, 0, 0, 0, 64, (1e-4, 1e-3), 1),
     # Nothing was published for colour. This row is dehazing's without the quality terms: a grey photograph has the
     # right exposure, and pulling the channels' means together would take its colours away again.
-    "colorize": Task((0.2, 0.5, 0.2), 25000, 5e-3, 0, 0, 0, 0, 64, (1e-4, 2e-5), 2, "colorize"),
+    "colorize": LDRPSTask((0.2, 0.5, 0.2), 25000, 5e-3, 0, 0, 0, 0, 64, (1e-4, 2e-5), 2, "colorize"),
 }
 
 
@@ -68,7 +68,7 @@ def guess(y: Tensor, colour: bool = True) -> str:
     return "denoise" if noise_level(x) > 0.03 else "dehaze"
 
 
-def row(name: str, y: Tensor) -> tuple[str, Task]:
+def row(name: str, y: Tensor) -> tuple[str, LDRPSTask]:
     """The named row, or the guessed one for "auto"; y: (3, H, W) in [-1, 1]. Raises InputError for an unknown name."""
     check_known("task", name, ("auto", *TASKS))
     name = guess(y) if name == "auto" else name

@@ -18,7 +18,7 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
 from unveil.zeroshot.guided_sampling import DIVERGED
-from unveil.zeroshot.ldrps.tasks import Task, row
+from unveil.zeroshot.ldrps.tasks import LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import perceptual
@@ -98,7 +98,7 @@ class Objective:
     """
 
     def __init__(
-        self, prior: Prior, y: Tensor, task: Task, settings: UPZeroIRSettings, rate: float, noise: Noise
+        self, prior: Prior, y: Tensor, task: LDRPSTask, settings: UPZeroIRSettings, rate: float, noise: Noise
     ) -> None:
         self.prior, self.y, self.task, self.settings, self.value = prior, (y + 1) / 2, task, settings, float("nan")
         with torch.no_grad():
@@ -189,7 +189,7 @@ PIXELS = 512 * 512
 _HALVINGS = 4
 
 
-class Run:
+class Descents:
     """The way of one image through its descents; draw k of its noise begins descent k."""
 
     def __init__(
@@ -327,7 +327,7 @@ def restore(
             def show(image: Tensor, i: int = i) -> None:
                 report(lambda: torch.cat([shown[:i], image, shown[i + 1 :]]))
 
-            run = Run(prior, y[i : i + 1], alone(noise, i, len(y)), settings, condition, show, judge)
+            run = Descents(prior, y[i : i + 1], alone(noise, i, len(y)), settings, condition, show, judge)
             shown[i : i + 1] = run(grids)
         return shown
 
