@@ -30,7 +30,7 @@ from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
-from unveil.restoration import Doubt, Moments, Restoration
+from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
 
 __all__ = [
@@ -38,24 +38,23 @@ __all__ = [
     "GENERATORS",
     "MOST_SEED",
     "Callback",
+    "DescribedPhoto",
     "Doubt",
-    "Moments",
     "Options",
     "ResolvedOptions",
     "Restoration",
     "Restorer",
-    "Seen",
+    "RunningMoments",
     "as_photo",
     "check_seed",
     "computes_bf16",
+    "describe_photo",
     "draw_seed",
     "first_native",
     "hardware",
     "load",
     "pick_device",
     "pick_dtype",
-    "restore",
-    "see",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
@@ -193,7 +192,11 @@ class Restorer:
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
         started = time.perf_counter()
-        seen = image if isinstance(image, Seen) else self._seen(as_photo(image, options.max_pixels), options)
+        seen = (
+            image
+            if isinstance(image, DescribedPhoto)
+            else self._described(as_photo(image, options.max_pixels), options)
+        )
         source, box, treat = seen.source, seen.box, seen.treat
         options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
@@ -238,10 +241,10 @@ class Restorer:
             doubt,
         )
 
-    def _seen(self, source: photo.Photo, options: Options) -> Seen:
+    def _described(self, source: photo.Photo, options: Options) -> DescribedPhoto:
         looks = self.model.spec.conditioned and options.strength > 0
         box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
-        return Seen(source, box, self._treatment(box.of(source.pixels), options))
+        return DescribedPhoto(source, box, self._treatment(box.of(source.pixels), options))
 
     def _draws(
         self,
@@ -254,7 +257,7 @@ class Restorer:
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
-    ) -> tuple[np.ndarray, Moments | None]:
+    ) -> tuple[np.ndarray, RunningMoments | None]:
         """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
         every = range(options.samples)
         groups = (every[k : k + together] for k in range(0, len(every), together))
@@ -264,7 +267,7 @@ class Restorer:
         # The draws lie on the host; on a processor, beside what the network takes.
         host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
         if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
-            moments = Moments.of(next(draws))
+            moments = RunningMoments.of(next(draws))
             for draw in draws:
                 moments.add(draw)
             return np.empty((0, *source.pixels.shape), np.float32), moments
@@ -531,7 +534,7 @@ def _speaker() -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DescribedPhoto:
     """A photograph, where its picture lies within its bars, and what is to be fixed in it; None for a model that is told nothing."""
 
     source: photo.Photo
@@ -539,12 +542,12 @@ class Seen:
     treat: Treatment | None
 
 
-def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
+def describe_photo(restorer: Restorer, source: photo.Photo, options: Options) -> DescribedPhoto:
     """What a restoration begins with: for the next photograph of a folder, while this one is in the network.
 
     Raises InputError where a model that cannot be told is told all the same.
     """
-    return restorer._seen(source, options)
+    return restorer._described(source, options)
 
 
 @dataclass(frozen=True)
@@ -639,7 +642,7 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
     if isinstance(image, photo.Photo):
         return image
-    if isinstance(image, Seen):
+    if isinstance(image, DescribedPhoto):
         return image.source
     if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
         return photo.read(image, max_pixels)
@@ -655,9 +658,9 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     elif hasattr(image, "convert") and hasattr(image, "size"):
         return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
-        from unveil.photo.arrays import plain
+        from unveil.photo.arrays import from_array
 
-        return plain(image)
+        return from_array(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
 
 
@@ -687,8 +690,3 @@ def _lossless(image: Any) -> bytes:
 def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto", engine: str = "torch") -> Restorer:
     """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for device or engine."""
     return Restorer(shelf.load(name), device, dtype, engine=engine)
-
-
-def restore(image: Any, model: str | Path = "general", **settings: Any) -> Restoration:
-    """`load(model).restore(image, **settings)` for a single image."""
-    return load(model).restore(image, **settings)

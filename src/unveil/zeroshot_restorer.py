@@ -19,7 +19,7 @@ from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
-from unveil.photo.arrays import plain
+from unveil.photo.arrays import from_array
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
@@ -181,7 +181,7 @@ class ZeroShotRestorer:
             timed.seconds,
             options.seed,
             protocol,
-            source if same else plain(samples[0]),
+            source if same else from_array(samples[0]),
             tuple(dict.fromkeys(notes)),
         )
 

@@ -22,8 +22,8 @@ from unveil.training import config as configuration
 from unveil.training.batches import Batch
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
+from unveil.training.noising import grid_states, residual_noise_weight
 from unveil.training.objectives import by_index, joint, predictor
-from unveil.training.states import grid_states, residual_noise_weight
 
 Tree = Callable[..., dict[str, Any]]
 RDDM = {"kind": "rddm", "base": 8, "mults": [1, 2]}

@@ -19,9 +19,9 @@ from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
+from unveil.training.noising import grid_states, grid_weight
 from unveil.training.objectives import matching, predictor
 from unveil.training.settings import schedule
-from unveil.training.states import grid_states, grid_weight
 
 Tree = Callable[..., dict[str, Any]]
 MATCHING = {"kind": "matching", "steps": 3, "lr": 1e-3, "batch": 3, "crop": 32, "warmup": 1}

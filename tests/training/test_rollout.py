@@ -20,7 +20,7 @@ from unveil.networks.condition import KINDS
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
 from unveil.training.loop import train
-from unveil.training.states import after_switch, sampled_conditions
+from unveil.training.noising import after_switch, sampled_conditions
 
 Tree = Callable[..., dict[str, Any]]
 SIZES = {"base": 8, "mults": [1, 1, 2], "blocks": 1, "up_blocks": 1}

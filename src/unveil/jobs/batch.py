@@ -25,12 +25,12 @@ from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
-from unveil.restorer import Callback, Restorer, Seen, see
+from unveil.restorer import Callback, DescribedPhoto, Restorer, describe_photo
 from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `see` saw."""
+    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `describe_photo` found."""
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
@@ -104,7 +104,7 @@ class _Part:
     number: int
     job: Job
     claim: Claim
-    source: Future[photo.Photo | Seen] | None = None
+    source: Future[photo.Photo | DescribedPhoto] | None = None
 
 
 class _Run:
@@ -193,7 +193,7 @@ class _Run:
                 return
             # Standard input is read here: a thread that waits for it could not be interrupted.
             seen = self._read(job) if job.source == STANDARD else self._decoding(part).result()
-            source = seen.source if isinstance(seen, Seen) else seen
+            source = seen.source if isinstance(seen, DescribedPhoto) else seen
             pixels = source.width * source.height
             self._begin_next(number, pixels)
             with self.watch(job, number, 1) as callback, stoppable(lambda: bool(self.broken)):
@@ -222,7 +222,7 @@ class _Run:
             self._decoding(part)
             self.ahead = part
 
-    def _decoding(self, part: _Part) -> Future[photo.Photo | Seen]:
+    def _decoding(self, part: _Part) -> Future[photo.Photo | DescribedPhoto]:
         if part.source is None:
             part.source = self.decoder.submit(self._read, part.job)
         return part.source
@@ -254,7 +254,7 @@ class _Run:
         """Whether another run has finished this output while this one was running."""
         return _finished(job) and (self.handling.skip_existing or job.target.stat().st_ctime >= self.began)
 
-    def _read(self, job: Job) -> photo.Photo | Seen:
+    def _read(self, job: Job) -> photo.Photo | DescribedPhoto:
         """A photograph and what is to be fixed in it; on the decoder's thread, so that neither waits for the network."""
         given = sys.stdin.buffer if job.source == STANDARD else job.source
         source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
@@ -262,7 +262,7 @@ class _Run:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
         if isinstance(self.restorer, Restorer) and self.restorer.model.spec.conditioned:
-            return see(self.restorer, source, self.options)
+            return describe_photo(self.restorer, source, self.options)
         return source
 
     def _finish(self, part: _Part, result: Restoration) -> None:

@@ -153,11 +153,11 @@ class Model:
         if self.guide is None:
             return ()
         from unveil.networks.clip import prepared
-        from unveil.networks.daclip import Seen
+        from unveil.networks.daclip import ImageEmbeddings
 
         low, high = self.spec.value_range
         seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, ImageEmbeddings)
         return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
 
     def _mask_of(self, y: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from unveil.photo.record import Photo
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 
 
-def plain(pixels: np.ndarray, name: str = "array") -> Photo:
+def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
     """A Photo from (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1], taken as sRGB; a fourth channel is alpha.
 
     Floats are kept at 8 bits when written. Raises InputError for other shapes or types, NaN, or floats outside [0, 1] (scale

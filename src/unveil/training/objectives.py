@@ -23,7 +23,7 @@ from unveil.training.batches import Batch
 from unveil.training.config import Stage
 from unveil.training.guide import Guide
 from unveil.training.losses import loss
-from unveil.training.states import (
+from unveil.training.noising import (
     after_switch,
     forward_states,
     grid_states,

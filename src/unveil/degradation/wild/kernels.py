@@ -62,13 +62,8 @@ def box(size: Tensor, canvas: int) -> Tensor:
     return normalised(inside(size, canvas))
 
 
-def line_directions(size: int) -> int:
-    """How many straight lines through the centre of an n x n kernel end in different pixels of its border."""
-    return 4 * (size // 2)
-
-
 def line(size: int, direction: int) -> Tensor:
-    """(n, n) shake along a straight line, one pixel wide; `direction` of `line_directions`, counted from the horizontal."""
+    """(n, n) shake along a straight line, one pixel wide; `direction` of 4 (n // 2), counted from the horizontal."""
     r = size // 2
     # The line ends `direction` pixels further up the right border, and after its corner further left along the top.
     flat = direction <= r or direction > 3 * r

@@ -9,7 +9,7 @@ from unveil.diffusion import linear_pro, residual
 from unveil.diffusion.path import residual_coefficients
 from unveil.diffusion.resolution import resize
 from unveil.training.batches import Batch
-from unveil.training.states import forward_states, levels
+from unveil.training.noising import forward_states, levels
 
 PROCESS = residual(linear_pro(12))
 COUNT = 4000
