@@ -61,7 +61,7 @@ def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-
 
 def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
     from benchmarks._sampling import psnrs
-    from unveil.training.scores import ssim
+    from unveil.training.validation import ssim
 
     return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
 

@@ -18,7 +18,7 @@ def main(folder: Path = Path("demo")) -> None:
     import torch
 
     from unveil import degradation, figures, photo
-    from unveil.photo.arrays import from_array
+    from unveil.photo.record import from_array
     from unveil.restorer import load
     from unveil.util.tensors import batch_of, pixels_of
 

@@ -115,7 +115,7 @@ class Restoration:
 
         strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
         """
-        from unveil.photo.arrays import from_array
+        from unveil.photo.record import from_array
 
         return photo.write(self.source or from_array(self.image), self.image, Path(path), strip=strip)
 

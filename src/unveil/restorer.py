@@ -658,7 +658,7 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     elif hasattr(image, "convert") and hasattr(image, "size"):
         return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
-        from unveil.photo.arrays import from_array
+        from unveil.photo.record import from_array
 
         return from_array(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")

@@ -19,7 +19,7 @@ from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
-from unveil.photo.arrays import from_array
+from unveil.photo.record import from_array
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype

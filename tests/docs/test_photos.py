@@ -13,7 +13,7 @@ from benchmarks import reach
 from unveil import photo
 from unveil.bench import memory
 from unveil.jobs.manifest import Row
-from unveil.photo.arrays import from_array
+from unveil.photo.record import from_array
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "photos.md").read_text(encoding="utf-8")
 FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "JPEG", "AVIF", "HEIC", "JXL", "JP2")

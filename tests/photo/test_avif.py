@@ -12,7 +12,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.photo import heif, isobmff
-from unveil.photo.arrays import from_array
+from unveil.photo.record import from_array
 
 imagecodecs = pytest.importorskip("imagecodecs")
 

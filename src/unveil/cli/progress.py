@@ -132,7 +132,7 @@ class Frames:
 
     def _write(self, step: Step) -> None:
         from unveil.photo import write
-        from unveil.photo.arrays import from_array
+        from unveil.photo.record import from_array
 
         self.count += 1
         unit = (step.x0_hat[0].detach().float().cpu() - self.low) / (self.high - self.low)

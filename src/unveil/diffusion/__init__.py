@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from unveil.diffusion.path import (
     GaussianPath,
     mean_reverting,
+    old_name,
     rectified_flow,
     residual,
     variance_exploding,
@@ -14,7 +13,6 @@ from unveil.diffusion.path import (
 )
 from unveil.diffusion.sampling import SOLVERS, sample, step
 from unveil.diffusion.schedule import Schedule, cosine_pro, cubic, linear_pro
-from unveil.errors import note
 
 __all__ = [
     "SOLVERS",
@@ -32,12 +30,4 @@ __all__ = [
     "variance_preserving",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """The name of 0.1, which goes in 0.2."""
-    if name == "Process":
-        note("unveil.diffusion.Process is called GaussianPath; the old name goes in 0.2", stacklevel=2)
-        from unveil.diffusion.path import Process
-
-        return Process
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = old_name

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.schedule import Schedule
-from unveil.errors import InputError, renamed
+from unveil.errors import InputError, note, renamed
 
 _RENAMED = {"a": "alpha", "b": "beta", "s": "sigma", "r": "decay", "time": "timestep", "evenly": "respaced"}
 
@@ -126,6 +126,14 @@ class Process(GaussianPath, metaclass=_Renamed):
         self, name: str, a: Tensor, b: Tensor, s: Tensor, r: Tensor, time: Tensor, before: Tensor | None = None
     ) -> None:
         super().__init__(name, a, b, s, r, time, before)
+
+
+def old_name(name: str) -> Any:
+    """`__getattr__` of the package: what was public under another name in 0.1. Raises AttributeError for what never was."""
+    if name != "Process":
+        raise AttributeError(f"module 'unveil.diffusion' has no attribute {name!r}")
+    note("unveil.diffusion.Process is called GaussianPath; the old name goes in 0.2", stacklevel=2)
+    return Process
 
 
 def residual_coefficients(signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:

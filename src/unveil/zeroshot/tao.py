@@ -39,7 +39,7 @@ from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
 from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, trained_steps
-from unveil.zeroshot.ldrps.tasks import guess, noise_level
+from unveil.zeroshot.ldrps.settings import guess, noise_level
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
 from unveil.zeroshot.no_reference_losses import total_variation

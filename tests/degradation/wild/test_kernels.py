@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unveil.degradation.wild import kernels
-from unveil.degradation.wild.shake import shake, under_display
+from unveil.degradation.wild.kernels import shake, under_display
 
 CANVAS = 23
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
-from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.ldrps.settings import TASKS
 from unveil.zeroshot.upzeroir.distribution import deg_loss
 from unveil.zeroshot.upzeroir.restore import Descents, Objective, restore
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings

@@ -18,8 +18,7 @@ from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
-from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import LDRPSTask, row
+from unveil.zeroshot.ldrps.settings import LDRPSSettings, LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import Perceptual, perceptual

@@ -18,7 +18,7 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
 from unveil.zeroshot.guided_sampling import DIVERGED
-from unveil.zeroshot.ldrps.tasks import LDRPSTask, row
+from unveil.zeroshot.ldrps.settings import LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import perceptual

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unveil.errors import InputError
 from unveil.util.words import check_known
-from unveil.zeroshot.ldrps.tasks import TASKS, LDRPSTask
+from unveil.zeroshot.ldrps.settings import TASKS, LDRPSTask
 from unveil.zeroshot.upzeroir.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.photo.arrays import from_array
+from unveil.photo.record import from_array
 
 DRAW = np.random.default_rng(0)
 
