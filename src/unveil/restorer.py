@@ -32,6 +32,7 @@ from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
 from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+from unveil.util.words import check_known
 
 __all__ = [
     "DTYPES",
@@ -335,8 +336,7 @@ class Restorer:
                 f"{self.model.spec.name} has no network that says how far it is off; take samples=8 and fidelity=0 in place of uncertainty"
             )
         solver = options.solver or d.solver
-        if solver not in (*SOLVERS, *EULER):
-            raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
+        check_known("solver", solver, (*SOLVERS, *EULER))
         steps = options.steps
         if solver in EULER:
             from unveil.diffusion.euler import check

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.networks.compact import CompactUNet, TimestepExperts
 from unveil.util import atomic
+from unveil.util.words import check_known
 
 if TYPE_CHECKING:
     from unveil.models.model import Model
@@ -82,8 +83,7 @@ class Runner:
 
 def check(engine: str) -> None:
     """Raise InputError for an engine that does not exist or whose packages are not installed."""
-    if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
+    check_known("engine", engine, ENGINES)
     missing = [name for name in NEEDS.get(engine, ()) if importlib.util.find_spec(name) is None]
     if missing:
         extra = "openvino" if engine == "openvino" else "export"

@@ -43,6 +43,7 @@ from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
 from unveil.util import atomic
+from unveil.util.words import check_known
 
 
 class Unrolled(nn.Module):
@@ -467,8 +468,7 @@ def export(
         ModelError: A model that is not there or that the format cannot hold.
 
     """
-    if format not in FORMATS:
-        raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
+    check_known("format", format, FORMATS)
     need(format)
     model = shelf.load(name)
     network = unrolled(model, fix, reduced)

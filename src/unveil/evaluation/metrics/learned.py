@@ -283,7 +283,7 @@ def _from_pyiqa(pyiqa: Any, name: str, device: str) -> Callable[..., float]:
 
 def _batch(image: np.ndarray, device: str) -> Any:
     """(H, W[, 3]) in [0, 1] as a torch batch (1, 3, H, W), float32."""
-    import torch
+    from unveil.util.tensors import batch_of
 
     rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))[None]).float().to(device)
+    return batch_of(rgb).float().to(device)
