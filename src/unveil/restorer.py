@@ -209,7 +209,7 @@ class Restorer:
                 with tiling.memory_named(self.device, source.height, source.width):
                     samples, moments = self._draws(source, box, treat, options, plan, together, callback, clock, notes)
                 break
-            except tiling.Smaller:
+            except tiling.NeedsSmallerTiles:
                 pass  # outside the handler, whose frames hold the tensors that did not leave room
             if together > 1:
                 together = 1
@@ -479,7 +479,7 @@ class Restorer:
     ) -> Tensor:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
-            clock.timed(self.model.conditioned_on(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
+            clock.timed(self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
             tell=getattr(callback, "within", None),
             mends=mends,

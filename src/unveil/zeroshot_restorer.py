@@ -45,7 +45,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Held:
+class ZeroShotPlan:
     """What a restoration keeps in memory at the most, as far as it is known beforehand. tile: side of the prior's tiles, 0 for none."""
 
     height: int
@@ -103,7 +103,7 @@ class ZeroShotRestorer:
             self.prior.condition(settings.prompt, getattr(settings, "negative", ""))  # told now, not once per file
         return settings
 
-    def plan(self, height: int, width: int, options: Options | None = None) -> Held:
+    def plan(self, height: int, width: int, options: Options | None = None) -> ZeroShotPlan:
         """How a photograph of this size is worked on. Raises InputError where it does not fit into memory."""
         tile = (options or Options()).tile
         if isinstance(tile, str):
@@ -116,7 +116,7 @@ class ZeroShotRestorer:
                 f"{self.method.title} on {width} x {height} pixels needs about {need / 2**30:.1f} GiB beside the prior, the limit is "
                 f"{self.memory / 2**30:.1f} GiB; reduce the photograph to about {most} x {most} pixels"
             )
-        return Held(height, width, int(tile), need)
+        return ZeroShotPlan(height, width, int(tile), need)
 
     def estimate(self, height: int, width: int, options: Options | None = None) -> Estimate:
         """How long a restoration takes: the method is begun on a small grey crop, and stopped after its third evaluation."""

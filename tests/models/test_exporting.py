@@ -60,7 +60,7 @@ def ours(model: Model, x: Tensor, fix: str | None, resolution: Resolution = OFF)
 def test_unrolled_is_the_sampler(fix: str, size: tuple[int, int]) -> None:
     model = tiny_experts()
     network = exporting.unrolled(model, fix)
-    assert not network.looks_at_the_whole
+    assert not network.takes_the_whole_image
     assert len(network.levels) == 1
     x = photograph(*size)
     got = network(x)
@@ -73,7 +73,7 @@ def test_unrolled_decides_light_on_the_reduced_photograph(make: Callable[[], Mod
     model = make()
     fix = "haze" if model.spec.conditioned else None
     network = exporting.unrolled(model, fix, (32, 24))
-    assert network.looks_at_the_whole
+    assert network.takes_the_whole_image
     x = photograph(64, 48)
     assert (network(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < 1e-5
 

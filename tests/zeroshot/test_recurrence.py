@@ -8,9 +8,9 @@ from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
 from unveil.zeroshot.recurrence import (
     Report,
     alone,
-    below,
     descend,
     generator,
+    last_share,
     leading_timesteps,
     limit,
     quantiles,
@@ -25,7 +25,7 @@ def test_the_published_grid_is_stable_diffusions():
     assert [i - 1 for i in grid[:3]] == [899, 897, 895]
     assert [i - 1 for i in grid[-3:]] == [3, 1, 0]
     assert len(grid) == 451
-    again = below(grid, 0.5)
+    again = last_share(grid, 0.5)
     assert again[0] - 1 == 449
     assert len(again) == 226
 
@@ -33,7 +33,7 @@ def test_the_published_grid_is_stable_diffusions():
 def test_uniform_timesteps_end_clean():
     grid = PATH.uniform_timesteps(9, 0.9)[::-1]
     assert grid == [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]
-    assert below(grid, 0.01) == [10, 0]
+    assert last_share(grid, 0.01) == [10, 0]
     for steps in (0, 91):
         with pytest.raises(InputError, match="steps must be between 1 and 90"):
             PATH.uniform_timesteps(steps, 0.9)

@@ -92,7 +92,7 @@ def run(
     row "stopped"; then the exception goes on. A second KeyboardInterrupt gives up what waits to be encoded too. Where the disk or the
     output folder takes nothing any more, the run ends in the same way, at once, with OSError; so it does where `report` raises one.
     """
-    _Run(
+    _Batch(
         restorer, jobs, options, report, handling or Handling(), watch or (lambda job, number, pictures: nullcontext())
     ).all()
 
@@ -107,7 +107,7 @@ class _Part:
     source: Future[photo.Photo | DescribedPhoto] | None = None
 
 
-class _Run:
+class _Batch:
     def __init__(
         self,
         restorer: Restores,

@@ -107,7 +107,7 @@ class Unrolled(nn.Module):
         self.register_buffer("told_levels", torch.tensor(self.levels), persistent=False)
 
     @property
-    def looks_at_the_whole(self) -> bool:
+    def takes_the_whole_image(self) -> bool:
         """Whether a pixel depends on the reduced photograph, and so on pixels at any distance."""
         return self.early > 0
 
@@ -352,7 +352,7 @@ def openvino(network: Unrolled, path: Path, about: About) -> Path:
 
 def dtmodel(network: Unrolled, path: Path, about: About) -> Path:
     """Write darktable's package. Raises ModelError for a network that needs the whole photograph: darktable hands over tiles."""
-    if network.looks_at_the_whole:
+    if network.takes_the_whole_image:
         raise ModelError(
             f"darktable hands over tiles, and {about.name} decides light on the whole photograph; export it with a kind of damage "
             "that leaves the light alone (--fix noise) where it can be told, or as onnx"

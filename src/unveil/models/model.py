@@ -176,7 +176,7 @@ class Model:
         """This model conditioned on what to fix; itself for None."""
         return self if treat is None else replace(self, probabilities=treat.vector())
 
-    def looking_at(self, photograph: Tensor) -> Model:
+    def with_guide_of(self, photograph: Tensor) -> Model:
         """This model with its guide's embeddings of the whole photograph (B, 3, H, W), in the network's range, evaluated once.
 
         Without them the guide is evaluated on every y, which may be a tile. A model without a guide is returned as it is.

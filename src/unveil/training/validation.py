@@ -136,7 +136,7 @@ def restore(
     defaults = model.spec.defaults
     state_y = y * (high - low) + low
     process = model.spec.process()
-    denoise = model.looking_at(state_y).denoiser(process, fidelity)
+    denoise = model.with_guide_of(state_y).denoiser(process, fidelity)
     with autocast():
         if model.spec.sampler == "one_shot":
             x0 = denoise(process.start(state_y, torch.zeros_like(state_y)), state_y, process.steps)

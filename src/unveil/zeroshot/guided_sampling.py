@@ -37,7 +37,7 @@ def in_pixels(prior: Prior, method: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class GuidedSampling:
     """One way down a prior's path for one measurement: ascending indices of `prior.process`, the first 0."""
 
     prior: Prior
@@ -77,7 +77,7 @@ class _Again(Exception):
     """Some image of the batch diverged; its guidance was halved and the walk begins anew."""
 
 
-class Guard:
+class DivergenceGuard:
     """Halves the guidance of images that diverge, each for itself, and at last keeps their last good estimate.
 
     A path is spoilt long before it overflows, so halving starts it anew, with the same noise; the other images of the

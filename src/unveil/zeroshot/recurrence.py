@@ -52,7 +52,7 @@ def leading_timesteps(process: GaussianPath, steps: int) -> list[int]:
     return [*(k * stride + 2 for k in range(top - 1, -1, -1)), 1]
 
 
-def below(grid: Sequence[int], share: float) -> list[int]:
+def last_share(grid: Sequence[int], share: float) -> list[int]:
     """The end of a grid that a later round walks again: the last `share` of its steps (LD-RPS: gamma = 0.5)."""
     steps = max(1, round(share * (len(grid) - 1)))
     return list(grid[-steps - 1 :])

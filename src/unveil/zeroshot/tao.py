@@ -38,7 +38,7 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, trained_steps
+from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.ldrps.settings import guess, noise_level
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
@@ -248,7 +248,7 @@ def _one(
 ) -> Tensor:
     """One photograph as a pair of samples; its restoration (3, H, W)."""
     process = prior.process
-    guard, pull = Guard(m.y), torch.zeros(())
+    guard, pull = DivergenceGuard(m.y), torch.zeros(())
     to_image = (m.y[:1] + 1) / 2
     strides = {t: trained_steps(process, t, u) for u, t in pairwise(indices)}
 
@@ -277,6 +277,6 @@ def _one(
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
             return x_u + guard.share * float(process.alpha[u]) * pull
 
-        return Walk(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
+        return GuidedSampling(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
 
     return guard.run(once)[0]

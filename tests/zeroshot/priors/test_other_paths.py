@@ -73,7 +73,9 @@ def prior(kind: str) -> PixelPrior:
     def said(x: Tensor, t: Tensor) -> Tensor:
         return network(x.double(), t)
 
-    return PixelPrior(kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, reading=told.reading)
+    return PixelPrior(
+        kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, preconditioning=told.preconditioning
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -263,6 +265,6 @@ def test_samplers_of_the_preserving_path_open_as_before(tmp_path: Path, name: st
     )
     p = open_prior(tmp_path)
     assert isinstance(p, PixelPrior)
-    assert (p.reading, p.prediction, p.process.steps) == (None, "v_prediction", 1000)
+    assert (p.preconditioning, p.prediction, p.process.steps) == (None, "v_prediction", 1000)
     beta = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=F64) ** 2
     torch.testing.assert_close(p.process.alpha[1:] ** 2, torch.cumprod(1 - beta, 0))

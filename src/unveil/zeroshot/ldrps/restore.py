@@ -28,9 +28,9 @@ from unveil.zeroshot.recurrence import (
     Report,
     StepState,
     alone,
-    below,
     descend,
     generator,
+    last_share,
     leading_timesteps,
     limit,
     renoise,
@@ -229,7 +229,7 @@ def grids(prior: Prior, settings: LDRPSSettings, rounds: int) -> list[list[int]]
         whole = leading_timesteps(prior.process, settings.steps)
     else:
         whole = prior.process.uniform_timesteps(settings.steps, START)[::-1]
-    part = below(whole, settings.recurrence)
+    part = last_share(whole, settings.recurrence)
     return [part if settings.begin == "input" else whole, *[part] * rounds]
 
 

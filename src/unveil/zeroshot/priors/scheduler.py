@@ -1,4 +1,4 @@
-"""A prior's path, and how its network is asked and understood, from the scheduler_config.json beside it."""
+"""A prior's path, and the input and output of its network, from the scheduler_config.json beside it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _REFUSED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """How a network is asked and understood that was not trained on the variance-preserving path in [-1, 1].
+class Preconditioning:
+    """Input and output of a network that was not trained on the variance-preserving path in [-1, 1].
 
     Samplers walk `own.unit()`, the same path in units where a^2 + s^2 = 1, so that all that is published for variance-preserving priors
     holds. own: the path as it was trained, for images in [-1, 1]. sigma_data: EDM's, None for another network (Karras et al. 2022,
@@ -50,15 +50,15 @@ class Reading:
     sign: float = 1.0
     positive: bool = False
 
-    def ask(self, z_t: Tensor, t: int) -> Tensor:
+    def model_input(self, z_t: Tensor, t: int) -> Tensor:
         """What the network is shown for a state z_t (B, C, h, w) at index t."""
         x = z_t * self._unit(t)
         if self.sigma_data is not None:
             return x / math.hypot(float(self.own.sigma[t]), self.sigma_data)
         return (x + 1) / 2 if self.positive else x
 
-    def read(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
-        """x0_hat, in [-1, 1], from what the network said to `ask(z_t, t)`."""
+    def x0_hat(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
+        """x0_hat, in [-1, 1], from the output of the network for `model_input(z_t, t)`."""
         x, s = z_t * self._unit(t), float(self.own.sigma[t])
         if self.sigma_data is not None:
             total = s**2 + self.sigma_data**2
@@ -72,11 +72,11 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """process: as samplers walk it, variance-preserving. prediction: see `diffusion.prediction`. reading: None where nothing is special."""
+    """process: as samplers walk it, variance-preserving. prediction: see `diffusion.prediction`. preconditioning: None for none."""
 
     process: GaussianPath
     prediction: str
-    reading: Reading | None = None
+    preconditioning: Preconditioning | None = None
 
 
 def trained(config: Mapping[str, Any]) -> Trained:
@@ -90,21 +90,21 @@ def trained(config: Mapping[str, Any]) -> Trained:
     steps = int(config.get("num_train_timesteps", 1000))
     if name in FLOW or config.get("prediction_type") == "flow_prediction":
         own = rectified_flow(_flow_shares(config, steps), _flow_shares(config, steps) * steps)
-        return _other(Reading(own, "flow_prediction"))
+        return _other(Preconditioning(own, "flow_prediction"))
     if name in EXPLODING:
         low, high = float(config.get("sigma_min", 0.01)), float(config.get("sigma_max", 1348.0))
         sigma = torch.linspace(math.log(low), math.log(high), steps, dtype=torch.float64).exp()
-        return _other(Reading(variance_exploding(2 * sigma, sigma), "score", positive=True))
+        return _other(Preconditioning(variance_exploding(2 * sigma, sigma), "score", positive=True))
     if name in EDM:
         sigma = _edm_levels(config, steps)
         kind = _one_of(config, ("epsilon", "v_prediction"))
-        reading = Reading(
+        preconditioning = Preconditioning(
             variance_exploding(sigma, sigma.log() / 4),
             "sample",
             float(config.get("sigma_data", 0.5)),
             1.0 if kind == "epsilon" else -1.0,
         )
-        return _other(reading)
+        return _other(preconditioning)
     if name not in PRESERVING:
         why = _REFUSED.get(name, "known are DDPM's and Stable Diffusion's kinds, ScoreSdeVe, EDM and FlowMatch")
         raise ModelError(f"a prior with the scheduler {name} is not supported: {why}")
@@ -113,8 +113,8 @@ def trained(config: Mapping[str, Any]) -> Trained:
     return Trained(path(config), prediction(config))
 
 
-def _other(reading: Reading) -> Trained:
-    return Trained(reading.own.unit(), reading.prediction, reading)
+def _other(preconditioning: Preconditioning) -> Trained:
+    return Trained(preconditioning.own.unit(), preconditioning.prediction, preconditioning)
 
 
 def _flow_shares(config: Mapping[str, Any], steps: int) -> Tensor:

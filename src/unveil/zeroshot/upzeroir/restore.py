@@ -28,9 +28,9 @@ from unveil.zeroshot.recurrence import (
     Report,
     StepState,
     alone,
-    below,
     descend,
     generator,
+    last_share,
     limit,
     renoise,
 )
@@ -335,5 +335,5 @@ def restore(
 def _grids(prior: Prior, settings: UPZeroIRSettings) -> list[list[int]]:
     """The indices of the first descent and of every later one."""
     whole = prior.process.uniform_timesteps(settings.steps)[::-1]
-    later = below(whole, settings.recurrence)
+    later = last_share(whole, settings.recurrence)
     return [whole if settings.begin == "noise" else later] + settings.rounds * [later]
