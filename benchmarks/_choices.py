@@ -15,7 +15,7 @@ from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, psnrs, q
 from benchmarks._shared import Clock, shared_folder
 from unveil.data.crops import crops
 from unveil.data.photographs import Photograph
-from unveil.diffusion import Process, cubic, linear_pro, residual
+from unveil.diffusion import GaussianPath, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution
 from unveil.errors import ModelError
 from unveil.evaluation.metrics.naturalness import naturalness
@@ -164,7 +164,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     }
 
 
-def grids() -> dict[str, Process]:
+def grids() -> dict[str, GaussianPath]:
     return {"linear_pro, 5": residual(linear_pro(12)), "cubic, 5": residual(cubic(5)), "cubic, 8": residual(cubic(8))}
 
 

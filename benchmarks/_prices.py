@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
-from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import Task
+from unveil.zeroshot.ldrps.settings import LDRPSSettings, LDRPSTask
 from unveil.zeroshot.perceptual import Perceptual
 from unveil.zeroshot.prior import Counts, Prior
 
@@ -68,7 +67,7 @@ SD21_TAESD = Price(denoise=0.804e12, decode=0.141e12, decode_gradient=0.283e12, 
 """The same with the tiny decoder TAESD."""
 
 
-def counts(process: Process, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
+def counts(process: GaussianPath, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
     """One photograph, `run` the grids of its descents (`restore.grids`). text: whether a prompt doubles the evaluations.
 
     Per step: samples denoised, twice with a text. Per step that is looked at: every sample decoded and F-PAM's
@@ -103,7 +102,7 @@ def official(rounds: int, steps: int = 450) -> Counts:
     return Counts(denoise=4 * n, decode_gradient=2 * n, encode=2 * n, learn=2 * n, guide=n)
 
 
-def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> tuple[float, float]:
+def own_price(task: LDRPSTask, settings: LDRPSSettings, height: int, width: int) -> tuple[float, float]:
     """FLOPs of one step of F-PAM's learning from one image and of one guidance loss with its gradient, by shapes alone."""
     samples = 2 if settings.free else 1
     y, whole = (torch.zeros(n, 3, height, width, device="meta") for n in (1, samples))
@@ -123,7 +122,7 @@ def own_price(task: Task, settings: LDRPSSettings, height: int, width: int) -> t
         return flops(lambda: objective.adapter.learn(seen, seen, late=False)), flops(guided)
 
 
-def priced(price: Price, task: Task, settings: LDRPSSettings, height: int, width: int) -> Price:
+def priced(price: Price, task: LDRPSTask, settings: LDRPSSettings, height: int, width: int) -> Price:
     """A prior's price with F-PAM's beside it."""
     learn, guide = own_price(task, settings, height, width)
     return Price(price.denoise, price.decode, price.decode_gradient, price.encode, learn, guide)

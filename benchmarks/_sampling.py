@@ -14,7 +14,7 @@ from torch import Tensor
 from unveil import degradation
 from unveil.data.crops import crops
 from unveil.data.photographs import Photograph
-from unveil.diffusion import Process, sample
+from unveil.diffusion import GaussianPath, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import OFF, Resolution
 from unveil.evaluation.metrics.psnr import decibel
@@ -59,7 +59,7 @@ def fast() -> contextlib.AbstractContextManager[Any]:
 def draws(
     denoise: Denoiser,
     y: Tensor,
-    process: Process,
+    process: GaussianPath,
     count: int,
     *,
     seed: int,

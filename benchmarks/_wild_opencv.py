@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.special import j1
 
-from unveil.degradation.wild.shake import shake, under_display
+from unveil.degradation.wild.kernels import shake, under_display
 
 WAYS = {"area": cv2.INTER_AREA, "cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 

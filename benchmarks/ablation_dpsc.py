@@ -108,7 +108,7 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
         row("off", [base], {f"{f:g}": evaluate(off.denoiser(process, 0.0), f) for f in FIDELITIES}, None)
 
         def printed(x_t: Any, y: Any, t: int) -> Any:
-            x0 = off.predict(x_t, y, float(process.time[t]), 0.0)
+            x0 = off.predict(x_t, y, float(process.timestep[t]), 0.0)
             c = leverage(process, t, t - 1, process.ancestral(t, t - 1))
             return x0 - eq51(process, t, x_t, y, from_x0("residual_noise", process, t, x0, x_t, y)) / c
 

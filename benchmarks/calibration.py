@@ -126,7 +126,7 @@ def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[An
 
     found, protocol = [], {}
     for i, (x, y, told) in enumerate(zip(group.x, group.y, group.told, strict=True)):
-        fix = {"fix": told} if restorer.model.spec.told else {}
+        fix = {"fix": told} if restorer.model.spec.conditioned else {}
         count = 1 if row == "doubt" else draws
         out = restorer.restore(y, samples=count, seed=SEED * 101 + i, **settings(row), **fix)
         protocol, truth = out.protocol, x.permute(1, 2, 0).numpy()

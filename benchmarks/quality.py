@@ -41,7 +41,7 @@ def rows(args: Namespace, name: str) -> list[Method]:
     if args.model != "none":
         restorer = load(args.model, args.device, args.dtype)
         made.append(methods.model(restorer, "default", args.draws))
-        if restorer.model.spec.told:
+        if restorer.model.spec.conditioned:
             made += [
                 methods.model(restorer, "told", fix=TOLD[name]),
                 methods.model(restorer, "fidelity 0", args.few, fidelity=0.0),

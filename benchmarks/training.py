@@ -43,12 +43,12 @@ def runner(settings: Any) -> Any:
     from unveil.training.distributed import World, pick_device
     from unveil.training.interrupt import Stop
     from unveil.training.restoring import Restoring
-    from unveil.training.stage import Run, StageRunner
+    from unveil.training.stage import StageRunner, TrainingRun
     from unveil.training.state import State
 
     trainer, world = Restoring(settings), World(device=pick_device(settings.device))
     state = State.fresh(trainer.config, trainer.learner(world.device))
-    run = Run(trainer, state, None, world, None, Stop(), Path("."))  # type: ignore[arg-type]
+    run = TrainingRun(trainer, state, None, world, None, Stop(), Path("."))  # type: ignore[arg-type]
     return StageRunner(run, 0, settings.stages[0], 0)
 
 

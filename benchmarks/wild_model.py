@@ -61,7 +61,7 @@ def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-
 
 def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
     from benchmarks._sampling import psnrs
-    from unveil.training.scores import ssim
+    from unveil.training.validation import ssim
 
     return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
 
@@ -71,7 +71,7 @@ def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: igno
     from benchmarks._sampling import draws
     from unveil.models.path_config import path
 
-    process = path(model.spec.schedule, model.spec.time).evenly(steps)
+    process = path(model.spec.schedule, model.spec.time).respaced(steps)
     return draws(
         model.denoiser(process, fidelity), y, process, 1, seed=SEED, solver=solver, fidelity=fidelity, batch=4
     )[0]

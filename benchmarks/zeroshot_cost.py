@@ -47,7 +47,7 @@ class Spectrum:
     def denoise(self, z_t: Any, t: int, condition: Any = None, guidance: float = 1.0) -> Any:
         import torch
 
-        a, s = float(self.process.a[t]), float(self.process.s[t])
+        a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
         seen = torch.einsum("cd,bdhw->bchw", self.opponent, self.cosine @ z_t @ self.cosine.T)
         seen = seen * (a * self.power / (a * a * self.power + s * s))
         return self.cosine.T @ torch.einsum("dc,bdhw->bchw", self.opponent, seen) @ self.cosine
@@ -64,8 +64,7 @@ class Spectrum:
 
 def rows(task: str, quick: bool, rounds: int | None) -> dict[str, tuple[str, Any]]:
     """Name of a row: (method, options). rounds: recurrences, None the task's."""
-    from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
-    from unveil.zeroshot.ldrps.tasks import TASKS
+    from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
 
     if quick:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
@@ -93,8 +92,7 @@ def sd_table() -> list[dict[str, Any]]:
     from benchmarks._prices import SD21, SD21_TAESD
     from unveil.diffusion import variance_preserving
     from unveil.zeroshot.ldrps.restore import grids
-    from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
-    from unveil.zeroshot.ldrps.tasks import TASKS
+    from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
 
     class Path1000:
         process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
@@ -142,7 +140,7 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
     """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where the method has one to tell."""
     from unveil.diffusion.noise import seeded
     from unveil.zeroshot.ldrps import restore as ldrps
-    from unveil.zeroshot.ldrps.tasks import TASKS
+    from unveil.zeroshot.ldrps.settings import TASKS
     from unveil.zeroshot.methods import find
     from unveil.zeroshot.perceptual import perceptual
 

@@ -52,10 +52,10 @@ def psnr(x: Tensor, y: Tensor) -> float:
 
 def denoised(prior: Any, noisy: Tensor, level: float) -> Tensor:
     """One evaluation at the index whose noise, on images in [-1, 1], is nearest to the level; states and images in their own ranges."""
-    ratio = prior.process.s[1:] / prior.process.a[1:]
+    ratio = prior.process.sigma[1:] / prior.process.alpha[1:]
     t = 1 + int((ratio.log() - np.log(2 * level)).abs().argmin())
     with torch.no_grad():
-        state = float(prior.process.a[t]) * prior.encode(noisy * 2 - 1)
+        state = float(prior.process.alpha[t]) * prior.encode(noisy * 2 - 1)
         return (prior.decode(prior.denoise(state, t)) + 1) / 2
 
 
@@ -67,7 +67,7 @@ def draws(prior: Any, count: int = 4) -> Tensor:
     return sample(
         lambda s, _, t: prior.denoise(s, at[t]),
         like,
-        prior.process.evenly(STEPS),
+        prior.process.respaced(STEPS),
         seeded(range(count)),
         solver="ancestral",
     )

@@ -31,8 +31,8 @@ from unveil.training.config import Config, Data, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.loop import run
+from unveil.training.noising import normal
 from unveil.training.state import State
-from unveil.training.states import normal
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 
 FOLDERS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")

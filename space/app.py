@@ -3,9 +3,9 @@
 import os
 
 from unveil.web.serving import serve
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
-SETTINGS = Settings(
+SETTINGS = ServerSettings(
     host="0.0.0.0",
     port=7860,
     open=True,

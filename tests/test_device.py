@@ -43,9 +43,9 @@ def sampled(
 ) -> Tensor:
     """What `Restorer` does between the two copies, on the meta device."""
     restorer = Restorer(model, "cpu", "fp32")
-    treat = treatment(None, fix) if model.spec.told else None
+    treat = treatment(None, fix) if model.spec.conditioned else None
     run = restorer.resolve(restorer._shortened(Options(fidelity=fidelity, solver=solver, steps=steps), treat))
-    told = elsewhere(model).told_of(treat)
+    told = elsewhere(model).conditioned_on(treat)
     denoise = tiling.Tiled(
         told.denoiser(run.process, run.fidelity), lambda h, w: restorer.plan(h, w, Options(tile=tile)), mends=mends
     )
@@ -124,7 +124,7 @@ def test_draws_that_advance_together_are_those_that_were_drawn_one_by_one(
 ) -> None:
     y = np.random.default_rng(1).random((70, 90, 3), dtype=np.float32)
     restorer = Restorer(make(), "cpu", "fp32")
-    told = {"fix": "noise,haze"} if restorer.model.spec.told else {}
+    told = {"fix": "noise,haze"} if restorer.model.spec.conditioned else {}
     told |= {"samples": 5, "fidelity": 0.0, "seed": 4, "tile": tile}
     seen: list[tuple[int, tuple[int, ...]]] = []
     alone = restorer.restore(y, **told, callback=lambda step: seen.append((step.index, tuple(step.x0_hat.shape))))

@@ -71,7 +71,7 @@ def test_the_node_restores_each_image_of_a_batch_and_keeps_its_alpha(nodes: Modu
     assert (same - images).abs().max() < 1e-6
 
 
-def test_an_exported_file_can_be_told_what_spandrel_tells_every_module(archive: Path) -> None:
+def test_an_exported_file_takes_kinds_what_spandrel_tells_every_module(archive: Path) -> None:
     module = _opened("unveil_spandrel", "spandrel", "unveil_spandrel.py").Exported(archive)
     image = torch.rand(1, 3, 24, 31, generator=torch.Generator().manual_seed(0))
     wanted = torch.export.load(archive).module()(image)

@@ -62,7 +62,7 @@ def test_the_network_sees_the_mask(weights: Path, pictures: Path) -> None:
     seen = seen.__class__(**{**vars(seen), "mask": mask})
     t = process.steps
     found = seen.denoiser(process, 0.0)(x_t, y, t)
-    told = torch.tensor([float(process.time[t])])
+    told = torch.tensor([float(process.timestep[t])])
     said = model.predictor(x_t, y, told, mask)
     assert torch.equal(found, model.estimate(process, t, x_t, y, (mask,)))
     assert not torch.equal(said, model.predictor(x_t, y, told, -mask))

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from unveil import loading
-from unveil.diffusion.process import variance_preserving
+from unveil.diffusion.path import variance_preserving
 from unveil.errors import Cancelled, InputError, ModelError, note
 from unveil.restorer import Options, Restorer
 from unveil.zeroshot import methods
-from unveil.zeroshot_restorer import Held, ZeroShotRestorer
+from unveil.zeroshot_restorer import ZeroShotPlan, ZeroShotRestorer
 
 RESULT = Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "zeroshot_quality.json"
 
@@ -38,7 +38,7 @@ class Shrink:
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         self.sizes.append((int(z_t.shape[-2]), int(z_t.shape[-1])))
-        return float(self.process.a[t]) * z_t
+        return float(self.process.alpha[t]) * z_t
 
     def condition(self, prompt: str, negative: str = "") -> None:
         if prompt:
@@ -120,7 +120,7 @@ def test_tiles_bound_what_the_prior_is_given(image: np.ndarray) -> None:
 
 def test_large_photographs_are_tiled_unless_told_otherwise() -> None:
     r = made(memory=1 << 33)
-    assert r.plan(3000, 2000) == Held(3000, 2000, 512, r.method.held * 6_000_000)
+    assert r.plan(3000, 2000) == ZeroShotPlan(3000, 2000, 512, r.method.held * 6_000_000)
     assert r.plan(1024, 900).tile == 0
     assert r.plan(3000, 2000, Options(tile=0)).tile == 0
 

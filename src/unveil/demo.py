@@ -18,7 +18,7 @@ def main(folder: Path = Path("demo")) -> None:
     import torch
 
     from unveil import degradation, figures, photo
-    from unveil.photo.arrays import plain
+    from unveil.photo.record import from_array
     from unveil.restorer import load
     from unveil.util.tensors import batch_of, pixels_of
 
@@ -33,7 +33,7 @@ def main(folder: Path = Path("demo")) -> None:
     damaged = pixels_of(degradation.quantise(damaged_batch))
     result = load("general").restore(damaged, samples=1, seed=0)
     for name, pixels in (("damaged", damaged), ("restored", result.image)):
-        photo.write(plain(pixels), pixels, folder / f"{name}.png")
+        photo.write(from_array(pixels), pixels, folder / f"{name}.png")
     titles = [f"damaged, {psnr(damaged):.2f} dB", f"restored, {psnr(result.image):.2f} dB", "original"]
     figures.side_by_side([damaged, result.image, clean], titles).save(folder / "before_after.png")
     height, width = clean.shape[:2]

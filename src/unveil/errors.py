@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 
 class UnveilError(ValueError):
@@ -38,6 +39,24 @@ def note(text: str, stacklevel: int = 2) -> None:
         warnings.warn(text, UnveilWarning, stacklevel=stacklevel + 1)
     else:
         kept.append(text)
+
+
+def renamed(thing: object, name: str, names: Mapping[str, str]) -> Any:
+    """What `__getattr__` gives for an attribute by its name of 0.1: that of its present name, with a warning.
+
+    Args:
+        thing: What is asked.
+        name: The attribute that it does not have.
+        names: Old name -> present one.
+
+    Raises:
+        AttributeError: A name that it never had.
+
+    """
+    if name not in names:
+        raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}")
+    note(f"{type(thing).__name__}.{name} is called {names[name]}; the old name goes in 0.2", stacklevel=3)
+    return getattr(thing, names[name])
 
 
 @contextmanager

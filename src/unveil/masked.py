@@ -18,8 +18,7 @@ from unveil.models.model import Model, encode_mask
 from unveil.options import Options, chosen
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, Restorer, as_photo
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+from unveil.util.suffixes import TRAINING
 
 
 class MaskedRestorer(Restorer):
@@ -95,7 +94,7 @@ class MaskedRestorer(Restorer):
         path = Path(self.mask)
         if path.is_dir():
             stem = Path(name).stem
-            found = [p for p in sorted(path.iterdir()) if p.stem == stem and p.suffix.lower() in SUFFIXES]
+            found = [p for p in sorted(path.iterdir()) if p.stem == stem and p.suffix.lower() in TRAINING]
             if not found:
                 raise InputError(f"{name}: {path} holds no mask of that name ({stem}.png)")
             path = found[0]

@@ -32,7 +32,7 @@ class Restoration:
     protocol: dict[str, Any]
     source: photo.Photo | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-    moments: Moments | None = field(default=None, repr=False)
+    moments: RunningMoments | None = field(default=None, repr=False)
     calibration: Calibration | None = field(default=None, repr=False)
     doubt: Doubt | None = field(default=None, repr=False)
 
@@ -72,8 +72,8 @@ class Restoration:
         What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
         An error of the light of the whole is no part of it (`light_uncertainty`).
         """
-        said = self.std if self.doubt is None else self.doubt.local
-        return said if said is None or self.calibration is None else self.calibration.std(said, self._kinds)
+        std = self.std if self.doubt is None else self.doubt.local
+        return std if std is None or self.calibration is None else self.calibration.std(std, self._kinds)
 
     @property
     def light_uncertainty(self) -> float | None:
@@ -115,9 +115,9 @@ class Restoration:
 
         strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
         """
-        from unveil.photo.arrays import plain
+        from unveil.photo.record import from_array
 
-        return photo.write(self.source or plain(self.image), self.image, Path(path), strip=strip)
+        return photo.write(self.source or from_array(self.image), self.image, Path(path), strip=strip)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Doubt:
 
 
 @dataclass
-class Moments:
+class RunningMoments:
     """Mean and standard deviation of draws that come one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
 
     mean: np.ndarray
@@ -140,7 +140,7 @@ class Moments:
     count: int = 1
 
     @classmethod
-    def of(cls, draw: np.ndarray) -> Moments:
+    def of(cls, draw: np.ndarray) -> RunningMoments:
         """The moments of a first draw (H, W, 3)."""
         return cls(draw.copy(), np.zeros_like(draw))
 

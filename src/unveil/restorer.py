@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unveil import __version__, photo, tiling
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import EULER, SOLVERS, Noise, Progress, check, sample
 from unveil.errors import InputError, note
@@ -30,13 +30,32 @@ from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.plan import Plan, decide
-from unveil.restoration import Doubt, Moments, Restoration
+from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+from unveil.util.words import check_known
 
 __all__ = [
-    "DTYPES", "GENERATORS", "MOST_SEED", "Callback", "Doubt", "Moments", "Options", "Restoration", "Restorer", "Run", "Seen",
-    "as_photo", "check_seed", "computes_bf16", "draw_seed", "first_native", "hardware", "load", "pick_device", "pick_dtype", "restore",
-    "see",
+    "DTYPES",
+    "GENERATORS",
+    "MOST_SEED",
+    "Callback",
+    "DescribedPhoto",
+    "Doubt",
+    "Options",
+    "ResolvedOptions",
+    "Restoration",
+    "Restorer",
+    "RunningMoments",
+    "as_photo",
+    "check_seed",
+    "computes_bf16",
+    "describe_photo",
+    "draw_seed",
+    "first_native",
+    "hardware",
+    "load",
+    "pick_device",
+    "pick_dtype",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
@@ -174,7 +193,11 @@ class Restorer:
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
         started = time.perf_counter()
-        seen = image if isinstance(image, Seen) else self._seen(as_photo(image, options.max_pixels), options)
+        seen = (
+            image
+            if isinstance(image, DescribedPhoto)
+            else self._described(as_photo(image, options.max_pixels), options)
+        )
         source, box, treat = seen.source, seen.box, seen.treat
         options = self._shortened(options, treat)
         plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
@@ -186,7 +209,7 @@ class Restorer:
                 with tiling.memory_named(self.device, source.height, source.width):
                     samples, moments = self._draws(source, box, treat, options, plan, together, callback, clock, notes)
                 break
-            except tiling.Smaller:
+            except tiling.NeedsSmallerTiles:
                 pass  # outside the handler, whose frames hold the tensors that did not leave room
             if together > 1:
                 together = 1
@@ -219,10 +242,10 @@ class Restorer:
             doubt,
         )
 
-    def _seen(self, source: photo.Photo, options: Options) -> Seen:
-        looks = self.model.spec.told and options.strength > 0
+    def _described(self, source: photo.Photo, options: Options) -> DescribedPhoto:
+        looks = self.model.spec.conditioned and options.strength > 0
         box = content.within_bars(source.pixels) if looks else _whole_of(source.pixels)
-        return Seen(source, box, self._treatment(box.of(source.pixels), options))
+        return DescribedPhoto(source, box, self._treatment(box.of(source.pixels), options))
 
     def _draws(
         self,
@@ -235,7 +258,7 @@ class Restorer:
         callback: Callback | None,
         clock: _Clock,
         notes: list[str],
-    ) -> tuple[np.ndarray, Moments | None]:
+    ) -> tuple[np.ndarray, RunningMoments | None]:
         """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit."""
         every = range(options.samples)
         groups = (every[k : k + together] for k in range(0, len(every), together))
@@ -245,7 +268,7 @@ class Restorer:
         # The draws lie on the host; on a processor, beside what the network takes.
         host = self.memory - plan.bytes if self.device.type == "cpu" else tiling.budget(torch.device("cpu"))
         if options.samples > 1 and 4 * source.pixels.size * options.samples > host:
-            moments = Moments.of(next(draws))
+            moments = RunningMoments.of(next(draws))
             for draw in draws:
                 moments.add(draw)
             return np.empty((0, *source.pixels.shape), np.float32), moments
@@ -301,10 +324,10 @@ class Restorer:
         """
         return [self.restore(image, options, **settings) for image in images]
 
-    def resolve(self, options: Options) -> Run:
+    def resolve(self, options: Options) -> ResolvedOptions:
         """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""
         d = self.model.spec.defaults
-        if not self.model.spec.told and (options.fix is not None or options.keep or options.told is not None):
+        if not self.model.spec.conditioned and (options.fix is not None or options.keep or options.told is not None):
             raise InputError(
                 f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
             )
@@ -313,8 +336,7 @@ class Restorer:
                 f"{self.model.spec.name} has no network that says how far it is off; take samples=8 and fidelity=0 in place of uncertainty"
             )
         solver = options.solver or d.solver
-        if solver not in (*SOLVERS, *EULER):
-            raise InputError(f"unknown solver {solver!r}; known are {', '.join((*SOLVERS, *EULER))}")
+        check_known("solver", solver, (*SOLVERS, *EULER))
         steps = options.steps
         if solver in EULER:
             from unveil.diffusion.euler import check
@@ -324,7 +346,7 @@ class Restorer:
             check(trained)  # here, before any photograph is read, and not once for each of a folder
             steps = trained.steps if steps is None else steps  # few Euler steps destroy a photograph
         process = self.model.spec.process(options.grid, steps)
-        return Run(
+        return ResolvedOptions(
             process=process,
             grid=options.grid or d.grid,
             solver=solver,
@@ -368,7 +390,7 @@ class Restorer:
         Raises InputError where a model that cannot be told is told all the same.
         """
         self.resolve(options)
-        if not self.model.spec.told:
+        if not self.model.spec.conditioned:
             return None
         if options.told is not None:
             return repeated(options.told)
@@ -448,7 +470,7 @@ class Restorer:
         self,
         state_y: Tensor,
         noise: Noise,
-        run: Run,
+        run: ResolvedOptions,
         treat: Treatment | None,
         options: Options,
         callback: Callback | None,
@@ -459,7 +481,7 @@ class Restorer:
     ) -> Tensor:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
         denoise = tiling.Tiled(
-            clock.timed(self.model.told_of(treat).looking_at(state_y).denoiser(run.process, run.fidelity)),
+            clock.timed(self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
             tell=getattr(callback, "within", None),
             mends=mends,
@@ -485,7 +507,7 @@ class Restorer:
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
         run = self.resolve(options)
-        asked = self.model.spec.told and options.fix is None and options.told is None and options.strength > 0
+        asked = self.model.spec.conditioned and options.fix is None and options.told is None and options.strength > 0
         return {
             "model": self.model.spec.name,
             "sha256": self.model.sha256,
@@ -514,7 +536,7 @@ def _speaker() -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class DescribedPhoto:
     """A photograph, where its picture lies within its bars, and what is to be fixed in it; None for a model that is told nothing."""
 
     source: photo.Photo
@@ -522,26 +544,26 @@ class Seen:
     treat: Treatment | None
 
 
-def see(restorer: Restorer, source: photo.Photo, options: Options) -> Seen:
+def describe_photo(restorer: Restorer, source: photo.Photo, options: Options) -> DescribedPhoto:
     """What a restoration begins with: for the next photograph of a folder, while this one is in the network.
 
     Raises InputError where a model that cannot be told is told all the same.
     """
-    return restorer._seen(source, options)
+    return restorer._described(source, options)
 
 
 @dataclass(frozen=True)
-class Run:
+class ResolvedOptions:
     """Options with nothing left open."""
 
-    process: Process
+    process: GaussianPath
     grid: str
     solver: str
     fidelity: float
     resolution: Resolution
 
 
-def _begin(run: Run, treat: Treatment | None) -> int:
+def _begin(run: ResolvedOptions, treat: Treatment | None) -> int:
     """The first evaluation that takes part: the coarse ones decide about light alone."""
     return first_native(run.process) if treat is not None and not treat.light else 0
 
@@ -623,7 +645,7 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     """Any accepted kind of image as a Photo. Raises InputError naming what is wrong with it."""
     if isinstance(image, photo.Photo):
         return image
-    if isinstance(image, Seen):
+    if isinstance(image, DescribedPhoto):
         return image.source
     if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
         return photo.read(image, max_pixels)
@@ -639,9 +661,9 @@ def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:
     elif hasattr(image, "convert") and hasattr(image, "size"):
         return photo.read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
-        from unveil.photo.arrays import plain
+        from unveil.photo.record import from_array
 
-        return plain(image)
+        return from_array(image)
     raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
 
 
@@ -671,8 +693,3 @@ def _lossless(image: Any) -> bytes:
 def load(name: str | Path = "general", device: str = "auto", dtype: str = "auto", engine: str = "torch") -> Restorer:
     """A restorer by shelf name, weight file or run folder. Raises ModelError with the nearest names, InputError for device or engine."""
     return Restorer(shelf.load(name), device, dtype, engine=engine)
-
-
-def restore(image: Any, model: str | Path = "general", **settings: Any) -> Restoration:
-    """`load(model).restore(image, **settings)` for a single image."""
-    return load(model).restore(image, **settings)

@@ -74,7 +74,7 @@ def spelled(plan: Plan) -> int | str:
     return f"auto:{plan.tile}" if 0 < plan.tile < 2 * plan.cost.overlap else plan.tile
 
 
-class Smaller(Exception):
+class NeedsSmallerTiles(Exception):
     """Memory ran out with one tile at a time. What was begun is to be done anew with smaller tiles, and with one size from its first
 
     step to its last: a protocol names one size, and has to give the same pixels again.
@@ -90,9 +90,10 @@ class Tiled:
     (the default there: one by one) that would change last digits, because their convolutions add in another order. tell: is told
     after every tile but the last which share of the evaluation is done.
 
-    Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises Smaller. An
-    estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in `notes`. Raises ModelError
-    where fp32 is not finite either. mends: False leaves what is not finite as it is: to look at it would be to wait for the device.
+    Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises
+    NeedsSmallerTiles. An estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in
+    `notes`. Raises ModelError where fp32 is not finite either. mends: False leaves what is not finite as it is: to look at it would
+    be to wait for the device.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Tiled:
             if y.is_cuda:
                 torch.cuda.empty_cache()
             if plan.batch == 1:
-                raise Smaller
+                raise NeedsSmallerTiles
             self.plans[size] = plan.halved()
             self._note(f"memory ran out; going on with {self.plans[size].batch} tiles at a time")
 

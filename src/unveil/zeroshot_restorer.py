@@ -19,7 +19,7 @@ from unveil.errors import Cancelled, InputError, collected
 from unveil.models import priors as shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
-from unveil.photo.arrays import plain
+from unveil.photo.record import from_array
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
@@ -45,7 +45,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Held:
+class ZeroShotPlan:
     """What a restoration keeps in memory at the most, as far as it is known beforehand. tile: side of the prior's tiles, 0 for none."""
 
     height: int
@@ -103,7 +103,7 @@ class ZeroShotRestorer:
             self.prior.condition(settings.prompt, getattr(settings, "negative", ""))  # told now, not once per file
         return settings
 
-    def plan(self, height: int, width: int, options: Options | None = None) -> Held:
+    def plan(self, height: int, width: int, options: Options | None = None) -> ZeroShotPlan:
         """How a photograph of this size is worked on. Raises InputError where it does not fit into memory."""
         tile = (options or Options()).tile
         if isinstance(tile, str):
@@ -116,7 +116,7 @@ class ZeroShotRestorer:
                 f"{self.method.title} on {width} x {height} pixels needs about {need / 2**30:.1f} GiB beside the prior, the limit is "
                 f"{self.memory / 2**30:.1f} GiB; reduce the photograph to about {most} x {most} pixels"
             )
-        return Held(height, width, int(tile), need)
+        return ZeroShotPlan(height, width, int(tile), need)
 
     def estimate(self, height: int, width: int, options: Options | None = None) -> Estimate:
         """How long a restoration takes: the method is begun on a small grey crop, and stopped after its third evaluation."""
@@ -124,11 +124,11 @@ class ZeroShotRestorer:
         settings = self.resolve(options)
         side = max(_TRIAL, self.prior.multiple_of, self.method.least)
         size = (min(height, side), min(width, side))
-        seen: list[tuple[float, int]] = []
+        times: list[tuple[float, int]] = []
 
         def watch(progress: Any) -> bool:
-            seen.append((time.perf_counter(), progress.steps))
-            return len(seen) == 3
+            times.append((time.perf_counter(), progress.steps))
+            return len(times) == 3
 
         y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
         started = time.perf_counter()
@@ -137,11 +137,11 @@ class ZeroShotRestorer:
                 self.method.call()(self.prior, _grained(y), seeded([0]), settings, watch, **self.extras)
         except Cancelled:
             pass
-        if not seen:
+        if not times:
             return Estimate(0, 0.0)
-        steps = seen[-1][1]
-        each = (seen[-1][0] - seen[0][0]) / max(1, len(seen) - 1)
-        before = max(0.0, seen[0][0] - started - each)  # what a method does first: an adapter's rehearsal, features
+        steps = times[-1][1]
+        each = (times[-1][0] - times[0][0]) / max(1, len(times) - 1)
+        before = max(0.0, times[0][0] - started - each)  # what a method does first: an adapter's rehearsal, features
         least = self.method.least  # a narrow photograph is worked on as one of this width
         larger = max(height, least) * max(width, least) / (y.shape[-2] * y.shape[-1])
         return Estimate(steps, (before + each * steps) * options.samples * larger)
@@ -162,9 +162,9 @@ class ZeroShotRestorer:
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
-            with collected() as told, tiling.memory_named(self.device, source.height, source.width):
+            with collected() as collected_notes, tiling.memory_named(self.device, source.height, source.width):
                 x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
-            notes += told
+            notes += collected_notes
             draws.append(_cropped(x, whole, y))
         samples = np.stack(draws)
         same = samples.shape[1:] == source.pixels.shape
@@ -181,7 +181,7 @@ class ZeroShotRestorer:
             timed.seconds,
             options.seed,
             protocol,
-            source if same else plain(samples[0]),
+            source if same else from_array(samples[0]),
             tuple(dict.fromkeys(notes)),
         )
 

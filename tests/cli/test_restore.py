@@ -211,7 +211,7 @@ def test_several_photographs_into_one_name_are_refused(
     assert files(tmp_path / "x.png") == {"p.png", "q.png"}
 
 
-def test_method_auto_is_what_restore_does_by_itself_where_the_model_can_be_told() -> None:
+def test_method_auto_is_what_restore_does_by_itself_where_the_model_takes_kinds() -> None:
     from unveil.jobs.auto_select import Auto, auto
 
     loaded: list[str] = []

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data.faceshadow import ONE_IN, Settings, build, identity, sheet, split
+from unveil.data.faceshadow import ONE_IN, FaceShadowSettings, build, identity, sheet, split
 from unveil.data.layouts import recognise
 from unveil.errors import InputError
 
-SETTINGS = Settings(seed=5, size=40)
+SETTINGS = FaceShadowSettings(seed=5, size=40)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_flat_folder_has_a_person_in_each_file(tmp_path: Path) -> None:
 def test_other_settings_do_not_mix(faces: Path, tmp_path: Path) -> None:
     build(faces, tmp_path / "out", 2, SETTINGS)
     with pytest.raises(InputError, match="seed 5 -> 6"):
-        build(faces, tmp_path / "out", 2, Settings(seed=6, size=40))
+        build(faces, tmp_path / "out", 2, FaceShadowSettings(seed=6, size=40))
     with pytest.raises(InputError, match="1 or more"):
         build(faces, tmp_path / "new", 0, SETTINGS)
     (tmp_path / "empty").mkdir()

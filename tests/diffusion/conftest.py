@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from unveil.diffusion import (
-    Process,
+    GaussianPath,
     cosine_pro,
     cubic,
     linear_pro,
@@ -29,10 +29,10 @@ F64 = torch.float64
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 
 
-def cumulative() -> Process:
+def cumulative() -> GaussianPath:
     """RDDM's path as a bare table: noise and residual are added up, and A = 1."""
     b = torch.linspace(0, 1, 11, dtype=F64)
-    return Process("rddm", 1 - b, b, b.sqrt(), torch.ones_like(b), torch.arange(11, dtype=F64) - 1)
+    return GaussianPath("rddm", 1 - b, b, b.sqrt(), torch.ones_like(b), torch.arange(11, dtype=F64) - 1)
 
 
 def ddpm(steps: int) -> Tensor:
@@ -40,7 +40,7 @@ def ddpm(steps: int) -> Tensor:
     return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=F64), 0)[1000 // steps - 1 :: 1000 // steps]
 
 
-PATHS: dict[str, Callable[[], Process]] = {
+PATHS: dict[str, Callable[[], GaussianPath]] = {
     "residual linear_pro(12)": lambda: residual(linear_pro(12)),
     "residual linear_pro(22), not truncated": lambda: residual(linear_pro(22)),
     "residual cosine_pro(10)": lambda: residual(cosine_pro(10)),
@@ -57,13 +57,13 @@ PATHS: dict[str, Callable[[], Process]] = {
 
 
 @pytest.fixture(params=PATHS)
-def process(request: pytest.FixtureRequest) -> Process:
+def process(request: pytest.FixtureRequest) -> GaussianPath:
     """Every kind of path, one after another."""
     return PATHS[request.param]()
 
 
 @pytest.fixture
-def path() -> Callable[[str], Process]:
+def path() -> Callable[[str], GaussianPath]:
     """One of them by its name."""
     return lambda name: PATHS[name]()
 
@@ -84,18 +84,18 @@ class Gaussian:
         gain = self.S @ self.K.T @ torch.linalg.inv(self.K @ self.S @ self.K.T + self.R)
         return self.m + gain @ (self.y - self.K @ self.m - self.c), self.S - gain @ self.K @ self.S
 
-    def gain(self, process: Process, t: int) -> Tensor:
+    def gain(self, process: GaussianPath, t: int) -> Tensor:
         """G with E[x0 | x_t, y] = M + G (x_t - a M - b y)."""
         _, V = self.posterior()
-        a, s = float(process.a[t]), float(process.s[t])
+        a, s = float(process.alpha[t]), float(process.sigma[t])
         return a * V @ torch.linalg.inv(a * a * V + s * s * torch.eye(len(V), dtype=F64))
 
-    def predictor(self, process: Process) -> Denoiser:
+    def predictor(self, process: GaussianPath) -> Denoiser:
         """The ideal denoiser: E[x0 | x_t, y]."""
         M = self.posterior()[0][:, None, None]
 
         def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
-            rest = x - float(process.a[t]) * M - float(process.b[t]) * y
+            rest = x - float(process.alpha[t]) * M - float(process.beta[t]) * y
             return M + torch.einsum("ij,bjhw->bihw", self.gain(process, t), rest)
 
         return denoise
@@ -104,7 +104,7 @@ class Gaussian:
         """y as (count, d, 1, 1)."""
         return self.y[:, None, None].expand(count, -1, 1, 1)
 
-    def law(self, process: Process, solver: str, fidelity: float = 0.0) -> tuple[Tensor, Tensor]:
+    def law(self, process: GaussianPath, solver: str, fidelity: float = 0.0) -> tuple[Tensor, Tensor]:
         """Exact mean (d,) and covariance (d, d) of what the ideal predictor's sampler returns.
 
         Every state is an affine function of the noises drawn; its matrix (d, 1 + draws d) is carried through the steps,
@@ -112,7 +112,7 @@ class Gaussian:
         """
         p, n, d = process, process.steps, len(self.y)
         M, eye = self.posterior()[0], torch.eye(len(self.y), dtype=F64)
-        a, b, s = ([float(v) for v in table] for table in (p.a, p.b, p.s))
+        a, b, s = ([float(v) for v in table] for table in (p.alpha, p.beta, p.sigma))
 
         def constant(v: Tensor) -> Tensor:
             return torch.cat([v[:, None], torch.zeros(d, n * d, dtype=F64)], 1)
@@ -133,7 +133,7 @@ class Gaussian:
                 before, here, after = (math.log(a[i] / s[i]) for i in (t + 1, t, u))
                 x0 = x0 + 0.5 * (after - here) / (here - before) * (x0 - estimates[-2])
             rest = x - a[t] * x0 - b[t] * y
-            joint = {"ancestral": float(p.r[t] / p.r[u]) * s[u] ** 2, "renoise": 0.0}.get(solver, s[u] * s[t])
+            joint = {"ancestral": float(p.decay[t] / p.decay[u]) * s[u] ** 2, "renoise": 0.0}.get(solver, s[u] * s[t])
             fresh = max(s[u] ** 2 - joint**2 / s[t] ** 2, 0.0) ** 0.5
             x = a[u] * x0 + b[u] * y + joint / s[t] ** 2 * rest + fresh * draw(n - u)
         return x0[:, 0], x0[:, 1:] @ x0[:, 1:].T
@@ -166,15 +166,15 @@ class Mixture:
     y: float
     boundary: float
 
-    def predictor(self, process: Process) -> Denoiser:
+    def predictor(self, process: GaussianPath) -> Denoiser:
         """E[x0 | x_t, y]: the two conjugate means, weighted by how likely each mode made x_t."""
 
         def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
-            a, s = float(process.a[t]), float(process.s[t])
+            a, s = float(process.alpha[t]), float(process.sigma[t])
             modes = []
             for w, M, V in zip(self.w.tolist(), self.M.tolist(), self.V.tolist(), strict=True):
                 variance = a * a * V + s * s
-                rest = x - float(process.b[t]) * y - a * M
+                rest = x - float(process.beta[t]) * y - a * M
                 modes.append((math.log(w / variance**0.5) - 0.5 / variance * rest**2, M + a * V / variance * rest))
             (log_lower, lower), (log_upper, upper) = modes
             return lower + torch.sigmoid(log_upper - log_lower) * (upper - lower)
@@ -186,26 +186,26 @@ class Mixture:
         above = self.boundary if boundary is None else boundary
         return float((self.w * 0.5 * torch.erfc((above - self.M) / (2 * self.V).sqrt())).sum())
 
-    def share(self, process: Process, solver: str) -> float:
+    def share(self, process: GaussianPath, solver: str) -> float:
         """What share of an infinity of samples lies above the boundary, without drawing any."""
         return self.shares(process, solver, self.boundary)[0]
 
-    def shares(self, process: Process, solver: str, *boundaries: float) -> list[float]:
+    def shares(self, process: GaussianPath, solver: str, *boundaries: float) -> list[float]:
         """The same above each of several boundaries; the cell that holds one counts in part."""
         x0, mass = self._ancestral(process) if solver == "ancestral" else self._deterministic(process, solver)
         width = torch.gradient(x0)[0]
         return [float((mass * ((x0 - above) / width + 0.5).clamp(0, 1)).sum()) for above in boundaries]
 
-    def _deterministic(self, process: Process, solver: str, count: int = 10_001) -> tuple[Tensor, Tensor]:
+    def _deterministic(self, process: GaussianPath, solver: str, count: int = 10_001) -> tuple[Tensor, Tensor]:
         """Results at the quantiles of the one draw."""
         quantiles = torch.special.ndtri((torch.arange(count, dtype=F64) + 0.5) / count)[:, None, None, None]
         y = torch.full_like(quantiles, self.y)
         out = sample(self.predictor(process), y, process, lambda index, like: quantiles, solver=solver)
         return out.flatten(), torch.full((count,), 1 / count, dtype=F64)
 
-    def _ancestral(self, process: Process, count: int = 1501) -> tuple[Tensor, Tensor]:
+    def _ancestral(self, process: GaussianPath, count: int = 1501) -> tuple[Tensor, Tensor]:
         """The density of the state carried through on a grid."""
-        a, b, s = ([float(v) for v in table] for table in (process.a, process.b, process.s))
+        a, b, s = ([float(v) for v in table] for table in (process.alpha, process.beta, process.sigma))
         unit = torch.linspace(-1, 1, count, dtype=F64)
         grids = [b[t] * self.y + unit * (1.4 * abs(a[t]) + 6 * s[t]) for t in range(process.steps + 1)]
         y = torch.full((count,), self.y, dtype=F64)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.diffusion import Process, linear_pro, residual, sample, step
+from unveil.diffusion import GaussianPath, linear_pro, residual, sample, step
 from unveil.diffusion.correction import TARGETS, eq51, leverage, posterior_mean, shift_target
 from unveil.diffusion.prediction import from_x0, to_x0
 from unveil.errors import InputError
@@ -20,13 +20,13 @@ FIVE = residual(linear_pro(12))
 
 def ddpm_mean(t: int, x_t: Tensor, eps_res: Tensor) -> Tensor:
     """m_pred as the papers write it: (x_t - beta / sqrt(1 - abar_t) eps_res) / sqrt(alpha_t)."""
-    alpha = float(FIVE.r[t] / FIVE.r[t - 1]) ** 2
-    return (x_t - (1 - alpha) / math.sqrt(1 - float(FIVE.r[t]) ** 2) * eps_res) / math.sqrt(alpha)
+    alpha = float(FIVE.decay[t] / FIVE.decay[t - 1]) ** 2
+    return (x_t - (1 - alpha) / math.sqrt(1 - float(FIVE.decay[t]) ** 2) * eps_res) / math.sqrt(alpha)
 
 
 def printed_eq51(t: int, x_t: Tensor, y: Tensor, eps_res: Tensor) -> Tensor:
     """mu of LearnIR's Eq. 51, in its own symbols."""
-    abar, abar_before = float(FIVE.r[t]) ** 2, float(FIVE.r[t - 1]) ** 2
+    abar, abar_before = float(FIVE.decay[t]) ** 2, float(FIVE.decay[t - 1]) ** 2
     alpha = abar / abar_before
     return (
         (1 / math.sqrt(alpha) - (2 * math.sqrt(abar_before) - 1) / math.sqrt(abar)) * x_t
@@ -83,7 +83,7 @@ def test_the_posterior_target_is_the_error_of_the_predictor(t: int, images: Imag
 def test_eq51_cancels_the_denoiser(t: int, images: Images) -> None:
     """Equation (12) of docs/mathematics.md: whatever it says, m_pred - mu is the same function of x_t and y."""
     _, y, _, x_t, _ = states(images, t)
-    r_t, r_u = float(FIVE.r[t]), float(FIVE.r[t - 1])
+    r_t, r_u = float(FIVE.decay[t]), float(FIVE.decay[t - 1])
     left = (2 * r_u - 1) / r_t * x_t + (1 - r_u) * y
     for said in (torch.zeros_like(y), y.flip(-1), 100 * torch.sin(x_t)):
         m_pred = ddpm_mean(t, x_t, said)
@@ -108,9 +108,9 @@ def test_eq51_returns_the_input_and_noise(scalar: Any, white: Callable[[int], An
     ]
     torch.testing.assert_close(out[0], out[1], rtol=0, atol=1e-11)  # a good denoiser and a senseless one
     # By hand: x_u = (2 r_u - 1) / r_t x_t + (1 - r_u) y + eta z from x_5 = y / 2 + s_5 z, and x_1 / r_1 at the end.
-    mean, variance = 0.5 * 0.5, float(FIVE.s[5]) ** 2
+    mean, variance = 0.5 * 0.5, float(FIVE.sigma[5]) ** 2
     for t in range(5, 0, -1):
-        r_t, r_u = float(FIVE.r[t]), float(FIVE.r[t - 1])
+        r_t, r_u = float(FIVE.decay[t]), float(FIVE.decay[t - 1])
         eta2 = (1 - r_u**2) * (1 - r_t**2 / r_u**2) / (1 - r_t**2)
         mean, variance = (2 * r_u - 1) / r_t * mean + (1 - r_u) * 0.5, ((2 * r_u - 1) / r_t) ** 2 * variance + eta2
     assert float(out[0].mean()) == pytest.approx(mean, abs=4 * math.sqrt(variance / 1e5))
@@ -120,12 +120,12 @@ def test_eq51_returns_the_input_and_noise(scalar: Any, white: Callable[[int], An
 
 
 @pytest.mark.parametrize("solver_eta", ["ancestral", "none", "all", "some"])
-def test_leverage_against_finite_differences(solver_eta: str, process: Process, images: Images) -> None:
+def test_leverage_against_finite_differences(solver_eta: str, process: GaussianPath, images: Images) -> None:
     """c = d x_u / d x0_hat of the step, by central differences and by autograd: 1e-9."""
     x0, y, eps = images()
     for t, u in {(2, 1), (process.steps, process.steps - 1), (process.steps, 1), (1, 0)}:
-        eta = {"ancestral": process.ancestral(t, u), "none": 0.0, "all": float(process.s[u])}.get(
-            solver_eta, 0.4 * float(process.s[u])
+        eta = {"ancestral": process.ancestral(t, u), "none": 0.0, "all": float(process.sigma[u])}.get(
+            solver_eta, 0.4 * float(process.sigma[u])
         )
         x_t = process.forward(x0, y, t, eps)
         c = leverage(process, t, u, eta)
@@ -136,14 +136,14 @@ def test_leverage_against_finite_differences(solver_eta: str, process: Process, 
         torch.testing.assert_close(slope, torch.full_like(x0, c), rtol=0, atol=1e-9)
 
 
-def test_every_ancestral_step_can_be_corrected(process: Process) -> None:
+def test_every_ancestral_step_can_be_corrected(process: GaussianPath) -> None:
     """mu = c shift needs c > 0: true from the first step on, and c = 1 at the last."""
     for t in range(1, process.steps + 1):
         assert leverage(process, t, t - 1, process.ancestral(t, t - 1)) > 0
     assert leverage(process, 1, 0, 0.0) == 1.0
 
 
-def test_posterior_mean_is_the_quiet_ancestral_step(process: Process, images: Images) -> None:
+def test_posterior_mean_is_the_quiet_ancestral_step(process: GaussianPath, images: Images) -> None:
     x0, y, eps = images()
     for t in range(1, process.steps + 1):
         x_t = process.forward(x0, y, t, eps)

@@ -38,7 +38,7 @@ def test_the_five_steps() -> None:
     p = residual(linear_pro(12))
     documented(
         *(
-            row(t, *(f"{float(v):.4f}" for v in (p.r[t], p.a[t], p.b[t], p.s[t], p.ancestral(t, t - 1))))
+            row(t, *(f"{float(v):.4f}" for v in (p.decay[t], p.alpha[t], p.beta[t], p.sigma[t], p.ancestral(t, t - 1))))
             for t in range(5, 0, -1)
         )
     )
@@ -58,8 +58,8 @@ def test_the_factor_of_residual_noise() -> None:
     p = residual(linear_pro(12))
     rows = []
     for t in range(1, 6):
-        alpha, s = p.ratio(t, t - 1) ** 2, float(p.s[t])
-        k, printed = residual_noise_factor(p, t), (1 - float(p.r[t])) * s / (1 - alpha)
+        alpha, s = p.ratio(t, t - 1) ** 2, float(p.sigma[t])
+        k, printed = residual_noise_factor(p, t), (1 - float(p.decay[t])) * s / (1 - alpha)
         rows.append(row(t, k, printed, (1 - alpha) / (alpha**0.5 * s) * abs(printed - k)))
     documented(*rows)
 
@@ -158,9 +158,9 @@ def test_what_resizing_does_to_noise() -> None:
 
 def test_fewer_steps_of_the_mean_reverting_path() -> None:
     """Step 5 of 20: the trained grid's every fifth step, against theta rebuilt for 20 steps."""
-    trained = mean_reverting(theta_sum("cosine", 100)).evenly(20)
+    trained = mean_reverting(theta_sum("cosine", 100)).respaced(20)
     rebuilt = mean_reverting(theta_sum("cosine", 20))
     documented(
-        row("every fifth of 100 trained steps", float(trained.a[5]), float(trained.s[5])),
-        row("theta rebuilt for 20 steps", float(rebuilt.a[5]), float(rebuilt.s[5])),
+        row("every fifth of 100 trained steps", float(trained.alpha[5]), float(trained.sigma[5])),
+        row("theta rebuilt for 20 steps", float(rebuilt.alpha[5]), float(rebuilt.sigma[5])),
     )

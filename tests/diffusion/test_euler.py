@@ -11,7 +11,7 @@ from unveil.diffusion.euler import euler, noise_scale
 from unveil.diffusion.irsde_loss import matching_loss, optimum
 from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.diffusion.noise import seeded
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
 
 
@@ -24,11 +24,11 @@ def white(index: int, like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(index)).to(like)
 
 
-def gaussian(process: Process, mean: float, variance: float):
+def gaussian(process: GaussianPath, mean: float, variance: float):
     """E[x0 | x_t, y] in closed form for x0 ~ N(mean, variance) independent of y."""
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
-        a, b, s = (float(c[t]) for c in (process.a, process.b, process.s))
+        a, b, s = (float(c[t]) for c in (process.alpha, process.beta, process.sigma))
         gain = variance * a / (a * a * variance + s * s)
         return mean + gain * (x - b * y - a * mean)
 
@@ -48,17 +48,17 @@ def test_the_euler_solvers_reach_the_posterior_with_many_steps(solver: str) -> N
 def test_subsets_of_the_trained_grid_keep_its_marginals_and_rescaling_does_not() -> None:
     """What 20 of 100 steps mean for a network trained on 100: what state belongs to the time it is told?"""
     trained = mean_reverting(theta_sum("cosine", 100))
-    subset, rescaled = trained.evenly(20), mean_reverting(theta_sum("cosine", 20))
+    subset, rescaled = trained.respaced(20), mean_reverting(theta_sum("cosine", 20))
     for i in range(1, 21):
-        t = int(subset.time[i])
+        t = int(subset.timestep[i])
         assert t == 5 * i
-        assert (subset.a[i], subset.s[i]) == (trained.a[t], trained.s[t])
+        assert (subset.alpha[i], subset.sigma[i]) == (trained.alpha[t], trained.sigma[t])
     # The official shortcut tells the network 25 in its step 5, at a state where less is left of x0 and more is noise.
-    assert float(trained.a[25]) == pytest.approx(0.853, abs=5e-4)
-    assert float(rescaled.a[5]) == pytest.approx(0.792, abs=5e-4)
-    assert float(trained.s[25]) == pytest.approx(0.102, abs=5e-4)
-    assert float(rescaled.s[5]) == pytest.approx(0.120, abs=5e-4)
-    gaps = (rescaled.a[1:-1] - trained.a[torch.arange(5, 100, 5)]).abs()
+    assert float(trained.alpha[25]) == pytest.approx(0.853, abs=5e-4)
+    assert float(rescaled.alpha[5]) == pytest.approx(0.792, abs=5e-4)
+    assert float(trained.sigma[25]) == pytest.approx(0.102, abs=5e-4)
+    assert float(rescaled.sigma[5]) == pytest.approx(0.120, abs=5e-4)
+    gaps = (rescaled.alpha[1:-1] - trained.alpha[torch.arange(5, 100, 5)]).abs()
     assert gaps.max() > 0.05
 
 
@@ -67,7 +67,7 @@ def test_rescaled_steps_miss_the_posterior_that_a_subset_reaches() -> None:
     trained = mean_reverting(theta_sum("cosine", 100))
     exact = gaussian(trained, 0.3, 0.01)
     y = torch.full((4000, 1, 2, 2), 0.7, dtype=torch.float64)
-    subset, rescaled = trained.evenly(20), mean_reverting(theta_sum("cosine", 20))
+    subset, rescaled = trained.respaced(20), mean_reverting(theta_sum("cosine", 20))
 
     def told_trained_times(x: Tensor, y: Tensor, i: int) -> Tensor:
         return exact(x, y, 5 * i)
@@ -85,8 +85,8 @@ def test_the_loss_is_smallest_at_the_true_noise_of_the_optimum() -> None:
     x0, y, eps, _ = draws(3, 3, 4, 4)
     t = torch.tensor([1, 40, 100])
     x_t = process.forward(x0, y, t, eps)
-    zero = euler(process, t, x_t, (x_t - process.at(process.b, t, x_t) * y) / process.at(process.a, t, x_t), y)
-    weight = noise_scale(process, t, x_t) ** 2 / process.at(process.s, t, x_t)
+    zero = euler(process, t, x_t, (x_t - process.at(process.beta, t, x_t) * y) / process.at(process.alpha, t, x_t), y)
+    weight = noise_scale(process, t, x_t) ** 2 / process.at(process.sigma, t, x_t)
     best = (zero - optimum(process, t, x_t, x0, y)) / weight
     assert matching_loss(process, t, x_t, y, x0, best).item() < 1e-12
     off = matching_loss(process, t, x_t, y, x0, best + 0.1)

@@ -28,8 +28,8 @@ def close(got: Tensor | float, expected: Tensor) -> None:
 
 
 def test_schedule(equations: dict[str, Tensor]) -> None:
-    close(FIVE.r[1:] ** 2, equations["abar"])
-    close(FIVE.r[:-1] ** 2, equations["abar_prev"])
+    close(FIVE.decay[1:] ** 2, equations["abar"])
+    close(FIVE.decay[:-1] ** 2, equations["abar_prev"])
     close(linear_pro(12).alpha, equations["alpha"])
     close(1 - linear_pro(12).alpha, equations["beta"])
 
@@ -54,5 +54,5 @@ def test_equations(t: int, equations: dict[str, Tensor]) -> None:
     close(mu["posterior"], g["mu_target_posterior"][i])
     close(mu["eq51"], g["mu_eq51"][i])
     # The golden forward target is against the mean of x_u; ours keeps the noise of the state, s_u eps.
-    close(mu["forward"] + float(FIVE.s[u]) * eps, g["mu_target_forward"][i])
+    close(mu["forward"] + float(FIVE.sigma[u]) * eps, g["mu_target_forward"][i])
     close(m_pred - g["mu_target_forward"][i], g["forward_mean"][i])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.diffusion import Process, Schedule, cosine_pro, linear_pro, residual, sample
+from unveil.diffusion import GaussianPath, Schedule, cosine_pro, linear_pro, residual, sample
 from unveil.diffusion.prediction import from_x0, to_x0
 from unveil.errors import InputError
 
@@ -79,7 +79,7 @@ def test_states_and_targets(name: str, official: Golden) -> None:
     x0, y, eps = (official[key].double() for key in ("x0", "y", "noise"))
     for i, index in enumerate(official[f"{name}.ts"].tolist()):
         t = index + 1
-        assert float(process.time[t]) == index
+        assert float(process.timestep[t]) == index
         x_t = process.forward(x0, y, t, eps)
         torch.testing.assert_close(x_t, official[f"{name}.x_t"][i].double(), rtol=0, atol=2e-6)
         target = from_x0("residual_noise", process, t, x0, x_t, y)
@@ -91,14 +91,14 @@ def fake(x: Tensor, y: Tensor, time: float) -> Tensor:
     return 0.3 * x + 0.2 * y - 0.05 * time + 0.1 * torch.sin(3 * x)
 
 
-def trajectory(process: Process, mode: str, y: Tensor, noises: Tensor) -> list[Tensor]:
+def trajectory(process: GaussianPath, mode: str, y: Tensor, noises: Tensor) -> list[Tensor]:
     """[x_T', ..., x_0] of the one loop. The official code clamps x0_hat in two of its modes and never inside the third."""
     states: list[Tensor] = []
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
         states.append(x)
-        kind = {"epsilon": "residual_noise", "sample": "x0", "residual": "residual"}[mode]
-        x0_hat = to_x0(kind, process, t, fake(x, y, float(process.time[t])), x, y)
+        kind = {"epsilon": "residual_noise", "sample": "sample", "residual": "residual"}[mode]
+        x0_hat = to_x0(kind, process, t, fake(x, y, float(process.timestep[t])), x, y)
         return x0_hat if mode == "epsilon" else x0_hat.clamp(-1, 1)
 
     out = sample(denoise, y, process, lambda index, like: noises[index].to(like), solver="ancestral")

@@ -36,7 +36,7 @@ def test_the_official_tables(tables: dict[str, Tensor], schedule: str, steps: in
 
     process = mean_reverting(theta_sum(schedule, steps, eps), sigma / 255)
     close(theta(schedule, steps), "thetas")
-    close(process.s, "sigma_bars")
+    close(process.sigma, "sigma_bars")
     close(sigma / 255 * (2 * theta(schedule, steps)).sqrt(), "sigmas")
     dt = theta_sum(schedule, steps, eps)[1] / theta(schedule, steps)[1]
     close(dt[None], "dt")
@@ -47,7 +47,7 @@ def test_the_official_tables(tables: dict[str, Tensor], schedule: str, steps: in
 @pytest.mark.shared
 def test_the_denoising_variant_has_the_same_tables(tables: dict[str, Tensor]) -> None:
     key = "denoisingsde_s70_T100"
-    s = mean_reverting(theta_sum("cosine", 100, 0.04), 70 / 255).s
+    s = mean_reverting(theta_sum("cosine", 100, 0.04), 70 / 255).sigma
     torch.testing.assert_close(s.float(), tables[f"{key}.sigma_bars"], rtol=0, atol=1e-6)
     nearest = [int((s - sigma / 255).abs().argmin()) for sigma in (15, 25, 50)]
     assert nearest == tables[f"{key}.optimal_t_sigma15_25_50"].tolist()

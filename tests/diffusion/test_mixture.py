@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.diffusion import Process, cubic, linear_pro, residual, sample
+from unveil.diffusion import GaussianPath, cubic, linear_pro, residual, sample
 
 PATHS = 100_000
 F64 = torch.float64
@@ -30,14 +30,14 @@ def test_the_weights_are_those_of_bayes(mixture: Any) -> None:
     assert 0.15 < above < 0.25  # neither mode can be forgotten
 
 
-def test_the_predictor_is_the_posterior_mean(mixture: Any, path: Callable[[str], Process]) -> None:
+def test_the_predictor_is_the_posterior_mean(mixture: Any, path: Callable[[str], GaussianPath]) -> None:
     """By quadrature, on a path where x0 has weight."""
     process = path("residual linear_pro(12)")
     grid = torch.linspace(-2, 2, 40_001, dtype=F64)
     prior = (mixture.w * torch.exp(-0.5 * (grid[:, None] - mixture.M) ** 2 / mixture.V) / mixture.V.sqrt()).sum(1)
     for t in range(1, 6):
         for x in (-0.8, 0.0, 0.3):
-            a, b, s = (float(table[t]) for table in (process.a, process.b, process.s))
+            a, b, s = (float(table[t]) for table in (process.alpha, process.beta, process.sigma))
             density = prior * torch.exp(-0.5 * ((x - a * grid - b * mixture.y) / s) ** 2)
             expected = float((density * grid).sum() / density.sum())
             got = mixture.predictor(process)(torch.tensor([x], dtype=F64), torch.tensor([mixture.y], dtype=F64), t)

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.diffusion import Process, cubic, linear_pro, residual, sample
+from unveil.diffusion import GaussianPath, cubic, linear_pro, residual, sample
 from unveil.diffusion.correction import leverage
 
 PATHS = 100_000
 STEPPERS = ("ancestral", "ddim", "renoise", "2m")
 White = Callable[[int], Any]
-Path = Callable[[str], Process]
+Path = Callable[[str], GaussianPath]
 
 
-def spread(toy: Any, process: Process, solver: str, fidelity: float = 0.0) -> float:
+def spread(toy: Any, process: GaussianPath, solver: str, fidelity: float = 0.0) -> float:
     return math.sqrt(float(toy.law(process, solver, fidelity)[1]))
 
 
@@ -78,7 +78,7 @@ def test_the_mean_is_the_posterior_mean_however_few_the_steps(
 def test_a_start_that_holds_some_x0_moves_the_mean(name: str, path: Path, scalar: Any) -> None:
     """y stands in for x0 there, with a weight under 0.01: not exact any more, and nothing to notice."""
     process = path(name)
-    assert 0 < abs(float(process.a[-1])) < 0.01
+    assert 0 < abs(float(process.alpha[-1])) < 0.01
     assert 1e-12 < abs(float(scalar.law(process, "ancestral")[0]) - 0.42) < 2e-4
 
 
@@ -153,7 +153,7 @@ def test_a_denoiser_that_draws_makes_few_steps_exact(
     ideal = gaussian.predictor(process)
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
-        left = covariance - gaussian.gain(process, t) @ (float(process.a[t]) * covariance)
+        left = covariance - gaussian.gain(process, t) @ (float(process.alpha[t]) * covariance)
         return ideal(x, y, t) + torch.einsum("ij,bjhw->bihw", torch.linalg.cholesky(left), draw(0, x))
 
     out = sample(denoise, gaussian.images(PATHS), process, white(22), solver=solver).flatten(1)
@@ -167,11 +167,11 @@ def test_what_an_ancestral_step_leaves_out(scalar: Any) -> None:
     """Equation (8) of docs/mathematics.md: c^2 Var[x0 | x_t, y] is missing, no more and no less."""
     p = residual(linear_pro(12))
     for t in range(1, 6):
-        u, a, s = t - 1, float(p.a[t]), float(p.s[t])
+        u, a, s = t - 1, float(p.alpha[t]), float(p.sigma[t])
         left = 0.05 - float(scalar.gain(p, t)) * a * 0.05
         # The exact conditional variance of x_u given x_t and y, from their joint Gaussian.
-        joint = a * float(p.a[u]) * 0.05 + p.ratio(t, u) * float(p.s[u]) ** 2
-        total = float(p.a[u]) ** 2 * 0.05 + float(p.s[u]) ** 2
+        joint = a * float(p.alpha[u]) * 0.05 + p.ratio(t, u) * float(p.sigma[u]) ** 2
+        total = float(p.alpha[u]) ** 2 * 0.05 + float(p.sigma[u]) ** 2
         exact = total - joint**2 / (a * a * 0.05 + s * s)
         eta = p.ancestral(t, u)
         assert eta**2 + leverage(p, t, u, eta) ** 2 * left == pytest.approx(exact, abs=1e-14)

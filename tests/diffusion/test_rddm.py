@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from unveil.diffusion import sample, step
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import from_x0, to_x0
-from unveil.diffusion.process import Process
 from unveil.diffusion.rddm import SHAPES, from_both, rddm, shares
 from unveil.errors import InputError
 
@@ -23,7 +23,7 @@ def official(shared: Path) -> dict[str, Tensor]:
     return load_file(shared / "golden" / "rddm_diffusion.safetensors")
 
 
-def process_of(tag: str) -> Process:
+def process_of(tag: str) -> GaussianPath:
     """The paths of the stored runs; "exp3" takes its sums from DDPM's betas, and keeps A = 1 all the same."""
     if tag in PUBLISHED:
         steps, total = PUBLISHED[tag]
@@ -33,8 +33,8 @@ def process_of(tag: str) -> Process:
     return rddm(torch.diff(1 - abar.sqrt(), prepend=zero), torch.diff(1 - abar, prepend=zero), 1.0)
 
 
-def fake(process: Process, output: int, x: Tensor, y: Tensor, t: int) -> Tensor:
-    told = float(process.time[t])
+def fake(process: GaussianPath, output: int, x: Tensor, y: Tensor, t: int) -> Tensor:
+    told = float(process.timestep[t])
     return (0.3 * y - 0.1 * x + 0.05 * told / 1000) if output == 0 else 0.5 * torch.sin(2 * x) - 0.2 * y
 
 
@@ -51,8 +51,8 @@ def test_the_official_shares(shared: Path, shape: str, steps: int) -> None:
 def test_the_official_tables_and_posterior(official: dict[str, Tensor], tag: str) -> None:
     process = process_of(tag)
     x0, y, noise = official["x0"], official["y"], official["noise"]
-    torch.testing.assert_close(process.b[1:].float(), official[f"{tag}.buf.alphas_cumsum"], rtol=0, atol=2e-6)
-    torch.testing.assert_close(process.s[1:].float(), official[f"{tag}.buf.betas_cumsum"], rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(process.beta[1:].float(), official[f"{tag}.buf.alphas_cumsum"], rtol=0, atol=2e-6)
+    torch.testing.assert_close(process.sigma[1:].float(), official[f"{tag}.buf.betas_cumsum"], rtol=1e-5, atol=2e-6)
     variance = torch.tensor([process.ancestral(t, t - 1) ** 2 for t in range(1, process.steps + 1)])
     # Differences of sums in float32 where the official tables are DDPM's.
     rounding = 1e-7 if tag == "exp3_T1000" else 1e-9
@@ -71,10 +71,10 @@ def test_residual_and_noise_imply_each_other(official: dict[str, Tensor], tag: s
     for i, t in enumerate((official[f"{tag}.t"] + 1).tolist()):
         x_t = official[f"{tag}.q_sample"][i]
         residual = fake(process, 0, x_t, y[i], t).clamp(-1, 1)
-        eps = from_x0("noise", process, t, to_x0("residual", process, t, residual, x_t, y[i]), x_t, y[i])
+        eps = from_x0("epsilon", process, t, to_x0("residual", process, t, residual, x_t, y[i]), x_t, y[i])
         torch.testing.assert_close(eps, official[f"{tag}.pred_res.pred_noise"][i], rtol=1e-5, atol=2e-5)
-        if float(process.a[t]) > 1e-2:
-            x0 = to_x0("noise", process, t, fake(process, 0, x_t, y[i], t), x_t, y[i])
+        if float(process.alpha[t]) > 1e-2:
+            x0 = to_x0("epsilon", process, t, fake(process, 0, x_t, y[i], t), x_t, y[i])
             torch.testing.assert_close(x0.clamp(-1, 1), official[f"{tag}.pred_noise.pred_x0"][i], rtol=1e-5, atol=1e-4)
 
 
@@ -82,7 +82,7 @@ def test_residual_and_noise_imply_each_other(official: dict[str, Tensor], tag: s
 @pytest.mark.parametrize("tag", TAGS)
 def test_five_official_steps_are_five_of_ours(official: dict[str, Tensor], tag: str) -> None:
     """The objective whose two unknowns, residual and noise, are tied by the state: the official step is equation 2."""
-    process, y = process_of(tag).evenly(5), official["y"]
+    process, y = process_of(tag).respaced(5), official["y"]
     expected = official[f"{tag}.pred_res.ddim5"] * 2 - 1
     states: list[Tensor] = []
 
@@ -90,7 +90,7 @@ def test_five_official_steps_are_five_of_ours(official: dict[str, Tensor], tag: 
         states.append(x)
         return y - fake(process, 0, x, y, t).clamp(-1, 1)
 
-    start = (expected[0] - y) / float(process.s[-1])
+    start = (expected[0] - y) / float(process.sigma[-1])
     end = sample(denoise, y, process, lambda index, like: start, solver="ddim")
     states.append(end.clamp(-1, 1))
     torch.testing.assert_close(torch.stack(states), expected, rtol=0, atol=2e-4 if tag == "exp3_T1000" else 5e-6)
@@ -100,7 +100,7 @@ def test_five_official_steps_are_five_of_ours(official: dict[str, Tensor], tag: 
 @pytest.mark.parametrize("tag", TAGS)
 def test_five_official_steps_of_two_free_predictions(official: dict[str, Tensor], tag: str) -> None:
     """Residual and noise predicted apart, which the state ties: one x0_hat leads to the official next state."""
-    process, y = process_of(tag).evenly(5), official["y"]
+    process, y = process_of(tag).respaced(5), official["y"]
     expected = official[f"{tag}.pred_res_noise.ddim5"] * 2 - 1
     states: list[Tensor] = []
 
@@ -109,7 +109,7 @@ def test_five_official_steps_of_two_free_predictions(official: dict[str, Tensor]
         outputs = fake(process, 0, x, y, t).clamp(-1, 1), fake(process, 1, x, y, t)
         return from_both(process, t, *outputs, x, y)
 
-    start = (expected[0] - y) / float(process.s[-1])
+    start = (expected[0] - y) / float(process.sigma[-1])
     end = sample(denoise, y, process, lambda index, like: start, solver="ddim")
     states.append(end.clamp(-1, 1))
     torch.testing.assert_close(torch.stack(states), expected, rtol=0, atol=2e-4 if tag == "exp3_T1000" else 5e-6)

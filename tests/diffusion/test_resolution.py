@@ -153,7 +153,7 @@ def shown(resolution: Resolution, white: Callable[[int], Any], solver: str = "an
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
         x0 = y - 0.4
         known = y if t == FIVE.steps else x0
-        states.append((t, (x - float(FIVE.a[t]) * known - float(FIVE.b[t]) * y) / float(FIVE.s[t])))
+        states.append((t, (x - float(FIVE.alpha[t]) * known - float(FIVE.beta[t]) * y) / float(FIVE.sigma[t])))
         return x0
 
     sample(denoise, y, FIVE, white(3), solver=solver, resolution=resolution)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unveil.diffusion import Process, cubic, linear_pro, residual, sample
+from unveil.diffusion import GaussianPath, cubic, linear_pro, residual, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import READINGS, SWITCHES, Resolution, resize
 from unveil.diffusion.sampling import Progress, eta
@@ -129,12 +129,12 @@ def test_fidelity_scales_every_draw(solver: str, images: Images) -> None:
     torch.testing.assert_close(got, sample(network, y, FIVE, lambda k, x: 0.25 * unit(k, x), solver=solver))
 
 
-def test_how_much_noise_is_fresh(process: Process) -> None:
+def test_how_much_noise_is_fresh(process: GaussianPath) -> None:
     t, u = process.steps, process.steps - 1
     assert eta(process, "ancestral", t, u) == process.ancestral(t, u)
-    assert eta(process, "renoise", t, u) == float(process.s[u])
+    assert eta(process, "renoise", t, u) == float(process.sigma[u])
     assert eta(process, "ddim", t, u) == eta(process, "2m", t, u) == 0
-    assert 0 < process.ancestral(t, u) < float(process.s[u])
+    assert 0 < process.ancestral(t, u) < float(process.sigma[u])
     assert all(eta(process, solver, 1, 0) == 0 for solver in STEPPERS)
 
 
@@ -157,7 +157,7 @@ def test_the_first_two_steps_of_the_second_order_are_of_the_first(images: Images
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("solver", STEPPERS)
 def test_a_perfect_predictor_returns_the_clean_image(
-    solver: str, reading: str, switch: str, process: Process, images: Images
+    solver: str, reading: str, switch: str, process: GaussianPath, images: Images
 ) -> None:
     """Exactly, through every path, solver, reading and switch, and at the size of y."""
     x0, y, _ = images(9, 13)
@@ -173,15 +173,15 @@ def test_a_perfect_predictor_returns_the_clean_image(
 
 
 @pytest.mark.parametrize("solver", STEPPERS)
-def test_a_perfect_predictor_stays_on_the_path(solver: str, process: Process, white: Callable[[int], Any]) -> None:
+def test_a_perfect_predictor_stays_on_the_path(solver: str, process: GaussianPath, white: Callable[[int], Any]) -> None:
     """Every state it is shown is a x0 + b y + s times unit noise (the start has y where x0 should be)."""
     x0, y = torch.full((2, 1, 1, 200, 200), 0.6, dtype=torch.float64) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1, 1)
 
     def denoise(x: Tensor, y: Tensor, t: int) -> Tensor:
         known = y if t == process.steps else x0
-        noise = (x - float(process.a[t]) * known - float(process.b[t]) * y) / float(process.s[t])
+        noise = (x - float(process.alpha[t]) * known - float(process.beta[t]) * y) / float(process.sigma[t])
         # A start that holds some x0 has y there instead; the deterministic solvers never forget it.
-        slack = 3 * float(process.a[-1].abs() / process.s[-1])
+        slack = 3 * float(process.alpha[-1].abs() / process.sigma[-1])
         assert abs(float(noise.mean())) < 4 / 200 + slack
         assert abs(float(noise.std()) - 1) < 4 / (200 * 2**0.5)
         return x0

@@ -54,7 +54,7 @@ def prior() -> dict[str, Any]:
         process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
 
         def denoise(self, z_t: torch.Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> torch.Tensor:
-            a, s = float(self.process.a[t]), float(self.process.s[t])
+            a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
             return a * 0.04 / (a * a * 0.04 + s * s) * z_t
 
         def encode(self, x: torch.Tensor) -> torch.Tensor:

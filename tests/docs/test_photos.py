@@ -12,8 +12,8 @@ import pytest
 from benchmarks import reach
 from unveil import photo
 from unveil.bench import memory
-from unveil.jobs.manifest import STATUSES, Row
-from unveil.photo.arrays import plain
+from unveil.jobs.manifest import Row
+from unveil.photo.record import from_array
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "photos.md").read_text(encoding="utf-8")
 FORMATS = ("PNG", "TIFF", "WEBP", "BMP", "JPEG", "AVIF", "HEIC", "JXL", "JP2")
@@ -27,7 +27,7 @@ def became(channels: int, dtype: type, target: str) -> str:
     """What an untouched photograph of this kind is after being written as `target`, in words."""
     y, x, c = np.ogrid[:16, :24, : max(channels, 1)]
     values = (0.2 + 0.02 * x + 0.015 * y + 0.05 * c).clip(0, 1)
-    given = plain(np.rint(values * np.iinfo(dtype).max).astype(dtype))
+    given = from_array(np.rint(values * np.iinfo(dtype).max).astype(dtype))
     data = io.BytesIO()
     photo.write(given, given.pixels, data, target)
     back = photo.read(data.getvalue())
@@ -76,6 +76,6 @@ def test_the_table_of_the_reach_is_the_measured_one() -> None:
 
 
 def test_the_manifest_is_described_key_by_key() -> None:
-    for name in (*Row.__dataclass_fields__, *STATUSES):
+    for name in (*Row.__dataclass_fields__, "restored", "skipped", "failed", "stopped"):
         assert f"`{name}`" in PAGE, name
     assert f"| {' | '.join(['', *FORMATS])} |" in PAGE

@@ -59,7 +59,7 @@ def test_the_srgb_curve_goes_back_and_is_continuous() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(InputError, match="known: rgb"):
+    with pytest.raises(InputError, match="known are rgb"):
         to_space(RANDOM, "hsv")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="known: D65"):
+    with pytest.raises(InputError, match="known are D65"):
         rgb_to_lab(RANDOM, "A")  # type: ignore[arg-type]

@@ -91,7 +91,7 @@ def test_numbers_are_found_by_what_one_knows_of_them() -> None:
     assert [n.value for n in found] == [21.45]
     assert found[0].own
     assert {n.value for n in published_numbers(dataset="Kodak24", metric="psnr", paper="up-zeroir")} == {28.51, 27.66}
-    with pytest.raises(InputError, match="known: learnir"):
+    with pytest.raises(InputError, match="known are learnir"):
         list(published_numbers(paper="resfusion"))
 
 

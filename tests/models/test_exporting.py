@@ -43,7 +43,7 @@ def ours(model: Model, x: Tensor, fix: str | None, resolution: Resolution = OFF)
     process = model.spec.process(steps=steps_of(treat, model.spec.defaults.steps))
     y = 2 * x - 1
     x0 = sample(
-        model.told_of(treat).denoiser(process, 1.0),
+        model.conditioned_on(treat).denoiser(process, 1.0),
         y,
         process,
         lambda _, like: torch.randn_like(like),
@@ -60,7 +60,7 @@ def ours(model: Model, x: Tensor, fix: str | None, resolution: Resolution = OFF)
 def test_unrolled_is_the_sampler(fix: str, size: tuple[int, int]) -> None:
     model = tiny_experts()
     network = exporting.unrolled(model, fix)
-    assert not network.looks_at_the_whole
+    assert not network.takes_the_whole_image
     assert len(network.levels) == 1
     x = photograph(*size)
     got = network(x)
@@ -71,9 +71,9 @@ def test_unrolled_is_the_sampler(fix: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("make", [tiny_experts, tiny_model])
 def test_unrolled_decides_light_on_the_reduced_photograph(make: Callable[[], Model]) -> None:
     model = make()
-    fix = "haze" if model.spec.told else None
+    fix = "haze" if model.spec.conditioned else None
     network = exporting.unrolled(model, fix, (32, 24))
-    assert network.looks_at_the_whole
+    assert network.takes_the_whole_image
     x = photograph(64, 48)
     assert (network(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < 1e-5
 
@@ -216,7 +216,8 @@ def test_the_package_of_darktable(made: Path, tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not shelf.load("general").spec.told, reason="general is of a kind that cannot be told to leave the light alone"
+    not shelf.load("general").spec.conditioned,
+    reason="general is of a kind that cannot be told to leave the light alone",
 )
 def test_the_package_of_general_agrees_in_tiles_and_looks_no_further_than_they_overlap(tmp_path: Path) -> None:
     run, _ = package(exporting.unrolled(shelf.load("general"), "noise"), tmp_path, "general")

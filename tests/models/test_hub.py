@@ -27,7 +27,7 @@ def test_a_model_comes_back_as_it_was(make: Any, tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     back = Restorer.from_pretrained(folder, device="cpu", dtype="fp32")
     assert back.model.spec == restorer.model.spec
-    settings = {"seed": 3} | ({"fix": "noise"} if back.model.spec.told else {})
+    settings = {"seed": 3} | ({"fix": "noise"} if back.model.spec.conditioned else {})
     assert np.array_equal(back.restore(PHOTO, **settings).image, restorer.restore(PHOTO, **settings).image)
     assert back.model.sha256 == sha256_of(folder / "model.safetensors")
 

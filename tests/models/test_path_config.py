@@ -24,7 +24,7 @@ def test_each_path_is_the_one_it_names() -> None:
         (path("rddm(decreased, increased, 30, 0.01)"), rddm(shares("decreased", 30), shares("increased", 30), 0.01)),
     ]
     for got, expected in pairs:
-        for name in ("a", "b", "s", "r", "time"):
+        for name in ("alpha", "beta", "sigma", "decay", "timestep"):
             assert torch.equal(getattr(got, name), getattr(expected, name)), (got.name, name)
 
 
@@ -48,7 +48,7 @@ def test_what_describes_no_path_is_explained(text: str, message: str) -> None:
 def test_a_network_that_counts_indices_knows_its_own_grid_alone() -> None:
     spec = Spec("x", {}, "mean_reverting(cosine, 20, 0.005, 50)", time="index", defaults=Defaults("mean_reverting", 20))
     assert spec.process().steps == 20
-    assert spec.process(steps=5).time.tolist() == [0, 4, 8, 12, 16, 20]
+    assert spec.process(steps=5).timestep.tolist() == [0, 4, 8, 12, 16, 20]
     for grid in ("cubic", "linear_pro"):
         with pytest.raises(InputError, match="this model has mean_reverting alone"):
             spec.process(grid)
@@ -58,8 +58,8 @@ def test_a_network_that_counts_indices_knows_its_own_grid_alone() -> None:
 def test_a_network_that_is_told_the_level_runs_on_subsets_of_its_path_and_on_no_other_path() -> None:
     spec = Spec("x", {}, "mean_reverting(cosine, 20, 0.005, 100)", defaults=Defaults("mean_reverting", 5))
     whole = spec.process(steps=20)
-    assert torch.equal(whole.time, whole.s)
-    assert spec.process().time.tolist() == whole.s[::4].tolist()
+    assert torch.equal(whole.timestep, whole.sigma)
+    assert spec.process().timestep.tolist() == whole.sigma[::4].tolist()
     with pytest.raises(InputError, match="this model has mean_reverting alone"):
         spec.process("cubic")
 

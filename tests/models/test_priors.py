@@ -59,9 +59,9 @@ def test_a_noisy_photograph_comes_out_cleaner() -> None:
     """At sigma 25 of 255, one evaluation must take away two thirds of the squared error at least (a third is what a blur takes)."""
     prior, x = open_prior(priors.folder(methods.PIXELS)), crop()
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 50 / 255
-    t = 1 + int(((prior.process.s / prior.process.a)[1:] - 50 / 255).abs().argmin())
+    t = 1 + int(((prior.process.sigma / prior.process.alpha)[1:] - 50 / 255).abs().argmin())
     with torch.no_grad():
-        clean = prior.denoise(float(prior.process.a[t]) * (x + noise), t)
+        clean = prior.denoise(float(prior.process.alpha[t]) * (x + noise), t)
     assert error(clean, x) < error(x + noise, x) / 3
 
 

@@ -49,7 +49,7 @@ def test_steps_are_bounded_by_the_grid() -> None:
 def test_both_grids_start_where_the_clean_image_has_no_weight() -> None:
     for grid in ("linear_pro", "cubic"):
         process = Spec("x", {}).process(grid, 5)
-        assert abs(float(process.a[-1])) < 1e-12
+        assert abs(float(process.alpha[-1])) < 1e-12
 
 
 def test_min_size_is_deprecated_and_files_that_have_it_load() -> None:
@@ -59,3 +59,22 @@ def test_min_size_is_deprecated_and_files_that_have_it_load() -> None:
     with pytest.warns(UnveilWarning, match="min_size"):
         assert Spec.from_json(spec.to_json()) == spec
     assert Spec.from_json(Spec("x", {}).to_json()).min_size == 1, "and nobody is warned of what every file says"
+
+
+@pytest.mark.parametrize(
+    ("old", "now"), [("x0", "sample"), ("noise", "epsilon"), ("v", "v_prediction"), ("flow", "flow_prediction")]
+)
+def test_predictions_by_their_names_of_before(old: str, now: str) -> None:
+    """Files say them quietly, callers are warned."""
+    with pytest.warns(UnveilWarning, match=rf"{old} is called {now}.*0\.2"):
+        assert Spec("x", {}, prediction=old).prediction == now
+    text = Spec("x", {}, prediction=now).to_json()
+    assert Spec.from_json(text.replace(f'"{now}"', f'"{old}"')).to_json() == text
+
+
+def test_properties_by_their_names_of_before() -> None:
+    spec = Spec("x", {"kind": "experts"})
+    with pytest.warns(UnveilWarning, match=r"told is called conditioned.*0\.2"):
+        assert spec.told is spec.conditioned is True
+    with pytest.warns(UnveilWarning, match="level_told is called residual_at_level"):
+        assert spec.level_told is spec.residual_at_level is True

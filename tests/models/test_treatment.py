@@ -16,7 +16,7 @@ def fixed(told: object) -> dict[str, float]:
 def test_what_is_told_is_fixed_and_nothing_else() -> None:
     told = treatment(SEEN, "noise,jpeg")
     assert fixed(told) == {"noise": 1.0, "jpeg": 1.0}
-    assert told.told
+    assert told.asked
     assert not told.light
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError, ModelError
 from unveil.networks.clip import CLIP, VisionTower, normalised, prepared
-from unveil.networks.daclip import DACLIP, contrastive, degradation_probabilities, robust_loss, vit_b_32, vit_l_14
+from unveil.networks.daclip import DACLIP, contrastive, degradation_probabilities, robust_loss
 
 
 def tiny() -> DACLIP:
@@ -95,13 +95,16 @@ def test_the_frozen_part_stays_in_evaluation_mode() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "parameters", "trainable", "tensors"),
-    [(vit_b_32, 246_213_634, 94_936_321, 631 - 152), (vit_l_14, 756_773_122, 329_156_609, 1087 - 296)],
+    ("tower", "text", "parameters", "trainable", "tensors"),
+    [
+        ((512, 224, 32, 768, 12, 12), (77, 49408, 512, 12, 8), 246_213_634, 94_936_321, 631 - 152),
+        ((768, 224, 14, 1024, 24, 16), (77, 49408, 768, 12, 12), 756_773_122, 329_156_609, 1087 - 296),
+    ],
 )
-def test_the_published_sizes(build, parameters: int, trainable: int, tensors: int) -> None:
-    """Of the published 631 (1087) tensors 152 (296) repeat the image tower under a second name."""
+def test_the_published_sizes(tower, text, parameters: int, trainable: int, tensors: int) -> None:
+    """ViT-B/32 and ViT-L/14. Of the published 631 (1087) tensors 152 (296) repeat the image tower under a second name."""
     with torch.device("meta"):
-        net = build()
+        net = DACLIP(CLIP(VisionTower(*tower), *text))
     assert sum(p.numel() for p in net.parameters()) == parameters
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == trainable
     assert len(net.state_dict()) == tensors

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.photo import heif, isobmff
-from unveil.photo.arrays import plain
+from unveil.photo.record import from_array
 
 imagecodecs = pytest.importorskip("imagecodecs")
 
@@ -46,7 +46,7 @@ def test_ten_and_twelve_bits_are_written_as_they_came(channels: int, bits: int) 
 
 
 def test_sixteen_bits_become_ten_and_that_is_said() -> None:
-    given = plain(ramp(16, 3))
+    given = from_array(ramp(16, 3))
     data, notes = written(given, "AVIF")
     assert photo.read(data).bits == 10
     assert notes == ("16-bit samples became 10-bit: AVIF holds no more",)
@@ -102,7 +102,7 @@ def test_colours_told_by_number_are_worked_through_and_come_back(make: SimpleNam
 
 def test_without_the_package_eight_bits_are_written_and_why_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    data, notes = written(plain(ramp(16, 3)), "AVIF")
+    data, notes = written(from_array(ramp(16, 3)), "AVIF")
     assert photo.read(data).depth == 8
     assert notes == ("16-bit samples became 8-bit: more needs imagecodecs",)
 

@@ -22,8 +22,8 @@ from unveil.training import config as configuration
 from unveil.training.batches import Batch
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
+from unveil.training.noising import grid_states, residual_noise_weight
 from unveil.training.objectives import by_index, joint, predictor
-from unveil.training.states import grid_states, residual_noise_weight
 
 Tree = Callable[..., dict[str, Any]]
 RDDM = {"kind": "rddm", "base": 8, "mults": [1, 2]}
@@ -101,10 +101,10 @@ def test_the_loss_of_the_residual_noise_is_the_published_one(tree: Tree) -> None
         target = by_index(
             lambda i, x0, x, y: from_x0("residual_noise", process, i, x0, x, y), t, material.x0, x_t, material.y
         )
-        alpha = torch.tensor([float(process.r[i] / process.r[i - 1]) for i in t.tolist()])
-        s = torch.tensor([float(process.s[i]) for i in t.tolist()])
+        alpha = torch.tensor([float(process.decay[i] / process.decay[i - 1]) for i in t.tolist()])
+        s = torch.tensor([float(process.sigma[i]) for i in t.tolist()])
         eps = by_index(
-            lambda i, x0, x, y: (x - float(process.a[i]) * x0 - float(process.b[i]) * y) / float(process.s[i]),
+            lambda i, x0, x, y: (x - float(process.alpha[i]) * x0 - float(process.beta[i]) * y) / float(process.sigma[i]),
             t, material.x0, x_t, material.y,
         )  # fmt: skip
         by_hand = eps + ((1 - alpha) * s / (1 - alpha**2))[:, None, None, None] * (material.y - material.x0)
@@ -232,7 +232,7 @@ def test_what_does_not_go_together_is_refused(tree: Tree, tmp_path: Path) -> Non
         with pytest.raises(InputError, match=message):
             configuration.parse(tree(network=network, stages=stages))
     spec = Spec("wild", {"kind": "unet", "dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0},
-                value_range=(0.0, 1.0), prediction="noise", time="index", defaults=Defaults(resolution="off"))  # fmt: skip
+                value_range=(0.0, 1.0), prediction="epsilon", time="index", defaults=Defaults(resolution="off"))  # fmt: skip
     weights_file.write(tmp_path / "wild.safetensors", spec, UNet(8, (1, 2)), None)
     with pytest.raises(InputError, match="takes images in"):
         started_from(configuration.parse(tree(init=str(tmp_path / "wild.safetensors"))))

@@ -19,9 +19,9 @@ from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
+from unveil.training.noising import grid_states, grid_weight
 from unveil.training.objectives import matching, predictor
 from unveil.training.settings import schedule
-from unveil.training.states import grid_states, grid_weight
 
 Tree = Callable[..., dict[str, Any]]
 MATCHING = {"kind": "matching", "steps": 3, "lr": 1e-3, "batch": 3, "crop": 32, "warmup": 1}
@@ -56,7 +56,10 @@ def test_the_loss_is_the_distance_of_the_predicted_step_to_the_best_one(tree: Tr
     batch = Batch(x0, x0 + 0.2, False, torch.zeros(len(x0), 7))
     process = learner.processes[0]
     x_t, t = grid_states(process, batch, torch.Generator().manual_seed(1))
-    a, b, s, r = (process.at(c, t, x_t) for c in (process.a, process.b, process.s, process.r / process.r.roll(1)))
+    a, b, s, r = (
+        process.at(c, t, x_t)
+        for c in (process.alpha, process.beta, process.sigma, process.decay / process.decay.roll(1))
+    )
     rate, stationary = -r.log(), 100 / 255
     z, eps = x_t - batch.y, (x_t - a * x0 - b * batch.y) / s
     for residual in (0.2, 0.1, 0.0):  # the truth first
@@ -80,8 +83,8 @@ def test_the_published_loss_is_not_least_at_the_true_noise(tree: Tree) -> None:
     for t, share in ((10, 1.0), (50, 0.989), (100, 0.975)):
         index = torch.tensor([t])
         x_t = process.forward(x0, y, index, eps)
-        rate = float(-(process.r[t] / process.r[t - 1]).log())
-        wanted = math.sinh(rate) / rate - float(process.s[t] / (100 / 255)) ** 2 * (math.exp(rate) - 1 - rate) / (
+        rate = float(-(process.decay[t] / process.decay[t - 1]).log())
+        wanted = math.sinh(rate) / rate - float(process.sigma[t] / (100 / 255)) ** 2 * (math.exp(rate) - 1 - rate) / (
             2 * rate
         )
         losses = [float(matching_loss(process, index, x_t, y, x0, f * eps)) for f in (wanted, 1.0)]
@@ -98,7 +101,7 @@ def test_the_last_steps_weigh_by_how_well_they_could_know(tree: Tree) -> None:
     assert float(weights[-1]) == pytest.approx(1.0, abs=1e-3)  # y alone knows as much as the state
     assert float(weights[0]) == pytest.approx(1.05 / (0.05 + 5.5e-5 / (0.01 + 5.5e-5)), rel=0.01)
     assert (weights.diff() < 0).all()
-    worth = weights / (process.a[1:] ** 2 / process.s[1:] ** 2 + 100)
+    worth = weights / (process.alpha[1:] ** 2 / process.sigma[1:] ** 2 + 100)
     assert float(worth[9] / worth[-1]) == pytest.approx(0.9, abs=0.1)  # flat until the bound holds
     assert float(worth[0] / worth[-1]) < 0.15
 
@@ -124,7 +127,9 @@ def test_states_lie_on_the_trained_grid(tree: Tree) -> None:
     x_t, t = grid_states(process, Batch(x0, x0 + 1, False, torch.zeros(len(x0), 7)), torch.Generator().manual_seed(0))
     assert set(t.tolist()) == set(range(1, 21))
     late = x_t[t == 20]
-    assert float(late.mean()) == pytest.approx(float(process.b[20]), abs=4 * float(process.s[20]) / len(late) ** 0.5)
+    assert float(late.mean()) == pytest.approx(
+        float(process.beta[20]), abs=4 * float(process.sigma[20]) / len(late) ** 0.5
+    )
 
 
 def test_a_trained_denoiser_of_a_constant_takes_every_solver_there(tree: Tree) -> None:

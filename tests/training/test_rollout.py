@@ -20,7 +20,7 @@ from unveil.networks.condition import KINDS
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
 from unveil.training.loop import train
-from unveil.training.states import after_switch, told_kinds
+from unveil.training.noising import after_switch, sampled_conditions
 
 Tree = Callable[..., dict[str, Any]]
 SIZES = {"base": 8, "mults": [1, 1, 2], "blocks": 1, "up_blocks": 1}
@@ -43,7 +43,7 @@ def two(tree: Tree, **changes: Any) -> dict[str, Any]:
     return tree(**{"network": {"experts": [SIZES, SIZES]}, "data": data, "stages": [LOW, NATIVE], **changes})
 
 
-def test_each_stage_trains_its_expert_and_the_run_is_a_model_that_can_be_told(tree: Tree, tmp_path: Path) -> None:
+def test_each_stage_trains_its_expert_and_the_run_is_a_model_that_takes_kinds(tree: Tree, tmp_path: Path) -> None:
     config = configuration.parse(two(tree))
     learner = train(config, tmp_path / "run", report=lambda line: None)
     fresh = train(configuration.parse(two(tree, stages=[NATIVE])), tmp_path / "other", report=lambda line: None)
@@ -156,7 +156,7 @@ def test_a_guess_is_as_often_right_as_it_says() -> None:
     """Kinds that are there half of the time: of guesses near p a share p is right, within four standard errors."""
     generator = torch.Generator().manual_seed(3)
     kinds = (torch.rand(20_000, len(KINDS), generator=generator) < 0.5).float()
-    told = told_kinds(kinds, 0.0, 0.25, generator)
+    told = sampled_conditions(kinds, 0.0, 0.25, generator)
     known = told[:, -2] > 0
     assert 0.48 < known.float().mean() < 0.52
     assert bool((told[~known, : len(KINDS)] == 0).all())
@@ -170,7 +170,7 @@ def test_a_guess_is_as_often_right_as_it_says() -> None:
 
 def test_the_truth_is_told_to_its_share() -> None:
     kinds = torch.eye(len(KINDS)).repeat(400, 1)
-    told = told_kinds(kinds, 0.5, 1.0, torch.Generator().manual_seed(0))[:, : len(KINDS)]
+    told = sampled_conditions(kinds, 0.5, 1.0, torch.Generator().manual_seed(0))[:, : len(KINDS)]
     assert (told == kinds).all(1).float().mean().item() == pytest.approx(0.5, abs=0.04)
 
 

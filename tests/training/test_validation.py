@@ -18,8 +18,7 @@ from unveil.training import config as configuration
 from unveil.training.batches import Source, scan
 from unveil.training.export import as_model
 from unveil.training.learner import build
-from unveil.training.scores import psnr, ssim
-from unveil.training.validation import held_out, validate, write_sheet
+from unveil.training.validation import held_out, psnr, ssim, validate, write_sheet
 
 Tree = Callable[..., dict[str, Any]]
 

@@ -20,7 +20,7 @@ from unveil.testing import tiny_experts, tiny_model
 from unveil.web.app import application
 from unveil.web.engines import Engine, Restorers
 from unveil.web.service import Service
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 # anyio loads this on its first use, which under pytest means rewriting it; deep inside a request Python 3.11 cannot parse it for that.
 assert anyio.open_file
@@ -57,7 +57,7 @@ def starting() -> Iterator[Callable[..., TestClient]]:
     clients: list[TestClient] = []
 
     def start(page: bool = False, **settings: object) -> TestClient:
-        service = Service(Settings(**{"samples": 4} | settings), restorers())  # type: ignore[arg-type]
+        service = Service(ServerSettings(**{"samples": 4} | settings), restorers())  # type: ignore[arg-type]
         client = TestClient(application(service, page=page), base_url=BASE)
         clients.append(client)
         return client.__enter__()

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from unveil.errors import InputError
 from unveil.web.middleware import FEW, MOST_ADDRESSES, SLOWEST, Guesses, Pixels, Receiving
 from unveil.web.serving import bounded
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 from unveil.web.store import Store
 
 PATIENCE = 20.0
@@ -313,4 +313,4 @@ def test_what_a_kill_left_is_swept_at_the_next_start_and_nothing_else(
 )
 def test_bounds_that_make_no_sense(settings: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        Settings(**settings)
+        ServerSettings(**settings)

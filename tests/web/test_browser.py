@@ -34,7 +34,7 @@ from unveil.web.app import application
 from unveil.web.engines import Engine, Restorers
 from unveil.web.page import working
 from unveil.web.service import Service
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 pytestmark = pytest.mark.slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -156,7 +156,7 @@ def server() -> Iterator[tuple[str, Held, Service]]:
             "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(doubt=True), "cpu")
         ),
     }
-    service = Service(Settings(samples=8, max_pixels=500_000), Restorers(known))
+    service = Service(ServerSettings(samples=8, max_pixels=500_000), Restorers(known))
     usual, working.GRACE = working.GRACE, GRACE
     listener = socket.create_server(("127.0.0.1", 0))
     serving = uvicorn.Server(uvicorn.Config(application(service), log_level="error", timeout_graceful_shutdown=1))

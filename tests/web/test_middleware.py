@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from unveil.errors import InputError
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 TOKEN = "a long enough secret"
 
@@ -116,16 +116,16 @@ def test_every_answer_forbids_what_it_does_not_need(client: TestClient) -> None:
 
 def test_nobody_else_is_let_in_by_accident() -> None:
     with pytest.raises(InputError, match="--token"):
-        Settings(host="0.0.0.0")
+        ServerSettings(host="0.0.0.0")
     with pytest.raises(InputError, match="at least 12"):
-        Settings(token="short")
-    assert Settings(host="0.0.0.0", open=True).local is False
-    assert Settings(host="::1").local
+        ServerSettings(token="short")
+    assert ServerSettings(host="0.0.0.0", open=True).local is False
+    assert ServerSettings(host="::1").local
     for name in ("max_bytes", "max_pixels", "seconds", "keep", "waiting", "per_client", "samples"):
         with pytest.raises(InputError, match=name.replace("_", "-")):
-            Settings(**{name: 0})  # type: ignore[arg-type]
+            ServerSettings(**{name: 0})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="port"):
-        Settings(port=70_000)
+        ServerSettings(port=70_000)
 
 
 def test_no_answer_names_a_place_on_the_server(client: TestClient, make: Callable[..., bytes]) -> None:

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
-from unveil.diffusion import SOLVERS, Process, mean_reverting
+from unveil.diffusion import SOLVERS, GaussianPath, mean_reverting
 from unveil.diffusion.mean_reverting_schedule import theta_sum
 from unveil.errors import InputError, ModelError
 from unveil.models.describer import Description
@@ -133,7 +133,7 @@ def test_words_are_escaped(tmp_path: Path) -> None:
     given = Given("id", evil, 1, 1, "PNG", tmp_path)
     for html in (
         words.alert(evil),
-        words.told(evil),
+        words.status_line(evil),
         words.photograph(given),
         words.compare("/x", evil, [{"src": "/y", "label": evil, "note": evil}]),
         words.facts(evil, {evil: evil}, [evil]),
@@ -315,7 +315,7 @@ def test_a_batch_goes_past_a_full_queue_and_what_cannot_be_done(
         return batch
 
     batch = asyncio.run(run())
-    told = batches.told(batch)
+    told = batches.to_json(batch)
     assert [entry["state"] for entry in told["entries"]] == ["done", "failed", "done", "done"]
     assert "samples may be at most 2" in told["entries"][1]["reason"]
     assert told["final"]
@@ -374,7 +374,7 @@ def test_ir_sdes_own_solvers_are_listed_for_the_models_whose_path_has_them(
 ) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
 
-    def behind(process: Process) -> Any:
+    def behind(process: GaussianPath) -> Any:
         run = SimpleNamespace(process=process)
         return SimpleNamespace(
             devices=["cpu"], restorers=SimpleNamespace(get=lambda *_: SimpleNamespace(resolve=lambda _: run))

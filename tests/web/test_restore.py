@@ -286,7 +286,7 @@ def test_what_cannot_be_told_is_refused_in_the_users_words(
         assert words in answer.json()["detail"]
 
 
-def test_what_can_be_told_is_documented(client: TestClient) -> None:
+def test_what_takes_kinds_is_documented(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     for path in ("/v1/restore", "/v1/jobs"):
         for media in schema["paths"][path]["post"]["requestBody"]["content"].values():

@@ -15,7 +15,7 @@ import pytest
 from unveil.cli import main
 from unveil.errors import InputError
 from unveil.web.serving import reached, serve
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_wrong_settings_are_one_line(tokens: list[str], reason: str, capsys: pyt
 
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InputError, match="choose another"):
-        serve(Settings(port=other.getsockname()[1]), page=False)
+        serve(ServerSettings(port=other.getsockname()[1]), page=False)
 
 
 def test_it_says_an_address_that_can_be_opened() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.diffusion import Process, variance_preserving
+from unveil.diffusion import GaussianPath, variance_preserving
 
 F64 = torch.float64
 
 
-def ddpm(steps: int = 1000) -> Process:
+def ddpm(steps: int = 1000) -> GaussianPath:
     """DDPM's path: linear betas from 1e-4 to 0.02 over 1000 steps (20 / steps times as many for fewer)."""
     scale = 1000 / steps
     beta = torch.linspace(1e-4 * scale, 0.02 * scale, steps, dtype=F64)
@@ -32,7 +32,7 @@ class GaussianPrior:
     variance: Tensor
     into: Callable[[Tensor], Tensor] = lambda x: x
     back: Callable[[Tensor], Tensor] = lambda c: c
-    process: Process = field(default_factory=ddpm)
+    process: GaussianPath = field(default_factory=ddpm)
     name: str = "gaussian"
     sha256: str = "0" * 64
     channels: int = 3
@@ -49,7 +49,7 @@ class GaussianPrior:
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         """m + a C (a^2 C + s^2)^-1 (z_t - a m)."""
         self.evaluations += 1
-        a, s = float(self.process.a[t]), float(self.process.s[t])
+        a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
         mean, variance = self.mean.to(z_t), self.variance.to(z_t)
         return mean + self.back(a * variance / (a * a * variance + s * s) * self.into(z_t - a * mean))
 
@@ -93,7 +93,7 @@ class Problem:
     A: Tensor
     y: Tensor
     sigma: float
-    process: Process
+    process: GaussianPath
 
     def posterior(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d) of x0 given y."""
@@ -103,14 +103,16 @@ class Problem:
 
     def ideal(self, t: int) -> tuple[Tensor, Tensor]:
         """G (d, d) and h (d,) with E[x0 | x_t] = G x_t + h."""
-        a, s = float(self.process.a[t]), float(self.process.s[t])
+        a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
         G = a * self.C @ torch.linalg.inv(a * a * self.C + s * s * torch.eye(len(self.C), dtype=F64))
         return G, self.m - a * G @ self.m
 
     def start(self, n: int) -> tuple[Tensor, Tensor]:
         """Law of the state at index n: s_n eps around a_n A^T y / max(s)^2."""
         begin = self.A.T @ self.y / torch.linalg.matrix_norm(self.A, 2) ** 2
-        return float(self.process.a[n]) * begin, float(self.process.s[n]) ** 2 * torch.eye(len(self.m), dtype=F64)
+        return float(self.process.alpha[n]) * begin, float(self.process.sigma[n]) ** 2 * torch.eye(
+            len(self.m), dtype=F64
+        )
 
     def law(
         self, indices: list[int], move: Callable[[int, int], tuple[Tensor, Tensor, Tensor]]

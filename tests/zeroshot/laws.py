@@ -28,14 +28,14 @@ def pixel(path: int = 1000) -> Problem:
 def ddim(p: Problem, t: int, u: int, eta: float, x0: tuple[Tensor, Tensor]) -> Move:
     """x_u = a_u x0 + sqrt(s_u^2 - eta^2) (x_t - a_t x0) / s_t + eta n with x0 = G x_t + h."""
     (G, h), eye = x0, torch.eye(len(p.m), dtype=F64)
-    a, s = p.process.a.tolist(), p.process.s.tolist()
+    a, s = p.process.alpha.tolist(), p.process.sigma.tolist()
     keep = math.sqrt(max(s[u] ** 2 - eta**2, 0.0)) / s[t]
     return a[u] * G + keep * (eye - a[t] * G), (a[u] - keep * a[t]) * h, eta * eye
 
 
 def posterior_eta(p: Problem, t: int, u: int) -> float:
     """DDPM's sqrt(beta_tilde): beta_t|u s_u^2 / s_t^2 under the root."""
-    a, s = p.process.a.tolist(), p.process.s.tolist()
+    a, s = p.process.alpha.tolist(), p.process.sigma.tolist()
     return math.sqrt(max((1 - (a[t] / a[u]) ** 2) * s[u] ** 2 / s[t] ** 2, 0.0))
 
 
@@ -50,7 +50,7 @@ def pigdm(p: Problem, indices: list[int], variance: float = 1.0) -> tuple[Tensor
     """x0 + (s^2 / a) J^T A^T (r^2 A A^T + sigma^2)^-1 (y - A x0), ancestral."""
 
     def move(t: int, u: int) -> Move:
-        a, s = float(p.process.a[t]), float(p.process.s[t])
+        a, s = float(p.process.alpha[t]), float(p.process.sigma[t])
         G, h = p.ideal(t)
         r2 = variance * s * s / (variance * a * a + s * s)
         K = s * s / a * G.T @ p.A.T @ torch.linalg.pinv(r2 * p.A @ p.A.T + p.sigma**2 * torch.eye(len(p.A), dtype=F64))
@@ -63,12 +63,12 @@ def diffpir(p: Problem, indices: list[int], weight: float, zeta: float) -> tuple
     """(A^T A + rho)^-1 (A^T y + rho x0_hat), then re-noised with share zeta of fresh noise. sigma > 0."""
 
     def move(t: int, u: int) -> Move:
-        a, s = float(p.process.a[t]), float(p.process.s[t])
+        a, s = float(p.process.alpha[t]), float(p.process.sigma[t])
         G, h = p.ideal(t)
         rho = weight * p.sigma**2 * a * a / (s * s)
         fit = torch.linalg.inv(p.A.T @ p.A + rho * torch.eye(len(p.m), dtype=F64))
         x0 = (rho * fit @ G, fit @ (p.A.T @ p.y + rho * h))
-        return ddim(p, t, u, math.sqrt(zeta) * float(p.process.s[u]), x0)
+        return ddim(p, t, u, math.sqrt(zeta) * float(p.process.sigma[u]), x0)
 
     return p.law(indices, move)
 
@@ -95,7 +95,7 @@ def ddrm(p: Problem, indices: list[int], eta: float = 0.85, eta_b: float = 1.0) 
     reading[: len(U)] = U.T @ p.y
 
     def move(t: int, u: int) -> Move:
-        a, level = p.process.a.tolist(), p.process.s.tolist()
+        a, level = p.process.alpha.tolist(), p.process.sigma.tolist()
         sigma = level[u] / a[u]
         G, h = (Vt @ part for part in p.ideal(t))
         E, e = (Vt - a[t] * G) / level[t], -a[t] * h / level[t]  # the noise that x0_hat leaves over
@@ -125,7 +125,7 @@ def dps(p: Problem, indices: list[int], axis: Tensor, zeta: float, points: int =
     grid: mass is dealt out to the two nearest points (mean kept, variance wrong by under spacing^2 / 4), then blurred exactly.
     """
     mu, v, scale, y = float(axis @ p.m), float(axis @ p.C @ axis), float(p.A[0] @ axis), float(p.y[0])
-    a, s = p.process.a.tolist(), p.process.s.tolist()
+    a, s = p.process.alpha.tolist(), p.process.sigma.tolist()
     width = 8.0
     grid = torch.linspace(-width, width, points + 1, dtype=F64)[:-1]
     wave = 2 * math.pi * torch.fft.rfftfreq(points, 2 * width / points, dtype=F64)

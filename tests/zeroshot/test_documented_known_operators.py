@@ -12,8 +12,7 @@ from gaussian import Problem
 from torch import Tensor
 
 from unveil.zeroshot import dps, gdp
-from unveil.zeroshot.diffpir import crowded
-from unveil.zeroshot.guided_sampling import even
+from unveil.zeroshot.diffpir import quadratic_timesteps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "known_operators.md"
 Row = tuple[float, float, float]
@@ -30,7 +29,7 @@ def affine(p: Problem, law: tuple[Tensor, Tensor]) -> Row:
 
 def of_dps(p: Problem, steps: int, zeta: float) -> Row:
     mean, covariance = p.posterior()
-    indices, exact = even(p.process, steps), float(laws.AXES[0] @ covariance @ laws.AXES[0])
+    indices, exact = p.process.uniform_timesteps(steps), float(laws.AXES[0] @ covariance @ laws.AXES[0])
     found, variance, _ = laws.dps(p, indices, laws.AXES[0], zeta * (3 / dps.SIZE) ** 0.5)
     free = p.law(indices, lambda t, u: laws.ddim(p, t, u, laws.posterior_eta(p, t, u), p.ideal(t)))
     error = (found - float(laws.AXES[0] @ mean)) / math.sqrt(exact)
@@ -38,21 +37,23 @@ def of_dps(p: Problem, steps: int, zeta: float) -> Row:
 
 
 ROWS: dict[str, Callable[[Problem], Row]] = {
-    "exact guidance, 100": lambda p: affine(p, laws.exact(p, even(p.process, 100))),
-    "PiGDM, 100": lambda p: affine(p, laws.pigdm(p, even(p.process, 100))),
-    "PiGDM, 100, variance 0.25": lambda p: affine(p, laws.pigdm(p, even(p.process, 100), 0.25)),
-    "PiGDM, 20, variance 0.25": lambda p: affine(p, laws.pigdm(p, even(p.process, 20), 0.25)),
-    "DDRM, 20": lambda p: affine(p, laws.ddrm(p, even(p.process, 20))),
-    "DDRM, 100": lambda p: affine(p, laws.ddrm(p, even(p.process, 100))),
-    "DiffPIR, 100, lambda 1/4, zeta 0.3": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 0.25, 0.3)),
-    "DiffPIR, 100, zeta 0.3": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 1.0, 0.3)),
-    "DiffPIR, 100": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 100), 1.0, 1.0)),
-    "DiffPIR, 20": lambda p: affine(p, laws.diffpir(p, crowded(p.process, 20), 1.0, 1.0)),
+    "exact guidance, 100": lambda p: affine(p, laws.exact(p, p.process.uniform_timesteps(100))),
+    "PiGDM, 100": lambda p: affine(p, laws.pigdm(p, p.process.uniform_timesteps(100))),
+    "PiGDM, 100, variance 0.25": lambda p: affine(p, laws.pigdm(p, p.process.uniform_timesteps(100), 0.25)),
+    "PiGDM, 20, variance 0.25": lambda p: affine(p, laws.pigdm(p, p.process.uniform_timesteps(20), 0.25)),
+    "DDRM, 20": lambda p: affine(p, laws.ddrm(p, p.process.uniform_timesteps(20))),
+    "DDRM, 100": lambda p: affine(p, laws.ddrm(p, p.process.uniform_timesteps(100))),
+    "DiffPIR, 100, lambda 1/4, zeta 0.3": lambda p: affine(
+        p, laws.diffpir(p, quadratic_timesteps(p.process, 100), 0.25, 0.3)
+    ),
+    "DiffPIR, 100, zeta 0.3": lambda p: affine(p, laws.diffpir(p, quadratic_timesteps(p.process, 100), 1.0, 0.3)),
+    "DiffPIR, 100": lambda p: affine(p, laws.diffpir(p, quadratic_timesteps(p.process, 100), 1.0, 1.0)),
+    "DiffPIR, 20": lambda p: affine(p, laws.diffpir(p, quadratic_timesteps(p.process, 20), 1.0, 1.0)),
     "DPS, 1000": lambda p: of_dps(p, 1000, dps.ZETA["grey"]),
     "DPS, 1000, zeta 3": lambda p: of_dps(p, 1000, 3.0),
     "DPS, 100": lambda p: of_dps(p, 100, dps.ZETA["grey"]),
-    "GDP, 1000": lambda p: affine(p, laws.gdp(p, even(p.process, 1000), gdp.WEIGHT["grey"])),
-    "GDP, 100": lambda p: affine(p, laws.gdp(p, even(p.process, 100), gdp.WEIGHT["grey"])),
+    "GDP, 1000": lambda p: affine(p, laws.gdp(p, p.process.uniform_timesteps(1000), gdp.WEIGHT["grey"])),
+    "GDP, 100": lambda p: affine(p, laws.gdp(p, p.process.uniform_timesteps(100), gdp.WEIGHT["grey"])),
 }
 
 

@@ -11,7 +11,7 @@ from gaussian import F64, agrees, ddpm, dense, white
 from torch import Tensor
 
 from unveil.zeroshot import dps
-from unveil.zeroshot.guided_sampling import even, trained_steps
+from unveil.zeroshot.guided_sampling import trained_steps
 
 PER_PIXEL = (1 / 256**2) ** 0.5  # what is left of zeta for an image of one pixel; twice that for four
 
@@ -19,7 +19,7 @@ PER_PIXEL = (1 / 256**2) ** 0.5  # what is left of zeta for an image of one pixe
 @pytest.mark.parametrize(("path", "steps", "zeta"), [(100, 100, 0.03), (100, 25, 0.03), (1000, 60, 0.01)])
 def test_samples_have_the_law_of_the_paper(path: int, steps: int, zeta: float) -> None:
     p = laws.pixel(path)
-    indices = even(p.process, steps)
+    indices = p.process.uniform_timesteps(steps)
     prior = dense(p.m.view(3, 1, 1), p.C, process=p.process)
     count = 8_000
     y = p.y.view(1, 1, 1, 1).expand(count, 3, 1, 1)
@@ -84,7 +84,7 @@ def test_a_pull_through_the_score_vanishes() -> None:
     A step multiplies the score by a_t a_u (sigma_t^2 - sigma_u^2), which is beta_t over the root of 1 - beta_t on DDPM's path; the
     published gradient stands beside the step with weight one.
     """
-    a, s = (getattr(ddpm(1000), name).double() for name in "as")
+    a, s = (getattr(ddpm(1000), name).double() for name in ("alpha", "sigma"))
     sigma = s / a
     weights = [float(a[t] * a[t - 1] * (sigma[t] ** 2 - sigma[t - 1] ** 2)) for t in (1, 500, 1000)]
     betas = [1e-4 + (0.02 - 1e-4) * (t - 1) / 999 for t in (1, 500, 1000)]

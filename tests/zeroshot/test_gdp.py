@@ -7,7 +7,6 @@ import torch
 from gaussian import F64, GaussianPrior, ddpm, white
 
 from unveil.zeroshot import gdp
-from unveil.zeroshot.guided_sampling import even
 
 
 def test_weights_are_the_published_scales_per_pixel() -> None:
@@ -77,4 +76,4 @@ def test_no_step_overshoots() -> None:
     y = prior.draw(1, torch.Generator().manual_seed(8))
     out = gdp.restore(prior, y, white(9), gdp.GdpSettings("identity", None, 2, 0.2))
     torch.testing.assert_close(out, y, rtol=0, atol=1e-6)  # a share of 1 - 0.8^500 at the end is all of it
-    assert even(prior.process, 2) == [0, 500, 1000]
+    assert prior.process.uniform_timesteps(2) == [0, 500, 1000]

@@ -13,7 +13,7 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.zeroshot import ddrm, diffpir, dps, gdp, pigdm, tao
-from unveil.zeroshot.guided_sampling import HALVINGS, even
+from unveil.zeroshot.guided_sampling import HALVINGS
 from unveil.zeroshot.measurement import measured
 
 STEPS = 5
@@ -139,7 +139,7 @@ def test_nan_ends_in_the_last_good_estimate(method: str) -> None:
     restore, settings = METHODS[method]
     together = method != "tao"  # which restores image by image, in two samples
     y = photographs(2) if together else photographs(1)
-    third = even(ddpm(), STEPS)[STEPS - 2]
+    third = ddpm().uniform_timesteps(STEPS)[STEPS - 2]
     broken = prior()
 
     def spoil(z: Tensor, t: int, x0: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from gaussian import F64, GaussianPrior, Problem, agrees, ddpm, dense, matrix, w
 from torch import Tensor
 
 from unveil.zeroshot import ddrm, diffpir, gdp, pigdm
-from unveil.zeroshot.guided_sampling import even
 from unveil.zeroshot.operators import parse
 
 PATHS = 8_000
@@ -54,27 +53,27 @@ METHODS: dict[str, tuple[Any, Callable[[str], Any], Law]] = {
     "ddrm": (
         ddrm.restore,
         lambda operator: ddrm.DdrmSettings(operator, SIGMA / 2, STEPS),
-        lambda p, steps: laws.ddrm(p, even(p.process, steps)),
+        lambda p, steps: laws.ddrm(p, p.process.uniform_timesteps(steps)),
     ),
     "ddrm, half trust": (
         ddrm.restore,
         lambda operator: ddrm.DdrmSettings(operator, SIGMA / 2, STEPS, eta=0.6, eta_b=0.5),
-        lambda p, steps: laws.ddrm(p, even(p.process, steps), 0.6, 0.5),
+        lambda p, steps: laws.ddrm(p, p.process.uniform_timesteps(steps), 0.6, 0.5),
     ),
     "diffpir": (
         diffpir.restore,
         lambda operator: diffpir.DiffpirSettings(operator, SIGMA / 2, STEPS, weight=0.25, zeta=0.3),
-        lambda p, steps: laws.diffpir(p, diffpir.crowded(p.process, steps), 0.25, 0.3),
+        lambda p, steps: laws.diffpir(p, diffpir.quadratic_timesteps(p.process, steps), 0.25, 0.3),
     ),
     "pigdm": (
         pigdm.restore,
         lambda operator: pigdm.PigdmSettings(operator, SIGMA / 2, STEPS, 0.5),
-        lambda p, steps: laws.pigdm(p, even(p.process, steps), 0.5),
+        lambda p, steps: laws.pigdm(p, p.process.uniform_timesteps(steps), 0.5),
     ),
     "gdp": (
         gdp.restore,
         lambda operator: gdp.GdpSettings(operator, None, STEPS, 0.01),
-        lambda p, steps: laws.gdp(p, even(p.process, steps), 0.01),
+        lambda p, steps: laws.gdp(p, p.process.uniform_timesteps(steps), 0.01),
     ),
 }
 
@@ -108,14 +107,16 @@ def distance(p: Problem, law: tuple[Tensor, Tensor]) -> tuple[float, float]:
 def test_pigdm_converges_to_the_posterior_where_its_assumption_holds(operator: str, variance: float) -> None:
     """Clean images N(m, v I): the law's distance to the posterior falls as 1 / steps."""
     p = setting(operator, variance * torch.eye(12, dtype=F64)).problem
-    off = {n: distance(p, laws.pigdm(p, even(p.process, n), variance)) for n in (50, 100, 200)}
+    off = {n: distance(p, laws.pigdm(p, p.process.uniform_timesteps(n), variance)) for n in (50, 100, 200)}
     assert off[200][0] < 0.1
     assert off[200][1] < 0.08
     for n in (50, 100):
         assert off[2 * n][1] / off[n][1] == pytest.approx(0.5, abs=0.1)
     # and it is then the ideal sampler of the posterior at every number of steps, not only in the limit
     for found, wanted in zip(
-        laws.pigdm(p, even(p.process, 9), variance), laws.exact(p, even(p.process, 9)), strict=True
+        laws.pigdm(p, p.process.uniform_timesteps(9), variance),
+        laws.exact(p, p.process.uniform_timesteps(9)),
+        strict=True,
     ):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
@@ -126,7 +127,7 @@ def test_pigdm_samples_the_posterior() -> None:
     mean, covariance = at.problem.posterior()
     out = pigdm.restore(at.prior, at.pictures(4_000), white(32), pigdm.PigdmSettings(at.operator, SIGMA / 2, 100, 0.5))
     x, variance = out.flatten(1), covariance.diagonal()
-    law = laws.pigdm(at.problem, even(at.prior.process, 100), 0.5)
+    law = laws.pigdm(at.problem, at.prior.process.uniform_timesteps(100), 0.5)
     bias = (law[0] - mean).abs(), (law[1] - covariance).abs()
     assert float((bias[0] / variance.sqrt()).max()) < 0.1
     assert float((bias[1].diagonal() / variance).max()) < 0.15
@@ -153,7 +154,7 @@ def test_ddrm_does_not_converge_to_the_posterior() -> None:
     C, A = torch.diag(torch.tensor([0.3, 1.0], dtype=F64)), torch.diag(torch.tensor([1.0, 0.0], dtype=F64))
     p = Problem(torch.zeros(2, dtype=F64), C, A, torch.tensor([0.5, 0.0], dtype=F64), 0.3, ddpm())
     mean, covariance = p.posterior()
-    found = {n: laws.ddrm(p, even(p.process, n)) for n in (20, 400)}
+    found = {n: laws.ddrm(p, p.process.uniform_timesteps(n)) for n in (20, 400)}
     off = {n: float((law[0] - mean)[0] / covariance[0, 0].sqrt()) for n, law in found.items()}
     spread = {n: (law[1].diagonal() / covariance.diagonal()).sqrt().tolist() for n, law in found.items()}
     assert off[20] == pytest.approx(-0.067, abs=0.002)
@@ -162,7 +163,7 @@ def test_ddrm_does_not_converge_to_the_posterior() -> None:
     assert spread[400][0] < 0.5
     assert spread[400][1] < 0.9
     # A step's own noise is what tells: with that of the exact posterior the unseen converges.
-    assert float(laws.exact(p, even(p.process, 400))[1][1, 1]) > 0.96
+    assert float(laws.exact(p, p.process.uniform_timesteps(400))[1][1, 1]) > 0.96
 
 
 def test_diffpir_returns_the_gaussian_fit_at_its_last_step() -> None:
@@ -177,8 +178,8 @@ def test_diffpir_returns_the_gaussian_fit_at_its_last_step() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 20, 100, 500, 1000])
-def test_crowded_steps_ascend_from_clean_to_the_start(n: int) -> None:
-    indices = diffpir.crowded(ddpm(), n)
+def test_quadratic_timesteps_ascend_from_clean_to_the_start(n: int) -> None:
+    indices = diffpir.quadratic_timesteps(ddpm(), n)
     assert len(indices) == n + 1
     assert (indices[0], indices[-1]) == (0, 1000)
     assert all(b > a for a, b in zip(indices, indices[1:], strict=False))

@@ -8,12 +8,11 @@ from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
 from unveil.zeroshot.recurrence import (
     Report,
     alone,
-    below,
     descend,
-    even_grid,
     generator,
+    last_share,
+    leading_timesteps,
     limit,
-    published_grid,
     quantiles,
     renoise,
 )
@@ -22,21 +21,22 @@ PATH = ddpm(100)
 
 
 def test_the_published_grid_is_stable_diffusions():
-    grid = published_grid(ddpm(1000), 450)  # the model's steps 899, 897, ..., 3, 1 and then its step 0
+    grid = leading_timesteps(ddpm(1000), 450)  # the model's steps 899, 897, ..., 3, 1 and then its step 0
     assert [i - 1 for i in grid[:3]] == [899, 897, 895]
     assert [i - 1 for i in grid[-3:]] == [3, 1, 0]
     assert len(grid) == 451
-    again = below(grid, 0.5)
+    again = last_share(grid, 0.5)
     assert again[0] - 1 == 449
     assert len(again) == 226
 
 
-def test_an_even_grid_ends_clean():
-    assert even_grid(PATH, 9) == [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]
-    assert below(even_grid(PATH, 9), 0.01) == [10, 0]
+def test_uniform_timesteps_end_clean():
+    grid = PATH.uniform_timesteps(9, 0.9)[::-1]
+    assert grid == [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]
+    assert last_share(grid, 0.01) == [10, 0]
     for steps in (0, 91):
-        with pytest.raises(InputError, match="steps must lie between 1 and 90"):
-            even_grid(PATH, steps)
+        with pytest.raises(InputError, match="steps must be between 1 and 90"):
+            PATH.uniform_timesteps(steps, 0.9)
 
 
 def test_limit_clamps_to_each_samplesquantile_and_never_below_one():
@@ -52,8 +52,8 @@ def test_a_descent_keeps_the_noise_of_the_unclamped_estimate():
     x0 = torch.zeros_like(z)
     x0[0, 0, 0, 0] = 5.0
     end = descend(PATH, z, [50, 40], lambda z, t: x0, lambda m: m.z_u)
-    eps = (z - float(PATH.a[50]) * x0) / float(PATH.s[50])
-    torch.testing.assert_close(end, float(PATH.a[40]) * limit(x0) + float(PATH.s[40]) * eps)
+    eps = (z - float(PATH.alpha[50]) * x0) / float(PATH.sigma[50])
+    torch.testing.assert_close(end, float(PATH.alpha[40]) * limit(x0) + float(PATH.sigma[40]) * eps)
     calm = torch.zeros_like(z)
     assert torch.equal(
         descend(PATH, z, [50, 40], lambda z, t: calm, lambda m: m.z_u), step(PATH, 50, 40, z, calm, calm, 0.0, None)
@@ -62,7 +62,7 @@ def test_a_descent_keeps_the_noise_of_the_unclamped_estimate():
 
 def test_renoise_has_the_marginal():
     z, eps = torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2)
-    torch.testing.assert_close(renoise(PATH, z, 30, eps), z * float(PATH.a[30]) + float(PATH.s[30]))
+    torch.testing.assert_close(renoise(PATH, z, 30, eps), z * float(PATH.alpha[30]) + float(PATH.sigma[30]))
 
 
 def test_a_prior_that_breaks_down_leaves_the_last_good_estimate():

@@ -17,6 +17,7 @@ from unveil.degradation.wild import wild
 from unveil.errors import InputError
 from unveil.evaluation.arrays import correlate_valid, gaussian_kernel
 from unveil.evaluation.reading import match_folders
+from unveil.util.tensors import batch_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _damaged(pixels: np.ndarray, damage: str, name: str) -> np.ndarray:
         return np.rint((pixels + rng.normal(0, float(strength) / 255, pixels.shape)).clip(0, 1) * 255) / 255
     if kind == "wild":
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-        x = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1).copy())[None]
+        x = batch_of(pixels.astype(np.float32))
         y = wild(x, generator)[0][0].permute(1, 2, 0).double().numpy()
         return np.rint(y.clip(0, 1) * 255) / 255
     memory = io.BytesIO()

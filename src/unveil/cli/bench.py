@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from unveil.cli import exit_status
 from unveil.cli.progress import counting
-from unveil.cli.zero_shot import NOT_SAID, ZeroShotOptions
+from unveil.cli.zero_shot import NONE_GIVEN, ZeroShotOptions
 from unveil.errors import InputError
 from unveil.util.allocator import keep_freed_memory
 
@@ -46,7 +46,7 @@ def bench(
     dtype: str = "auto",
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
-    zero: ZeroShotOptions = NOT_SAID,
+    zero: ZeroShotOptions = NONE_GIVEN,
 ) -> int:
     """Measure models and cheap baselines on known test sets, beside what the papers print; or seconds; or memory.
 
@@ -90,9 +90,9 @@ def bench(
     else:
         if fix:
             raise InputError(f"{what} does not depend on what is fixed; leave out --fix")
-        if zero.said():
+        if zero.given():
             raise InputError(
-                f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
+                f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.given())}"
             )
         if "torch" not in sys.modules:  # as `unveil restore` does
             keep_freed_memory()
@@ -162,7 +162,7 @@ def _methods(
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
         rows: list[tuple[str, dict[str, Any]]] = [("", {})]
-        if kinds and restorer.model.spec.told:
+        if kinds and restorer.model.spec.conditioned:
             rows.append((f", told {' and '.join(kinds)}", {"fix": kinds}))
         for told, settings in rows:
             made += [
@@ -176,10 +176,10 @@ def _check_zero_shot(named: list[str], zero: ZeroShotOptions) -> None:
     """Raise InputError for an option that none of the methods has: it would do nothing."""
     from unveil.zeroshot.methods import METHODS
 
-    said = zero.said()
-    if said and not named:
+    given = zero.given()
+    if given and not named:
         raise InputError(
-            f"only zero-shot methods take {', '.join(f'--{name}' for name in said)}; name one with --models (diffpir, ldrps, ...)"
+            f"only zero-shot methods take {', '.join(f'--{name}' for name in given)}; name one with --models (diffpir, ldrps, ...)"
         )
     for name in zero.settings():
         if name not in _ANY_METHODS and not any(name in METHODS[method].takes() for method in named):

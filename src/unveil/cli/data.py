@@ -45,10 +45,12 @@ def faceshadow(
         workers: Threads; 0 for one per processor.
 
     """
-    from unveil.data.faceshadow import Settings, build, sheet
+    from unveil.data.faceshadow import FaceShadowSettings, build, sheet
 
     with _bar("shadows", count) as progress:
-        outcome = build(faces, output, count, Settings(seed, size), workers=workers or _processors(), progress=progress)
+        outcome = build(
+            faces, output, count, FaceShadowSettings(seed, size), workers=workers or _processors(), progress=progress
+        )
     print(f"{outcome.made} pairs made, {outcome.there} were there; look at {sheet(output)}")
     return _status(outcome)
 

@@ -129,7 +129,8 @@ def import_model(
         output: Model file to write, a folder for a prior. Default: beside the checkpoint, with .safetensors.
         schedule: How it was trained, if not as published: linear_pro(12), cosine_pro(10),
             mean_reverting(cosine, 100, 0.005, 50) or rddm(decreased, increased, 1000, 0.01).
-        prediction: What it predicts, if not as published: noise, score, residual, residual_noise, x0, v or flow.
+        prediction: What it predicts, if not as published:
+            epsilon, score, residual, residual_noise, sample, v_prediction or flow_prediction.
         guide: An imported DA-CLIP in the same folder, which DA-CLIP's and wild-IR's networks need.
         half: Store 16 bits instead of 32: half the size, results that differ in the fourth digit.
 

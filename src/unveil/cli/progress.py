@@ -132,9 +132,9 @@ class Frames:
 
     def _write(self, step: Step) -> None:
         from unveil.photo import write
-        from unveil.photo.arrays import plain
+        from unveil.photo.record import from_array
 
         self.count += 1
         unit = (step.x0_hat[0].detach().float().cpu() - self.low) / (self.high - self.low)
         image = unit.clamp(0, 1).permute(1, 2, 0).numpy()
-        write(plain(image), image, self.folder / f"{self.name}_{self.count:04d}.png")
+        write(from_array(image), image, self.folder / f"{self.name}_{self.count:04d}.png")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from unveil.cli import exit_status, zero_shot
-from unveil.cli.zero_shot import NOT_SAID, ZERO_SHOT, ZeroShotOptions
+from unveil.cli.zero_shot import NONE_GIVEN, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.allocator import keep_freed_memory
 from unveil.util.words import nearest
@@ -83,7 +83,7 @@ def restore(
     json_lines: Annotated[bool, Parameter(name="--json", group=FILES)] = False,
     yes: Annotated[bool, Parameter(group=ZERO_SHOT, negative="")] = False,
     mask: Annotated[Path | None, Parameter(group=FILES)] = None,
-    zero: ZeroShotOptions = NOT_SAID,
+    zero: ZeroShotOptions = NONE_GIVEN,
 ) -> int:
     """Restore photographs.
 
@@ -239,7 +239,7 @@ def restore(
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
         shown: dict[str, object] = {} if mask is None else {"mask": mask}
         _print_command(
-            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.said() | shown
+            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | shown
         )
     return exit_status(failed, sum(seen.values()) - failed)
 
@@ -314,7 +314,7 @@ def _restorer(
 
         return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
     if method == TRAINED:
-        alone = [f"--{option}" for option in zero.said()]
+        alone = [f"--{option}" for option in zero.given()]
         if alone:
             raise InputError(
                 f"only zero-shot methods take {', '.join(alone)}; say which with --method (diffpir, ldrps, ...)"

@@ -69,9 +69,9 @@ def web(
         raise InputError(
             f"the web server needs further packages ({error.name} is missing): {installing('web')}"
         ) from error
-    from unveil.web.settings import Settings
+    from unveil.web.settings import ServerSettings
 
-    settings = Settings(
+    settings = ServerSettings(
         host=host,
         port=port,
         token=token or os.environ.get("UNVEIL_TOKEN") or None,

@@ -15,7 +15,7 @@ ZERO_SHOT = Group("Zero-shot methods", sort_key=3)
 @Parameter(name="*", group=ZERO_SHOT)
 @dataclass(frozen=True)
 class ZeroShotOptions:
-    """What was said for zero-shot methods alone; what is None or empty was not said.
+    """Options of zero-shot methods alone; what is None or empty was not given.
 
     Args:
         prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
@@ -47,15 +47,15 @@ class ZeroShotOptions:
     captioner: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What `loading.load` takes beside the prior: the options that were said."""
-        told = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "prior"}
-        return {name: value for name, value in told.items() if value is not None}
+        """What `loading.load` takes beside the prior: the options that were given."""
+        options = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "prior"}
+        return {name: value for name, value in options.items() if value is not None}
 
-    def said(self) -> dict[str, Any]:
-        """All that was said, the prior first."""
+    def given(self) -> dict[str, Any]:
+        """All that were given, the prior first."""
         return {**({"prior": self.prior} if self.prior else {}), **self.settings()}
 
 
-NOT_SAID = ZeroShotOptions()
+NONE_GIVEN = ZeroShotOptions()
 NAMES = tuple(field.name for field in fields(ZeroShotOptions))
 """The options by name, as they are written behind --."""

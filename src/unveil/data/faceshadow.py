@@ -256,7 +256,7 @@ ONE_IN = 30
 
 
 @dataclass(frozen=True)
-class Settings:
+class FaceShadowSettings:
     """What decides the pixels besides the faces."""
 
     seed: int = 0
@@ -287,7 +287,7 @@ def build(
     faces: Path,
     output: Path,
     count: int,
-    settings: Settings | None = None,
+    settings: FaceShadowSettings | None = None,
     *,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
@@ -297,7 +297,7 @@ def build(
     The same faces, seed and size give the same files whatever the number of workers and however often it was interrupted;
     asking for more later adds to them. Raises InputError for a missing or empty folder, or an output of other settings.
     """
-    settings = settings or Settings()
+    settings = settings or FaceShadowSettings()
     if count < 1 or not 32 <= settings.size <= 4096:
         raise InputError(
             f"the number of pairs must be 1 or more and their size 32 to 4096 pixels, got {count} and {settings.size}"

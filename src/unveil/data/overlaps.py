@@ -67,7 +67,7 @@ class Overlap:
 
     train: str
     test: str
-    told: str
+    text: str
     splits: bool = False
 
 
@@ -118,7 +118,7 @@ def overlaps(train: Iterable[Path], test: Iterable[Path]) -> list[str]:
     """What is known about two collections of files, if they are sets that show the same pictures; empty otherwise."""
     left, right = sets_in(train), sets_in(test)
     pairs = {(a, b) for a in left for b in right}
-    return [o.told for o in OVERLAPS if (o.train, o.test) in pairs or (o.test, o.train) in pairs]
+    return [o.text for o in OVERLAPS if (o.train, o.test) in pairs or (o.test, o.train) in pairs]
 
 
 def cautions(paths: Iterable[Path]) -> list[str]:
@@ -129,4 +129,4 @@ def cautions(paths: Iterable[Path]) -> list[str]:
     """
     found = sets_in(paths)
     splits = [o for o in OVERLAPS if o.splits and found & {o.train, o.test}]
-    return [o.told for o in OVERLAPS if o in splits or {o.train, o.test} <= found]
+    return [o.text for o in OVERLAPS if o in splits or {o.train, o.test} <= found]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from unveil.diffusion.process import (
-    Process,
+from unveil.diffusion.path import (
+    GaussianPath,
     mean_reverting,
+    old_name,
     rectified_flow,
     residual,
     variance_exploding,
@@ -15,7 +16,7 @@ from unveil.diffusion.schedule import Schedule, cosine_pro, cubic, linear_pro
 
 __all__ = [
     "SOLVERS",
-    "Process",
+    "GaussianPath",
     "Schedule",
     "cosine_pro",
     "cubic",
@@ -28,3 +29,5 @@ __all__ = [
     "variance_exploding",
     "variance_preserving",
 ]
+
+__getattr__ = old_name

@@ -5,19 +5,21 @@ from __future__ import annotations
 from torch import Tensor
 
 from unveil.diffusion.euler import check, euler
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
 
 
-def optimum(process: Process, t: Tensor, x_t: Tensor, x0: Tensor, y: Tensor) -> Tensor:
+def optimum(process: GaussianPath, t: Tensor, x_t: Tensor, x0: Tensor, y: Tensor) -> Tensor:
     """E[x_{t-1} | x_t, x0, y], where the best reverse step leads (equation 14). t: (B,) >= 1; the rest (B, C, H, W)."""
-    a_u, b_u, s_u, r_u = (process.at(c, t - 1, x_t) for c in (process.a, process.b, process.s, process.r))
-    a, b, s, r = (process.at(c, t, x_t) for c in (process.a, process.b, process.s, process.r))
+    a_u, b_u, s_u, r_u = (
+        process.at(c, t - 1, x_t) for c in (process.alpha, process.beta, process.sigma, process.decay)
+    )
+    a, b, s, r = (process.at(c, t, x_t) for c in (process.alpha, process.beta, process.sigma, process.decay))
     return a_u * x0 + b_u * y + r / r_u * (s_u / s) ** 2 * (x_t - a * x0 - b * y)
 
 
 def matching_loss(
-    process: Process, t: Tensor, x_t: Tensor, y: Tensor, x0: Tensor, eps_hat: Tensor, norm: str = "l1"
+    process: GaussianPath, t: Tensor, x_t: Tensor, y: Tensor, x0: Tensor, eps_hat: Tensor, norm: str = "l1"
 ) -> Tensor:
     """Distance between the reverse SDE's mean and the optimum, averaged over everything; a scalar.
 
@@ -29,7 +31,7 @@ def matching_loss(
     if norm not in ("l1", "l2"):
         raise InputError(f"the matching loss has the norms l1 and l2, not {norm!r}")
     check(process)
-    a, b, s = (process.at(c, t, x_t) for c in (process.a, process.b, process.s))
+    a, b, s = (process.at(c, t, x_t) for c in (process.alpha, process.beta, process.sigma))
     x0_hat = (x_t - b * y - s * eps_hat) / a
     error = euler(process, t, x_t, x0_hat, y) - optimum(process, t, x_t, x0, y)
     return error.abs().mean() if norm == "l1" else error.square().mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
 
 SHAPES = ("decreased", "increased", "average")
@@ -27,7 +27,7 @@ def shares(shape: str, steps: int) -> Tensor:
     return rising if shape == "increased" else rising.flip(0)
 
 
-def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> Process:
+def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> GaussianPath:
     """x_t = x0 + abar_t (y - x0) + bbar_t eps, on images in [-1, 1]; the Markov ratio A is 1.
 
     alpha, variance: (T,) shares that sum to 1, as of `shares`. total: variance of the noise at T ("sum_scale"; 0.01 for
@@ -37,18 +37,18 @@ def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> Process:
     left = torch.cat([zero, alpha.double().cumsum(0)])
     s = torch.cat([zero, total * variance.double().cumsum(0)]).sqrt()
     index = torch.arange(len(left), dtype=torch.float64)
-    return Process(f"rddm/{len(alpha)}", 1 - left, left, s, torch.ones_like(left), index - 1)
+    return GaussianPath(f"rddm/{len(alpha)}", 1 - left, left, s, torch.ones_like(left), index - 1)
 
 
-def from_both(process: Process, t: int, residual: Tensor, eps: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def from_both(process: GaussianPath, t: int, residual: Tensor, eps: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """The x0_hat whose deterministic step from t to t - 1 is RDDM's own for two free predictions (its Eq. 12, no noise).
 
     Networks that predict residual and noise apart say one thing too many: x_t already ties the two. The official step
     follows both, x_u = x_t - (abar_t - abar_u) residual - (bbar_t - bbar_u) eps, and this is the one x0_hat that leads
     there by eta = 0 ("ddim"). Into the clean end it is the official x0_hat = x_t - abar residual - bbar eps itself.
     """
-    a, b, s = (float(c[t]) for c in (process.a, process.b, process.s))
-    a_u, b_u, s_u = (float(c[t - 1]) for c in (process.a, process.b, process.s))
+    a, b, s = (float(c[t]) for c in (process.alpha, process.beta, process.sigma))
+    a_u, b_u, s_u = (float(c[t - 1]) for c in (process.alpha, process.beta, process.sigma))
     keep = s_u / s
     x_u = x_t - (b - b_u) * residual - (s - s_u) * eps
     return (x_u - b_u * y - keep * (x_t - b * y)) / (a_u - keep * a)

@@ -105,8 +105,8 @@ def guided(
 
     size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
     enlarge = enlarged or partial(resize, size=size)
-    grey, told = _wide(y_from).mean(1, keepdim=True), _wide(residual)
-    a, b = linear_law(grey, told, mean, EDGE)
+    guide, target = _wide(y_from).mean(1, keepdim=True), _wide(residual)
+    a, b = linear_law(guide, target, mean, EDGE)
     return (enlarge(a) * _wide(y_to).mean(1, keepdim=True) + enlarge(b)).to(y_to.dtype)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
 from unveil.errors import Cancelled, InputError
 
@@ -40,15 +40,15 @@ class Progress:
     x0_hat: Tensor
 
 
-def eta(process: Process, solver: str, t: int, u: int) -> float:
+def eta(process: GaussianPath, solver: str, t: int, u: int) -> float:
     """How much of the noise at u is drawn afresh: "ancestral" the exact posterior's, "renoise" s_u, the others 0."""
     if solver == "ancestral":
         return process.ancestral(t, u)
-    return float(process.s[u]) if solver == "renoise" else 0.0
+    return float(process.sigma[u]) if solver == "renoise" else 0.0
 
 
 def step(
-    process: Process, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None
+    process: GaussianPath, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None
 ) -> Tensor:
     """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z.
 
@@ -56,14 +56,16 @@ def step(
     1 - fidelity), or None for none. With eta from `Process.ancestral` this is the exact posterior, which for the
     mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
     """
-    keep = max(float(process.s[u]) ** 2 - eta**2, 0.0) ** 0.5
-    x_u = float(process.a[u]) * x0_hat + float(process.b[u]) * y
+    keep = max(float(process.sigma[u]) ** 2 - eta**2, 0.0) ** 0.5
+    x_u = float(process.alpha[u]) * x0_hat + float(process.beta[u]) * y
     if keep > 0:
-        x_u = x_u + keep / float(process.s[t]) * (x_t - float(process.a[t]) * x0_hat - float(process.b[t]) * y)
+        x_u = x_u + keep / float(process.sigma[t]) * (
+            x_t - float(process.alpha[t]) * x0_hat - float(process.beta[t]) * y
+        )
     return x_u if z is None or eta == 0 else x_u + eta * z
 
 
-def _extrapolated(process: Process, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
+def _extrapolated(process: GaussianPath, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
     """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step.
 
     DPM-Solver++ 2M on this path. First order where lambda is infinite, at the start (a = 0), and right after it.
@@ -71,16 +73,16 @@ def _extrapolated(process: Process, previous: tuple[int, Tensor] | None, t: int,
     if previous is None:
         return x0_hat
     before, x0_before = previous
-    if float(process.a[before]) <= 1e-8:
+    if float(process.alpha[before]) <= 1e-8:
         return x0_hat
-    level = [math.log(float(process.a[i] / process.s[i])) for i in (before, t, u)]
+    level = [math.log(float(process.alpha[i] / process.sigma[i])) for i in (before, t, u)]
     return x0_hat + (level[2] - level[1]) / (2 * (level[1] - level[0])) * (x0_hat - x0_before)
 
 
 def sample(
     denoise: Denoiser,
     y: Tensor,
-    process: Process,
+    process: GaussianPath,
     noise: Noise,
     *,
     solver: str = "ancestral",
@@ -142,7 +144,7 @@ def sample(
             else:
                 x0_to = transfer(x0_hat, y_now, y_to, resolution.switch)
                 z = drawn(index + 1, y_to)
-                x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.s[u]), z)
+                x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.sigma[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
             from unveil.diffusion.euler import euler, noise_scale

@@ -10,6 +10,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.util.guided_filter import linear_law
+from unveil.util.words import check_known
 
 Space = Literal["rgb", "y_bt601_limited", "y_bt601_limited_8bit", "y_bt601_full", "y_bt601_full_8bit"]
 White = Literal["D50", "D65"]
@@ -27,8 +28,7 @@ def to_space(image: np.ndarray, space: Space) -> np.ndarray:
     `rgb` leaves it; the others give luma (H, W): `full` spans 0..1, `limited` 16/255..235/255 (so a PSNR on it is higher by
     1.32 dB); `_8bit` rounds luma to whole 1/255, as code that converts uint8 images does. Grey counts as R = G = B.
     """
-    if space not in get_args(Space):
-        raise InputError(f"unknown colour space {space!r}; known: {', '.join(get_args(Space))}")
+    check_known("colour space", space, get_args(Space))
     if space == "rgb":
         return image
     rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
@@ -72,8 +72,7 @@ def rgb_to_lab(image: np.ndarray, white: White = "D65") -> np.ndarray:
     makecform('srgb2lab') is documented to do and what the shadow-removal scripts use. The two differ by a few units in a and b.
     Raises InputError for an unknown white.
     """
-    if white not in WHITES:
-        raise InputError(f"unknown white {white!r}; known: {', '.join(WHITES)}")
+    check_known("white", white, WHITES)
     rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     ratio = srgb_to_linear(rgb) @ _rgb_to_xyz(white).T / WHITES[white]
     # CIE 15: cube root above (6/29)^3, its tangent below.

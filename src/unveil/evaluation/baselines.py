@@ -12,6 +12,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.arrays import LUMA, as_image, guided_filter, lab_to_rgb, max_filter, min_filter, rgb_to_lab
 from unveil.photo.noise_level import noise_level
+from unveil.util.words import check_known
 
 LEVELS = 256
 
@@ -349,6 +350,5 @@ BASELINES: dict[str, Baseline] = {
 
 def get_baseline(name: str) -> Baseline:
     """The baseline of that name. Raises InputError, naming those there are, for another name."""
-    if name not in BASELINES:
-        raise InputError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
+    check_known("baseline", name, BASELINES)
     return BASELINES[name]

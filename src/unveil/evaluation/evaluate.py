@@ -234,8 +234,8 @@ def compare_reports(first: Report, second: Report) -> Mapping[str, Comparison]:
     """
     differences = first.protocol.differences(second.protocol)
     if differences:
-        told = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in differences.items())
-        raise InputError(f"numbers under different protocols cannot be compared ({told})")
+        listed = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in differences.items())
+        raise InputError(f"numbers under different protocols cannot be compared ({listed})")
     metrics = [name for name in first.metrics if name in second.metrics]
     left, right = ({row.name: row.values for row in report.rows} for report in (first, second))
     names = sorted(set(left) & set(right))

@@ -152,17 +152,17 @@ def gather_stated(
         InputError: Shapes that do not fit, NaN, or images outside the range.
 
     """
-    truth, restored, said = as_image(target, name="target"), as_image(image, name="image"), as_numpy(std)
-    if not truth.shape == restored.shape == said.shape:
-        raise InputError(f"image {restored.shape}, std {said.shape} and target {truth.shape} must have one shape")
+    truth, restored, stated_std = as_image(target, name="target"), as_image(image, name="image"), as_numpy(std)
+    if not truth.shape == restored.shape == stated_std.shape:
+        raise InputError(f"image {restored.shape}, std {stated_std.shape} and target {truth.shape} must have one shape")
     count = truth.shape[0] * truth.shape[1]
     chosen = np.random.default_rng(seed).permutation(count)[:pixels]
-    values = [a.reshape(count, -1)[chosen].ravel() for a in (restored, truth, said)]
+    values = [a.reshape(count, -1)[chosen].ravel() for a in (restored, truth, stated_std)]
     return Evidence(
         values[0][None],
         values[1],
         _patches(np.abs(truth - restored), patch),
-        _patches(np.hypot(said, rounding), patch),
+        _patches(np.hypot(stated_std, rounding), patch),
         rounding,
         values[2],
     )

@@ -89,8 +89,8 @@ class Protocol:
 
     def changed(self, **settings: Any) -> Protocol:
         """This protocol with other settings; its name then says which."""
-        told = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
-        return replace(self, **{"name": f"{self.name} with {told}", **settings})
+        changes = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+        return replace(self, **{"name": f"{self.name} with {changes}", **settings})
 
     def differences(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
         """Field -> (own value, the other's) for every field that enters comparison and differs."""

@@ -11,6 +11,7 @@ from importlib.resources import files
 from unveil.errors import InputError
 from unveil.evaluation.protocols import Protocol, get_protocol
 from unveil.evaluation.table import Score, Table
+from unveil.util.words import check_known
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def published_numbers(
     *, dataset: str | None = None, metric: str | None = None, method: str | None = None, paper: str | None = None
 ) -> Iterator[PublishedNumber]:
     """Printed numbers whose data set, metric and method (parts of names, any case) and paper (its key) are as asked."""
-    if paper is not None and paper not in papers():
-        raise InputError(f"unknown paper {paper!r}; known: {', '.join(papers())}")
+    if paper is not None:
+        check_known("paper", paper, papers())
     for table in published_tables():
         if paper not in (None, table.paper):
             continue

@@ -159,12 +159,12 @@ def to_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", *report.metrics, "notes", "protocol"])
-    told = report.protocol.describe()
+    protocol_text = report.protocol.describe()
     for row in report.worst_first():
         values = [repr(row.values[metric]) for metric in report.metrics]
-        writer.writerow([row.name, *values, "; ".join(row.notes), told])
+        writer.writerow([row.name, *values, "; ".join(row.notes), protocol_text])
     for failure in report.failures:
-        writer.writerow([failure.name, *[""] * len(report.metrics), f"not scored: {failure.reason}", told])
+        writer.writerow([failure.name, *[""] * len(report.metrics), f"not scored: {failure.reason}", protocol_text])
     return text.getvalue()
 
 

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from unveil.errors import InputError
+from unveil.util.words import check_known
 
 Rule = Literal["none", "matlab_bicubic", "pil_bicubic", "pil_bilinear", "pil_lanczos", "opencv_bilinear", "tao256"]
 RULES: tuple[str, ...] = get_args(Rule)
@@ -128,8 +129,7 @@ def resize(image: np.ndarray, rule: Rule, size: tuple[int, int] | None) -> np.nd
     shrinks with Pillow's bicubic; the photographs published for that protocol come already cut, so its filter rarely acts.
     Raises InputError for an unknown rule, or a rule without a size.
     """
-    if rule not in RULES:
-        raise InputError(f"unknown resize rule {rule!r}; known: {', '.join(RULES)}")
+    check_known("resize rule", rule, RULES)
     if rule == "none":
         return image
     if size is None:

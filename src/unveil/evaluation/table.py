@@ -147,9 +147,9 @@ class Table:
             raise ProtocolMismatch(f"column {column!r} holds {metric}; {row!r} brings {score.metric}")
         differences = protocol.differences(score.protocol)
         if differences:
-            told = "; ".join(f"{key}: {a!r} in the column, {b!r} here" for key, (a, b) in differences.items())
+            conditions = "; ".join(f"{key}: {a!r} in the column, {b!r} here" for key, (a, b) in differences.items())
             raise ProtocolMismatch(
-                f"{row!r} does not belong in column {column!r}: {told}. Use put_apart to show it beside"
+                f"{row!r} does not belong in column {column!r}: {conditions}. Use put_apart to show it beside"
             )
         if column in self.rows.get(row, {}):
             raise InputError(f"row {row!r} already has a number in column {column!r}")
@@ -160,8 +160,8 @@ class Table:
 
         A number whose protocol is not known well enough to make a `Score` is a string, with its `conditions` in words.
         """
-        told = score.protocol.describe() if isinstance(score, Score) else conditions
-        self.apart.append((row, column, score, told))
+        conditions = score.protocol.describe() if isinstance(score, Score) else conditions
+        self.apart.append((row, column, score, conditions))
 
     def to_markdown(self) -> str:
         """The table, the protocol of each column, and the numbers that stand apart."""
@@ -193,11 +193,11 @@ class Table:
                 "| method | of | value | protocol |",
                 "|---|---|---|---|",
             ]
-            for row, column, score, told in self.apart:
+            for row, column, score, conditions in self.apart:
                 text = score
                 if isinstance(score, Score):
                     text = cell(score) + (f" ({score.note})" if score.note else "")
-                lines.append(f"| {row} | {column} | {text} | {told} |")
+                lines.append(f"| {row} | {column} | {text} | {conditions} |")
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, object]:
@@ -218,8 +218,8 @@ class Table:
             "title": self.title,
             "rows": {row: {column: entry(s) for column, s in scores.items()} for row, scores in self.rows.items()},
             "apart": [
-                {"row": row, "of": column, "score": s if isinstance(s, str) else entry(s), "conditions": told}
-                for row, column, s, told in self.apart
+                {"row": row, "of": column, "score": s if isinstance(s, str) else entry(s), "conditions": conditions}
+                for row, column, s, conditions in self.apart
             ],
         }
 

@@ -49,12 +49,12 @@ class Choice:
     found: dict[str, float]
 
 
-def choose(said: Description) -> Choice:
+def choose(description: Description) -> Choice:
     """The model for what a classifier of several kinds at once said."""
-    found = {kind: p for kind, p in said.probabilities.items() if p >= SURE and kind != "clean"}
+    found = {kind: p for kind, p in description.probabilities.items() if p >= SURE and kind != "clean"}
     rule = next((r for r in RULES if r.kinds & found.keys()), DEFAULT)
     named = ", ".join(f"{kind} {p:.0%}" for kind, p in found.items()) or "no damage that it is sure of"
-    return Choice(rule.model, f"{said.speaker} finds {named}: restored by {rule.model}, {rule.why}", found)
+    return Choice(rule.model, f"{description.speaker} finds {named}: restored by {rule.model}, {rule.why}", found)
 
 
 class Auto:
@@ -94,5 +94,7 @@ def auto(load: Callable[[str], Restorer], speaker: Describer | None = None) -> R
     """
     usual = load(DEFAULT.model)
     return (
-        usual if usual.model.spec.told else Auto(lambda name: usual if name == DEFAULT.model else load(name), speaker)
+        usual
+        if usual.model.spec.conditioned
+        else Auto(lambda name: usual if name == DEFAULT.model else load(name), speaker)
     )

@@ -25,12 +25,12 @@ from unveil.options import Options
 from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
-from unveil.restorer import Callback, Restorer, Seen, see
+from unveil.restorer import Callback, DescribedPhoto, Restorer, describe_photo
 from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `see` saw."""
+    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `describe_photo` found."""
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
@@ -92,7 +92,7 @@ def run(
     row "stopped"; then the exception goes on. A second KeyboardInterrupt gives up what waits to be encoded too. Where the disk or the
     output folder takes nothing any more, the run ends in the same way, at once, with OSError; so it does where `report` raises one.
     """
-    _Run(
+    _Batch(
         restorer, jobs, options, report, handling or Handling(), watch or (lambda job, number, pictures: nullcontext())
     ).all()
 
@@ -104,10 +104,10 @@ class _Part:
     number: int
     job: Job
     claim: Claim
-    source: Future[photo.Photo | Seen] | None = None
+    source: Future[photo.Photo | DescribedPhoto] | None = None
 
 
-class _Run:
+class _Batch:
     def __init__(
         self,
         restorer: Restores,
@@ -121,7 +121,7 @@ class _Run:
         self.handling, self.watch = handling, watch
         self.began = time.time()
         self.leftovers = Leftovers(jobs)
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         self.pending: deque[tuple[Future[None], int]] = deque()
         self.claims: set[Claim] = set()
         self.broken = ""
@@ -193,7 +193,7 @@ class _Run:
                 return
             # Standard input is read here: a thread that waits for it could not be interrupted.
             seen = self._read(job) if job.source == STANDARD else self._decoding(part).result()
-            source = seen.source if isinstance(seen, Seen) else seen
+            source = seen.source if isinstance(seen, DescribedPhoto) else seen
             pixels = source.width * source.height
             self._begin_next(number, pixels)
             with self.watch(job, number, 1) as callback, stoppable(lambda: bool(self.broken)):
@@ -222,7 +222,7 @@ class _Run:
             self._decoding(part)
             self.ahead = part
 
-    def _decoding(self, part: _Part) -> Future[photo.Photo | Seen]:
+    def _decoding(self, part: _Part) -> Future[photo.Photo | DescribedPhoto]:
         if part.source is None:
             part.source = self.decoder.submit(self._read, part.job)
         return part.source
@@ -254,15 +254,15 @@ class _Run:
         """Whether another run has finished this output while this one was running."""
         return _finished(job) and (self.handling.skip_existing or job.target.stat().st_ctime >= self.began)
 
-    def _read(self, job: Job) -> photo.Photo | Seen:
+    def _read(self, job: Job) -> photo.Photo | DescribedPhoto:
         """A photograph and what is to be fixed in it; on the decoder's thread, so that neither waits for the network."""
         given = sys.stdin.buffer if job.source == STANDARD else job.source
         source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)
-        if isinstance(self.restorer, Restorer) and self.restorer.model.spec.told:
-            return see(self.restorer, source, self.options)
+        if isinstance(self.restorer, Restorer) and self.restorer.model.spec.conditioned:
+            return describe_photo(self.restorer, source, self.options)
         return source
 
     def _finish(self, part: _Part, result: Restoration) -> None:
@@ -351,11 +351,11 @@ class _Run:
             return  # nobody takes rows any more
         reason = "the run was stopped before this one was finished"
         for number, job in enumerate(self.jobs):
-            if number not in self.told:
+            if number not in self.reported:
                 self._tell(number, _row(job, "stopped", reason))
 
     def _tell(self, number: int, row: Row) -> None:
-        self.told.add(number)
+        self.reported.add(number)
         self.report(row)
 
 

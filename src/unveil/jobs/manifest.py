@@ -11,8 +11,6 @@ from typing import Any
 
 from unveil.errors import InputError
 
-STATUSES = ("restored", "skipped", "failed", "stopped")
-
 
 @dataclass(frozen=True)
 class Row:

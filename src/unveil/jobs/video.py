@@ -48,8 +48,8 @@ class Shot:
 
         What harms the light of a shot (haze, a shadow, too little light) is there in all of it; what comes and goes was meant.
         """
-        kinds = {kind for said in self.described for kind in said}
-        values = {kind: [said.get(kind, 0.0) for said in self.described] for kind in sorted(kinds)}
+        kinds = {kind for probabilities in self.described for kind in probabilities}
+        values = {kind: [probabilities.get(kind, 0.0) for probabilities in self.described] for kind in sorted(kinds)}
         return {kind: min(v) if kind in LIGHT else float(np.mean(v)) for kind, v in values.items()}
 
 
@@ -160,7 +160,7 @@ def restore(
 def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:
     """What is fixed in each shot; None where somebody said so, or the model cannot be told."""
     spec = getattr(getattr(restorer, "model", None), "spec", None)
-    if spec is None or not spec.told or options.fix is not None or options.told is not None:
+    if spec is None or not spec.conditioned or options.fix is not None or options.told is not None:
         return None
     speaker = describer.shipped()
     with opened(job.source, options.max_pixels) as clip:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.networks.compact import CompactUNet, TimestepExperts
 from unveil.util import atomic
+from unveil.util.words import check_known
 
 if TYPE_CHECKING:
     from unveil.models.model import Model
@@ -47,14 +48,14 @@ class Evaluation(nn.Module):
         super().__init__()
         self.network, self.head = network, head
 
-    def forward(self, x_t: Tensor, y: Tensor, level: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, y: Tensor, level: Tensor, context: Tensor) -> Tensor:
         if self.network.condition is not None:
-            return self.network(x_t, y, level, told).float()
+            return self.network(x_t, y, level, context).float()
         answer = self.network.answer(x_t, y, level)
         answer = answer._replace(residual=answer.residual.float())
         if self.head is None:
-            return answer.residual + 0 * told.reshape(-1, 1, 1, 1)  # the graph takes what it is given
-        return answer.residual + self.head(answer, told).float()
+            return answer.residual + 0 * context.reshape(-1, 1, 1, 1)  # the graph takes what it is given
+        return answer.residual + self.head(answer, context).float()
 
 
 class Runner:
@@ -65,7 +66,7 @@ class Runner:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, x_t: Tensor, y: Tensor, level: Tensor, told: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, y: Tensor, level: Tensor, context: Tensor) -> Tensor:
         """The residual (B, 3, H, W), fp32, on the CPU; arguments as of `Evaluation`, all levels of a batch alike."""
         predictor = self.model.predictor
         name, network = "whole", predictor
@@ -77,13 +78,12 @@ class Runner:
             if session is None:
                 graph = _graph(self.model, name, network)
                 session = self._sessions[name] = _OPENED[self.engine](graph, self.dtype)
-        return session(x_t.float(), y.float(), level.float(), told.float())
+        return session(x_t.float(), y.float(), level.float(), context.float())
 
 
 def check(engine: str) -> None:
     """Raise InputError for an engine that does not exist or whose packages are not installed."""
-    if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}; known are {', '.join(ENGINES)}")
+    check_known("engine", engine, ENGINES)
     missing = [name for name in NEEDS.get(engine, ()) if importlib.util.find_spec(name) is None]
     if missing:
         extra = "openvino" if engine == "openvino" else "export"
@@ -134,8 +134,8 @@ def _written(answer: Evaluation, conditioned: bool) -> bytes:
 
     unit = answer.network.multiple_of
     example = torch.zeros(1, 3, 4 * unit, 5 * unit)
-    told = torch.zeros(1, SIZE) if conditioned else torch.zeros(1)
-    program = exporting.traced(answer, (example, example.clone(), torch.full((1,), 0.5), told), unit)
+    context = torch.zeros(1, SIZE) if conditioned else torch.zeros(1)
+    program = exporting.traced(answer, (example, example.clone(), torch.full((1,), 0.5), context), unit)
     return exporting.graph(program, ("x_t", "y", "level", "told"), "residual").SerializeToString()
 
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil import __version__
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import guided
 from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import InputError, ModelError
@@ -43,6 +43,7 @@ from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
 from unveil.util import atomic
+from unveil.util.words import check_known
 
 
 class Unrolled(nn.Module):
@@ -83,8 +84,8 @@ class Unrolled(nn.Module):
         early = sum(n - i > n / 2 and i < n - 1 for i in range(n)) if d.resolution == "coarse_to_fine" else 0
         self.early = max(early - self.begin, 0)
         first = n - self.begin
-        self.start = float(process.a[first] + process.b[first])
-        self.levels = [float(process.time[t]) for t in range(first, 0, -1)]
+        self.start = float(process.alpha[first] + process.beta[first])
+        self.levels = [float(process.timestep[t]) for t in range(first, 0, -1)]
         fresh = [i + 1 == self.early for i in range(first - 1)]
         self.sums = [_sum(process, d.solver, t, f) for t, f in zip(range(first, 1, -1), fresh, strict=True)]
         self.reduced = (d.low, d.low) if reduced is None else reduced
@@ -106,7 +107,7 @@ class Unrolled(nn.Module):
         self.register_buffer("told_levels", torch.tensor(self.levels), persistent=False)
 
     @property
-    def looks_at_the_whole(self) -> bool:
+    def takes_the_whole_image(self) -> bool:
         """Whether a pixel depends on the reduced photograph, and so on pixels at any distance."""
         return self.early > 0
 
@@ -147,13 +148,15 @@ class Unrolled(nn.Module):
         return (y - _cropped(residual, y)).clamp(*self.value_range)
 
 
-def _sum(process: Process, solver: str, t: int, fresh: bool) -> tuple[float, float, float]:
+def _sum(process: GaussianPath, solver: str, t: int, fresh: bool) -> tuple[float, float, float]:
     """Weights of x_t, x0_hat and y in the state at t - 1, as `diffusion.sampling.step` adds them up, without noise.
 
     fresh: whether the state is made anew from x0_hat, as at a change of resolution: what is left of the old noise has no weight then.
     """
     u = t - 1
-    (a_t, b_t, s_t), (a_u, b_u, s_u) = ([float(c[i]) for c in (process.a, process.b, process.s)] for i in (t, u))
+    (a_t, b_t, s_t), (a_u, b_u, s_u) = (
+        [float(c[i]) for c in (process.alpha, process.beta, process.sigma)] for i in (t, u)
+    )
     kept = 0.0 if fresh else max(s_u**2 - eta(process, solver, t, u) ** 2, 0.0) ** 0.5 / s_t
     return kept, a_u - kept * a_t, b_u - kept * b_t
 
@@ -349,7 +352,7 @@ def openvino(network: Unrolled, path: Path, about: About) -> Path:
 
 def dtmodel(network: Unrolled, path: Path, about: About) -> Path:
     """Write darktable's package. Raises ModelError for a network that needs the whole photograph: darktable hands over tiles."""
-    if network.looks_at_the_whole:
+    if network.takes_the_whole_image:
         raise ModelError(
             f"darktable hands over tiles, and {about.name} decides light on the whole photograph; export it with a kind of damage "
             "that leaves the light alone (--fix noise) where it can be told, or as onnx"
@@ -436,9 +439,9 @@ def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | No
         ModelError: A model that cannot be exported.
 
     """
-    if model.spec.told and not fix:
+    if model.spec.conditioned and not fix:
         raise InputError(f"say what {model.spec.name} is to fix once it is exported, as with --fix noise")
-    if fix and not model.spec.told:
+    if fix and not model.spec.conditioned:
         raise InputError(f"{model.spec.name} cannot be told what to fix; leave out --fix")
     if reduced is not None and not (len(reduced) == 2 and all(1 <= side <= 1024 for side in reduced)):
         raise InputError(f"the reduced photograph has two sides of 1 to 1024 px, got {reduced!r}")
@@ -465,8 +468,7 @@ def export(
         ModelError: A model that is not there or that the format cannot hold.
 
     """
-    if format not in FORMATS:
-        raise InputError(f"unknown format {format!r}; known are {', '.join(FORMATS)}")
+    check_known("format", format, FORMATS)
     need(format)
     model = shelf.load(name)
     network = unrolled(model, fix, reduced)

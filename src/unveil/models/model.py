@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError
 from unveil.models.calibration import Calibration
@@ -53,7 +53,7 @@ def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A model on one device, with everything that its evaluation needs. Frozen: what is told of one photograph makes a new one.
+    """A model on one device, with everything that its evaluation needs. Frozen: what belongs to one photograph makes a new one.
 
     Args:
         spec: Its description.
@@ -62,7 +62,7 @@ class Model:
         sha256: Of the weight file, "" for a model built in memory.
         guide: DA-CLIP, which describes the photograph to the network; None for networks without one.
         context: The guide's embeddings of the whole photograph, None before it was evaluated.
-        told: (K,) probabilities of the kinds of damage (`networks.condition`), for networks that are conditioned on them; None where
+        probabilities: (K,) of the kinds of damage (`networks.condition`), for networks that are conditioned on them; None where
             nothing is known.
         calibrations: What was measured about the spread of its draws, or about `doubt`, one for each setting of the sampler.
         doubt: The network that estimates how far a restoration is off, None for none.
@@ -77,7 +77,7 @@ class Model:
     sha256: str = ""
     guide: DACLIP | None = None
     context: tuple[Tensor, ...] | None = None
-    told: Tensor | None = None
+    probabilities: Tensor | None = None
     calibrations: tuple[Calibration, ...] = ()
     doubt: DoubtNetwork | None = None
     runner: Runner | None = None
@@ -102,7 +102,7 @@ class Model:
         levels = torch.full((len(y),), level, device=y.device)
         f = torch.full((len(y),), float(fidelity), device=y.device)
         if self.runner is not None:
-            context = self._condition(f) if self.spec.told else f
+            context = self._condition(f) if self.spec.conditioned else f
             residual = self.runner(states[:, :3], padded_y, levels, context)
         else:
             answer = self._answer(states[:, :3], padded_y, level, levels, self._condition(f))
@@ -113,31 +113,37 @@ class Model:
         low, high = self.spec.value_range
         return (y - _with_nan(residual[..., :h, :w])).clamp(low, high)
 
-    def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, told: Tensor) -> Answer:
+    def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, context: Tensor) -> Answer:
         """The predictor's; of two experts chosen by the number, which would have to be fetched from the device were it read in `levels`."""
         if isinstance(self.predictor, TimestepExperts):
-            return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, told))
-        return self.predictor.answer(x_t, y, levels, told)
+            return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, context))
+        return self.predictor.answer(x_t, y, levels, context)
 
     def _condition(self, fidelity: Tensor) -> Tensor:
-        known = torch.full_like(fidelity, self.told is not None, dtype=torch.bool)
-        probabilities = torch.zeros(len(KINDS)) if self.told is None else self.told
+        known = torch.full_like(fidelity, self.probabilities is not None, dtype=torch.bool)
+        probabilities = torch.zeros(len(KINDS)) if self.probabilities is None else self.probabilities
         return condition(probabilities.to(fidelity).expand(len(fidelity), -1), known, fidelity)
 
     @torch.inference_mode()
     def estimate(
-        self, process: Process, t: int, x_t: Tensor, y: Tensor, contexts: tuple[Tensor, ...] = (), fidelity: float = 0.0
+        self,
+        process: GaussianPath,
+        t: int,
+        x_t: Tensor,
+        y: Tensor,
+        contexts: tuple[Tensor, ...] = (),
+        fidelity: float = 0.0,
     ) -> Tensor:
         """x0_hat (B, 3, H, W) from a published network's own prediction at index t, any H, W >= 1; corrected where fidelity > 0.
 
         Clamped as the published samplers do, or not at all (`bounded`).
         """
-        timestep = torch.full((len(y),), float(process.time[t]), device=y.device)
+        timestep = torch.full((len(y),), float(process.timestep[t]), device=y.device)
         model_output = _with_nan(self.predictor(x_t, y, timestep, *contexts).float())
         x0_hat = bounded(self.spec, estimated(self.spec, process, t, model_output, x_t, y))
         if self.head is None or fidelity <= 0:
             return x0_hat
-        level = torch.full((len(y),), float(process.s[t]), device=y.device)
+        level = torch.full((len(y),), float(process.sigma[t]), device=y.device)
         f = torch.full((len(y),), float(fidelity), device=y.device)
         return bounded(self.spec, x0_hat - _with_nan(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
@@ -147,11 +153,11 @@ class Model:
         if self.guide is None:
             return ()
         from unveil.networks.clip import prepared
-        from unveil.networks.daclip import Seen
+        from unveil.networks.daclip import ImageEmbeddings
 
         low, high = self.spec.value_range
         seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, ImageEmbeddings)
         return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
 
     def _mask_of(self, y: Tensor) -> Tensor:
@@ -166,21 +172,21 @@ class Model:
             )
         return self.mask.to(y).expand(len(y), -1, -1, -1)
 
-    def told_of(self, treat: Treatment | None) -> Model:
+    def conditioned_on(self, treat: Treatment | None) -> Model:
         """This model conditioned on what to fix; itself for None."""
-        return self if treat is None else replace(self, told=treat.vector())
+        return self if treat is None else replace(self, probabilities=treat.vector())
 
-    def looking_at(self, photograph: Tensor) -> Model:
+    def with_guide_of(self, photograph: Tensor) -> Model:
         """This model with its guide's embeddings of the whole photograph (B, 3, H, W), in the network's range, evaluated once.
 
         Without them the guide is evaluated on every y, which may be a tile. A model without a guide is returned as it is.
         """
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
-    def denoiser(self, process: Process, fidelity: float) -> Denoiser:
+    def denoiser(self, process: GaussianPath, fidelity: float) -> Denoiser:
         """This model as the sampling loop wants it."""
-        if self.spec.level_told and isinstance(self.predictor, Predictor):
-            return lambda x_t, y, t: self.predict(x_t, y, float(process.time[t]), fidelity)
+        if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
+            return lambda x_t, y, t: self.predict(x_t, y, float(process.timestep[t]), fidelity)
 
         if self.spec.network.get("mask_channels"):
             return lambda x_t, y, t: self.estimate(process, t, x_t, y, (self._mask_of(y),), fidelity)
@@ -201,7 +207,7 @@ def _with_nan(model_output: Tensor) -> Tensor:
     )  # elsewhere to look first would be to wait for the device
 
 
-def estimated(spec: Spec, process: Process, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def estimated(spec: Spec, process: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t.
 
     Args:
@@ -227,6 +233,6 @@ def bounded(spec: Spec, x0_hat: Tensor) -> Tensor:
     It does where the image or its residual is predicted on Resfusion's and IR-SDE's paths. A prediction of the noise is taken as it
     is, since x0_hat then only stands for the noise; and RDDM derives the noise from the residual before it clamps anything.
     """
-    if spec.prediction not in ("x0", "residual") or name_of(spec.schedule) == "rddm":
+    if spec.prediction not in ("sample", "residual") or name_of(spec.schedule) == "rddm":
         return x0_hat
     return x0_hat.clamp(*spec.value_range)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from unveil.diffusion import Process, cosine_pro, cubic, linear_pro, mean_reverting, residual
+from unveil.diffusion import GaussianPath, cosine_pro, cubic, linear_pro, mean_reverting, residual
 from unveil.errors import InputError, ModelError
 
 LONGEST = 10_000
@@ -19,19 +19,19 @@ _NUMBER = re.compile(r"[+-]?(nan|inf(inity)?|[\d_.]+(e[+-]?\d+)?)", re.IGNORECAS
 RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
-def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> Process:
+def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> GaussianPath:
     from unveil.diffusion.mean_reverting_schedule import theta_sum
 
     return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255, time)
 
 
-def _rddm(time: str, alpha: str, variance: str, steps: str, total: str) -> Process:
+def _rddm(time: str, alpha: str, variance: str, steps: str, total: str) -> GaussianPath:
     from unveil.diffusion.rddm import rddm, shares
 
     return rddm(shares(alpha, int(steps)), shares(variance, int(steps)), float(total))
 
 
-OTHERS: dict[str, tuple[str, Callable[..., Process]]] = {
+OTHERS: dict[str, tuple[str, Callable[..., GaussianPath]]] = {
     "mean_reverting": ("mean_reverting(cosine, 100, 0.005, 50)", _mean_reverting),
     "rddm": ("rddm(decreased, increased, 1000, 0.01)", _rddm),
 }
@@ -42,7 +42,7 @@ def name_of(text: str) -> str:
     return text.split("(")[0]
 
 
-def path(text: str, time: str = "level") -> Process:
+def path(text: str, time: str = "level") -> GaussianPath:
     """The path written as above, on its trained grid. Raises ModelError for text that describes none.
 
     time: what the network is told, "level" or "index"; RDDM's count indices in any case.

@@ -33,7 +33,7 @@ def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> fl
     """Log odds that a photograph is noisy.
 
     Args:
-        model: One that can be told what to fix (`spec.told`), on any device.
+        model: One that can be told what to fix (`spec.conditioned`), on any device.
         image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
         dtype: What the network computes in.
 
@@ -54,10 +54,10 @@ def taken_away(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) 
     shown = spread_patches(image, SIDE, ACROSS).to(model_device(model))
     low, high = model.spec.value_range
     y = shown * (high - low) + low
-    process = model.spec.process(None, STEPS)
-    denoise = model.told_of(treatment(None, ("noise",))).denoiser(process, 1.0)
+    path = model.spec.process(None, STEPS)
+    denoise = model.conditioned_on(treatment(None, ("noise",))).denoiser(path, 1.0)
     with torch.autocast(y.device.type, dtype, enabled=dtype != torch.float32):
-        left = denoise(float(process.a[1] + process.b[1]) * y, y, 1).float()
+        left = denoise(float(path.alpha[1] + path.beta[1]) * y, y, 1).float()
     left = ((left - low) / (high - low)).cpu()
     return _blocks(shown.cpu() - left), _blocks(left)
 

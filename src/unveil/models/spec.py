@@ -11,15 +11,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unveil.diffusion import Process, cubic, residual
+from unveil.diffusion import GaussianPath, cubic, residual
 from unveil.diffusion.prediction import KINDS as PREDICTIONS
+from unveil.diffusion.prediction import current_name
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
-from unveil.errors import InputError, ModelError, note
+from unveil.errors import InputError, ModelError, note, renamed
 from unveil.models.path_config import RESIDUAL, name_of, path
 
 MAX_SIZE = 65_536
@@ -186,23 +187,32 @@ class Spec:
                 "Spec.min_size is ignored, since photographs of any size are restored; it has no successor and goes in 0.2: leave it out",
                 stacklevel=3,
             )
+        if (now := current_name(self.prediction)) != self.prediction:
+            note(f"the prediction {self.prediction} is called {now}; the old name goes in 0.2", stacklevel=3)
+            object.__setattr__(self, "prediction", now)
 
     @property
     def trained_here(self) -> bool:
         """Whether the network is one of this package's own, which were compared in bf16 (docs/speed.md)."""
         return self.network.get("kind", "compact") in ("compact", "experts")
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The names of 0.1, which go in 0.2."""
+            return renamed(self, name, {"told": "conditioned", "level_told": "residual_at_level"})
+
     @property
-    def level_told(self) -> bool:
-        """Whether the network is told the noise level and predicts the residual (`networks.predictor.Predictor`)."""
+    def residual_at_level(self) -> bool:
+        """Whether the network takes the noise level and predicts the residual (`networks.predictor.Predictor`)."""
         return self.time == "level" and self.prediction == "residual"
 
     @property
-    def told(self) -> bool:
-        """Whether the network is told the kinds of damage, so that one can say what to fix."""
+    def conditioned(self) -> bool:
+        """Whether the network is conditioned on the kinds of damage, so that one can say what to fix."""
         return self.network.get("kind") == "experts"
 
-    def process(self, grid: str | None = None, steps: int | None = None) -> Process:
+    def process(self, grid: str | None = None, steps: int | None = None) -> GaussianPath:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
         steps = self.defaults.steps if steps is None else steps
         return _process(self.schedule, self.time, grid or self.defaults.grid, steps)
@@ -221,6 +231,7 @@ class Spec:
         try:
             tree = json.loads(text)
             tree["value_range"], tree["dtypes"] = tuple(tree["value_range"]), tuple(tree["dtypes"])
+            tree["prediction"] = current_name(tree["prediction"])
             spec = cls(**{**tree, "defaults": Defaults(**tree["defaults"])})
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ModelError(
@@ -232,7 +243,7 @@ class Spec:
 
 
 @lru_cache(maxsize=64)
-def _process(schedule: str, time: str, grid: str, steps: int) -> Process:
+def _process(schedule: str, time: str, grid: str, steps: int) -> GaussianPath:
     """`Spec.process`. Kept: a restoration asks for it some five times, and to build it takes longer than to convert a small photograph."""
     trained = name_of(schedule)
     free = time == "level" and trained in RESIDUAL
@@ -244,4 +255,4 @@ def _process(schedule: str, time: str, grid: str, steps: int) -> Process:
         if grid != trained:
             others = " and cubic" if free else " alone"
             raise InputError(f"unknown grid {grid!r}; this model has {trained}{others}")
-        return path(schedule, time).evenly(steps)
+        return path(schedule, time).respaced(steps)

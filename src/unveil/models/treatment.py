@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
 from unveil.networks.compact import BORDER
 from unveil.networks.condition import KINDS, LIGHT, vector
@@ -33,11 +33,11 @@ DRAWN = 0.5
 class Treatment:
     """probabilities: kind -> probability that it is there and to be fixed; kinds that are left alone have 0.
 
-    told: whether a person said so. Exactly what `restore(told=...)` takes, so that a restoration can be repeated without the describer.
+    asked: whether a person said so. Exactly what `restore(told=...)` takes, so that a restoration can be repeated without the describer.
     """
 
     probabilities: Mapping[str, float]
-    told: bool
+    asked: bool
 
     @property
     def nothing(self) -> bool:
@@ -58,8 +58,8 @@ class Treatment:
         found = {k: p for k, p in self.probabilities.items() if p > 0}
         if not found:
             return "nothing to fix was found; it is left as it is (say what to fix with --fix)"
-        named = ", ".join(k if self.told else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
-        return f"fixing {named}" if self.told else f"found {named}"
+        named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
+        return f"fixing {named}" if self.asked else f"found {named}"
 
 
 def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]:
@@ -109,11 +109,11 @@ def treatment(
         return Treatment({k: float(k in wanted) for k in KINDS}, True)
     assert described is not None
     drawn = described.get("graphic", 0.0) >= DRAWN
-    seen = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
-    return Treatment({k: _told(p, NOTICED[k]) if p >= NOTICED[k] else 0.0 for k, p in seen.items()}, False)
+    noticed = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
+    return Treatment({k: _at_equal_odds(p, NOTICED[k]) if p >= NOTICED[k] else 0.0 for k, p in noticed.items()}, False)
 
 
-def _told(probability: float, threshold: float) -> float:
+def _at_equal_odds(probability: float, threshold: float) -> float:
     """What the network is told of a kind: the odds against those of the threshold, which stands at one half.
 
     The describer speaks of all photographs, of which few have any one kind of damage; the network was taught with guesses for which each
@@ -123,15 +123,15 @@ def _told(probability: float, threshold: float) -> float:
     return round(ratio / (1 + ratio), 4)
 
 
-def repeated(told: Mapping[str, Any]) -> Treatment:
+def repeated(recorded: Mapping[str, Any]) -> Treatment:
     """The treatment that a protocol tells. Raises InputError for what is no mapping from kinds to probabilities."""
     try:
-        probabilities = {str(k): float(v) for k, v in told.items()}
+        probabilities = {str(k): float(v) for k, v in recorded.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"told must map kinds of damage to probabilities, got {told!r}") from error
+        raise InputError(f"told must map kinds of damage to probabilities, got {recorded!r}") from error
     kinds_of(probabilities, "told")
     if not all(0 <= p <= 1 for p in probabilities.values()):
-        raise InputError(f"told must hold probabilities between 0 and 1, got {told!r}")
+        raise InputError(f"told must hold probabilities between 0 and 1, got {recorded!r}")
     return Treatment({k: probabilities.get(k, 0.0) for k in KINDS}, True)
 
 
@@ -140,7 +140,7 @@ def steps_of(treat: Treatment | None, usual: int) -> int:
     return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
 
 
-def first_native(process: Process) -> int:
+def first_native(process: GaussianPath) -> int:
     """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.s[1:])
+    early = sum(float(s) >= BORDER for s in process.sigma[1:])
     return early if early < process.steps else 0

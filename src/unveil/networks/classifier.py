@@ -48,8 +48,8 @@ class Eye(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = torch.cat([x - 0.5, DETAIL * (x - _smooth(x))], dim=1)
-        return self.layers(seen.to(_dtype(self.layers))).mean((2, 3), dtype=torch.float32)
+        features = torch.cat([x - 0.5, DETAIL * (x - _smooth(x))], dim=1)
+        return self.layers(features.to(_dtype(self.layers))).mean((2, 3), dtype=torch.float32)
 
 
 class Survey(nn.Module):
@@ -75,9 +75,9 @@ class Survey(nn.Module):
         """(B, depth, s / 16, s / 16): what each place holds."""
         return self.layers((x - 0.5).to(_dtype(self.layers))).float()
 
-    def pooled(self, seen: Tensor) -> Tensor:
+    def pooled(self, features: Tensor) -> Tensor:
         """(B, 2 * depth) of what `places` returned."""
-        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
+        return torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pooled(self.places(x))
@@ -119,8 +119,8 @@ class DegradationClassifier(nn.Module):
         self.counts = STATISTICS if statistics else 0
         self.far = Survey(width) if statistics else Eye(width)
         self.near = Eye(width)
-        seen, hidden = (4 if statistics else 2) * width + self.counts, 2 * width
-        self.say = nn.Sequential(nn.Linear(seen, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds)))
+        features, hidden = (4 if statistics else 2) * width + self.counts, 2 * width
+        self.say = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds)))
         self.register_buffer("temperature", torch.ones(len(self.kinds)))
         if self.counts:
             self.register_buffer("centre", torch.zeros(self.counts))
@@ -149,18 +149,18 @@ class DegradationClassifier(nn.Module):
 
     def judged(self, far: Tensor, patches: Tensor, counted: Tensor | None = None) -> Tensor:
         """Logits (B, K) from what the look at the whole told, (B, F); the rest as for `forward`."""
-        return self._said(far, self._close(patches), counted)
+        return self._logits(far, self._close(patches), counted)
 
     def _close(self, patches: Tensor) -> Tensor:
         """(B, width) of the look at patches (B, P, 3, SIDE, SIDE)."""
         return self.near(patches.flatten(0, 1)).unflatten(0, patches.shape[:2]).mean(1)
 
-    def _said(self, far: Tensor, near: Tensor, counted: Tensor | None) -> Tensor:
-        seen = [far, near]
+    def _logits(self, far: Tensor, near: Tensor, counted: Tensor | None) -> Tensor:
+        features = [far, near]
         if self.counts:
             assert counted is not None
-            seen.append(((counted - self.centre) / self.scale).clamp(-5, 5))
-        return self.say(torch.cat(seen, dim=1)) / self.temperature
+            features.append(((counted - self.centre) / self.scale).clamp(-5, 5))
+        return self.say(torch.cat(features, dim=1)) / self.temperature
 
     def probabilities(self, image: Tensor) -> Tensor:
         """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
@@ -173,7 +173,7 @@ class DegradationClassifier(nn.Module):
             lambda: statistics(image, whole)[None] if self.counts else None,
             lambda: None if self.photometry is None else measures(image)[None],
         )
-        logits = self._said(far, near, counted)[0]
+        logits = self._logits(far, near, counted)[0]
         if self.photometry is not None:
             for kind, logit in self.photometry(measured).items():
                 k = self.kinds.index(kind)

@@ -121,8 +121,8 @@ class CompactUNet(nn.Module):
         """
         embedding = self.embed(level)
         if self.condition is not None:
-            told = y.new_zeros(len(y), SIZE) if condition is None else condition
-            embedding = embedding + self.condition(told.float())
+            context = y.new_zeros(len(y), SIZE) if condition is None else condition
+            embedding = embedding + self.condition(context.float())
         h = self.stem(F.pixel_unshuffle(torch.cat([x_t, y], dim=1), 2))
         skips: list[Tensor] = []
         for i, level_blocks in enumerate(self.down):

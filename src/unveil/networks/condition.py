@@ -30,8 +30,8 @@ def condition(probabilities: Tensor, known: Tensor, fidelity: Tensor) -> Tensor:
         fidelity: (B,) in [0, 1], by which the sampler scales its noise down (1: none is drawn).
 
     """
-    told = known.to(probabilities.dtype)[:, None]
-    return torch.cat([probabilities * told, told, fidelity.to(probabilities.dtype)[:, None]], dim=1)
+    certain = known.to(probabilities.dtype)[:, None]
+    return torch.cat([probabilities * certain, certain, fidelity.to(probabilities.dtype)[:, None]], dim=1)
 
 
 def vector(probabilities: Mapping[str, float]) -> Tensor:

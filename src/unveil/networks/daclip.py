@@ -26,7 +26,7 @@ from unveil.errors import InputError
 from unveil.networks.clip import CLIP, Transformer, VisionTower
 
 
-class Seen(NamedTuple):
+class ImageEmbeddings(NamedTuple):
     """content, degradation: embeddings (B, embed) of an image, not normalised."""
 
     content: Tensor
@@ -77,12 +77,12 @@ class DACLIP(nn.Module):
         x, hidden = self.visual_control.transformer(self.visual_control.tokens(images))
         return self.visual_control.pooled(x), hidden
 
-    def encode_image(self, images: Tensor, control: bool = True) -> Seen | Tensor:
-        """Images (B, 3, size, size), as `clip.prepared` makes them -> Seen, or CLIP's own embedding (B, embed)."""
+    def encode_image(self, images: Tensor, control: bool = True) -> ImageEmbeddings | Tensor:
+        """Images (B, 3, size, size), as `clip.prepared` makes them -> ImageEmbeddings, or CLIP's own embedding (B, embed)."""
         if not control:
             return self.clip.visual(images)
         degradation, hidden = self.control(images)
-        return Seen(self.clip.visual(images, hidden[::-1]), degradation)
+        return ImageEmbeddings(self.clip.visual(images, hidden[::-1]), degradation)
 
     def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Caption and degradation side by side, token numbers (B, 2 context) -> their embeddings, (B, embed) each."""
@@ -98,16 +98,6 @@ class DACLIP(nn.Module):
         super().train(mode)
         self.clip.eval()
         return self
-
-
-def vit_b_32() -> DACLIP:
-    """The published DA-CLIP: ViT-B/32 of LAION, embeddings of 512; 246,213,634 parameters."""
-    return DACLIP(CLIP(VisionTower(512, 224, 32, 768, 12, 12), 77, 49408, 512, 12, 8))
-
-
-def vit_l_14() -> DACLIP:
-    """The one for images in the wild: ViT-L/14, embeddings of 768; 756,773,122 parameters."""
-    return DACLIP(CLIP(VisionTower(768, 224, 14, 1024, 24, 16), 77, 49408, 768, 12, 12))
 
 
 def degradation_probabilities(degradation: Tensor, texts: Tensor, scale: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class DoubtNetwork(nn.Module):
 
     def places(self, y: Tensor, x0_hat: Tensor) -> Tensor:
         """(B, wide, WHOLE, WHOLE) from the look at the whole; arguments as for `local`."""
-        x = F.interpolate(_seen(y, x0_hat), size=(WHOLE, WHOLE), mode="bilinear", antialias=True)
+        x = F.interpolate(_paired(y, x0_hat), size=(WHOLE, WHOLE), mode="bilinear", antialias=True)
         for i, layer in enumerate(self.far):
             x = F.silu(layer(x)) if i == 0 else x + F.silu(layer(x))
         return x
@@ -74,8 +74,8 @@ class DoubtNetwork(nn.Module):
 
         """
         h, w = int(y.shape[-2]), int(y.shape[-1])
-        seen = F.pad(_seen(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
-        x = self.enter(F.pixel_unshuffle(seen, 2)) + self.join(_within(places, box, (h + 1) // 2, (w + 1) // 2))
+        pair = F.pad(_paired(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
+        x = self.enter(F.pixel_unshuffle(pair, 2)) + self.join(_within(places, box, (h + 1) // 2, (w + 1) // 2))
         scale, shift = self.told(kinds)[:, :, None, None].chunk(2, dim=1)
         x = F.silu(x * (1 + scale) + shift)
         for layer in self.layers:
@@ -146,7 +146,7 @@ def _layer(taken: int, given: int, dilation: int = 1) -> nn.Conv2d:
     return nn.Conv2d(taken, given, 3, padding=dilation, dilation=dilation, padding_mode="replicate")
 
 
-def _seen(y: Tensor, x0_hat: Tensor) -> Tensor:
+def _paired(y: Tensor, x0_hat: Tensor) -> Tensor:
     """(B, 9, H, W): both, and what was changed, louder."""
     return torch.cat([y, x0_hat, (_DETAIL * (x0_hat - y)).clamp(-2, 2)], dim=1)
 

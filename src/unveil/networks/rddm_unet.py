@@ -165,8 +165,8 @@ class CorrectionUNet(Skeleton):
     def forward(self, answer: Answer, fidelity: Tensor) -> Tensor:
         """Offset of the residual (B, 3, H, W), any H, W >= 1; fidelity: (B,) in [0, 1]."""
         height, width = answer.y.shape[-2:]
-        seen = torch.cat((answer.x_t, answer.y, answer.residual.to(answer.y.dtype)), dim=1)
-        first = self.init_conv(pad_to_multiple(seen, self.multiple_of))
+        stacked = torch.cat((answer.x_t, answer.y, answer.residual.to(answer.y.dtype)), dim=1)
+        first = self.init_conv(pad_to_multiple(stacked, self.multiple_of))
         time = self.time_mlp(TIME_SCALE * answer.level) + self.fidelity_mlp(fidelity)
         x, skips = self.descend(first, time)
         x = ascend(self.ups, x, skips, time)

@@ -190,8 +190,8 @@ class Source:
         if counts[-1] and self.photos:
             m = self.data.margin
             x, _ = crops(self.photos, int(counts[-1]), cut + 2 * m, generator, reach)
-            x, y, said = self._damaged(x, generator, torch_generator)
-            kinds.append(said)
+            x, y, kinds_here = self._damaged(x, generator, torch_generator)
+            kinds.append(kinds_here)
             clean.append(x[:, :, m : m + cut, m : m + cut])
             degraded.append(y[:, :, m : m + cut, m : m + cut])
         x0, y = torch.cat(clean), torch.cat(degraded)
@@ -214,10 +214,10 @@ class Source:
                 continue
             if kinds is unlit:
                 piece = degradation.exposed(piece, torch_generator)
-            y, said, _ = degradation.mixture(
+            y, kinds_here, _ = degradation.mixture(
                 piece, torch_generator, weights=kinds, second=data.second, clean=data.clean
             )
-            parts.append((piece, y, named(said)))
+            parts.append((piece, y, named(kinds_here)))
         clean, degraded, labels = zip(*parts, strict=True)
         return torch.cat(clean), torch.cat(degraded), torch.cat(labels)
 

@@ -42,12 +42,12 @@ def read(file: Path, root: Path) -> dict[Path, str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and line == _HEAD):
             continue
-        path, tab, said = line.partition("\t")
-        text, _, damage = said.strip().rpartition(": ")
-        said = text if text and damage in UNIVERSAL else said.strip()
-        if not (tab and path and said):
+        path, tab, caption = line.partition("\t")
+        text, _, damage = caption.strip().rpartition(": ")
+        caption = text if text and damage in UNIVERSAL else caption.strip()
+        if not (tab and path and caption):
             raise InputError(f"data.captions: {file}, line {number}: write a path, a tab and what the photograph shows")
-        found[(root / path).resolve()] = said
+        found[(root / path).resolve()] = caption
     return found
 
 

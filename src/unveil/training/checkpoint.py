@@ -98,8 +98,8 @@ def _write(target: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic.aside(target) as temporary:
-            told = {**meta, "step": str(step)}
-            save_file(kept, temporary, metadata={**told, "sha256": digest(kept), _TOLD: _digest_of_text(told)})
+            metadata = {**meta, "step": str(step)}
+            save_file(kept, temporary, metadata={**metadata, "sha256": digest(kept), _TOLD: _digest_of_text(metadata)})
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{target}: the checkpoint could not be written ({error}); the last good one is untouched. "
@@ -119,8 +119,8 @@ def read(path: Path) -> Checkpoint | None:
         return None
     if "sha256" in meta and meta["sha256"] != digest(tensors):
         return None
-    told = {k: v for k, v in meta.items() if k not in ("sha256", _TOLD)}
-    if _TOLD in meta and meta[_TOLD] != _digest_of_text(told):
+    metadata = {k: v for k, v in meta.items() if k not in ("sha256", _TOLD)}
+    if _TOLD in meta and meta[_TOLD] != _digest_of_text(metadata):
         return None
     return Checkpoint(path, step, tensors, meta)
 

@@ -27,7 +27,7 @@ from unveil.errors import InputError
 from unveil.models.spec import Spec
 from unveil.models.weights_file import read_guide, write
 from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, Seen, contrastive, degradation_probabilities, robust_loss
+from unveil.networks.daclip import DACLIP, ImageEmbeddings, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
 from unveil.training.batches import Source, scan, touched
 from unveil.training.captions import of, tokeniser
@@ -248,7 +248,7 @@ def losses(
     with torch.no_grad():
         target = network.encode_image(prepared(clean, size), control=False)
     seen = network.encode_image(prepared(damaged, size))
-    assert isinstance(seen, Seen)
+    assert isinstance(seen, ImageEmbeddings)
     assert isinstance(target, Tensor)
     partner, same = (target, None) if captions is None else captions
     return (

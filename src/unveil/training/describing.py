@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from unveil.diffusion.prediction import current_name
 from unveil.models.spec import Spec
 from unveil.training.config import Config, schedule
 
@@ -34,6 +35,7 @@ def described_head(config: Config) -> int | dict[str, Any]:
 
 
 def asked(config: Config) -> Spec:
-    """What the predictor is told and says, as the part of a description that running and training read."""
+    """What the predictor takes and predicts, as the part of a description that running and training read."""
     time = "level" if config.network.predicts == "residual" else "index"
-    return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)
+    prediction = current_name(config.network.predicts)
+    return Spec(config.name, described(config), schedule(config), prediction=prediction, time=time)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unveil.errors import InputError
 from unveil.models.weights_file import read_guide
 from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, Seen
+from unveil.networks.daclip import DACLIP, ImageEmbeddings
 from unveil.training.settings import Config
 from unveil.util import atomic
 
@@ -41,7 +41,7 @@ class Guide:
 
         """
         seen = self.network.encode_image(prepared((y.float() + 1) / 2, self.network.clip.visual.size))
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, ImageEmbeddings)
         return seen.content, seen.degradation
 
     def entry(self) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
             recomputed(module)
     asks = published or asked(config)
     text = asks.schedule
-    free = name_of(text) in RESIDUAL and asks.level_told and isinstance(predictor, Predictor)
+    free = name_of(text) in RESIDUAL and asks.residual_at_level and isinstance(predictor, Predictor)
     grids = [path(text, asks.time)] if published is None else [published.process()]
     if free and published is None:
         grids.append(residual(cubic(5)))

@@ -16,7 +16,7 @@ from unveil.training.learner import build
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring, inventory
 from unveil.training.sharding import shard
-from unveil.training.stage import Run, StageRunner, rate
+from unveil.training.stage import StageRunner, TrainingRun, rate
 from unveil.training.state import State
 from unveil.training.trainer import Trainer
 from unveil.util import atomic
@@ -85,7 +85,7 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
             if config.loader == "threads":
                 reporter.say(THREADS)
             source = trainer.material(here, reporter.say)
-            going = Run(trainer, state, source, here, reporter, stop, folder, stop_at)
+            going = TrainingRun(trainer, state, source, here, reporter, stop, folder, stop_at)
             if not _stages(going):
                 if stop.asked:
                     reporter.say(
@@ -114,7 +114,7 @@ def _write_config(config: Config, folder: Path) -> None:
         temporary.write_text(dump(config))
 
 
-def _stages(going: Run) -> bool:
+def _stages(going: TrainingRun) -> bool:
     """All stages that are not over yet. False when one was stopped."""
     counters = going.state.counters
     for number, stage in enumerate(going.state.config.stages):
@@ -128,7 +128,7 @@ def _stages(going: Run) -> bool:
     return True
 
 
-def _finish(going: Run) -> None:
+def _finish(going: TrainingRun) -> None:
     """Validate, put the averaged weights in place and write what ships."""
     state = going.state
     going.validated()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unveil.diffusion.correction import leverage, shift_target
 from unveil.diffusion.irsde_loss import matching_loss
-from unveil.diffusion.process import Process, residual_coefficients
+from unveil.diffusion.path import GaussianPath, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.model import bounded, estimated
@@ -23,14 +23,14 @@ from unveil.training.batches import Batch
 from unveil.training.config import Stage
 from unveil.training.guide import Guide
 from unveil.training.losses import loss
-from unveil.training.states import (
+from unveil.training.noising import (
     after_switch,
     forward_states,
     grid_states,
     grid_weight,
     normal,
     residual_noise_weight,
-    told_kinds,
+    sampled_conditions,
     weight,
 )
 
@@ -47,7 +47,7 @@ class Learner:
 
     predictor: Any
     head: nn.Module | None
-    processes: list[Process]
+    processes: list[GaussianPath]
     autocast: Callable[[], torch.autocast]
     asks: Spec
     free: bool = True
@@ -70,7 +70,7 @@ class Learner:
     @property
     def answers(self) -> bool:
         """Whether the predictor is one of `networks.predictor.Predictor`."""
-        return self.asks.level_told and isinstance(self.predictor, Predictor)
+        return self.asks.residual_at_level and isinstance(self.predictor, Predictor)
 
     def trained(self, stage: Stage) -> tuple[str, ...]:
         """Which of them a stage trains; the others are frozen."""
@@ -80,20 +80,20 @@ class Learner:
             return ("predictor", "head")
         return ("head",) if stage.kind in ("correction", "adapter") else ("predictor",)
 
-    def answer(self, process: Process, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
+    def answer(self, process: GaussianPath, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
         """What the predictor says about states at the indices t (B,) of a grid, whatever it is told and predicts."""
-        level = at(process.s, process, t, x_t)
+        level = at(process.sigma, process, t, x_t)
         if self.answers:
-            return self.said(x_t, y, level)
+            return self.at_level(x_t, y, level)
         contexts = () if self.guide is None else self.guide.contexts(y)
-        out = self.predictor(x_t, y, at(process.time, process, t, x_t), *contexts).float()
+        out = self.predictor(x_t, y, at(process.timestep, process, t, x_t), *contexts).float()
 
-        def read(i: int, said: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
-            return estimated(self.asks, process, i, said, state, damaged)
+        def read(i: int, model_output: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
+            return estimated(self.asks, process, i, model_output, state, damaged)
 
         return Answer(x_t, y, level, y - by_index(read, t, out, x_t, y))
 
-    def said(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
+    def at_level(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
         """What a predictor that is told the noise level (B,) says about states, in fp32."""
         answer = self.predictor.answer(x_t, y, level)
         return answer._replace(residual=answer.residual.float())
@@ -117,7 +117,7 @@ def by_index(function: Callable[..., Tensor], t: Tensor, *tensors: Tensor) -> Te
     return out
 
 
-def at(table: Tensor, process: Process, t: Tensor, like: Tensor) -> Tensor:
+def at(table: Tensor, process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     """(B,) values of a table of the process at the indices t."""
     return process.at(table, t, like).flatten()
 
@@ -144,7 +144,7 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
         x_t, level = forward_states(process, batch, stage.switch, stage.start, generator)
         by_level = weight(level)
         with learner.autocast():
-            residual = learner.said(x_t, batch.y, level).residual
+            residual = learner.at_level(x_t, batch.y, level).residual
     else:
         x_t, t = grid_states(process, batch, generator)
         by_level = _by_level(learner, process, t, stage, x_t)
@@ -156,11 +156,11 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
     return float(total.detach())
 
 
-def _by_level(learner: Learner, process: Process, t: Tensor, stage: Stage, like: Tensor) -> Tensor:
+def _by_level(learner: Learner, process: GaussianPath, t: Tensor, stage: Stage, like: Tensor) -> Tensor:
     if stage.error == "residual_noise" or stage.kind == "joint":
         return residual_noise_weight(process, t, like)
     if name_of(learner.asks.schedule) in RESIDUAL:
-        return weight(at(process.s, process, t, like))
+        return weight(at(process.sigma, process, t, like))
     return grid_weight(process, t, like)
 
 
@@ -198,8 +198,8 @@ def frozen(answer: Answer) -> Answer:
     return answer._replace(residual=answer.residual.detach(), features=features)
 
 
-def _noise_of(process: Process, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
-    return (x_t - float(process.a[t]) * x0 - float(process.b[t]) * y) / float(process.s[t])
+def _noise_of(process: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
+    return (x_t - float(process.alpha[t]) * x0 - float(process.beta[t]) * y) / float(process.sigma[t])
 
 
 def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -219,11 +219,11 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     process = learner.processes[0 if float(uniform()) < 0.75 else -1]
     on_path = float(uniform()) < stage.forward
     fidelity = 0.0 if on_path else min(1.0, float(uniform()) / max(1 - stage.quiet, 1e-9))
-    indices = [t for t in range(process.steps, 0, -1) if (float(process.s[t]) >= BORDER) == (stage.expert == "low")]
+    indices = [t for t in range(process.steps, 0, -1) if (float(process.sigma[t]) >= BORDER) == (stage.expert == "low")]
     if stage.first and not on_path and float(uniform()) < stage.first:
         indices = indices[:1]
     expert = learner.modules[stage.expert]
-    told = told_kinds(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
+    context = sampled_conditions(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
     x0 = batch.x0
     given = batch.y
     if stage.expert == "native":
@@ -231,7 +231,7 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
 
     def evaluate(x_t: Tensor, level: Tensor) -> tuple[Tensor, float]:
         with learner.autocast():
-            residual = expert(x_t, batch.y, level, told)
+            residual = expert(x_t, batch.y, level, context)
         x0_hat = batch.y - residual.float()
         error = loss(stage.loss, x0_hat - x0, stage.floor)
         total = (balance(batch, stage) * error).mean() / (1 if on_path else len(indices))
@@ -242,18 +242,18 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
         return torch.full((len(batch.y),), value, device=batch.y.device)
 
     if on_path:
-        low, high = float(process.s[indices[-1]]), float(process.s[indices[0]])
+        low, high = float(process.sigma[indices[-1]]), float(process.sigma[indices[0]])
         s = torch.where(uniform(len(x0)) < 0.5, low + (high - low) * uniform(len(x0)), torch.tensor(high))
         a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients((1 - s**2).sqrt()))
         first = (s >= high - 1e-4) if stage.expert == "native" else torch.zeros_like(s, dtype=torch.bool)
         x_t = a * torch.where(first, given, x0) + b * batch.y + s * normal(x0, generator)
         return evaluate(x_t, s.flatten())[1]
     t = indices[0]
-    a, b, s = (float(c[t]) for c in (process.a, process.b, process.s))
+    a, b, s = (float(c[t]) for c in (process.alpha, process.beta, process.sigma))
     x = a * given + b * batch.y + (1 - fidelity) * s * normal(x0, generator)
     total = 0.0
     for t, u in zip(indices, [*indices[1:], 0], strict=True):
-        x0_hat, value = evaluate(x, same(float(process.s[t])))
+        x0_hat, value = evaluate(x, same(float(process.sigma[t])))
         total += value
         if u:
             amount = eta(process, "ancestral", t, u)
@@ -270,7 +270,7 @@ def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gene
     x_t, t = grid_states(process, batch, generator)
     with learner.autocast():
         residual = learner.answer(process, t, x_t, batch.y).residual
-    a, b, s = (process.at(c, t, x_t) for c in (process.a, process.b, process.s))
+    a, b, s = (process.at(c, t, x_t) for c in (process.alpha, process.beta, process.sigma))
     eps_hat = (x_t - a * (batch.y - residual) - b * batch.y) / s
     total = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
     total.backward()
@@ -309,7 +309,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
 
     def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
         nonlocal total
-        level = torch.full((len(y),), float(process.s[t]), device=y.device)
+        level = torch.full((len(y),), float(process.sigma[t]), device=y.device)
         x0 = resize(batch.x0, (int(y.shape[-2]), int(y.shape[-1])))
         with learner.autocast():
             with torch.no_grad():
@@ -341,7 +341,7 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
     t = 1 + int(torch.randint(process.steps, (), generator=generator))
     eps = normal(batch.x0, generator)
     x_t = process.forward(batch.x0, batch.y, t, eps)
-    level = torch.full((len(batch.y),), float(process.s[t]), device=batch.y.device)
+    level = torch.full((len(batch.y),), float(process.sigma[t]), device=batch.y.device)
     f = torch.ones(len(batch.y), device=batch.y.device)
     with learner.autocast():
         with torch.no_grad():

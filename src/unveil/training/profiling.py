@@ -23,7 +23,7 @@ from unveil.training.interrupt import Stop
 from unveil.training.optimiser import Optimiser
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring
-from unveil.training.stage import Run, StageRunner
+from unveil.training.stage import StageRunner, TrainingRun
 from unveil.training.state import State
 
 PARTS = ("decode", "crop", "simulate", "batch", "states", "forward", "backward", "optimiser", "average", "rest")
@@ -36,7 +36,7 @@ _CALLS: tuple[tuple[Any, str, str], ...] = (
     (Source, "stage_batch", "batch"),
     *(
         (objectives, name, "states")
-        for name in ("forward_states", "grid_states", "after_switch", "told_kinds", "normal")
+        for name in ("forward_states", "grid_states", "after_switch", "sampled_conditions", "normal")
     ),
     (torch.Tensor, "backward", "backward"),
     (Optimiser, "step", "optimiser"),
@@ -161,7 +161,7 @@ def _profiled(config: Config, here: World, folder: Path, steps: int, warm: int) 
         started = time.perf_counter()
         fits = source.store.fill(source.pictures)
         decoding = time.perf_counter() - started if fits else None
-        run = Run(trainer, state, source, here, reporter, Stop(), folder)
+        run = TrainingRun(trainer, state, source, here, reporter, Stop(), folder)
         stages = [_stage(run, number, steps, warm) for number in range(len(config.stages))]
         started = time.perf_counter()
         run.validated()
@@ -170,7 +170,7 @@ def _profiled(config: Config, here: World, folder: Path, steps: int, warm: int) 
         reporter.close()
 
 
-def _stage(run: Run, number: int, steps: int, warm: int) -> StageProfile:
+def _stage(run: TrainingRun, number: int, steps: int, warm: int) -> StageProfile:
     stage, first = run.trainer.config.stages[number], run.state.counters.done
     run.state.counters.number, run.state.counters.first = number, first
     runner = StageRunner(run, number, stage, first)

@@ -47,7 +47,7 @@ def rate(stage: Stage, step: int, gone: float | None = None) -> float:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """What all stages of a run share."""
 
     trainer: Trainer
@@ -85,7 +85,7 @@ class Run:
 class StageRunner:
     """Trains stage `number`, whose first step is `first` of the run."""
 
-    run: Run
+    run: TrainingRun
     number: int
     stage: Stage
     first: int

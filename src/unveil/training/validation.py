@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -22,8 +23,41 @@ from unveil.diffusion.sampling import sample
 from unveil.models.model import Model
 from unveil.training.batches import Source
 from unveil.training.config import Config
-from unveil.training.scores import psnr, ssim
 from unveil.util import atomic
+
+
+def psnr(x: Tensor, target: Tensor) -> Tensor:
+    """(B,) dB, over all channels and pixels. Both (B, 3, H, W) in [0, 1]; 100 dB at most, so that means stay finite."""
+    error = ((x - target) ** 2).flatten(1).double().mean(1)
+    return -10 * torch.log10(error.clamp_min(1e-10))
+
+
+def _window(device: torch.device) -> Tensor:
+    offset = torch.arange(11, dtype=torch.float64, device=device) - 5
+    taps = torch.exp(-(offset**2) / (2 * 1.5**2))
+    taps = taps / taps.sum()
+    return (taps[:, None] * taps[None, :])[None, None]
+
+
+def ssim(x: Tensor, target: Tensor) -> Tensor:
+    """(B,) structural similarity (Wang et al. 2004, eq. 13): 11x11 Gaussian window, sigma 1.5, where it fits; mean of channels.
+
+    Both (B, 3, H, W) in [0, 1], H and W at least 11.
+    """
+    b, c, h, w = x.shape
+    window = _window(x.device)
+
+    def mean(image: Tensor) -> Tensor:
+        return F.conv2d(image, window)
+
+    left, right = (t.double().reshape(b * c, 1, h, w) for t in (x, target))
+    m, n = mean(left), mean(right)
+    variance_left, variance_right = mean(left**2) - m**2, mean(right**2) - n**2
+    covariance = mean(left * right) - m * n
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * m * n + c1) * (2 * covariance + c2) / ((m**2 + n**2 + c1) * (variance_left + variance_right + c2))
+    return similarity.reshape(b, -1).mean(1)
+
 
 _SEED = 20_240_001  # of the simulated damage and the sampler's noise: the same in every run, so that runs compare
 _SHOWN = 8  # rows of the sheet
@@ -102,7 +136,7 @@ def restore(
     defaults = model.spec.defaults
     state_y = y * (high - low) + low
     process = model.spec.process()
-    denoise = model.looking_at(state_y).denoiser(process, fidelity)
+    denoise = model.with_guide_of(state_y).denoiser(process, fidelity)
     with autocast():
         if model.spec.sampler == "one_shot":
             x0 = denoise(process.start(state_y, torch.zeros_like(state_y)), state_y, process.steps)

@@ -18,7 +18,7 @@ from unveil.web import routes
 from unveil.web.middleware import Guard
 from unveil.web.responses import DISK, LEFT, is_full
 from unveil.web.service import Service
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is counted by its own name; whatever else a client calls its method is one series."""
@@ -96,7 +96,7 @@ async def _fault(request: Request, error: Exception) -> Response:
 class _Guarded(Guard):
     """The guard, known to the login page."""
 
-    def __init__(self, app: ASGIApp, app_state: object, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, app_state: object, settings: ServerSettings) -> None:
         super().__init__(app, settings)
         app_state.guard = self  # type: ignore[attr-defined]
 

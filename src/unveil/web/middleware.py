@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unveil.web import wire
-from unveil.web.settings import FORM_ROOM, Settings
+from unveil.web.settings import FORM_ROOM, ServerSettings
 
 FEW = 4
 """Wrong tokens from one address that are answered at once."""
@@ -171,7 +171,7 @@ class Guard:
     guesses: wrong tokens.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app, self.settings = app, settings
         self.session = secrets.token_urlsafe(32)
         self.receiving = Receiving(settings.max_receiving, max(settings.max_receiving // 2, settings.room))

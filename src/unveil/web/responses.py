@@ -75,7 +75,7 @@ def state(job: Job, service: Service) -> dict[str, Any]:
     here = f"/v1/jobs/{job.id}"
     return {
         "id": job.id,
-        **told(job.task.status),
+        **status_fields(job.task.status),
         "expires": round(service.store.left(job.id), 1) if job.task.status.final else None,
         "events": f"{here}/events",
         "result": f"{here}/result" if delivery else None,
@@ -89,7 +89,7 @@ def state(job: Job, service: Service) -> dict[str, Any]:
     }
 
 
-def told(status: Status) -> dict[str, Any]:
+def status_fields(status: Status) -> dict[str, Any]:
     """A status in plain values."""
     return {
         "state": status.state,
@@ -130,7 +130,7 @@ async def statuses(job: Job, heartbeat: float = HEARTBEAT) -> AsyncIterator[Stat
 async def events(job: Job) -> AsyncIterator[str]:
     """The same as server-sent events (WHATWG HTML, section 9.2): `status` with its data as JSON."""
     async for status in statuses(job):
-        yield ": still here\n\n" if status is None else f"event: status\ndata: {json.dumps(told(status))}\n\n"
+        yield ": still here\n\n" if status is None else f"event: status\ndata: {json.dumps(status_fields(status))}\n\n"
 
 
 async def ended(job: Job) -> Status:

@@ -20,7 +20,7 @@ from unveil.web.engines import Restorers, engines
 from unveil.web.metrics import Metrics
 from unveil.web.middleware import Pixels
 from unveil.web.queue import Caller, Queue, Task
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 from unveil.web.store import Store
 from unveil.web.work import UPLOAD, Delivery, Order, check_format, degrading, image_of, read, restoring, save_view
 
@@ -79,7 +79,7 @@ class Job:
 class Service:
     """One queue, one store, the restorers. Thread-safe."""
 
-    def __init__(self, settings: Settings, restorers: Restorers | None = None) -> None:
+    def __init__(self, settings: ServerSettings, restorers: Restorers | None = None) -> None:
         self.settings = settings
         self.devices = devices(settings.device)
         self.restorers = restorers or Restorers(engines(settings.models))

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from unveil.errors import InputError
 from unveil.web.app import application
 from unveil.web.service import Service
-from unveil.web.settings import Settings
+from unveil.web.settings import ServerSettings
 
 LEAST_RATE = 4096
 """Bytes a second that a client must send, or take, while it is its turn."""
@@ -115,7 +115,7 @@ def bounded(most: int, stall: float) -> type[Bounded]:
     return type("Connection", (Bounded,), {"most": most, "stall": stall})
 
 
-def serve(settings: Settings, *, page: bool = True) -> int:
+def serve(settings: ServerSettings, *, page: bool = True) -> int:
     """Serve until Ctrl-C; prints the address when it can be opened. Raises InputError where the address cannot be taken."""
     listener = _listen(settings)
     try:
@@ -150,7 +150,7 @@ def serve(settings: Settings, *, page: bool = True) -> int:
     return 0
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     try:

@@ -46,7 +46,7 @@ def _number(value: Any) -> bool:
     return value is None or (isinstance(value, int) and abs(value) < 2**31)
 
 
-def _told(value: Any) -> bool:
+def _event_data(value: Any) -> bool:
     """What an element says of its event: identifiers of photographs and work, or which tab was chosen, which this page does not read."""
     if value is None:
         return True
@@ -59,7 +59,7 @@ def _told(value: Any) -> bool:
 
 
 _EVENT: Mapping[str, Check] = {
-    "data": _values, "event_data": _told, "session_hash": _word, "event_id": _word, "fn_index": _number, "trigger_id": _number,
+    "data": _values, "event_data": _event_data, "session_hash": _word, "event_id": _word, "fn_index": _number, "trigger_id": _number,
 }  # fmt: skip
 _LEAVING: Mapping[str, Check] = {"session_hash": _word, "event_id": _word, "fn_index": _number}
 PATHS: Mapping[str, tuple[str, Mapping[str, Check] | None]] = {

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Walk, even, in_pixels
+from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -46,8 +46,8 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DdrmSettings, callb
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "ddrm")
     m = measured(prior, y, settings.operator, settings.noise)
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
-    a, level = prior.process.a, prior.process.s
+    sampling = GuidedSampling(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
+    a, level = prior.process.alpha, prior.process.sigma
     s, eta = m.operator.weights, settings.eta
     kept = (1 - eta**2) ** 0.5
     reading, exact = m.operator.read(m.y), m.operator.scaled(m.y)
@@ -59,11 +59,11 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DdrmSettings, callb
         sigma = float(level[u] / a[u])
         x = m.operator.analyse(x0_hat)
         eps = m.operator.analyse((x_t - float(a[t]) * x0_hat) / float(level[t]))
-        n = m.operator.analyse(walk.fresh(u, x_t)) if u > 0 else torch.zeros_like(x)
+        n = m.operator.analyse(sampling.fresh(u, x_t)) if u > 0 else torch.zeros_like(x)
         unseen = x + sigma * (kept * eps + eta * n)
         faint = x + sigma * (kept * (reading - s * x) * inverse + eta * n)
         clear = settings.eta_b * exact + (1 - settings.eta_b) * x + (sigma**2 - spread**2).clamp(min=0).sqrt() * n
         moved = torch.where(s == 0, unseen, torch.where(s * sigma < m.sigma, faint, clear))
         return float(a[u]) * m.operator.synthesise(moved)
 
-    return walk.run(prior.denoise, "ddim", guide)
+    return sampling.run(prior.denoise, "ddim", guide)

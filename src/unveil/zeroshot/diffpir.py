@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.sampling import step
 from unveil.errors import InputError
-from unveil.zeroshot.guided_sampling import Callback, Walk, in_pixels
+from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -43,7 +43,7 @@ class DiffpirSettings:
     zeta: float = 1.0
 
 
-def crowded(process: Process, steps: int) -> list[int]:
+def quadratic_timesteps(process: GaussianPath, steps: int) -> list[int]:
     """Indices N (1 - sqrt(1 - i / K)), rounded, each at least one above the last. Raises InputError for too many."""
     n = process.steps
     if not 1 <= steps <= n:
@@ -64,14 +64,14 @@ def restore(
     in_pixels(prior, "diffpir")
     m = measured(prior, y, settings.operator, settings.noise)
     process = prior.process
-    walk = Walk(prior, m, crowded(process, settings.steps), noise, callback)
+    sampling = GuidedSampling(prior, m, quadratic_timesteps(process, settings.steps), noise, callback)
 
     def denoise(x: Tensor, t: int) -> Tensor:
-        rho = settings.weight * (m.sigma * float(process.a[t] / process.s[t])) ** 2
+        rho = settings.weight * (m.sigma * float(process.alpha[t] / process.sigma[t])) ** 2
         return m.operator.prox(m.y, prior.denoise(x, t), rho)
 
     def guide(x_u: Tensor, x0: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
-        fresh = walk.fresh(u, x_t) if u > 0 else None
-        return step(process, t, u, x_t, x0, x0, settings.zeta**0.5 * float(process.s[u]), fresh)
+        fresh = sampling.fresh(u, x_t) if u > 0 else None
+        return step(process, t, u, x_t, x0, x0, settings.zeta**0.5 * float(process.sigma[u]), fresh)
 
-    return walk.run(denoise, "ddim", guide)
+    return sampling.run(denoise, "ddim", guide)

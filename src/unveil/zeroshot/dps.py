@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
+from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -45,7 +45,7 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DpsSettings, callba
     m = measured(prior, y, settings.operator, settings.noise)
     zeta = ZETA[m.kind] if settings.zeta is None else settings.zeta
     zeta *= (3 * m.size[0] * m.size[1] / SIZE) ** 0.5
-    guard, pull = Guard(m.y), torch.zeros(())
+    guard, pull = DivergenceGuard(m.y), torch.zeros(())
 
     def denoise(x: Tensor, t: int) -> Tensor:
         nonlocal pull
@@ -60,5 +60,5 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: DpsSettings, callba
     def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
         return x_u - guard.share * zeta * trained_steps(prior.process, t, u) * pull
 
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
-    return guard.run(lambda: walk.run(denoise, "ancestral", guide))
+    sampling = GuidedSampling(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
+    return guard.run(lambda: sampling.run(denoise, "ancestral", guide))

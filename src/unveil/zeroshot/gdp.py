@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
+from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -78,8 +78,8 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: GdpSettings, callba
     blind = settings.operator == "light"
     m = measured(prior, y, "identity" if blind else settings.operator, 0.0)
     weight = WEIGHT["light" if blind else m.kind] if settings.weight is None else settings.weight
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
-    guard = Guard(m.y)
+    sampling = GuidedSampling(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
+    guard = DivergenceGuard(m.y)
     light, pull = None, torch.zeros(())
 
     def fit(x: Tensor) -> Tensor:
@@ -109,6 +109,6 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: GdpSettings, callba
     def once() -> Tensor:
         nonlocal light
         light = Light(m.y, noise, settings.steps + 1) if blind else None
-        return walk.run(denoise, "ancestral", guide)
+        return sampling.run(denoise, "ancestral", guide)
 
     return guard.run(once)

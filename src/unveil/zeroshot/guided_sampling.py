@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.sampling import Guide, Progress, sample
 from unveil.errors import InputError, note
 from unveil.zeroshot.measurement import Measurement
@@ -22,14 +22,7 @@ DIVERGED = 100.0
 HALVINGS = 3
 
 
-def even(process: Process, steps: int) -> list[int]:
-    """`steps` steps spread evenly over the trained ones: ascending indices from 0. Raises InputError above their number."""
-    if not 1 <= steps <= process.steps:
-        raise InputError(f"steps must be between 1 and {process.steps} for {process.name}, got {steps}")
-    return [round(i * process.steps / steps) for i in range(steps + 1)]
-
-
-def trained_steps(process: Process, t: int, u: int) -> float:
+def trained_steps(process: GaussianPath, t: int, u: int) -> float:
     """How many steps of a path of a thousand the step from t to u stands for: published weights are per such step."""
     return 1000.0 * (t - u) / process.steps
 
@@ -44,7 +37,7 @@ def in_pixels(prior: Prior, method: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class GuidedSampling:
     """One way down a prior's path for one measurement: ascending indices of `prior.process`, the first 0."""
 
     prior: Prior
@@ -84,7 +77,7 @@ class _Again(Exception):
     """Some image of the batch diverged; its guidance was halved and the walk begins anew."""
 
 
-class Guard:
+class DivergenceGuard:
     """Halves the guidance of images that diverge, each for itself, and at last keeps their last good estimate.
 
     A path is spoilt long before it overflows, so halving starts it anew, with the same noise; the other images of the

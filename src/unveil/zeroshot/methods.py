@@ -26,8 +26,8 @@ class Method:
 
     prior: the shipped one that it runs on unless told otherwise. held: bytes per pixel of the photograph that it keeps beside the
     prior's. beside: operators that it takes beside those of `operators`. least: shortest side in pixels that it takes; smaller
-    photographs are continued by reflection. deaf: options that its restorer's interface has and that do not enter its result. quick: what
-    runs on the priors that ship unless told otherwise: the settings that docs/results.md measures them with, seconds and not minutes.
+    photographs are continued by reflection. ignored: options that its restorer's interface has and that do not enter its result. quick:
+    what runs on the priors that ship unless told otherwise: the settings that docs/results.md measures them with, seconds and not minutes.
     published: the settings that its authors print or run, where they are not its defaults; None where there is no such preset.
     """
 
@@ -39,7 +39,7 @@ class Method:
     held: int = 400
     least: int = 1
     beside: tuple[str, ...] = ()
-    deaf: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     quick: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] | None = None
 
@@ -88,7 +88,7 @@ class Method:
         for name in given:
             if name not in known:
                 raise InputError(f"{self.title} has no {name!r}; {did_you_mean(name, known, otherwise='it takes')}")
-            if name in self.deaf:
+            if name in self.ignored:
                 raise InputError(
                     f"{self.title} pulls alike whatever the {name} of the photograph; leave {name} out, or take DiffPIR, DDRM or PiGDM"
                 )
@@ -142,7 +142,7 @@ METHODS: dict[str, Method] = {
         "dps",
         "DPS",
         "Known operator, any prior: a gradient through the network (ICLR 2023).",
-        deaf=("noise",),
+        ignored=("noise",),
         quick={"steps": 30},
     ),
     "diffpir": _linear(
@@ -163,7 +163,7 @@ METHODS: dict[str, Method] = {
         "GDP",
         "Known operator, or blind low light: gradient at the clean estimate (CVPR 2023).",
         beside=("light",),
-        deaf=("noise",),
+        ignored=("noise",),
         quick={"steps": 30},
         published={"steps": 1000},
     ),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, in_pixels
+from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, in_pixels
 from unveil.zeroshot.measurement import measured
 from unveil.zeroshot.prior import Prior
 
@@ -41,8 +41,8 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: PigdmSettings, call
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "pigdm")
     m = measured(prior, y, settings.operator, settings.noise)
-    a, level, s = prior.process.a, prior.process.s, m.operator.weights
-    guard = Guard(m.y)
+    a, level, s = prior.process.alpha, prior.process.sigma, m.operator.weights
+    guard = DivergenceGuard(m.y)
 
     def denoise(x: Tensor, t: int) -> Tensor:
         squared = float(level[t] / a[t]) ** 2
@@ -57,5 +57,5 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: PigdmSettings, call
         x0_hat, g = guard(x0_hat.detach(), g)
         return x0_hat + guard.share * float(level[t] ** 2 / a[t]) * g
 
-    walk = Walk(prior, m, even(prior.process, settings.steps), noise, callback)
-    return guard.run(lambda: walk.run(denoise, "ancestral"))
+    sampling = GuidedSampling(prior, m, prior.process.uniform_timesteps(settings.steps), noise, callback)
+    return guard.run(lambda: sampling.run(denoise, "ancestral"))

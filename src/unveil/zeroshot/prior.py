@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 
 
 class Prior(Protocol):
@@ -24,7 +24,7 @@ class Prior(Protocol):
 
     name: str
     sha256: str
-    process: Process
+    process: GaussianPath
     channels: int
     factor: int
     multiple_of: int

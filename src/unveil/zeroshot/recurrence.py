@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion.noise import Noise
-from unveil.diffusion.process import Process
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.sampling import Progress, step
 from unveil.errors import Cancelled, InputError, ModelError, note
 
@@ -40,18 +40,7 @@ Guide = Callable[[StepState], Tensor | None]
 """StepState -> the state at u to go on from, (B, C, h, w); None ends the descent with the last good estimate."""
 
 
-def even_grid(process: Process, steps: int, start: float = 0.9) -> list[int]:
-    """`steps` even steps from share `start` of the path down to the clean end: steps + 1 indices, descending to 0.
-
-    start: LD-RPS begins at 0.9 of the thousand steps. Raises InputError for more steps than there are indices.
-    """
-    first = round(start * process.steps)
-    if not 1 <= steps <= first:
-        raise InputError(f"steps must lie between 1 and {first} for {process.name}, got {steps}")
-    return [round(i * first / steps) for i in range(steps, -1, -1)]
-
-
-def published_grid(process: Process, steps: int) -> list[int]:
+def leading_timesteps(process: GaussianPath, steps: int) -> list[int]:
     """Stable Diffusion's own spacing ("leading", offset 1): the model's steps k (T // steps) + 1, ending at index 1.
 
     The last state keeps the noise of the model's step 0, because the published scheduler has no clean end.
@@ -63,7 +52,7 @@ def published_grid(process: Process, steps: int) -> list[int]:
     return [*(k * stride + 2 for k in range(top - 1, -1, -1)), 1]
 
 
-def below(grid: Sequence[int], share: float) -> list[int]:
+def last_share(grid: Sequence[int], share: float) -> list[int]:
     """The end of a grid that a later round walks again: the last `share` of its steps (LD-RPS: gamma = 0.5)."""
     steps = max(1, round(share * (len(grid) - 1)))
     return list(grid[-steps - 1 :])
@@ -85,13 +74,13 @@ def quantiles(rows: Tensor, q: float) -> Tensor:
     return torch.lerp(below, above, place - low)
 
 
-def renoise(process: Process, z: Tensor, t: int, eps: Tensor) -> Tensor:
+def renoise(process: GaussianPath, z: Tensor, t: int, eps: Tensor) -> Tensor:
     """The state at index t of the clean z: a_t z + s_t eps. z, eps: (B, C, h, w)."""
     return process.forward(z, z, t, eps)  # the path of a prior ignores y: b = 0
 
 
 def descend(
-    process: Process,
+    process: GaussianPath,
     z: Tensor,
     grid: Sequence[int],
     denoise: Callable[[Tensor, int], Tensor],
@@ -115,7 +104,7 @@ def descend(
             )
             return last
         limited = limit(z0_hat)
-        z_u = step(process, t, u, z, z0_hat, z0_hat, 0.0, None) + float(process.a[u]) * (limited - z0_hat)
+        z_u = step(process, t, u, z, z0_hat, z0_hat, 0.0, None) + float(process.alpha[u]) * (limited - z0_hat)
         guided = guide(StepState(t, u, z, z0_hat, limited, z_u))
         if guided is None:
             return limited

@@ -38,8 +38,8 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
-from unveil.zeroshot.guided_sampling import Callback, Guard, Walk, even, trained_steps
-from unveil.zeroshot.ldrps.tasks import guess, noise_level
+from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
+from unveil.zeroshot.ldrps.settings import guess, noise_level
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.measurement import Measurement, measured
 from unveil.zeroshot.no_reference_losses import total_variation
@@ -52,7 +52,7 @@ PAIRS = 6
 
 
 @dataclass(frozen=True)
-class Task:
+class TAOTask:
     """One published row.
 
     adapter: w1, w2, w3. warm: the MSE's weight at WARM, falling to 0 at the start. scale, and perceptual, adversarial and
@@ -69,9 +69,9 @@ class Task:
 
 
 TASKS = {
-    "lowlight": Task((0.02, 0.3, 0.6), 50000, 0.0, 2e-3, 5e-5, 4e-5, 5e-5),
-    "dehaze": Task((0.2, 0.5, 0.3), 25000, 2.0, 1e-3, 0.0, 1e-4, 5e-4),
-    "denoise": Task((3.0, 2e-3, 1e-3), 6000, 0.5, 0.0, 0.0, 6e-4, 1e-3),
+    "lowlight": TAOTask((0.02, 0.3, 0.6), 50000, 0.0, 2e-3, 5e-5, 4e-5, 5e-5),
+    "dehaze": TAOTask((0.2, 0.5, 0.3), 25000, 2.0, 1e-3, 0.0, 1e-4, 5e-4),
+    "denoise": TAOTask((3.0, 2e-3, 1e-3), 6000, 0.5, 0.0, 0.0, 6e-4, 1e-3),
 }
 
 
@@ -216,7 +216,7 @@ def restore(prior: Prior, y: Tensor, noise: Noise, settings: TaoSettings, callba
     callback: after every evaluation, with the estimates of the whole batch as they stand. Raises InputError as `measured` does.
     """
     whole = measured(prior, y, "identity", 0.0)
-    indices, loss = even(prior.process, settings.steps), perceptual(settings.vgg, str(y.device))
+    indices, loss = prior.process.uniform_timesteps(settings.steps), perceptual(settings.vgg, str(y.device))
     report, shown = Report(callback, settings.steps * len(y)), y.clone()
     for i in range(len(y)):
         task = _row(settings.task, y[i])
@@ -248,7 +248,7 @@ def _one(
 ) -> Tensor:
     """One photograph as a pair of samples; its restoration (3, H, W)."""
     process = prior.process
-    guard, pull = Guard(m.y), torch.zeros(())
+    guard, pull = DivergenceGuard(m.y), torch.zeros(())
     to_image = (m.y[:1] + 1) / 2
     strides = {t: trained_steps(process, t, u) for u, t in pairwise(indices)}
 
@@ -275,8 +275,8 @@ def _one(
             return x0_hat
 
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
-            return x_u + guard.share * float(process.a[u]) * pull
+            return x_u + guard.share * float(process.alpha[u]) * pull
 
-        return Walk(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
+        return GuidedSampling(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
 
     return guard.run(once)[0]

@@ -40,5 +40,5 @@ def test_grey_bytes_and_tensors_are_taken(noisy: np.ndarray) -> None:
 
 
 def test_unknown_baselines_are_refused() -> None:
-    with pytest.raises(InputError, match="known: identity, stretch"):
+    with pytest.raises(InputError, match="known are identity, stretch"):
         get_baseline("magic")

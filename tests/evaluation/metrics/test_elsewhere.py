@@ -45,7 +45,7 @@ def test_default_ssim_of_scikit_image_has_another_window(pair: tuple[np.ndarray,
 
 
 def test_what_is_asked_for_must_be_there() -> None:
-    with pytest.raises(InputError, match="unknown library 'matlab'; known: scikit-image, torchmetrics"):
+    with pytest.raises(InputError, match="unknown library 'matlab'; known are scikit-image, torchmetrics"):
         elsewhere.beside(["psnr"], ["matlab"])
     with pytest.raises(InputError, match="torchmetrics has none of ciede2000; it has psnr"):
         elsewhere.beside(["ciede2000"], ["torchmetrics"])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.cli import main
-from unveil.diffusion import Process, sample
+from unveil.diffusion import GaussianPath, sample
 from unveil.errors import ModelError
 from unveil.models.importing import describe, import_file
 from unveil.models.model import Model
@@ -97,7 +97,7 @@ def test_imported_networks_run_in_bf16(golden: Golden, save: Save, case: str, fi
     assert 0 < abs(first - second).mean() < 0.5 / 255
 
 
-def whole(model: Model, y: Tensor, process: Process, draws: Tensor, solver: str) -> Tensor:
+def whole(model: Model, y: Tensor, process: GaussianPath, draws: Tensor, solver: str) -> Tensor:
     return sample(model.denoiser(process, 0.0), y, process, lambda i, like: draws[i].to(like), solver=solver)
 
 
@@ -138,12 +138,12 @@ def test_irsde_runs_as_its_own_posterior_sampler(golden: Golden, save: Save, cas
     net, process = model.predictor, model.spec.process(steps=8)
     y = picture((16, 16))
     draws = torch.randn(9, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    theta = -process.r.log()
-    x = y + float(process.s[-1]) * draws[0]
+    theta = -process.decay.log()
+    x = y + float(process.sigma[-1]) * draws[0]
     for i, t in enumerate(range(8, 0, -1)):
         eps = net(x, y, torch.tensor([t]))
         a, b, c = (torch.exp(-v).item() for v in (theta[t] - theta[t - 1], theta[t], theta[t - 1]))
-        x0 = (x - y - float(process.s[t]) * eps) / b + y
+        x0 = (x - y - float(process.sigma[t]) * eps) / b + y
         mean = a * (1 - c * c) / (1 - b * b) * (x - y) + c * (1 - a * a) / (1 - b * b) * (x0 - y) + y
         std = 10 / 255 * ((1 - a * a) * (1 - c * c) / (1 - b * b)) ** 0.5
         x = mean + std * draws[i + 1]
@@ -162,12 +162,12 @@ def test_rddm_runs_as_its_own_sampler(golden: Golden, save: Save, files: SimpleN
     process = model.spec.process(steps=5)
     y = 2 * picture((16, 16)) - 1
     draws = torch.randn(6, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    x = y + float(process.s[-1]) * draws[0]
+    x = y + float(process.sigma[-1]) * draws[0]
     for t in range(5, 0, -1):
-        residual, noise = model.predictor(x, y, torch.tensor([int(process.time[t])])).split(3, dim=1)
+        residual, noise = model.predictor(x, y, torch.tensor([int(process.timestep[t])])).split(3, dim=1)
         residual = residual.clamp(-1, 1)
-        db, ds = (float(v[t] - v[t - 1]) for v in (process.b, process.s))
-        last = x - float(process.b[t]) * residual - float(process.s[t]) * noise
+        db, ds = (float(v[t] - v[t - 1]) for v in (process.beta, process.sigma))
+        last = x - float(process.beta[t]) * residual - float(process.sigma[t]) * noise
         x = x - db * residual - ds * noise if t > 1 else last
     assert model.spec.defaults.solver == "ddim"
     torch.testing.assert_close(whole(model, y, process, draws, "ddim"), x, rtol=1e-4, atol=1e-4)
@@ -334,7 +334,7 @@ def test_what_the_caller_knows_replaces_what_is_assumed(save: Save) -> None:
     assert "noise level 50" in import_file(source).assumed[0]
     made = import_file(source, schedule="mean_reverting(cosine, 100, 0.005, 10)", prediction="score")
     assert made.assumed == ()
-    assert float(made.spec.process().s[-1]) == pytest.approx(10 / 255, rel=1e-4)
+    assert float(made.spec.process().sigma[-1]) == pytest.approx(10 / 255, rel=1e-4)
     assert made.spec.prediction == "score"
     with pytest.raises(ModelError, match=r"derain.pth: 'mean_reverting\(square"):
         import_file(source, schedule="mean_reverting(square, 100, 0.005, 10)")
@@ -390,13 +390,13 @@ def test_rddm_with_one_network_derives_the_noise_before_anything_is_clamped(
     process = model.spec.process(steps=5)
     y = 2 * picture((16, 16)) - 1
     draws = torch.randn(6, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    x = y + float(process.s[-1]) * draws[0]
+    x = y + float(process.sigma[-1]) * draws[0]
     beyond = 0.0
     for t in range(5, 0, -1):
-        residual = model.predictor(x, y, torch.tensor([int(process.time[t])]))[:, :3]
+        residual = model.predictor(x, y, torch.tensor([int(process.timestep[t])]))[:, :3]
         beyond = max(beyond, float((y - residual).abs().max()))
-        noise = (x - y - (float(process.b[t]) - 1) * residual) / float(process.s[t])
-        db, ds = (float(v[t] - v[t - 1]) for v in (process.b, process.s))
+        noise = (x - y - (float(process.beta[t]) - 1) * residual) / float(process.sigma[t])
+        db, ds = (float(v[t] - v[t - 1]) for v in (process.beta, process.sigma))
         x = x - db * residual - ds * noise if t > 1 else y - residual
     assert beyond > 1.05  # the case is one: clamping would have changed it
     torch.testing.assert_close(whole(model, y, process, draws, "ddim"), x, rtol=1e-5, atol=1e-5)

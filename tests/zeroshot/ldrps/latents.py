@@ -6,7 +6,7 @@ import torch
 from gaussian import GaussianPrior, ddpm
 from torch import Tensor
 
-from unveil.diffusion import Process
+from unveil.diffusion import GaussianPath
 
 
 class Latents(GaussianPrior):
@@ -19,6 +19,6 @@ class Latents(GaussianPrior):
         return z.repeat_interleave(4, -1).repeat_interleave(4, -2)
 
 
-def latents(process: Process | None = None) -> Latents:
+def latents(process: GaussianPath | None = None) -> Latents:
     variance = torch.full((3, 1, 1), 0.09)
     return Latents(torch.zeros(3, 1, 1), variance, process=process or ddpm(), factor=4, multiple_of=8)

@@ -19,8 +19,7 @@ from unveil.diffusion.noise import seeded
 from unveil.diffusion.prediction import to_x0
 from unveil.networks.autoencoder_kl import AutoencoderKL
 from unveil.zeroshot.ldrps.restore import Guidance
-from unveil.zeroshot.ldrps.settings import published
-from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.ldrps.settings import TASKS, published
 from unveil.zeroshot.recurrence import descend
 
 pytestmark = pytest.mark.shared
@@ -54,7 +53,7 @@ class Stand:
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         assert self.unet is not None
         free, told = (self.unet(z_t, t - 1, text.expand(len(z_t), -1, -1)).sample for text in condition.split(1))
-        return to_x0("noise", self.process, t, free + guidance * (told - free), z_t, z_t)
+        return to_x0("epsilon", self.process, t, free + guidance * (told - free), z_t, z_t)
 
     def condition(self, prompt: str, negative: str = "") -> Tensor:
         return self.common["text_embeddings"]

@@ -7,8 +7,7 @@ from benchmarks import _prices as prices
 from benchmarks._prices import SD21, Price, flops, prior_price
 from unveil.diffusion.noise import seeded
 from unveil.zeroshot.ldrps.restore import grids, restore
-from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
-from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
 from unveil.zeroshot.prior import Counted, Counts
 
 

@@ -11,8 +11,7 @@ from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import priors as shelf
 from unveil.zeroshot.ldrps import captions
 from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
-from unveil.zeroshot.ldrps.settings import LDRPSSettings, published
-from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
 from unveil.zeroshot.perceptual import perceptual
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.recurrence import StepState
@@ -180,7 +179,7 @@ def test_the_published_estimate_is_one_of_two_steps():
         z_t = path.forward(x0, x0, 900, torch.zeros_like(x0))
         u = 900 - stride
         m = StepState(900, u, z_t, x0, x0, step(path, 900, u, z_t, x0, x0, 0.0, None))
-        ratio = float((mixed_estimate(float(path.a[900]), m) / x0).mean())
+        ratio = float((mixed_estimate(float(path.alpha[900]), m) / x0).mean())
         assert ratio == pytest.approx(factor, abs=0.01)
 
 

@@ -35,7 +35,7 @@ def test_the_class_that_is_named_or_the_one_for_none(
     x, t = torch.randn(2, 3, 16, 16), 400
     with torch.no_grad():
         eps = network(x, 399, class_labels=torch.tensor([told, told])).sample
-        expected = (x - float(prior.process.s[t]) * eps) / float(prior.process.a[t])
+        expected = (x - float(prior.process.sigma[t]) * eps) / float(prior.process.alpha[t])
         torch.testing.assert_close(prior.denoise(x, t), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -40,7 +40,7 @@ def test_denoising_inverts_the_prediction(pixel_folder: Make) -> None:
     assert isinstance(prior, PixelPrior)
     x_t, t = torch.randn(1, 3, 16, 16), 400
     said = prior.network(x_t, torch.tensor([399.0]))
-    a, s = float(prior.process.a[t]), float(prior.process.s[t])
+    a, s = float(prior.process.alpha[t]), float(prior.process.sigma[t])
     torch.testing.assert_close(prior.denoise(x_t, t), a * x_t - s * said, rtol=1e-5, atol=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_a_learned_variance_is_left_out(pixel_folder: Make) -> None:
     assert isinstance(prior, PixelPrior)
     x_t = torch.randn(1, 3, 16, 16)
     eps = prior.network(x_t, torch.tensor([9.0]))[:, :3]
-    expected = (x_t - float(prior.process.s[10]) * eps) / float(prior.process.a[10])
+    expected = (x_t - float(prior.process.sigma[10]) * eps) / float(prior.process.alpha[10])
     torch.testing.assert_close(prior.denoise(x_t, 10), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from unveil.errors import ModelError
 from unveil.zeroshot import ddrm, diffpir, dps, pigdm
-from unveil.zeroshot.guided_sampling import even
 from unveil.zeroshot.operators import parse
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.priors.scheduler import EDM, EXPLODING, FLOW, PRESERVING, trained
@@ -74,7 +73,9 @@ def prior(kind: str) -> PixelPrior:
     def said(x: Tensor, t: Tensor) -> Tensor:
         return network(x.double(), t)
 
-    return PixelPrior(kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, reading=told.reading)
+    return PixelPrior(
+        kind, "0" * 64, told.process, said, told.prediction, 1, 2, dtype=F64, preconditioning=told.preconditioning
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,9 +83,9 @@ def test_denoising_is_the_gaussians_own(kind: str) -> None:
     """E[x0 | x_t] in closed form at every part of the path. 2e-4: states and what is told are fp32, and VE's scores are 1e4 large."""
     p = prior(kind)
     process = p.process
-    torch.testing.assert_close(process.a**2 + process.s**2, torch.ones_like(process.a), rtol=0, atol=1e-12)
+    torch.testing.assert_close(process.alpha**2 + process.sigma**2, torch.ones_like(process.alpha), rtol=0, atol=1e-12)
     for t in (1, 10, 300, 700, process.steps):
-        a, s = float(process.a[t]), float(process.s[t])
+        a, s = float(process.alpha[t]), float(process.sigma[t])
         z = (
             a * MEAN
             + (a * a * VARIANCE + s * s) ** 0.5 * torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(t))
@@ -95,16 +96,16 @@ def test_denoising_is_the_gaussians_own(kind: str) -> None:
 
 STEPS, PATHS, SIGMA = 8, 6_000, 0.3
 METHODS: dict[str, Any] = {
-    "ddrm": (ddrm.restore, lambda o: ddrm.DdrmSettings(o, SIGMA / 2, STEPS), lambda p: laws.ddrm(p, even(p.process, STEPS))),
+    "ddrm": (ddrm.restore, lambda o: ddrm.DdrmSettings(o, SIGMA / 2, STEPS), lambda p: laws.ddrm(p, p.process.uniform_timesteps(STEPS))),
     "diffpir": (
         diffpir.restore,
         lambda o: diffpir.DiffpirSettings(o, SIGMA / 2, STEPS, zeta=0.3),
-        lambda p: laws.diffpir(p, diffpir.crowded(p.process, STEPS), 1.0, 0.3),
+        lambda p: laws.diffpir(p, diffpir.quadratic_timesteps(p.process, STEPS), 1.0, 0.3),
     ),
     "pigdm": (
         pigdm.restore,
         lambda o: pigdm.PigdmSettings(o, SIGMA / 2, STEPS, VARIANCE),
-        lambda p: laws.pigdm(p, even(p.process, STEPS), VARIANCE),
+        lambda p: laws.pigdm(p, p.process.uniform_timesteps(STEPS), VARIANCE),
     ),
 }  # fmt: skip
 
@@ -140,7 +141,7 @@ def test_pigdm_samples_the_posterior(kind: str) -> None:
         white(9),
         pigdm.PigdmSettings("identity", SIGMA / 2, 100, VARIANCE),
     )
-    (mean, covariance), law = at.posterior(), laws.pigdm(at, even(at.process, 100), VARIANCE)
+    (mean, covariance), law = at.posterior(), laws.pigdm(at, at.process.uniform_timesteps(100), VARIANCE)
     x, variance = out.double().flatten(1), covariance.diagonal()
     assert ((x.mean(0) - mean).abs() < 4 * (variance / len(x)).sqrt() + (law[0] - mean).abs()).all()
     error = ((torch.outer(variance, variance) + covariance**2) / len(x)).sqrt()
@@ -226,12 +227,12 @@ def test_edm_as_diffusers_preconditions_it(tmp_path: Path, prediction: str) -> N
     network = saved(tmp_path, scheduler)
     p = open_prior(tmp_path)
     for t in (3, 400, 1000):
-        sigma = float(math.exp(4 * float(p.process.time[t])))
+        sigma = float(math.exp(4 * float(p.process.timestep[t])))
         x = 2 * torch.rand(1, 3, 16, 16) - 1 + sigma * torch.randn(1, 3, 16, 16)
         said = network(scheduler.precondition_inputs(x, sigma), torch.tensor([0.25 * math.log(sigma)])).sample
         expected = scheduler.precondition_outputs(x, said, sigma)
         torch.testing.assert_close(p.denoise(x / math.hypot(1, sigma), t), expected, rtol=1e-3, atol=1e-3)
-    assert float((4 * p.process.time[1:]).exp().max()) == pytest.approx(80.0)
+    assert float((4 * p.process.timestep[1:]).exp().max()) == pytest.approx(80.0)
 
 
 @torch.no_grad()
@@ -242,7 +243,7 @@ def test_flow_matching_as_diffusers_steps(tmp_path: Path) -> None:
     network = saved(tmp_path, scheduler)
     p = open_prior(tmp_path)
     for index in (2, 500, 1000):
-        t = float(p.process.time[index]) / 1000
+        t = float(p.process.timestep[index]) / 1000
         x = (1 - t) * (2 * torch.rand(1, 3, 16, 16) - 1) + t * torch.randn(1, 3, 16, 16)
         scheduler.set_timesteps(sigmas=[t])
         said = network(x, scheduler.timesteps[:1]).sample
@@ -264,6 +265,6 @@ def test_samplers_of_the_preserving_path_open_as_before(tmp_path: Path, name: st
     )
     p = open_prior(tmp_path)
     assert isinstance(p, PixelPrior)
-    assert (p.reading, p.prediction, p.process.steps) == (None, "v", 1000)
+    assert (p.preconditioning, p.prediction, p.process.steps) == (None, "v_prediction", 1000)
     beta = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=F64) ** 2
-    torch.testing.assert_close(p.process.a[1:] ** 2, torch.cumprod(1 - beta, 0))
+    torch.testing.assert_close(p.process.alpha[1:] ** 2, torch.cumprod(1 - beta, 0))

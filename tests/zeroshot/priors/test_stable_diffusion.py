@@ -73,7 +73,7 @@ def prior(folder: Path) -> LatentPrior:
 
 def test_what_it_says_of_itself(prior: LatentPrior) -> None:
     assert (prior.prompted, prior.channels, prior.factor, prior.multiple_of, prior.native) == (True, 4, 8, 16, 64)
-    assert prior.prediction == "noise"
+    assert prior.prediction == "epsilon"
 
 
 def test_images_and_latents_are_diffusers_own(prior: LatentPrior, folder: Path) -> None:

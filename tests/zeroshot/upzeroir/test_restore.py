@@ -16,9 +16,9 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
-from unveil.zeroshot.ldrps.tasks import TASKS
+from unveil.zeroshot.ldrps.settings import TASKS
 from unveil.zeroshot.upzeroir.distribution import deg_loss
-from unveil.zeroshot.upzeroir.restore import Objective, Run, restore
+from unveil.zeroshot.upzeroir.restore import Descents, Objective, restore
 from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
 
 PLAIN = replace(TASKS["denoise"], perceptual=0.0)
@@ -198,7 +198,7 @@ class Failing(GaussianPrior):
 def test_a_guidance_that_is_not_finite_is_halved_and_then_left_out() -> None:
     """Three bad steps are survived; PCDM is not poisoned by them, and the push is an eighth from then on."""
     settings = replace(FAST, steps=20)
-    run = Run(
+    run = Descents(
         Failing.of("encode", range(8, 11)), degraded(), seeded([0]), settings, (None, 1.0), lambda image: None, None
     )
     push = run.push

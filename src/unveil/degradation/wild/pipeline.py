@@ -13,8 +13,8 @@ from torch import Tensor
 from unveil.degradation.camera import recompress
 from unveil.degradation.primitives import check, fast_size, quantise
 from unveil.degradation.wild import kernels
+from unveil.degradation.wild.kernels import shake, under_display
 from unveil.degradation.wild.plan import COLUMN, FAMILIES, INTERPOLATIONS, OPERATIONS, plan, words
-from unveil.degradation.wild.shake import shake, under_display
 
 
 def to_canvas(pictures: list[Tensor]) -> tuple[Tensor, Tensor]:

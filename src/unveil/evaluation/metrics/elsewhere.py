@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unveil.errors import InputError
+from unveil.util.words import check_known
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 """(prediction, target), both (H, W, 3) float64 in [0, 1] -> value."""
@@ -37,9 +38,9 @@ class Library:
 
 
 def _tensor(image: np.ndarray) -> Any:
-    import torch
+    from unveil.util.tensors import batch_of
 
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)[None])).float()
+    return batch_of(image).float()
 
 
 def _on_tensors(call: Callable[[Any, Any], Any]) -> Measure:
@@ -201,8 +202,7 @@ def beside(metrics: list[str], libraries: list[str]) -> list[str]:
     Raises InputError for an unknown or missing library, or one that has none of the metrics.
     """
     for name in libraries:
-        if name not in LIBRARIES:
-            raise InputError(f"unknown library {name!r}; known: {', '.join(LIBRARIES)}")
+        check_known("library", name, LIBRARIES)
         if not set(LIBRARIES[name].measures) & set(metrics):
             raise InputError(f"{name} has none of {', '.join(metrics)}; it has {', '.join(LIBRARIES[name].measures)}")
         LIBRARIES[name].version()

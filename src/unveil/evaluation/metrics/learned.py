@@ -103,9 +103,9 @@ def tensors(*keys: str) -> list[dict[str, Tensor]]:
     found = {key: _bytes(FILES[key]) for key in keys}
     missing = [FILES[key] for key, content in found.items() if content is None]
     if missing:
-        told = "; ".join(f"{file.names[0]} from {file.source}" for file in missing)
+        listed = "; ".join(f"{file.names[0]} from {file.source}" for file in missing)
         raise Missing(
-            f"its published weights, which are not here: {told}; put them into a folder, or a repository of the Hugging Face hub, "
+            f"its published weights, which are not here: {listed}; put them into a folder, or a repository of the Hugging Face hub, "
             f"and name that in the environment variable {VARIABLE}"
         )
     return [_read(FILES[key], content) for key, content in found.items() if content is not None]
@@ -283,7 +283,7 @@ def _from_pyiqa(pyiqa: Any, name: str, device: str) -> Callable[..., float]:
 
 def _batch(image: np.ndarray, device: str) -> Any:
     """(H, W[, 3]) in [0, 1] as a torch batch (1, 3, H, W), float32."""
-    import torch
+    from unveil.util.tensors import batch_of
 
     rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))[None]).float().to(device)
+    return batch_of(rgb).float().to(device)

@@ -18,6 +18,7 @@ from unveil.evaluation.arrays import (
     size_text,
     to_space,
 )
+from unveil.util.words import check_known
 
 Window = Literal["gaussian11", "uniform7", "volumetric"]
 
@@ -51,8 +52,7 @@ def ssim(
     array. mask: (H, W), true where it counts; both images are blackened outside it (the shadow-removal scripts' rule).
     Raises InputError for images that cannot be compared or are smaller than the window.
     """
-    if window not in get_args(Window):
-        raise InputError(f"unknown SSIM window {window!r}; known: {', '.join(get_args(Window))}")
+    check_known("SSIM window", window, get_args(Window))
     left, right = as_pair(prediction, target, data_range=data_range)
     if mask is not None:
         inside = as_mask(mask, left.shape)

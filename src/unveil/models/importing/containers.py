@@ -262,8 +262,8 @@ def _folder(path: Path) -> str:
 def _shards(index: Path) -> dict[str, Tensor]:
     """The tensors of all shards that an index names. Every one must lie beside it and hold what the index says."""
     try:
-        told = json.loads(index.read_text())
-        wanted: dict[str, str] = told["weight_map"]
+        content = json.loads(index.read_text())
+        wanted: dict[str, str] = content["weight_map"]
         names = sorted({str(name) for name in wanted.values()})
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ModelError(

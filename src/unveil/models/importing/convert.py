@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unveil.diffusion.prediction import KINDS
+from unveil.diffusion.prediction import KINDS, current_name
 from unveil.errors import ModelError
 from unveil.models.importing.containers import load
 from unveil.models.importing.recognise import Found, recognise
@@ -65,7 +65,7 @@ def import_file(
         unexpected = _fitted(found)
         if schedule is not None:
             path(schedule, found.time)
-        if prediction is not None and prediction not in PREDICTIONS:
+        if prediction is not None and current_name(prediction) not in PREDICTIONS:
             raise ModelError(f"unknown prediction {prediction!r}; known are {', '.join(PREDICTIONS)}")
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from error

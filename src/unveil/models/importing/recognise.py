@@ -108,7 +108,7 @@ class Found:
     tensors: dict[str, Tensor]
     network: dict[str, Any]
     schedule: str | None
-    prediction: str = "noise"
+    prediction: str = "epsilon"
     time: str = "index"
     value_range: tuple[float, float] = (0.0, 1.0)
     steps: int = 100

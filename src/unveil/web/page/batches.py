@@ -42,7 +42,7 @@ class Entry:
         """Whether nothing will change any more."""
         return self.state in FINAL if self.job is None else self.job.task.status.final
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What the page is told about it."""
         said: dict[str, Any] = {"photo": self.given.id, "name": self.given.name, "job": None, "share": 0.0}
         if self.job is None:
@@ -159,9 +159,9 @@ class Batches:
                 del self._known[id]
 
 
-def told(batch: Batch) -> dict[str, Any]:
+def to_json(batch: Batch) -> dict[str, Any]:
     """What the page is told about a batch."""
-    entries = [entry.told() for entry in batch.entries]
+    entries = [entry.to_json() for entry in batch.entries]
     return {
         "id": batch.id,
         "final": batch.over.is_set() or all(entry.final for entry in batch.entries),

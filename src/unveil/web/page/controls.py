@@ -142,10 +142,10 @@ class Controls:
         return [*own, self.switches.auto, *self.switches.kinds]
 
 
-def can_be_told(service: Service, model: str) -> bool:
+def takes_kinds(service: Service, model: str) -> bool:
     """Whether one can say what this model is to fix."""
     restorer = service.restorers.get(model, service.devices[0])
-    return isinstance(restorer, Restorer) and restorer.model.spec.told
+    return isinstance(restorer, Restorer) and restorer.model.spec.conditioned
 
 
 def says_doubt(service: Service, model: str) -> bool:
@@ -156,8 +156,8 @@ def says_doubt(service: Service, model: str) -> bool:
 
 def switches(service: Service) -> Switches:
     """Build them where they stand."""
-    told = can_be_told(service, next(iter(service.restorers.known)))
-    with gr.Column(visible=told, elem_id="fix-restore") as panel:
+    shown_here = takes_kinds(service, next(iter(service.restorers.known)))
+    with gr.Column(visible=shown_here, elem_id="fix-restore") as panel:
         line = gr.HTML(words.model(CHOOSE, ""), js_on_load=None)
         auto = gr.Checkbox(True, label="Automatic: fix what is found", elem_id="fix-auto")
         with gr.Row(elem_classes="u-kinds"):
@@ -302,7 +302,7 @@ def controls(service: Service, switches: Switches) -> Controls:
             gr.update(value=value or 0, visible=value is not None),
             gr.update(choices=[DEFAULT, *solvers(service, name)], value=DEFAULT, visible=value is not None),
             gr.update(value=DEFAULT, visible=value is not None),
-            gr.update(visible=can_be_told(service, name)),
+            gr.update(visible=takes_kinds(service, name)),
             gr.update(visible=says_doubt(service, name)),
             gr.update(choices=choices, value="", visible=len(choices) > 1),
         )
@@ -331,54 +331,54 @@ def changed(
     service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
 ) -> tuple[Any, ...]:
     """The values of `Controls.all` for another model, whose result is compared; what it does not have is left to its default."""
-    told = dict(zip(NAMES, values, strict=True)) | {
+    chosen = dict(zip(NAMES, values, strict=True)) | {
         "model": model,
         "fidelity": fidelity,
         "seed": seed,
         "doubt": False,
         "preset": "",
     }
-    if told["solver"] not in solvers(service, model):
-        told["solver"] = DEFAULT
+    if chosen["solver"] not in solvers(service, model):
+        chosen["solver"] = DEFAULT
     if default_fidelity(service, model) is None:
-        told["resolution"] = DEFAULT
-    return tuple(told.values())
+        chosen["resolution"] = DEFAULT
+    return tuple(chosen.values())
 
 
 def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
     """The order for the values of `Controls.all`. Raises InputError for an empty number."""
-    told = dict(zip(NAMES, values, strict=True))
+    chosen = dict(zip(NAMES, values, strict=True))
     for name in ("seed", "steps", "tile", "fidelity", "samples", "strength"):
-        if told[name] is None:
+        if chosen[name] is None:
             raise InputError(f"{name.capitalize()} is empty; give a number")
     fix = None
-    if not told["auto"] and can_be_told(service, told["model"]):
-        fix = tuple(kind for kind in KINDS if told[kind])
+    if not chosen["auto"] and takes_kinds(service, chosen["model"]):
+        fix = tuple(kind for kind in KINDS if chosen[kind])
         if not fix:
             raise InputError("Every switch is off, so nothing would be fixed; turn one on, or Automatic")
     options = Options(
-        steps=int(told["steps"]) or None,
-        samples=int(told["samples"]),
-        seed=int(told["seed"]),
-        fidelity=None if default_fidelity(service, told["model"]) is None else float(told["fidelity"]),
-        strength=float(told["strength"]),
-        solver=None if told["solver"] == DEFAULT else told["solver"],
-        resolution=None if told["resolution"] == DEFAULT else told["resolution"],
-        tile=int(told["tile"]) or "auto",
+        steps=int(chosen["steps"]) or None,
+        samples=int(chosen["samples"]),
+        seed=int(chosen["seed"]),
+        fidelity=None if default_fidelity(service, chosen["model"]) is None else float(chosen["fidelity"]),
+        strength=float(chosen["strength"]),
+        solver=None if chosen["solver"] == DEFAULT else chosen["solver"],
+        resolution=None if chosen["resolution"] == DEFAULT else chosen["resolution"],
+        tile=int(chosen["tile"]) or "auto",
         max_pixels=service.settings.max_pixels,
         fix=fix,
-        uncertainty=bool(told["doubt"]) and says_doubt(service, told["model"]),
+        uncertainty=bool(chosen["doubt"]) and says_doubt(service, chosen["model"]),
     )
-    own = told["format"] == FORMATS[0]
+    own = chosen["format"] == FORMATS[0]
     return Order(
         given.name,
-        told["model"],
+        chosen["model"],
         options,
-        None if own else told["format"],
-        bool(told["strip"]),
+        None if own else chosen["format"],
+        bool(chosen["strip"]),
         views=True,
         preview=True,
         suffix=RESTORED,
         # What stands in the list that is hidden for other models is told nobody.
-        preset=told["preset"] if told["preset"] in service.restorers.known[told["model"]].presets else "",
+        preset=chosen["preset"] if chosen["preset"] in service.restorers.known[chosen["model"]].presets else "",
     )

@@ -99,11 +99,11 @@ def _result(job: Job) -> str:
 
 def _flat(report: dict[str, Any]) -> dict[str, Any]:
     """The report with maps and kernels as words."""
-    told = {}
+    updates = {}
     for name, value in report.items():
-        told[name] = (
+        updates[name] = (
             f"from {value['min']:g} to {value['max']:g}, mean {value['mean']:g}"
             if isinstance(value, dict) and "min" in value
             else value
         )
-    return told
+    return updates

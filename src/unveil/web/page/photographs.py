@@ -80,7 +80,7 @@ async def picture(id: str, kind: str, here: Here) -> Response:
 @router.get("/batches/{id}")
 async def batch(id: str, request: Request) -> dict[str, Any]:
     """How several photographs stand."""
-    return batches.told(_batch(id, request))
+    return batches.to_json(_batch(id, request))
 
 
 @router.delete("/batches/{id}")
@@ -88,7 +88,7 @@ async def stop(id: str, request: Request) -> dict[str, Any]:
     """Cancel what has not ended."""
     found = _batch(id, request)
     request.app.state.batches.stop(found)
-    return batches.told(found)
+    return batches.to_json(found)
 
 
 @router.get("/batches/{id}/zip")

@@ -187,8 +187,8 @@ def tab(
             return (gr.update(),) * (1 + len(switches.outputs()))
         async with service.decoding.turn(given.width * given.height):
             found = await asyncio.to_thread(diagnosed, given)
-        told = panel.can_be_told(service, model)
-        return "" if told else described(found), *panel.shown(found)
+        conditioned = panel.takes_kinds(service, model)
+        return "" if conditioned else described(found), *panel.shown(found)
 
     # However it came: sent here, or handed on by another tab.
     photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **working.QUIET)
@@ -200,7 +200,7 @@ def tab(
 
     def chips(id: str | None, ids: list[str], model: str) -> Any:
         """What is found stands on the switches of a model that can be told, and nowhere twice."""
-        given = service.given(id) if id and len(ids) < 2 and not panel.can_be_told(service, model) else None
+        given = service.given(id) if id and len(ids) < 2 and not panel.takes_kinds(service, model) else None
         return "" if given is None else described(diagnosed(given))
 
     settings.model.change(chips, [photo, photos, settings.model], looks, **working.QUIET)
@@ -245,7 +245,7 @@ def _standing(service: Service, given: Given, batch: several.Batch | None) -> st
     if entry.job.delivery is not None and service.find(entry.job.id) is not None:
         return result(entry.job)
     if status.state == several.CANCELLED:
-        return words.photograph(given) + words.told("Cancelled. Nothing was kept of it.")
+        return words.photograph(given) + words.status_line("Cancelled. Nothing was kept of it.")
     return words.photograph(given) + words.alert(
         f"It could not be done: {status.reason or 'it was deleted after its time'}"
     )

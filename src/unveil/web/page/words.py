@@ -15,7 +15,7 @@ def alert(text: str) -> str:
     return f'<p class="u-alert" role="alert">{html.escape(text)}</p>'
 
 
-def told(text: str) -> str:
+def status_line(text: str) -> str:
     """Something worth knowing."""
     return f'<p class="u-told" role="status">{html.escape(text)}</p>'
 
@@ -47,8 +47,8 @@ def compare(before: str, label: str, views: Sequence[Mapping[str, str]]) -> str:
 
     A view may stand beside another first picture (before, before_label), and may be saved (save: address, name: of the file).
     """
-    told = html.escape(json.dumps(list(views)), quote=True)
-    return f'<unveil-compare before="{before}" before-label="{html.escape(label, quote=True)}" views="{told}"></unveil-compare>'
+    data = html.escape(json.dumps(list(views)), quote=True)
+    return f'<unveil-compare before="{before}" before-label="{html.escape(label, quote=True)}" views="{data}"></unveil-compare>'
 
 
 def download(job: Job, what: str) -> str:

@@ -143,7 +143,7 @@ class Visits:
             elif status.state == CANCELLED:
                 yield (
                     words.photograph(given)
-                    + words.told(
+                    + words.status_line(
                         "Cancelled. Nothing was kept of it." if status.reason != CLOSING else status.reason.capitalize()
                     ),
                     None,

@@ -18,8 +18,7 @@ from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
-from unveil.zeroshot.ldrps.settings import LDRPSSettings
-from unveil.zeroshot.ldrps.tasks import Task, row
+from unveil.zeroshot.ldrps.settings import LDRPSSettings, LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import Perceptual, perceptual
@@ -29,12 +28,11 @@ from unveil.zeroshot.recurrence import (
     Report,
     StepState,
     alone,
-    below,
     descend,
-    even_grid,
     generator,
+    last_share,
+    leading_timesteps,
     limit,
-    published_grid,
     renoise,
 )
 
@@ -51,7 +49,7 @@ class Objective:
     def __init__(
         self,
         y: Tensor,
-        task: Task,
+        task: LDRPSTask,
         settings: LDRPSSettings,
         perceptual: Perceptual,
         draws: Draws,
@@ -119,7 +117,7 @@ class Guidance:
         self,
         prior: Prior,
         y: Tensor,
-        task: Task,
+        task: LDRPSTask,
         settings: LDRPSSettings,
         perceptual: Perceptual,
         noise: Noise,
@@ -143,12 +141,12 @@ class Guidance:
         z_u = m.z_u
         if self.count % self.settings.every == 0 or m.u == 0:
             mixed = self.settings.original
-            pulled = self.pull(mixed_estimate(float(self.prior.process.a[m.t]), m) if mixed else m.limited, m.t)
+            pulled = self.pull(mixed_estimate(float(self.prior.process.alpha[m.t]), m) if mixed else m.limited, m.t)
             if pulled is None:
                 self.over = True
                 return None
             # Published as it is; a pull on the estimate is one on the state times a_u, as the noise in it stays.
-            z_u, self.waited = z_u + (1.0 if mixed else float(self.prior.process.a[m.u])) * pulled, 0
+            z_u, self.waited = z_u + (1.0 if mixed else float(self.prior.process.alpha[m.u])) * pulled, 0
         self.show(lambda: self.image)
         return z_u
 
@@ -216,6 +214,9 @@ class Guidance:
 LEAST = 64
 """Smallest side in pixels."""
 
+START = 0.9
+"""Share of the path at which the first descent begins, as published."""
+
 TEXTLESS = ("dehaze", "denoise")
 """Tasks whose published scripts read the text and then drop it."""
 
@@ -224,8 +225,11 @@ Text = tuple[Any, float]
 
 def grids(prior: Prior, settings: LDRPSSettings, rounds: int) -> list[list[int]]:
     """The descents: indices of the prior's process, one list per round. Their steps are what a run costs."""
-    whole = (published_grid if settings.original else even_grid)(prior.process, settings.steps)
-    part = below(whole, settings.recurrence)
+    if settings.original:
+        whole = leading_timesteps(prior.process, settings.steps)
+    else:
+        whole = prior.process.uniform_timesteps(settings.steps, START)[::-1]
+    part = last_share(whole, settings.recurrence)
     return [part if settings.begin == "input" else whole, *[part] * rounds]
 
 
@@ -274,7 +278,7 @@ def one(
     y: Tensor,
     noise: Noise,
     settings: LDRPSSettings,
-    task: Task,
+    task: LDRPSTask,
     run: list[list[int]],
     condition: Text,
     loss: Perceptual,

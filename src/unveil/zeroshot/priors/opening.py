@@ -220,7 +220,7 @@ def open_prior(
     common: dict[str, Any] = {
         "process": known.process,
         "prediction": known.prediction,
-        "reading": known.reading,
+        "preconditioning": known.preconditioning,
         "where": device,
         "dtype": dtype,
         "label": label,

@@ -1,4 +1,4 @@
-"""A prior's path, and how its network is asked and understood, from the scheduler_config.json beside it."""
+"""A prior's path, and the input and output of its network, from the scheduler_config.json beside it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.diffusion.path import GaussianPath, rectified_flow, variance_exploding, variance_preserving
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process, rectified_flow, variance_exploding, variance_preserving
 from unveil.errors import ModelError
-
-PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
-"""diffusers' prediction_type -> this package's (see `diffusion.prediction`)."""
 
 PRESERVING = frozenset(
     f"{name}Scheduler" for name in (
@@ -39,30 +36,30 @@ _REFUSED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """How a network is asked and understood that was not trained on the variance-preserving path in [-1, 1].
+class Preconditioning:
+    """Input and output of a network that was not trained on the variance-preserving path in [-1, 1].
 
     Samplers walk `own.unit()`, the same path in units where a^2 + s^2 = 1, so that all that is published for variance-preserving priors
     holds. own: the path as it was trained, for images in [-1, 1]. sigma_data: EDM's, None for another network (Karras et al. 2022,
     equation 7; sign: -1 where the network says minus F). positive: the network knows images in [0, 1].
     """
 
-    own: Process
+    own: GaussianPath
     prediction: str
     sigma_data: float | None = None
     sign: float = 1.0
     positive: bool = False
 
-    def ask(self, z_t: Tensor, t: int) -> Tensor:
+    def model_input(self, z_t: Tensor, t: int) -> Tensor:
         """What the network is shown for a state z_t (B, C, h, w) at index t."""
         x = z_t * self._unit(t)
         if self.sigma_data is not None:
-            return x / math.hypot(float(self.own.s[t]), self.sigma_data)
+            return x / math.hypot(float(self.own.sigma[t]), self.sigma_data)
         return (x + 1) / 2 if self.positive else x
 
-    def read(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
-        """x0_hat, in [-1, 1], from what the network said to `ask(z_t, t)`."""
-        x, s = z_t * self._unit(t), float(self.own.s[t])
+    def x0_hat(self, output: Tensor, z_t: Tensor, t: int) -> Tensor:
+        """x0_hat, in [-1, 1], from the output of the network for `model_input(z_t, t)`."""
+        x, s = z_t * self._unit(t), float(self.own.sigma[t])
         if self.sigma_data is not None:
             total = s**2 + self.sigma_data**2
             return self.sigma_data**2 / total * x + self.sign * s * self.sigma_data / total**0.5 * output
@@ -70,16 +67,16 @@ class Reading:
         return to_x0(self.prediction, self.own, t, output / 2 if self.positive else output, x, x)
 
     def _unit(self, t: int) -> float:
-        return math.hypot(float(self.own.a[t]), float(self.own.s[t]))
+        return math.hypot(float(self.own.alpha[t]), float(self.own.sigma[t]))
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """process: as samplers walk it, variance-preserving. prediction: by this package's name. reading: None where nothing is special."""
+    """process: as samplers walk it, variance-preserving. prediction: see `diffusion.prediction`. preconditioning: None for none."""
 
-    process: Process
+    process: GaussianPath
     prediction: str
-    reading: Reading | None = None
+    preconditioning: Preconditioning | None = None
 
 
 def trained(config: Mapping[str, Any]) -> Trained:
@@ -93,21 +90,21 @@ def trained(config: Mapping[str, Any]) -> Trained:
     steps = int(config.get("num_train_timesteps", 1000))
     if name in FLOW or config.get("prediction_type") == "flow_prediction":
         own = rectified_flow(_flow_shares(config, steps), _flow_shares(config, steps) * steps)
-        return _other(Reading(own, "flow"))
+        return _other(Preconditioning(own, "flow_prediction"))
     if name in EXPLODING:
         low, high = float(config.get("sigma_min", 0.01)), float(config.get("sigma_max", 1348.0))
         sigma = torch.linspace(math.log(low), math.log(high), steps, dtype=torch.float64).exp()
-        return _other(Reading(variance_exploding(2 * sigma, sigma), "score", positive=True))
+        return _other(Preconditioning(variance_exploding(2 * sigma, sigma), "score", positive=True))
     if name in EDM:
         sigma = _edm_levels(config, steps)
         kind = _one_of(config, ("epsilon", "v_prediction"))
-        reading = Reading(
+        preconditioning = Preconditioning(
             variance_exploding(sigma, sigma.log() / 4),
-            "x0",
+            "sample",
             float(config.get("sigma_data", 0.5)),
             1.0 if kind == "epsilon" else -1.0,
         )
-        return _other(reading)
+        return _other(preconditioning)
     if name not in PRESERVING:
         why = _REFUSED.get(name, "known are DDPM's and Stable Diffusion's kinds, ScoreSdeVe, EDM and FlowMatch")
         raise ModelError(f"a prior with the scheduler {name} is not supported: {why}")
@@ -116,8 +113,8 @@ def trained(config: Mapping[str, Any]) -> Trained:
     return Trained(path(config), prediction(config))
 
 
-def _other(reading: Reading) -> Trained:
-    return Trained(reading.own.unit(), reading.prediction, reading)
+def _other(preconditioning: Preconditioning) -> Trained:
+    return Trained(preconditioning.own.unit(), preconditioning.prediction, preconditioning)
 
 
 def _flow_shares(config: Mapping[str, Any], steps: int) -> Tensor:
@@ -156,7 +153,7 @@ def betas(config: Mapping[str, Any]) -> Tensor:
     )
 
 
-def path(config: Mapping[str, Any]) -> Process:
+def path(config: Mapping[str, Any]) -> GaussianPath:
     """The variance-preserving path of all trained steps; with rescale_betas_zero_snr its end is pure noise (Lin et al. 2024)."""
     signal = (1 - betas(config)).cumprod(0).sqrt()
     if config.get("rescale_betas_zero_snr"):
@@ -165,8 +162,8 @@ def path(config: Mapping[str, Any]) -> Process:
 
 
 def prediction(config: Mapping[str, Any]) -> str:
-    """What the network says, by this package's name. Raises ModelError for a type that is not known."""
-    return PREDICTIONS[_one_of(config, tuple(PREDICTIONS))]
+    """What the network predicts. Raises ModelError for a type that is not known."""
+    return _one_of(config, ("epsilon", "v_prediction", "sample"))
 
 
 def _one_of(config: Mapping[str, Any], known: tuple[str, ...]) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
-from unveil.diffusion.process import Process
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.zeroshot.priors.scheduler import Reading
+from unveil.zeroshot.priors.scheduler import Preconditioning
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ _NO_TEXT = "{} is not steered by text; leave the prompt out, or give a Stable Di
 @dataclass(frozen=True, eq=False)
 class PixelPrior:
     """See `prior.Prior` for the fields. network: (x_t (B, 3, h, w), the model's steps (B,)) -> what `prediction` names, (B, 3, h, w), or
-    (B, 6, h, w) where it also learned a variance, which is left out. reading: see `Reading`. label: the
+    (B, 6, h, w) where it also learned a variance, which is left out. preconditioning: see `Preconditioning`. label: the
     class that it is told, None for a network without.
     """
 
     name: str
     sha256: str
-    process: Process
+    process: GaussianPath
     network: Callable[[Tensor, Tensor], Tensor]
     prediction: str
     multiple_of: int
@@ -98,7 +98,7 @@ class PixelPrior:
     channels: int = 3
     factor: int = 1
     prompted: bool = False
-    reading: Reading | None = None
+    preconditioning: Preconditioning | None = None
     label: int | None = None
 
     @property
@@ -108,8 +108,8 @@ class PixelPrior:
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
         """E[x_0 | x_t], (B, 3, h, w) fp32. condition and guidance are None and of no effect here."""
-        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
-        model_input = z_t if self.reading is None else self.reading.ask(z_t.float(), t)
+        timesteps = torch.full((len(z_t),), float(self.process.timestep[t]), device=z_t.device)
+        model_input = z_t if self.preconditioning is None else self.preconditioning.model_input(z_t.float(), t)
         output = self.network(model_input.to(self.dtype), timesteps).float()[:, : self.channels]
         return _estimate(self, output, z_t.float(), t)
 
@@ -133,14 +133,14 @@ class LatentPrior:
 
     network: (z_t (B, C, h, w), the model's steps (B,), vectors of a text (B, tokens, width) or None) -> what `prediction` names.
     vae: images and latents. scale, shift: the latents that diffuse are (vae's - shift) * scale. encoder: of texts, None where none steers.
-    reading: see `Reading`. label: the class that the network is told, None for one without.
+    preconditioning: see `Preconditioning`. label: the class that the network is told, None for one without.
     tiny: a small decoder of the latents that diffuse to images in [-1, 1] (TAESD), used instead of the autoencoder's where a gradient
     is asked for: an eighteenth of its cost; what is finally decoded is decoded in full.
     """
 
     name: str
     sha256: str
-    process: Process
+    process: GaussianPath
     network: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     prediction: str
     vae: AutoencoderKL
@@ -152,7 +152,7 @@ class LatentPrior:
     tiny: Callable[[Tensor], Tensor] | None = None
     where: torch.device = CPU
     dtype: torch.dtype = torch.float32
-    reading: Reading | None = None
+    preconditioning: Preconditioning | None = None
     label: int | None = None
     _texts: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
@@ -181,8 +181,8 @@ class LatentPrior:
 
         One evaluation of the network where g is 1 or both texts are the same, else two in one batch (Ho and Salimans 2022).
         """
-        timesteps = torch.full((len(z_t),), float(self.process.time[t]), device=z_t.device)
-        z = (z_t if self.reading is None else self.reading.ask(z_t.float(), t)).to(self.dtype)
+        timesteps = torch.full((len(z_t),), float(self.process.timestep[t]), device=z_t.device)
+        z = (z_t if self.preconditioning is None else self.preconditioning.model_input(z_t.float(), t)).to(self.dtype)
         text = condition or (self.condition("") if self.prompted else None)
         if text is None:
             output = self.network(z, timesteps, None).float()
@@ -220,6 +220,6 @@ class LatentPrior:
 
 def _estimate(prior: PixelPrior | LatentPrior, output: Tensor, z_t: Tensor, t: int) -> Tensor:
     """z0_hat from what the network said of a state z_t at index t."""
-    if prior.reading is not None:
-        return prior.reading.read(output, z_t, t)
+    if prior.preconditioning is not None:
+        return prior.preconditioning.x0_hat(output, z_t, t)
     return to_x0(prior.prediction, prior.process, t, output, z_t, z_t)

@@ -18,7 +18,7 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
 from unveil.zeroshot.guided_sampling import DIVERGED
-from unveil.zeroshot.ldrps.tasks import Task, row
+from unveil.zeroshot.ldrps.settings import LDRPSTask, row
 from unveil.zeroshot.line_search import best_step
 from unveil.zeroshot.no_reference_losses import colour_cast, exposure
 from unveil.zeroshot.perceptual import perceptual
@@ -28,10 +28,9 @@ from unveil.zeroshot.recurrence import (
     Report,
     StepState,
     alone,
-    below,
     descend,
-    even_grid,
     generator,
+    last_share,
     limit,
     renoise,
 )
@@ -99,7 +98,7 @@ class Objective:
     """
 
     def __init__(
-        self, prior: Prior, y: Tensor, task: Task, settings: UPZeroIRSettings, rate: float, noise: Noise
+        self, prior: Prior, y: Tensor, task: LDRPSTask, settings: UPZeroIRSettings, rate: float, noise: Noise
     ) -> None:
         self.prior, self.y, self.task, self.settings, self.value = prior, (y + 1) / 2, task, settings, float("nan")
         with torch.no_grad():
@@ -190,7 +189,7 @@ PIXELS = 512 * 512
 _HALVINGS = 4
 
 
-class Run:
+class Descents:
     """The way of one image through its descents; draw k of its noise begins descent k."""
 
     def __init__(
@@ -262,7 +261,9 @@ class Run:
         if pulled is None:
             return moment.z_u
         # A pull on the estimate is one on the state times a_u, as the noise in it stays.
-        return self._pushed(moment.z_u, pulled if wrt is self.leaf else float(self.prior.process.a[moment.u]) * pulled)
+        return self._pushed(
+            moment.z_u, pulled if wrt is self.leaf else float(self.prior.process.alpha[moment.u]) * pulled
+        )
 
     def _pushed(self, z_u: Tensor, pulled: Tensor) -> Tensor | None:
         """z_u moved against `pulled`; where that is not finite, left as it is, and pushed half as much from then on."""
@@ -326,13 +327,13 @@ def restore(
             def show(image: Tensor, i: int = i) -> None:
                 report(lambda: torch.cat([shown[:i], image, shown[i + 1 :]]))
 
-            run = Run(prior, y[i : i + 1], alone(noise, i, len(y)), settings, condition, show, judge)
+            run = Descents(prior, y[i : i + 1], alone(noise, i, len(y)), settings, condition, show, judge)
             shown[i : i + 1] = run(grids)
         return shown
 
 
 def _grids(prior: Prior, settings: UPZeroIRSettings) -> list[list[int]]:
     """The indices of the first descent and of every later one."""
-    whole = even_grid(prior.process, settings.steps, start=1.0)
-    later = below(whole, settings.recurrence)
+    whole = prior.process.uniform_timesteps(settings.steps)[::-1]
+    later = last_share(whole, settings.recurrence)
     return [whole if settings.begin == "noise" else later] + settings.rounds * [later]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unveil.errors import InputError
 from unveil.util.words import check_known
-from unveil.zeroshot.ldrps.tasks import TASKS, Task
+from unveil.zeroshot.ldrps.settings import TASKS, LDRPSTask
 from unveil.zeroshot.upzeroir.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS
 
 
@@ -44,7 +44,7 @@ class UPZeroIRSettings:
     trust: float = 1.0
     gradient: str = "x0"
     task: str = "auto"
-    weights: Task | None = None
+    weights: LDRPSTask | None = None
     deg: float = 0.01
     align_below: float = 0.4
     first: str = "simplest"

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from unveil.diffusion import linear_pro, residual
-from unveil.diffusion.process import residual_coefficients
+from unveil.diffusion.path import residual_coefficients
 from unveil.diffusion.resolution import resize
 from unveil.training.batches import Batch
-from unveil.training.states import forward_states, levels
+from unveil.training.noising import forward_states, levels
 
 PROCESS = residual(linear_pro(12))
 COUNT = 4000
 
 
-@pytest.mark.parametrize(("low", "noise"), [(True, PROCESS.s[5]), (False, PROCESS.s[2])])
+@pytest.mark.parametrize(("low", "noise"), [(True, PROCESS.sigma[5]), (False, PROCESS.sigma[2])])
 def test_first_states_are_those_that_sampling_from_coarse_to_fine_meets_first(low: bool, noise: torch.Tensor) -> None:
     signal, first = levels(PROCESS, COUNT, low, 0.6, torch.Generator().manual_seed(1))
     # 0.6 of them, within four standard errors of a share.
@@ -36,7 +36,7 @@ def test_first_native_states_carry_the_low_stage_s_residual_and_not_its_detail()
     x_t, noise = forward_states(
         PROCESS, Batch(x0, y, False, torch.zeros(len(x0), 7)), 0.0, 1.0, torch.Generator().manual_seed(4)
     )
-    a, b, s = (float(c[2]) for c in (PROCESS.a, PROCESS.b, PROCESS.s))
+    a, b, s = (float(c[2]) for c in (PROCESS.alpha, PROCESS.beta, PROCESS.sigma))
     assert torch.allclose(noise, torch.tensor(s).float())
     # Some reduction of 2^0.5 to 2^4 explains every state but for unit noise; the true x0 does not.
     spreads = []

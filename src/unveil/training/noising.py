@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unveil.diffusion.path import GaussianPath, residual_coefficients
 from unveil.diffusion.prediction import residual_noise_factor
-from unveil.diffusion.process import Process, residual_coefficients
 from unveil.diffusion.resolution import guided, resize
 from unveil.networks.condition import KINDS, LIGHT, condition
 from unveil.training.batches import Batch
@@ -14,15 +14,17 @@ from unveil.training.batches import Batch
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
 
 
-def levels(process: Process, count: int, low: bool, start: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def levels(
+    process: GaussianPath, count: int, low: bool, start: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """(count,) sqrt(abar) values, half from the grid of the process, half anywhere between its ends; (count,) which are first states.
 
     The grid is what the paper trains; the rest lets one network serve other grids and numbers of steps. Reduced views
     draw from the noisy end. start: share of states moved to the first one that sampling from coarse to fine meets at this
     resolution: the very start of all for reduced views, the one after the change of resolution for native ones.
     """
-    full = process.r[1:].float()
-    noisy = process.s[1:].float() >= _LOW_FROM
+    full = process.decay[1:].float()
+    noisy = process.sigma[1:].float() >= _LOW_FROM
     grid = full[noisy] if low else full
     entry = full[-1] if low or bool(noisy.all()) else full[~noisy][-1]
     on_grid = grid[torch.randint(len(grid), (count,), generator=generator)]
@@ -48,7 +50,7 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def forward_states(
-    process: Process, batch: Batch, switch: float, start: float, generator: torch.Generator
+    process: GaussianPath, batch: Batch, switch: float, start: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries what the low stage would have said.
 
@@ -92,7 +94,7 @@ def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tens
     return (batch.x0 - off).clamp(-1, 1), (batch.y - light - off).clamp(-1, 1)
 
 
-def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
+def sampled_conditions(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
     """(B, SIZE) conditions of samples with these kinds of damage (B, K) of 0 and 1.
 
     A share is told the truth. Of the rest one half is told an uncertain guess and one half nothing. A guess p has the density 2p
@@ -103,12 +105,12 @@ def told_kinds(kinds: Tensor, share: float, fidelity: float, generator: torch.Ge
     u = torch.rand(truth.shape, generator=generator).sqrt()
     guess = torch.where(truth > 0.5, u, 1 - u)
     drawn = torch.rand(b, generator=generator)
-    said = torch.where((drawn < share)[:, None], truth, guess)
+    guessed = torch.where((drawn < share)[:, None], truth, guess)
     known = drawn < share + (1 - share) / 2
-    return condition(said, known, torch.full((b,), fidelity))
+    return condition(guessed, known, torch.full((b,), fidelity))
 
 
-def grid_states(process: Process, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def grid_states(process: GaussianPath, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(x_t, t) on any path: t (B,) uniform on its trained grid, 1..T, as published; reduced views in its upper half, t > T/2."""
     least = process.steps // 2 + 1 if batch.low else 1
     t = least + torch.randint(process.steps + 1 - least, (len(batch.x0),), generator=generator)
@@ -120,12 +122,14 @@ def weight(level: Tensor) -> Tensor:
     return 1.25 / (level**2 + 0.25)
 
 
-def residual_noise_weight(process: Process, t: Tensor, like: Tensor) -> Tensor:
+def residual_noise_weight(process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     """(B,) weights that make the squared error of x0 at the indices t that of the residual noise (LearnIR, Eq. 5): (a / s + k)^2.
 
     eps_res = (x_t - a x0 - b y) / s + k (y - x0) is linear in x0 where the state is given, so the one error is the other, weighted.
     """
-    factors = [float(process.a[i]) / float(process.s[i]) + residual_noise_factor(process, i) for i in t.tolist()]
+    factors = [
+        float(process.alpha[i]) / float(process.sigma[i]) + residual_noise_factor(process, i) for i in t.tolist()
+    ]
     return torch.tensor(factors, dtype=torch.float32).square().to(like.device)
 
 
@@ -133,13 +137,13 @@ _PRIOR = 0.01
 _LEAST = 0.05
 
 
-def grid_weight(process: Process, t: Tensor, like: Tensor) -> Tensor:
+def grid_weight(process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     """(B,) weights of the squared error of x0 at the indices t of a path whose noise is small: 1 at the start, up to 20 at its end.
 
     A state tells x0 with the variance v = (s / a)^2, and y alone with about 0.01 on [-1, 1], so that an error of v * 0.01 / (v +
     0.01) can be had; this is its inverse, bounded. Without it the last steps, whose errors are the smallest and stay in the
     photograph, would hardly be trained.
     """
-    a, s = (process.at(c, t, like).flatten() for c in (process.a, process.s))
+    a, s = (process.at(c, t, like).flatten() for c in (process.alpha, process.sigma))
     attainable = s**2 / (s**2 + _PRIOR * a**2)
     return 1 / (attainable + _LEAST) * (1 + _LEAST)

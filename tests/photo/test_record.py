@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unveil.errors import InputError
-from unveil.photo.arrays import plain
+from unveil.photo.record import from_array
 
 DRAW = np.random.default_rng(0)
 
@@ -15,7 +15,7 @@ def test_integers_become_unit_floats_and_keep_depth_grey_and_alpha(
     dtype: type, top: int, depth: int, channels: int, mode: str
 ) -> None:
     pixels = DRAW.integers(0, top + 1, (5, 7, channels) if channels else (5, 7)).astype(dtype)
-    made = plain(pixels, "here")
+    made = from_array(pixels, "here")
     assert (made.depth, made.mode, made.grey, made.source) == (depth, mode, mode == "L", "here")
     assert made.pixels.dtype == np.float32
     assert made.pixels.flags.c_contiguous
@@ -33,14 +33,14 @@ def test_integers_become_unit_floats_and_keep_depth_grey_and_alpha(
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_are_taken_as_they_are(dtype: type) -> None:
     pixels = DRAW.random((4, 3, 3)).astype(dtype)
-    made = plain(pixels)
+    made = from_array(pixels)
     assert made.depth == 8
     assert np.array_equal(made.pixels, pixels.astype(np.float32))
 
 
 def test_the_array_given_is_not_shared_when_it_is_a_view_of_something_larger() -> None:
     large = DRAW.integers(0, 256, (8, 8, 4)).astype(np.uint8)
-    made = plain(large)
+    made = from_array(large)
     large[:] = 0
     assert made.pixels.max() > 0.5
     assert made.alpha is not None
@@ -65,4 +65,4 @@ def test_the_array_given_is_not_shared_when_it_is_a_view_of_something_larger() -
 )
 def test_what_is_no_image_is_refused_with_the_reason(pixels: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plain(pixels)
+        from_array(pixels)
