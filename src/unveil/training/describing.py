@@ -20,7 +20,7 @@ def described(config: Config) -> dict[str, Any]:
     if net.kind == "conditional":
         return {
             "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
-            "degradation": net.context > 0, "half_size": False,
+            "degradation": net.context > 0 and net.degradation, "half_size": net.half_size,
         }  # fmt: skip
     return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
 
@@ -35,5 +35,6 @@ def described_head(config: Config) -> int | dict[str, Any]:
 
 def asked(config: Config) -> Spec:
     """What the predictor is told and says, as the part of a description that running and training read."""
-    time = "level" if config.network.predicts == "residual" else "index"
+    # A network that is guided is called with what it is told (`networks.predictor.Predictor` knows nothing of that): by the index, as published.
+    time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
     return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)
