@@ -9,18 +9,20 @@ three times, for as many steps on the same batches: without guide, guided by the
 restore the same held-out crops, one draw each, and are asked about the same states of them, which says more of a short training: the
 loss that all have minimised. Between the first two only cross-attention and prompt differ, between the last two only what the guide has
 learned. It predicts the residual, as `wild` does, not the noise, as DA-CLIP's own: a few hundred steps of that end far below the input. The
-file is written after every seed.
+file is written after every seed, and a call that was interrupted goes on from it.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks._shared import Clock, environment, positive, table, write_json
+from benchmarks._pages import Value
+from benchmarks._shared import Clock, environment, positive, read_json, table, write_json
 
 KINDS = ("lowlight", "haze", "noise", "blur", "jpeg")
 NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
@@ -145,11 +147,15 @@ def _by_kind(pixels: Any, test: Any) -> dict[str, float]:
     return {**found, "all": fmean(found.values())}
 
 
-def compared(seeds: list[dict[str, Any]], better: str, than: str) -> dict[str, float]:
-    """Mean difference in dB over the seeds, with half the width of its interval (Student's t at LEVEL; infinite of one seed)."""
+def compared(seeds: list[dict[str, Any]], better: str, than: str, what: str = "all") -> dict[str, float]:
+    """Mean gain over the seeds, with half the width of its interval (Student's t at LEVEL; infinite of one seed).
+
+    what: "all" or a kind, in dB; or LOSS, in per cent by which it is lower.
+    """
     from unveil.util.t_distribution import central_quantile
 
-    gains = [one["rows"][better]["all"] - one["rows"][than]["all"] for one in seeds]
+    pairs = [(one["rows"][better][what], one["rows"][than][what]) for one in seeds]
+    gains = [100 * (b - a) / b if what == LOSS else a - b for a, b in pairs]
     half = float("inf")
     if len(gains) > 1:
         half = central_quantile(LEVEL, len(gains) - 1) * stdev(gains) / len(gains) ** 0.5
@@ -163,22 +169,55 @@ def verdict(gain: dict[str, float]) -> str:
     return "harms" if gain["mean"] + gain["half"] < 0 else "makes no difference that these seeds show"
 
 
-def report(result: dict[str, Any]) -> str:
-    """A row for each network, the mean over seeds by kind; and what guidance does."""
-    seeds = result["seeds"]
-    order = ("input", NONE, UNTRAINED, GUIDED)
+COMPARED = ((GUIDED, NONE), (GUIDED, UNTRAINED))
+
+
+def rows_of(seeds: list[dict[str, Any]]) -> str:
+    """A row for each network, the mean over the seeds by kind."""
     body = [
-        [row, *(f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all"))] for row in order
+        [
+            row,
+            *(f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all")),
+            "" if row == INPUT else f"{fmean(one['rows'][row][LOSS] for one in seeds):.2f}",
+        ]
+        for row in (INPUT, NONE, UNTRAINED, GUIDED)
     ]
+    return table(["PSNR in dB", *KINDS, "all", "loss"], body)
+
+
+def sentences(seeds: list[dict[str, Any]]) -> list[str]:
+    """What guidance does, by both measures, a sentence each."""
+    lines = []
+    for better, than in COMPARED:
+        for what, unit, name in (("all", " dB", "PSNR"), (LOSS, " %", "lower loss")):
+            gain = compared(seeds, better, than, what)
+            lines.append(
+                f"{better} against {than}, {name}: {gain['mean']:+.2f}{unit}, 95 % of the mean within {gain['half']:.2f}: "
+                f"guidance {verdict(gain)}"
+            )
+    return lines
+
+
+def report(result: dict[str, Any]) -> str:
+    """The rows, and what guidance does."""
+    seeds = result["seeds"]
     number = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    lines = [table(["PSNR in dB", *KINDS, "all"], body), ""]
-    for better, than in ((GUIDED, NONE), (GUIDED, UNTRAINED)):
-        gain = compared(seeds, better, than)
-        lines.append(
-            f"{better} against {than}: {gain['mean']:+.2f} dB, 95 % of the mean within {gain['half']:.2f}, {number}: "
-            f"guidance {verdict(gain)}"
-        )
-    return "\n".join([*lines, *(f"seed {one['seed']}: {one['controller']}" for one in seeds if one["controller"])])
+    named = [f"seed {one['seed']}: {one['controller']}" for one in seeds if one["controller"]]
+    return "\n".join([rows_of(seeds), "", f"{number}:", *sentences(seeds), *named])
+
+
+def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+    """The table; the sentences as a list; steps, photographs, crops and seeds: how many; named: shares of damage named rightly, in %."""
+    seeds, protocol = result["seeds"], result["protocol"]
+    named = [float(found[1]) for one in seeds if (found := re.search(r"(\d+)%", one["controller"]))]
+    return {
+        "table": rows_of(seeds),
+        "sentences": "\n".join(f"- {line}" for line in sentences(seeds)),
+        "steps": str(protocol["steps"]),
+        "crops": str(protocol["crops of each kind"]),
+        "seeds": str(len(seeds)),
+        "named": Value(named, 0),
+    }
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -194,17 +233,20 @@ def main(given: Namespace) -> None:
 
     photos = given.photos or Path(unveil.__file__).parent / "examples"
     steps, count = (2, 1) if given.quick else (given.steps, 8)
-    clock, found = Clock(), []
+    clock = Clock()
+    found: list[dict[str, Any]] = []
+    protocol = {
+        **environment(), "quick": given.quick, "steps": steps, "crops of each kind": count, "crop in pixels": SIZE, "network": NETWORK,
+        "photographs": photos.name,
+    }  # fmt: skip
+    before = read_json(given.json) if given.json and given.json.exists() else {}
+    if before.get("protocol") == protocol:
+        found = [one for one in before["seeds"] if one["seed"] in given.seeds]
     for seed in given.seeds:
+        if any(one["seed"] == seed for one in found):
+            continue
         print(f"seed {seed}", flush=True)
         found.append(one_seed(seed, photos, steps, count))
-        result = {
-            "protocol": {
-                **environment(), "quick": given.quick, "steps": steps, "crops of each kind": count, "crop in pixels": SIZE,
-                "network": NETWORK, "photographs": photos.name,
-            },
-            "seeds": found,
-        }  # fmt: skip
-        write_json(given.json, result)
-    print(report(result))
+        write_json(given.json, {"protocol": protocol, "seeds": found})
+    print(report({"seeds": found}))
     print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")

@@ -37,6 +37,7 @@ SHORT = {
     "attention_memory": "attention",
     "fit_classifier": "describe",
     "blind": "blind",
+    "guidance": "guidance",
 }
 MODULES = {
     "quality_wild": "benchmarks.quality",

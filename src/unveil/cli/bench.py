@@ -33,6 +33,7 @@ def bench(
     sets: str = "",
     samples: int = 1,
     steps: str = "",
+    fidelity: float | None = None,
     every: int = 1,
     metrics: str = "",
     paper: str = "",
@@ -58,6 +59,7 @@ def bench(
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
+        fidelity: Of trained models, 0 to 1, in place of their own; stands in the row's title. The result keeps what each row ran at.
         every: Take each n-th photograph alone.
         metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
         paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.
@@ -66,7 +68,7 @@ def bench(
         size: Side in pixels of the photograph that speed is measured on.
         megapixels: Sizes of the photographs that memory is measured on, separated by commas. Default: 1,12,50,100.
         threads: Threads for speed and memory.
-        device: auto, cpu, cuda, ... (quality)
+        device: auto, cpu, cuda, ... (quality and speed; memory is planned for the processor)
         dtype: auto, fp32, bf16 or fp16 (quality).
         output: JSON file to keep the result in; written after every photograph, and an interrupted call goes on from it.
         as_json: Print JSON instead of tables.
@@ -82,9 +84,13 @@ def bench(
         protocols: list[str] = []
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
-        methods = _methods(_parts(models), baselines, samples, counts, device, dtype, zero)
+        methods = _methods(_parts(models), baselines, samples, counts, fidelity, device, dtype, zero)
         result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
+        if fidelity is not None:
+            raise InputError(f"{what} is measured at the model's own fidelity; leave --fidelity out")
+        if what == "memory" and device not in ("auto", "cpu"):
+            raise InputError(f"memory is measured on the processor; leave --device {device} out")
         if zero.said():
             raise InputError(
                 f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.said())}"
@@ -94,7 +100,7 @@ def bench(
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
         with counting() as show:
-            own = {"model": models, "size": size} if what == "speed" else _sizes(megapixels)
+            own = {"model": models, "size": size, "device": device} if what == "speed" else _sizes(megapixels)
             own |= {"threads": threads, **_steps(counts)}
             result = room.measure(**own, progress=lambda done, total: show(what, done, total))
         if output is not None:
@@ -131,6 +137,7 @@ def _methods(
     baselines: str,
     samples: int,
     counts: list[int],
+    fidelity: float | None,
     device: str,
     dtype: str,
     zero: ZeroShotOptions,
@@ -146,6 +153,8 @@ def _methods(
         if name == "none":
             continue
         if name in METHODS:
+            if fidelity is not None:
+                raise InputError(f"--fidelity is of trained models, and {name} is a zero-shot method; leave one of the two out")
             own = {k: v for k, v in zero.settings().items() if k in _ANY_METHODS or k in METHODS[name].takes()}
             opened = loading.load(zero.prior, device, dtype, method=name, **own)
             told = {"preset": zero.preset or "", "prior": zero.prior}
@@ -153,9 +162,12 @@ def _methods(
             continue
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
+        own = {} if fidelity is None else {"fidelity": fidelity}
+        told = "" if fidelity is None else f", fidelity {fidelity:g}"
         made += [
-            methods.model(restorer, f"{title}, {n} step{'s' if n > 1 else ''}", samples, steps=n) for n in counts
-        ] or [methods.model(restorer, title, samples)]
+            methods.model(restorer, f"{title}, {n} step{'s' if n > 1 else ''}{told}", samples, steps=n, **own)
+            for n in counts
+        ] or [methods.model(restorer, title + told, samples, **own)]
     return made
 
 
