@@ -133,7 +133,10 @@ def _loss(learner: Any, test: Any) -> float:
         a, b, s = (float(c[index]) for c in (process.a, process.b, process.s))
         with torch.inference_mode(), learner.autocast():
             residual = torch.cat(
-                [learner.answer(process, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual for i in range(0, len(y), 8)]
+                [
+                    learner.answer(process, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual
+                    for i in range(0, len(y), 8)
+                ]
             )
         values.append(float(matching_loss(process, t, x_t, y, x0, (x_t - a * (y - residual) - b * y) / s)))
     return 1000 * fmean(values)

@@ -43,7 +43,9 @@ FOLDERS: dict[str, list[tuple[str, str]]] = {
     "RainDrop": [(f"train/data/{n}_rain", f"train/gt/{n}_clean") for n in (0, 1)],
     "RESIDE": [(f"ITS/hazy/{n}_1_0.9", f"ITS/clear/{n}") for n in (1, 2)],
     "GoPro": [(f"train/GOPR0{n}_11_00/blur/000001", f"train/GOPR0{n}_11_00/sharp/000001") for n in (384, 385)],
-    "Rain100": [(f"rain_data_train_Heavy/rain/norain-{n}x2", f"rain_data_train_Heavy/norain/norain-{n}") for n in (1, 2)],
+    "Rain100": [
+        (f"rain_data_train_Heavy/rain/norain-{n}x2", f"rain_data_train_Heavy/norain/norain-{n}") for n in (1, 2)
+    ],
     "DIV2K": [(f"DIV2K_train_LR_bicubic/X4/000{n}x4", f"DIV2K_train_HR/000{n}") for n in (1, 2)],
     "RealSR": [(f"Canon/Test/2/Canon_00{n}_LR2", f"Canon/Test/2/Canon_00{n}_HR") for n in (1, 2)],
     "SRD": [
@@ -74,7 +76,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place / "DIV2K_valid_HR" / f"0{n}.png",
             np.random.default_rng(n).integers(0, 255, (48, 64, 3)).astype(np.uint8),
         )
-    for name in ("LSDIR/HR/train/0001000/0000001", "LSDIR/HR/train/0001000/0000002", "DIV2K_train_HR/0001", "DIV2K_train_HR/0002"):
+    for name in (
+        "LSDIR/HR/train/0001000/0000001",
+        "LSDIR/HR/train/0001000/0000002",
+        "DIV2K_train_HR/0001",
+        "DIV2K_train_HR/0002",
+    ):
         save(place / f"{name}.png", np.random.default_rng(3).integers(0, 255, (48, 64, 3)).astype(np.uint8))
     return place
 

@@ -178,7 +178,11 @@ def test_a_method_on_a_device_is_timed_by_the_clock(data: Path, restorer: Restor
     rows = result["sets"]["LOL_eval15"]
     assert len(rows["tiny"]["seconds"]) == len(rows["tiny"]["images"]) > 0
     assert "seconds" not in rows["here"]
-    lines = {line.split("|")[1].strip(): line.split("|") for line in quality.costs(result).splitlines() if line.startswith("| ")}
+    lines = {
+        line.split("|")[1].strip(): line.split("|")
+        for line in quality.costs(result).splitlines()
+        if line.startswith("| ")
+    }
     at = [c.strip() for c in lines["method"]].index("s a photograph on the device")
     assert float(lines["tiny"][at]) > 0
     assert not lines["here"][at].strip()

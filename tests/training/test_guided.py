@@ -168,8 +168,13 @@ def test_an_imported_wild_ir_is_trained_further(wild_ir: Path, tree: Tree, tmp_p
     before, after = shelf.load(wild_ir), shelf.load(tmp_path / "whole")
     for name in ("value_range", "schedule", "prediction", "time", "multiple_of"):
         assert getattr(after.spec, name) == getattr(before.spec, name)
-    assert after.spec.network["guide"] == {"file": "daclip.safetensors", "sha256": sha256_of(tmp_path / "eyes.safetensors")}
-    moved = [(a - b).abs().max() for a, b in zip(before.predictor.parameters(), after.predictor.parameters(), strict=True)]
+    assert after.spec.network["guide"] == {
+        "file": "daclip.safetensors",
+        "sha256": sha256_of(tmp_path / "eyes.safetensors"),
+    }
+    moved = [
+        (a - b).abs().max() for a, b in zip(before.predictor.parameters(), after.predictor.parameters(), strict=True)
+    ]
     assert max(moved) > 1e-3
     assert whole.processes[0].steps == 100, "all steps are trained, not those alone that a run takes"
 
@@ -197,7 +202,9 @@ def test_the_loss_of_an_imported_wild_ir_is_the_published_one(wild_ir: Path, tre
     assert said == pytest.approx(float(by_hand), rel=1e-4)
 
 
-def test_what_an_imported_network_cannot_be_started_with_is_said(wild_ir: Path, clip: Path, tree: Tree, tmp_path: Path) -> None:
+def test_what_an_imported_network_cannot_be_started_with_is_said(
+    wild_ir: Path, clip: Path, tree: Tree, tmp_path: Path
+) -> None:
     on_residual = tree(init=str(wild_ir))
     with pytest.raises(InputError, match="set path: mean_reverting"):
         started_from(configuration.parse(on_residual))
@@ -205,7 +212,9 @@ def test_what_an_imported_network_cannot_be_started_with_is_said(wild_ir: Path, 
     plain = import_file(tmp_path / "ir-sde.pth").weights
     network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}
     with pytest.raises(InputError, match="is told nothing of what it sees"):
-        started_from(configuration.parse(tree(path="mean_reverting", init=str(plain), network=network, stages=[MATCHING])))
+        started_from(
+            configuration.parse(tree(path="mean_reverting", init=str(plain), network=network, stages=[MATCHING]))
+        )
 
 
 @pytest.mark.parametrize(

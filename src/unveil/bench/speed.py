@@ -117,7 +117,11 @@ def measure(
             "repeats": f"median of {repeats} runs after one warm-up, wall seconds, each row in its own process",
             "forward": "one pass of the predictor (with its padding) at the same size",
             "peak_bytes": "peak resident memory of the process: interpreter, torch, weights and restoration",
-            **({"device_peak_bytes": "most that torch had allocated on the device"} if "device_peak_bytes" in rows[0] else {}),
+            **(
+                {"device_peak_bytes": "most that torch had allocated on the device"}
+                if "device_peak_bytes" in rows[0]
+                else {}
+            ),
         },
         "rows": rows,
     }

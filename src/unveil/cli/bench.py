@@ -154,7 +154,9 @@ def _methods(
             continue
         if name in METHODS:
             if fidelity is not None:
-                raise InputError(f"--fidelity is of trained models, and {name} is a zero-shot method; leave one of the two out")
+                raise InputError(
+                    f"--fidelity is of trained models, and {name} is a zero-shot method; leave one of the two out"
+                )
             own = {k: v for k, v in zero.settings().items() if k in _ANY_METHODS or k in METHODS[name].takes()}
             opened = loading.load(zero.prior, device, dtype, method=name, **own)
             told = {"preset": zero.preset or "", "prior": zero.prior}

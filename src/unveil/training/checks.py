@@ -108,7 +108,9 @@ def _network(net: Network) -> None:
             f"network.guide tells networks of kind conditional what they see, and this one is of kind {net.kind}: set network.kind so"
         )
     if net.half_size and net.kind not in ("conditional", "init"):
-        raise InputError(f"network.half_size is wild-IR's, of networks of kind conditional; this one is of kind {net.kind}")
+        raise InputError(
+            f"network.half_size is wild-IR's, of networks of kind conditional; this one is of kind {net.kind}"
+        )
     if net.context and not net.guide:
         raise InputError("network.context is the length of a guide's embeddings; name its file with network.guide")
     _within("network.correction.base", net.correction.base, 0)
@@ -120,7 +122,11 @@ def _network(net: Network) -> None:
                 if net.kind == "rddm":
                     UNet(net.base, net.mults)
                 elif net.kind == "conditional":
-                    guided = {"context_dim": net.context or 1, "degradation": net.degradation} if net.guide or net.context else {}
+                    guided = (
+                        {"context_dim": net.context or 1, "degradation": net.degradation}
+                        if net.guide or net.context
+                        else {}
+                    )
                     ConditionalUNet(net.base, net.mults, half_size=net.half_size, **guided)
                 if net.correction.base:
                     CorrectionUNet(net.correction.base, net.correction.mults)

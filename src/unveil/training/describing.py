@@ -35,6 +35,6 @@ def described_head(config: Config) -> int | dict[str, Any]:
 
 def asked(config: Config) -> Spec:
     """What the predictor is told and says, as the part of a description that running and training read."""
-    # A network that is guided is called with what it is told (`networks.predictor.Predictor` knows nothing of that): by the index, as published.
+    # `networks.predictor.Predictor` knows nothing of a guide: a guided network is told the index of the step, as published ones are.
     time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
     return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)

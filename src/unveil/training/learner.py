@@ -46,7 +46,9 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         check_crops(config)
         return config, model
     if config.network.guide and kind in ("compact", "experts"):
-        raise InputError(f"network.guide: {config.init} is a {kind} network, which nobody can tell what it sees; leave one of the two out")
+        raise InputError(
+            f"network.guide: {config.init} is a {kind} network, which nobody can tell what it sees; leave one of the two out"
+        )
     if kind != "compact":
         return _as_published(config, model), model
     if model.spec.time != "level":
@@ -87,7 +89,9 @@ def _as_published(config: Config, model: Model) -> Config:
         )
     if (name_of(spec.schedule) == "mean_reverting") != (config.path == "mean_reverting"):
         wanted = "mean_reverting" if config.path != "mean_reverting" else "linear_pro"
-        raise InputError(f"{config.init} was trained on {spec.schedule}, and this run is on path {config.path}; set path: {wanted}")
+        raise InputError(
+            f"{config.init} was trained on {spec.schedule}, and this run is on path {config.path}; set path: {wanted}"
+        )
     own = sizes.get("guide")
     length = int(sizes.get("context_dim") or 0)
     if length and own and not config.network.guide:
@@ -96,7 +100,9 @@ def _as_published(config: Config, model: Model) -> Config:
     config = told_sizes(config)
     if config.network.context != length:
         told = f"embeddings of {length} numbers" if length else "nothing of what it sees"
-        raise InputError(f"network.guide: {config.init} is told {told}, and {config.network.guide} says {config.network.context}")
+        raise InputError(
+            f"network.guide: {config.init} is told {told}, and {config.network.guide} says {config.network.context}"
+        )
     config = _with(config, degradation=bool(sizes.get("degradation", True)), half_size=bool(sizes.get("half_size")))
     config = _with(config, kind="init", correction=_correction(model) or config.network.correction)
     for number, stage in enumerate(config.stages):
