@@ -208,6 +208,12 @@ def test_what_an_imported_network_cannot_be_started_with_is_said(
     on_residual = tree(init=str(wild_ir))
     with pytest.raises(InputError, match="set path: mean_reverting"):
         started_from(configuration.parse(on_residual))
+    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": "nowhere.safetensors"}
+    preset = configuration.parse(tree(path="mean_reverting", init=str(wild_ir), network=network, stages=[MATCHING]))
+    assert started_from(preset)[0].network.guide == str(wild_ir.with_name("eyes.safetensors")), "its own is taken"
+    other = import_file(clip.with_name("clip.pt"), tmp_path / "other.safetensors", half=True).weights
+    with pytest.raises(InputError, match="was made with another DA-CLIP than"):
+        started_from(replace(preset, network=replace(preset.network, guide=str(other))))
     torch.save(ConditionalUNet(8, (1, 1)).state_dict(), tmp_path / "ir-sde.pth")
     plain = import_file(tmp_path / "ir-sde.pth").weights
     network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}

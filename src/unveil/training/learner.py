@@ -17,6 +17,7 @@ from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
 from unveil.models.path_config import RESIDUAL, name_of, path
+from unveil.models.weights_file import sha256_of
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor
@@ -94,7 +95,13 @@ def _as_published(config: Config, model: Model) -> Config:
         )
     own = sizes.get("guide")
     length = int(sizes.get("context_dim") or 0)
-    if length and own and not config.network.guide:
+    if length and own:
+        named = Path(config.network.guide)
+        if named.is_file() and sha256_of(named) != own["sha256"]:
+            raise InputError(
+                f"network.guide: {config.init} was made with another DA-CLIP than {named}; leave network.guide out, and its own beside it "
+                "is taken, or import the network again with --guide"
+            )
         beside = Path(config.init) / "model.safetensors" if Path(config.init).is_dir() else Path(config.init)
         config = _with(config, guide=str(beside.with_name(Path(str(own["file"])).name)))
     config = told_sizes(config)
