@@ -38,6 +38,7 @@ SHORT = {
     "fit_classifier": "describe",
     "fit_second_look": "second",
     "blind": "blind",
+    "guidance": "guidance",
 }
 MODULES = {
     "quality_wild": "benchmarks.quality",

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from unveil import cli
 from unveil.models import shelf, weights_file
+from unveil.models.importing import import_file
+from unveil.networks.clip import CLIP, VisionTower
+from unveil.restorer import Restorer
 from unveil.testing import tiny_model
 from unveil.training import config as configuration
 from unveil.training.loop import train
@@ -36,6 +40,12 @@ FOLDERS: dict[str, list[tuple[str, str]]] = {
     ],
     "LOLdataset": [(f"{s}/low/{n}", f"{s}/high/{n}") for s, n in (("our485", 2), ("our485", 5), ("eval15", 1))],
     "raindrop": [(f"train/data/{n}_rain", f"train/gt/{n}_clean") for n in (0, 1)],
+    "RainDrop": [(f"train/data/{n}_rain", f"train/gt/{n}_clean") for n in (0, 1)],
+    "RESIDE": [(f"ITS/hazy/{n}_1_0.9", f"ITS/clear/{n}") for n in (1, 2)],
+    "GoPro": [(f"train/GOPR0{n}_11_00/blur/000001", f"train/GOPR0{n}_11_00/sharp/000001") for n in (384, 385)],
+    "Rain100": [
+        (f"rain_data_train_Heavy/rain/norain-{n}x2", f"rain_data_train_Heavy/norain/norain-{n}") for n in (1, 2)
+    ],
     "DIV2K": [(f"DIV2K_train_LR_bicubic/X4/000{n}x4", f"DIV2K_train_HR/000{n}") for n in (1, 2)],
     "RealSR": [(f"Canon/Test/2/Canon_00{n}_LR2", f"Canon/Test/2/Canon_00{n}_HR") for n in (1, 2)],
     "SRD": [
@@ -66,6 +76,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             place / "DIV2K_valid_HR" / f"0{n}.png",
             np.random.default_rng(n).integers(0, 255, (48, 64, 3)).astype(np.uint8),
         )
+    for name in (
+        "LSDIR/HR/train/0001000/0000001",
+        "LSDIR/HR/train/0001000/0000002",
+        "DIV2K_train_HR/0001",
+        "DIV2K_train_HR/0002",
+    ):
+        save(place / f"{name}.png", np.random.default_rng(3).integers(0, 255, (48, 64, 3)).astype(np.uint8))
     return place
 
 
@@ -83,7 +100,10 @@ def shrunk(name: str, root: Path) -> dict[str, Any]:
     if tree.pop("init", ""):  # the shipped model, of two experts: too large here
         tree["network"] = {"experts": [tiny, tiny]}
     else:
-        kept = {k: v for k, v in tree["network"].items() if k in ("kind", "predicts")}
+        kept = {k: v for k, v in tree["network"].items() if k in ("kind", "predicts", "half_size", "degradation")}
+        if tree["network"].get("guide"):
+            tiny |= {"base": 32, "mults": [1, 1]}
+            kept["guide"] = str(root / "daclip.safetensors")
         if "correction" in tree["network"]:
             kept["correction"] = {"base": 8, "mults": [1, 1]}
         tree["network"] = kept | tiny | {"head": 8}
@@ -97,8 +117,27 @@ def shrunk(name: str, root: Path) -> dict[str, Any]:
 
 PAPERS = (
     "istd", "ohaze", "hazydet", "revide", "faceshadow", "div2k", "srd", "learnir-paper",
-    "resfusion_istd", "resfusion_lol", "resfusion_raindrop",
+    "resfusion_istd", "resfusion_lol", "resfusion_raindrop", "irsde_wild", "irsde_universal", "daclip_universal", "daclip_wild",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guide(root: Path) -> Path:
+    """The DA-CLIP of the guided presets: a small CLIP with an untrained controller."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CLIP(VisionTower(16, 32, 8, 32, 2, 2), 16, 49408, 16, 1, 1)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, root / "clip.pt")
+    return import_file(root / "clip.pt", root / "daclip.safetensors").weights
+
+
+def test_the_controller_of_daclip_runs_by_its_preset(root: Path, guide: Path, tmp_path: Path) -> None:
+    tree = yaml.safe_load(configuration.find("daclip").read_text())
+    tree |= {"workers": 0, "precision": "fp32", "init": str(guide)}
+    tree["data"] |= {"root": str(root), "photos": ["LSDIR", "DIV2K_train_HR"], "held_out": 0}
+    tree["stages"][0] |= {"steps": 1, "batch": 4, "crop": 32, "warmup": 0}
+    train(configuration.parse(tree), tmp_path / "run", report=lambda line: None)
+    assert weights_file.read_guide(tmp_path / "run" / "model.safetensors")[1].sampler == "guide"
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -110,6 +149,15 @@ def test_a_preset_runs_through_all_its_stages(name: str, root: Path, tmp_path: P
     model = shelf.load(tmp_path / "run")
     corrected = any(stage.kind in ("correction", "joint") for stage in config.stages)
     assert (model.head is not None) == corrected
+    if corrected:
+        assert model.spec.defaults.fidelity == 1
+        assert "fidelity 1 (" in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+        photograph = np.random.default_rng(5).random((40, 48, 3), dtype=np.float32)
+        before = Restorer(model, "cpu").restore(photograph, seed=0).image
+        for parameter in model.head.parameters():
+            parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(9)))
+        after = Restorer(model, "cpu").restore(photograph, seed=0).image
+        assert np.abs(after - before).max() > 1 / 255, "a correction that was trained is used"
     if any(stage.low > 0 for stage in config.stages):
         assert model.spec.defaults.low == 32, "sampling reduces to what training has seen reduced"
     assert f"`{name}`" in PAGE

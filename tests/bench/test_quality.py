@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,20 @@ def test_fid_is_of_the_set_and_survives_an_interruption(
     shown = of_set("LOL_eval15", {"input": row}).to_markdown()
     assert "| FID |" in shown
     assert "- FID: fid, 3 images." in shown
+
+
+def test_a_method_on_a_device_is_timed_by_the_clock(data: Path, restorer: Restorer) -> None:
+    elsewhere = replace(methods.model(restorer, "tiny", steps=1), device="xpu:0")
+    here = methods.model(restorer, "here", steps=1)
+    result = quality.measure([find(data)["LOL_eval15"]], [elsewhere, here], costs=True)
+    rows = result["sets"]["LOL_eval15"]
+    assert len(rows["tiny"]["seconds"]) == len(rows["tiny"]["images"]) > 0
+    assert "seconds" not in rows["here"]
+    lines = {
+        line.split("|")[1].strip(): line.split("|")
+        for line in quality.costs(result).splitlines()
+        if line.startswith("| ")
+    }
+    at = [c.strip() for c in lines["method"]].index("s a photograph on the device")
+    assert float(lines["tiny"][at]) > 0
+    assert not lines["here"][at].strip()

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from unveil import cli
+from unveil.bench import speed
 from unveil.errors import InputError
 from unveil.models import weights_file
 from unveil.testing import tiny_experts, tiny_model
@@ -127,8 +128,12 @@ def test_failures_change_the_status(data: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.slow
 def test_speed_and_memory(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("speed", "--models", model, "--size", 32, "--steps", 2) == 0
-    assert "32x32, 2 steps" in capsys.readouterr().out
+    assert run("speed", "--models", model, "--size", 32, "--steps", 2, "--device", "cpu", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["protocol"]["device"].startswith("cpu: ")
+    assert "32x32, 2 steps" in speed.markdown(told)
+    assert run("speed", "--models", model, "--size", 32, "--device", "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
     assert run("memory", "--steps", 1, "--megapixels", "0.1", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["protocol"]["steps"] == 1
@@ -167,3 +172,22 @@ def _without_measuring(kept: Path) -> Callable[..., dict[str, Any]]:
         raise InputError("not measured")
 
     return measure
+
+
+def test_fidelity_stands_in_the_row_and_in_the_result(
+    data: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ("--data", data, "--models", model, "--device", "cpu", "--baselines", "none", "--json")
+    found = {}
+    for fidelity in (0, 1):
+        assert run(*told, "--fidelity", fidelity) == 0
+        (title, row), *_ = json.loads(capsys.readouterr().out)["sets"]["LOL_eval15"].items()
+        assert title == f"tiny ({model}), fidelity {fidelity}"
+        assert row["run"]["fidelity"] == fidelity
+        found[fidelity] = row["one draw"]
+    assert found[0] != found[1]
+    assert run(*told, "--fidelity", 2) == 2
+    assert run("memory", "--fidelity", 1) == 2
+    assert run("memory", "--device", "cuda") == 2
+    assert run("--data", data, "--models", "diffpir", "--fidelity", 1) == 2
+    assert "diffpir is a zero-shot method" in capsys.readouterr().err

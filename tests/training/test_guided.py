@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,16 @@ import pytest
 import torch
 
 import unveil
+from unveil.diffusion.irsde_loss import matching_loss
+from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.path import mean_reverting
 from unveil.errors import InputError, ModelError
+from unveil.models import shelf
 from unveil.models.importing import import_file
 from unveil.models.network_registry import build as built
 from unveil.models.weights_file import sha256_of
-from unveil.networks.clip import CLIP, VisionTower
+from unveil.networks.clip import CLIP, VisionTower, prepared
+from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
 from unveil.training.batches import Source, scan
@@ -23,6 +29,7 @@ from unveil.training.describing import described
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
 from unveil.training.needs import needs
+from unveil.training.noising import grid_states
 from unveil.training.objectives import objective
 
 Tree = Callable[..., dict[str, Any]]
@@ -38,6 +45,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, folder / "clip.pt")
     return import_file(folder / "clip.pt").weights
+
+
+@pytest.fixture
+def wild_ir(clip: Path, tmp_path: Path) -> Path:
+    """A checkpoint of wild-IR with random weights, imported beside its DA-CLIP."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        network = ConditionalUNet(32, (1, 1), context_dim=16, half_size=True)
+    torch.save(network.state_dict(), tmp_path / "wild-ir.pth")
+    guide = shutil.copy(clip, tmp_path / "eyes.safetensors")
+    return import_file(tmp_path / "wild-ir.pth", tmp_path / "wild-ir.safetensors", guide=guide).weights
 
 
 def guided(tree: Tree, guide: Path, **changes: Any) -> configuration.Config:
@@ -116,18 +134,100 @@ def test_a_resumed_run_is_the_uninterrupted_one(clip: Path, tree: Tree, tmp_path
         assert torch.equal(one, two)
 
 
-def test_the_preset_is_the_published_network() -> None:
-    config = configuration.load(configuration.find("daclip_universal"))
+@pytest.mark.parametrize(("name", "parameters"), [("daclip_universal", 48_975_747), ("daclip_wild", 49_470_467)])
+def test_the_presets_are_the_published_networks(name: str, parameters: int) -> None:
+    config = configuration.load(configuration.find(name))
     with torch.device("meta"):
         network = built(described(config))
-    assert sum(p.numel() for p in network.parameters()) == 48_975_747
-    assert needs(config, config.stages[0]).total > 48_975_747 * 16
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert needs(config, config.stages[0]).total > parameters * 16
+
+
+def test_wild_irs_network_is_trained_written_and_run(clip: Path, tree: Tree, tmp_path: Path) -> None:
+    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}
+    config = guided(tree, clip, network={**network, "half_size": True, "degradation": False})
+    learner = train(config, tmp_path / "run", report=silent)
+    assert len(learner.guide.contexts(torch.zeros(1, 3, 16, 16))) == 1, "it hears what is to be seen alone"
+    model = unveil.load(tmp_path / "run", device="cpu").model
+    sizes = model.spec.network
+    assert (sizes["half_size"], sizes["degradation"], sizes["context_dim"]) == (True, False, 16)
+    assert {"downsample.weight", "upsample.1.weight"} < model.predictor.state_dict().keys()
+    assert "prompt" not in model.predictor.state_dict()
+    for name, one in model.predictor.state_dict().items():
+        assert torch.equal(one, learner.predictor.state_dict()[name].half().float()), name
+    y = torch.rand(3, 21, 37, generator=torch.Generator().manual_seed(0))
+    assert unveil.load(tmp_path / "run", device="cpu").restore(y, seed=1, steps=2).image.shape == (21, 37, 3)
+
+
+@pytest.mark.parametrize("kind", ["matching", "predictor"])
+def test_an_imported_wild_ir_is_trained_further(wild_ir: Path, tree: Tree, tmp_path: Path, kind: str) -> None:
+    """Its images are in [0, 1], and its noise half of that on [-1, 1]; its guide lies beside it."""
+    stages = [{**MATCHING, "kind": kind, "lr": 1e-2}]
+    config = configuration.parse(tree(path="mean_reverting", init=str(wild_ir), stages=stages, ema=0.0, save_every=2))
+    whole = train(config, tmp_path / "whole", report=silent)
+    before, after = shelf.load(wild_ir), shelf.load(tmp_path / "whole")
+    for name in ("value_range", "schedule", "prediction", "time", "multiple_of"):
+        assert getattr(after.spec, name) == getattr(before.spec, name)
+    assert after.spec.network["guide"] == {
+        "file": "daclip.safetensors",
+        "sha256": sha256_of(tmp_path / "eyes.safetensors"),
+    }
+    moved = [
+        (a - b).abs().max() for a, b in zip(before.predictor.parameters(), after.predictor.parameters(), strict=True)
+    ]
+    assert max(moved) > 1e-3
+    assert whole.processes[0].steps == 100, "all steps are trained, not those alone that a run takes"
+
+    train(config, tmp_path / "parts", report=silent, stop_at=2)
+    parts = train(config, tmp_path / "parts", report=silent)
+    for one, two in zip(whole.predictor.parameters(), parts.predictor.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_the_loss_of_an_imported_wild_ir_is_the_published_one(wild_ir: Path, tree: Tree) -> None:
+    """On images in [0, 1] at the noise of 50/255, as its own code computes it from what the network says."""
+    config, model = started_from(configuration.parse(tree(path="mean_reverting", init=str(wild_ir), stages=[MATCHING])))
+    assert config.network.guide == str(wild_ir.with_name("eyes.safetensors"))
+    learner = build(config, model=model)
+    learner.predictor.requires_grad_()
+    batch = Source(config.data, material=scan(config.data)).stage_batch(config.stages[0], 0, 0)
+    said = objective(config.stages[0])(learner, batch, config.stages[0], torch.Generator().manual_seed(3))
+    x0, y = (batch.x0 + 1) / 2, (batch.y + 1) / 2
+    process = mean_reverting(theta_sum("cosine", 100, 0.005), 50 / 255)
+    x_t, t = grid_states(process, replace(batch, x0=x0, y=y), torch.Generator().manual_seed(3))
+    assert learner.guide is not None
+    with torch.no_grad():
+        content = learner.guide.network.encode_image(prepared(y, learner.guide.network.clip.visual.size)).content
+        by_hand = matching_loss(process, t, x_t, y, x0, learner.predictor(x_t, y, t.float(), content))
+    assert said == pytest.approx(float(by_hand), rel=1e-4)
+
+
+def test_what_an_imported_network_cannot_be_started_with_is_said(
+    wild_ir: Path, clip: Path, tree: Tree, tmp_path: Path
+) -> None:
+    on_residual = tree(init=str(wild_ir))
+    with pytest.raises(InputError, match="set path: mean_reverting"):
+        started_from(configuration.parse(on_residual))
+    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": "nowhere.safetensors"}
+    preset = configuration.parse(tree(path="mean_reverting", init=str(wild_ir), network=network, stages=[MATCHING]))
+    assert started_from(preset)[0].network.guide == str(wild_ir.with_name("eyes.safetensors")), "its own is taken"
+    other = import_file(clip.with_name("clip.pt"), tmp_path / "other.safetensors", half=True).weights
+    with pytest.raises(InputError, match="was made with another DA-CLIP than"):
+        started_from(replace(preset, network=replace(preset.network, guide=str(other))))
+    torch.save(ConditionalUNet(8, (1, 1)).state_dict(), tmp_path / "ir-sde.pth")
+    plain = import_file(tmp_path / "ir-sde.pth").weights
+    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}
+    with pytest.raises(InputError, match="is told nothing of what it sees"):
+        started_from(
+            configuration.parse(tree(path="mean_reverting", init=str(plain), network=network, stages=[MATCHING]))
+        )
 
 
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        ({"kind": "conditional", "guide": "g.safetensors"}, "set network.kind and network.predicts so"),
+        ({"kind": "rddm", "guide": "g.safetensors"}, "network.guide tells networks of kind conditional"),
+        ({"kind": "rddm", "half_size": True}, "network.half_size is wild-IR's"),
         ({"kind": "rddm", "predicts": "noise"}, "noise is for kind conditional"),
         ({"kind": "conditional", "predicts": "noise", "context": 16}, "name its file with network.guide"),
         ({"kind": "conditional", "predicts": "noise", "base": 8, "mults": [1, 1], "guide": "g"}, "multiples of 32"),

@@ -37,7 +37,7 @@ class Method:
     """title: how tables call it. restore: (H, W, 3) float32 in [0, 1] -> Outcome. run: everything that decides its pixels.
 
     cost: counts its parameters and the multiply-adds of one evaluation at 512x512, as `counting.sizes` does; None where nothing can.
-    masked: whether `restore` takes the mask of the damage too, (H, W[, 3]) or None.
+    masked: whether `restore` takes the mask of the damage too, (H, W[, 3]) or None. device: what computes.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Method:
     draws: int = 1
     cost: Callable[[], dict[str, Any]] | None = None
     masked: bool = False
+    device: str = "cpu"
 
 
 def baseline(name: str) -> Method:
@@ -82,7 +83,7 @@ def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Me
     run = {k: v for k, v in restorer.protocol(options).items() if k != "device"}
     if options.fix is not None:
         run["fix"] = list(kinds_of(options.fix))
-    return Method(title, restore, run, draws, cost, masked)
+    return Method(title, restore, run, draws, cost, masked, str(restorer.device))
 
 
 def zero_shot(
@@ -110,4 +111,4 @@ def zero_shot(
     told = [restorer.method.title + (f" on {prior}" if prior else "")]
     told += [preset] if preset else []
     told += [f"{steps} steps"] if steps else []
-    return Method(", ".join(told), restore, run, draws)
+    return Method(", ".join(told), restore, run, draws, device=str(restorer.device))

@@ -159,11 +159,17 @@ def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name
 
 
 def costs(result: dict[str, Any]) -> str:
-    """What the methods cost: size of each network, seconds a photograph, and a CUDA device's peak; "" where nothing was counted."""
+    """What the methods cost: size of each network, seconds a photograph of the processor and, of methods on a device, as the clock went,
+
+    and a CUDA device's peak; "" where nothing was counted.
+    """
     rows = []
     for title, found in result.get("costs", {}).items():
         networks = {part: size for part, size in found.items() if isinstance(size, dict)}
-        spent = [s for of in result["sets"].values() for s in of.get(title, {}).get("processor_seconds", ())]
+        spent, waited = (
+            [s for of in result["sets"].values() for s in of.get(title, {}).get(key, ())]
+            for key in ("processor_seconds", "seconds")
+        )
         peak = found.get("peak_device_bytes")
         rows.append(
             [
@@ -171,10 +177,12 @@ def costs(result: dict[str, Any]) -> str:
                 " + ".join(f"{size['parameters'] / 1e6:,.1f}" for size in networks.values()),
                 " + ".join(f"{size['macs'] / 1e9:,.1f}" for size in networks.values()),
                 f"{sum(spent) / len(spent):.2f}" if spent else "",
+                f"{sum(waited) / len(waited):.2f}" if waited else "",
                 f"{peak / 2**30:.1f}" if peak else "",
             ]
         )
-    head = ["method", "parameters (M)", "GMAC an evaluation, 512x512", "processor s a photograph", "device GiB, peak"]
+    head = ["method", "parameters (M)", "GMAC an evaluation, 512x512", "processor s a photograph"]
+    head += ["s a photograph on the device", "device GiB, peak"]
     return f"## Cost\n\n{table(head, rows)}\n" if rows else ""
 
 
@@ -254,6 +262,7 @@ def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
         "megapixels": [],
         "one draw": [],
         **several,
+        **({} if method.device == "cpu" else {"seconds": []}),
     }
 
 
@@ -278,7 +287,7 @@ def _add(
         mask = read_image(test.masks[name]).pixels if name in test.masks else None
         clock = Clock()
         made = method.restore(y.astype(np.float32), *((mask,) if method.masked else ()))
-        seconds = clock.processor
+        seconds, wall = clock.processor, clock.wall
         one = score(made.one, x, protocol, metrics, mask)
         mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
         if features_of_set is not None:
@@ -289,6 +298,8 @@ def _add(
     row.pop("of set", None)  # of fewer photographs
     row["images"].append(name)
     row["processor_seconds"].append(seconds)
+    if "seconds" in row:
+        row["seconds"].append(wall)
     row["megapixels"].append(y.shape[0] * y.shape[1] / 1e6)
     row["one draw"].append(one)
     if mean is not None and made.spread is not None:
@@ -365,7 +376,11 @@ def measure(
             if features_of_set is not None:
                 _forget(row, [name for name in row["images"] if not features_of_set.has(name)])
             if costs and method.cost is not None:
-                result.setdefault("costs", {})[method.title] = method.cost()
+                found = result.setdefault("costs", {})
+                found[method.title] = {**found.get(method.title, {}), **method.cost()}
+            on_cuda = costs and method.device.startswith("cuda")
+            if on_cuda:
+                torch.cuda.reset_peak_memory_stats()  # a method's own, not that of the one before it
             for done, (name, degraded, clean) in enumerate(pairs, start=1):
                 if name not in row["images"]:
                     _add(row, test, name, degraded, clean, protocol, method, metrics, features_of_set)
@@ -377,6 +392,7 @@ def measure(
                 row["of set"] = dict.fromkeys(of_sets, distance)
                 if output is not None:
                     _keep(output, result, test.name, method.title)
-            if costs and method.title in result.get("costs", {}) and torch.cuda.is_available():
-                result["costs"][method.title]["peak_device_bytes"] = torch.cuda.max_memory_allocated()
+            if method.title in result.get("costs", {}) and on_cuda:
+                of = result["costs"][method.title]
+                of["peak_device_bytes"] = max(torch.cuda.max_memory_allocated(), of.get("peak_device_bytes", 0))
     return result

@@ -13,12 +13,20 @@ from typing import Any
 
 from unveil.bench.record import Clock, environment, peak_bytes, table
 from unveil.errors import UnveilError
+from unveil.util.devices import hardware, pick_device
 
 ROWS = (("coarse_to_fine", "fp32"), ("off", "fp32"), ("coarse_to_fine", "bf16"), ("off", "bf16"))
 
 
 def single(
-    model: str, resolution: str, dtype: str, size: int, steps: int | None, repeats: int, threads: int
+    model: str,
+    resolution: str,
+    dtype: str,
+    size: int,
+    steps: int | None,
+    repeats: int,
+    threads: int,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """One row, here: the run with the median total of `repeats`, after one that warms up."""
     import numpy as np
@@ -28,7 +36,8 @@ def single(
 
     torch.set_num_threads(threads)
     loaded = peak_bytes()
-    restorer = load(model, "cpu", dtype)
+    restorer = load(model, device, dtype)
+    cuda = restorer.device.type == "cuda"
     photo = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)  # content does not matter
     runs, protocol = [], {}
     for seed in range(repeats + 1):
@@ -39,14 +48,15 @@ def single(
             {"seconds": out.seconds, "network_seconds": out.network_seconds, "processor_seconds": clock.processor}
         )
     peak = peak_bytes()
-    state = torch.zeros(1, 3, size, size)
+    on_device = {"device_peak_bytes": torch.cuda.max_memory_allocated(restorer.device)} if cuda else {}
+    state = torch.zeros(1, 3, size, size, device=restorer.device)
     run = restorer.resolve(_options(steps))
     denoise = restorer.model.denoiser(run.process, 0.0)
     forwards = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+    with torch.inference_mode(), torch.autocast(restorer.device.type, torch.bfloat16, enabled=dtype == "bf16"):
         for _ in range(repeats + 1):
             clock = Clock()
-            denoise(state, state, run.process.steps)
+            denoise(state, state, run.process.steps).cpu()  # a device has computed it when it can be read
             forwards.append(clock.wall)
     return {
         "resolution": resolution,
@@ -54,7 +64,9 @@ def single(
         **sorted(runs[1:], key=lambda r: r["seconds"])[repeats // 2],
         "forward_seconds": sorted(forwards[1:])[repeats // 2],
         "peak_bytes": peak,
+        **on_device,
         "bytes_after_imports": loaded,
+        "hardware": hardware(restorer.device),
         "protocol_of_run": {k: protocol[k] for k in ("model", "sha256", "grid", "steps", "solver", "fidelity")},
     }
 
@@ -81,15 +93,18 @@ def measure(
     steps: int | None = 5,
     repeats: int = 3,
     threads: int = 1,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Every resolution and precision of `ROWS` on a square photograph of `size` pixels, on the processor."""
+    """Every resolution and precision of `ROWS` on a square photograph of `size` pixels, on a device (`util.devices`)."""
+    device = str(pick_device(device))
     rows = []
     for resolution, dtype in ROWS:
-        rows.append(apart(__name__, json.dumps([model, resolution, dtype, size, steps, repeats, threads])))
+        rows.append(apart(__name__, json.dumps([model, resolution, dtype, size, steps, repeats, threads, device])))
         if progress is not None:
             progress(len(rows), len(ROWS))
     runs = [row.pop("protocol_of_run") for row in rows]
+    computes = [row.pop("hardware") for row in rows]
     return {
         "benchmark": "speed",
         "protocol": {
@@ -98,16 +113,26 @@ def measure(
             "size": size,
             "samples": 1,
             "threads": threads,
+            "device": f"{device}: {computes[0]}",
             "repeats": f"median of {repeats} runs after one warm-up, wall seconds, each row in its own process",
             "forward": "one pass of the predictor (with its padding) at the same size",
             "peak_bytes": "peak resident memory of the process: interpreter, torch, weights and restoration",
+            **(
+                {"device_peak_bytes": "most that torch had allocated on the device"}
+                if "device_peak_bytes" in rows[0]
+                else {}
+            ),
         },
         "rows": rows,
     }
 
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
-    """What a row says: seconds, seconds in the network, % outside it, seconds of one pass, total in passes, peak MiB."""
+    """What a row says: seconds, seconds in the network, % outside it, seconds of one pass, total in passes, peak MiB of the
+
+    process and, of a row measured on a CUDA device, of that.
+    """
+    told = {"device_peak": row["device_peak_bytes"] / 2**20} if "device_peak_bytes" in row else {}
     return {
         "seconds": row["seconds"],
         "network": row["network_seconds"],
@@ -115,6 +140,7 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
         "forward": row["forward_seconds"],
         "passes": row["seconds"] / row["forward_seconds"],
         "peak": row["peak_bytes"] / 2**20,
+        **told,
     }
 
 
@@ -125,9 +151,10 @@ def markdown(result: dict[str, Any]) -> str:
     body = []
     for row in result["rows"]:
         said = numbers(row)
-        cells = [f"{v:.0f}" if k == "peak" else f"{v:.2f}" for k, v in said.items()]
+        cells = [f"{v:.0f}" if k.endswith("peak") else f"{v:.2f}" for k, v in said.items()]
         body.append([f"{row['resolution'].replace('_', ' ')}, {row['dtype']}", *cells])
-    return table([*head, "total in passes", "peak memory (MiB)"], body)
+    peaks = ["peak memory (MiB)", *(["of the device (MiB)"] if "device_peak_bytes" in result["rows"][0] else [])]
+    return table([*head, "total in passes", *peaks], body)
 
 
 if __name__ == "__main__":

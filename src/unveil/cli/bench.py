@@ -34,6 +34,7 @@ def bench(
     samples: int = 1,
     steps: str = "",
     fix: str = "",
+    fidelity: float | None = None,
     every: int = 1,
     metrics: str = "",
     paper: str = "",
@@ -61,6 +62,7 @@ def bench(
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
         fix: Kinds of damage that models are told, as of `unveil restore`: one row more for each model that can be told. Without it they
             are told nothing, and what the describer finds is fixed.
+        fidelity: Of trained models, 0 to 1, in place of their own; stands in the row's title. The result keeps what each row ran at.
         every: Take each n-th photograph alone.
         metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
         paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.
@@ -69,7 +71,7 @@ def bench(
         size: Side in pixels of the photograph that speed is measured on.
         megapixels: Sizes of the photographs that memory is measured on, separated by commas. Default: 1,12,50,100.
         threads: Threads for speed and memory.
-        device: auto, cpu, cuda, ... (quality)
+        device: auto, cpu, cuda, ... (quality and speed; memory is planned for the processor)
         dtype: auto, fp32, bf16 or fp16 (quality).
         output: JSON file to keep the result in; written after every photograph, and an interrupted call goes on from it.
         as_json: Print JSON instead of tables.
@@ -85,11 +87,15 @@ def bench(
         protocols: list[str] = []
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
-        methods = _methods(_parts(models), baselines, samples, counts, fix, device, dtype, zero)
+        methods = _methods(_parts(models), baselines, samples, counts, fix, fidelity, device, dtype, zero)
         result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
     else:
         if fix:
             raise InputError(f"{what} does not depend on what is fixed; leave out --fix")
+        if fidelity is not None:
+            raise InputError(f"{what} is measured at the model's own fidelity; leave --fidelity out")
+        if what == "memory" and device not in ("auto", "cpu"):
+            raise InputError(f"memory is measured on the processor; leave --device {device} out")
         if zero.given():
             raise InputError(
                 f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.given())}"
@@ -99,7 +105,7 @@ def bench(
         room = importlib.import_module(f"unveil.bench.{what}")
         markdown = room.markdown
         with counting() as show:
-            own = {"model": models, "size": size} if what == "speed" else _sizes(megapixels)
+            own = {"model": models, "size": size, "device": device} if what == "speed" else _sizes(megapixels)
             own |= {"threads": threads, **_steps(counts)}
             result = room.measure(**own, progress=lambda done, total: show(what, done, total))
         if output is not None:
@@ -137,6 +143,7 @@ def _methods(
     samples: int,
     counts: list[int],
     fix: str,
+    fidelity: float | None,
     device: str,
     dtype: str,
     zero: ZeroShotOptions,
@@ -154,6 +161,10 @@ def _methods(
         if name == "none":
             continue
         if name in METHODS:
+            if fidelity is not None:
+                raise InputError(
+                    f"--fidelity is of trained models, and {name} is a zero-shot method; leave one of the two out"
+                )
             own = {k: v for k, v in zero.settings().items() if k in _ANY_METHODS or k in METHODS[name].takes()}
             opened = loading.load(zero.prior, device, dtype, method=name, **own)
             told = {"preset": zero.preset or "", "prior": zero.prior}
@@ -161,14 +172,18 @@ def _methods(
             continue
         restorer = load(name, device, dtype)
         title = restorer.model.spec.name if name == restorer.model.spec.name else f"{restorer.model.spec.name} ({name})"
-        rows: list[tuple[str, dict[str, Any]]] = [("", {})]
+        own = {} if fidelity is None else {"fidelity": fidelity}
+        at = "" if fidelity is None else f", fidelity {fidelity:g}"
+        rows: list[tuple[str, dict[str, Any]]] = [("", own)]
         if kinds and restorer.model.spec.conditioned:
-            rows.append((f", told {' and '.join(kinds)}", {"fix": kinds}))
+            rows.append((f", told {' and '.join(kinds)}", own | {"fix": kinds}))
         for told, settings in rows:
             made += [
-                methods.model(restorer, f"{title}{told}, {n} step{'s' if n > 1 else ''}", samples, steps=n, **settings)
+                methods.model(
+                    restorer, f"{title}{told}, {n} step{'s' if n > 1 else ''}{at}", samples, steps=n, **settings
+                )
                 for n in counts
-            ] or [methods.model(restorer, title + told, samples, **settings)]
+            ] or [methods.model(restorer, title + told + at, samples, **settings)]
     return made
 
 

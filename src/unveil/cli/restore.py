@@ -215,7 +215,9 @@ def restore(
         if seconds > LONG and not yes and spread is None:
             from unveil.util.words import duration
 
-            raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin")
+            raise InputError(
+                f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps"
+            )
     seen: dict[str, int] = {}
     watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == STANDARD else sys.stdout

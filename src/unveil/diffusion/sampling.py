@@ -53,7 +53,7 @@ def step(
     """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z.
 
     eps_hat = (x_t - a_t x0_hat - b_t y) / s_t is the noise that x0_hat leaves over. z: standard normal (times
-    1 - fidelity), or None for none. With eta from `Process.ancestral` this is the exact posterior, which for the
+    1 - fidelity), or None for none. With eta from `GaussianPath.ancestral` this is the exact posterior, which for the
     mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
     """
     keep = max(float(process.sigma[u]) ** 2 - eta**2, 0.0) ** 0.5

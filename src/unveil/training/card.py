@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unveil.models.spec import Defaults
 from unveil.training.batches import Source
 from unveil.training.config import Config
 from unveil.training.export import machine, one_shot
@@ -36,8 +37,10 @@ def _stages(config: Config) -> list[str]:
     ]
 
 
-def card(config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None) -> str:
-    """The card as Markdown."""
+def card(
+    config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None, defaults: Defaults
+) -> str:
+    """The card as Markdown. defaults: how the model is run where nothing is said."""
     what = "a regression network, evaluated once" if one_shot(config) else "a posterior sampler of the residual path"
     lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
     lines += [
@@ -45,6 +48,14 @@ def card(config: Config, source: Source, counters: Counters, digest: str, scores
         '    unveil.load("PATH_OF_THIS_FOLDER").restore("photo.jpg", seed=0).save("clean.png")',
         "",
     ]
+    if not one_shot(config):
+        lines += [
+            f"By default: {defaults.steps} steps on the grid {defaults.grid}, solver {defaults.solver}, fidelity {defaults.fidelity:g} "
+            "(0 draws from the posterior, 1 follows its mean), resolution "
+            + (f"{defaults.resolution} from {defaults.low} px" if defaults.resolution != "off" else "native")
+            + ".",
+            "",
+        ]
     lines += ["## Data", "", *_data(config, source), ""]
     lines += ["## Recipe", "", *_stages(config), ""]
     start = f", started from {config.init}" if config.init else ""
@@ -70,7 +81,13 @@ def card(config: Config, source: Source, counters: Counters, digest: str, scores
 
 
 def write_card(
-    path: Path, config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None
+    path: Path,
+    config: Config,
+    source: Source,
+    counters: Counters,
+    digest: str,
+    scores: Scores | None,
+    defaults: Defaults,
 ) -> None:
     """Write `card` to a file, aside and renamed. Raises InputError when it cannot be written."""
-    atomic.replace(path, card(config, source, counters, digest, scores).encode())
+    atomic.replace(path, card(config, source, counters, digest, scores, defaults).encode())

@@ -66,7 +66,9 @@ def check(config: Config) -> None:
             f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
         )
     _network(net)
-    if net.predicts == "noise" and (net.kind, config.path) != ("conditional", "mean_reverting"):
+    if net.guide and config.path != "mean_reverting":
+        raise InputError(f"network.guide belongs to path mean_reverting, DA-CLIP's; this run is on {config.path}")
+    if net.predicts == "noise" and (net.kind not in ("conditional", "init") or config.path != "mean_reverting"):
         raise InputError(
             f"network.predicts: noise is for kind conditional on path mean_reverting, not {net.kind} on {config.path}"
         )
@@ -101,9 +103,13 @@ def _network(net: Network) -> None:
         )
     if net.kind != "compact" and net.experts:
         raise InputError(f"network.experts are two compact networks; leave network.kind ({net.kind}) out")
-    if net.guide and (net.kind, net.predicts) != ("conditional", "noise"):
+    if net.guide and net.kind not in ("conditional", "init"):
         raise InputError(
-            "network.guide tells networks of kind conditional that predict noise what they see: set network.kind and network.predicts so"
+            f"network.guide tells networks of kind conditional what they see, and this one is of kind {net.kind}: set network.kind so"
+        )
+    if net.half_size and net.kind not in ("conditional", "init"):
+        raise InputError(
+            f"network.half_size is wild-IR's, of networks of kind conditional; this one is of kind {net.kind}"
         )
     if net.context and not net.guide:
         raise InputError("network.context is the length of a guide's embeddings; name its file with network.guide")
@@ -116,8 +122,12 @@ def _network(net: Network) -> None:
                 if net.kind == "rddm":
                     UNet(net.base, net.mults)
                 elif net.kind == "conditional":
-                    guided = {"context_dim": net.context or 1, "degradation": True} if net.guide or net.context else {}
-                    ConditionalUNet(net.base, net.mults, **guided)
+                    guided = (
+                        {"context_dim": net.context or 1, "degradation": net.degradation}
+                        if net.guide or net.context
+                        else {}
+                    )
+                    ConditionalUNet(net.base, net.mults, half_size=net.half_size, **guided)
                 if net.correction.base:
                     CorrectionUNet(net.correction.base, net.correction.mults)
         except ModelError as error:

@@ -21,7 +21,7 @@ def described(config: Config) -> dict[str, Any]:
     if net.kind == "conditional":
         return {
             "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
-            "degradation": net.context > 0, "half_size": False,
+            "degradation": net.context > 0 and net.degradation, "half_size": net.half_size,
         }  # fmt: skip
     return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
 
@@ -36,6 +36,7 @@ def described_head(config: Config) -> int | dict[str, Any]:
 
 def asked(config: Config) -> Spec:
     """What the predictor takes and predicts, as the part of a description that running and training read."""
-    time = "level" if config.network.predicts == "residual" else "index"
+    # `networks.predictor.Predictor` knows nothing of a guide: a guided network is told the index of the step, as published ones are.
+    time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
     prediction = current_name(config.network.predicts)
     return Spec(config.name, described(config), schedule(config), prediction=prediction, time=time)

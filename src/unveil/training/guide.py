@@ -23,26 +23,31 @@ FILE = "daclip.safetensors"
 
 @dataclass
 class Guide:
-    """A DA-CLIP on its device, where it came from, and the sha256 of that file."""
+    """A DA-CLIP on its device, where it came from, the sha256 of that file, and whether the network hears of the degradation too."""
 
     network: DACLIP
     source: Path
     sha256: str
+    degradation: bool = True
 
     @torch.no_grad()
-    def contexts(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def contexts(self, y: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> tuple[Tensor, ...]:
         """What it says of damaged crops, as `models.model.Model.contexts` asks it when photographs are restored.
 
         Args:
-            y: (B, 3, H, W) in [-1, 1].
+            y: (B, 3, H, W) in `value_range`.
+            value_range: Black and white of the network's images.
 
         Returns:
-            Embeddings of the content and of the degradation, (B, embed) each.
+            Embeddings of the content and, where the network hears of it, of the degradation, (B, embed) each.
 
         """
-        seen = self.network.encode_image(prepared((y.float() + 1) / 2, self.network.clip.visual.size))
-        assert isinstance(seen, ImageEmbeddings)
-        return seen.content, seen.degradation
+        low, high = value_range
+        embeddings = self.network.encode_image(
+            prepared((y.float() - low) / (high - low), self.network.clip.visual.size)
+        )
+        assert isinstance(embeddings, ImageEmbeddings)
+        return (embeddings.content, embeddings.degradation) if self.degradation else (embeddings.content,)
 
     def entry(self) -> dict[str, Any]:
         """What the description of the trained model says of it."""
@@ -85,7 +90,7 @@ def opened(config: Config, device: torch.device) -> Guide | None:
         raise InputError(
             f"{source} is no DA-CLIP; `unveil train daclip` makes one, and `unveil models import` published ones"
         )
-    return Guide(network.to(device), source, digest)
+    return Guide(network.to(device), source, digest, config.network.degradation)
 
 
 def told_sizes(config: Config) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
 from unveil.models.path_config import RESIDUAL, name_of, path
+from unveil.models.weights_file import sha256_of
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor
@@ -34,9 +36,8 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     Raises ModelError for a model that cannot be found or read, InputError for one that is told something else than the
     noise level, or was trained on another schedule of the same path.
     """
-    config = told_sizes(config)
     if not config.init:
-        return config, None
+        return told_sizes(config), None
     model = shelf.load(config.init)
     kind = model.spec.network.get("kind", "compact")
     if kind == "experts" and not config.network.experts:
@@ -45,6 +46,10 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     if config.network.experts and kind in ("compact", "experts"):
         check_crops(config)
         return config, model
+    if config.network.guide and kind in ("compact", "experts"):
+        raise InputError(
+            f"network.guide: {config.init} is a {kind} network, which nobody can tell what it sees; leave one of the two out"
+        )
     if kind != "compact":
         return _as_published(config, model), model
     if model.spec.time != "level":
@@ -74,19 +79,41 @@ def _correction(model: Model) -> Correction | None:
 
 
 def _as_published(config: Config, model: Model) -> Config:
-    """The configuration for a network that is trained as it is. Raises InputError for one that cannot be, and for stages it has not."""
-    spec = model.spec
-    if spec.value_range != (-1.0, 1.0) or spec.network.get("context_dim") or spec.network.get("mask_channels"):
+    """The configuration for a network that is trained as it is, with its guide. Raises InputError for one that cannot be, and for stages
+
+    that it has not.
+    """
+    spec, sizes = model.spec, model.spec.network
+    if sizes.get("mask_channels"):
         raise InputError(
-            f"{config.init} cannot be trained further: it takes images in {list(spec.value_range)} or is told more than the photograph; "
-            "networks of images in [-1, 1] that see the photograph alone can (RDDM, Resfusion, and those trained here)"
+            f"{config.init} cannot be trained further: it is shown a mask beside the photograph, and pairs here have none"
         )
-    network = dataclasses.replace(
-        config.network, kind="init", correction=_correction(model) or config.network.correction
-    )
-    config = dataclasses.replace(config, network=network)
+    if (name_of(spec.schedule) == "mean_reverting") != (config.path == "mean_reverting"):
+        wanted = "mean_reverting" if config.path != "mean_reverting" else "linear_pro"
+        raise InputError(
+            f"{config.init} was trained on {spec.schedule}, and this run is on path {config.path}; set path: {wanted}"
+        )
+    own = sizes.get("guide")
+    length = int(sizes.get("context_dim") or 0)
+    if length and own:
+        named = Path(config.network.guide)
+        if named.is_file() and sha256_of(named) != own["sha256"]:
+            raise InputError(
+                f"network.guide: {config.init} was made with another DA-CLIP than {named}; leave network.guide out, and its own beside it "
+                "is taken, or import the network again with --guide"
+            )
+        beside = Path(config.init) / "model.safetensors" if Path(config.init).is_dir() else Path(config.init)
+        config = _with(config, guide=str(beside.with_name(Path(str(own["file"])).name)))
+    config = told_sizes(config)
+    if config.network.context != length:
+        told = f"embeddings of {length} numbers" if length else "nothing of what it sees"
+        raise InputError(
+            f"network.guide: {config.init} is told {told}, and {config.network.guide} says {config.network.context}"
+        )
+    config = _with(config, degradation=bool(sizes.get("degradation", True)), half_size=bool(sizes.get("half_size")))
+    config = _with(config, kind="init", correction=_correction(model) or config.network.correction)
     for number, stage in enumerate(config.stages):
-        if stage.kind in ("correction", "adapter", "joint") and not network.correction.base:
+        if stage.kind in ("correction", "adapter", "joint") and not config.network.correction.base:
             raise InputError(
                 f"stages.{number}: the correction of {config.init} is a U-Net of its own; give its size with --network.correction.base 64"
             )
@@ -96,6 +123,11 @@ def _as_published(config: Config, model: Model) -> Config:
             )
     check_crops(config, spec.multiple_of)
     return config
+
+
+def _with(config: Config, **changes: Any) -> Config:
+    """The configuration with settings of its network replaced."""
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, **changes))
 
 
 def build(config: Config, device: torch.device | None = None, model: Model | None = None) -> Learner:
@@ -131,7 +163,10 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
     asks = published or asked(config)
     text = asks.schedule
     free = name_of(text) in RESIDUAL and asks.residual_at_level and isinstance(predictor, Predictor)
-    grids = [path(text, asks.time)] if published is None else [published.process()]
+    # RDDM's and Resfusion's grids are those that they are sampled on, whose states a correction has to meet; of a path of a hundred steps
+    # that is run in ten all are trained.
+    whole = published is None or name_of(text) == "mean_reverting"
+    grids = [path(text, asks.time) if whole or published is None else published.process()]
     if free and published is None:
         grids.append(residual(cubic(5)))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")

@@ -76,17 +76,18 @@ def needs(config: Config, stage: Stage) -> Needs:
     level = torch.empty(part, dtype=dtype, device="meta")
     kept = _Kept(modules)
     with saved_tensors_hooks(kept.keep, lambda tensor: tensor):
-        answer = _answered(predictor, x, level, config.network.context)
+        answer = _answered(predictor, x, level)
         if head is not None and head in trained:
             head(answer._replace(residual=answer.residual.detach()), level)
     return Needs(held, kept.bytes, part, stage.crop)
 
 
-def _answered(predictor: Any, x: Tensor, level: Tensor, context: int) -> Answer:
-    if not context:
+def _answered(predictor: Any, x: Tensor, level: Tensor) -> Answer:
+    context = getattr(predictor, "context_dim", None)
+    if context is None:
         return predictor.answer(x, x, level)
-    embedding = x.new_empty(len(x), context)
-    return Answer(x, x, level, predictor(x, x, level, embedding, embedding))
+    embeddings = [x.new_empty(len(x), context)] * (1 + predictor.degradation)
+    return Answer(x, x, level, predictor(x, x, level, *embeddings))
 
 
 class _Kept:

@@ -137,7 +137,9 @@ _PRIOR = 0.01
 _LEAST = 0.05
 
 
-def grid_weight(process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
+def grid_weight(
+    process: GaussianPath, t: Tensor, like: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)
+) -> Tensor:
     """(B,) weights of the squared error of x0 at the indices t of a path whose noise is small: 1 at the start, up to 20 at its end.
 
     A state tells x0 with the variance v = (s / a)^2, and y alone with about 0.01 on [-1, 1], so that an error of v * 0.01 / (v +
@@ -145,5 +147,6 @@ def grid_weight(process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     photograph, would hardly be trained.
     """
     a, s = (process.at(c, t, like).flatten() for c in (process.alpha, process.sigma))
-    attainable = s**2 / (s**2 + _PRIOR * a**2)
+    prior = _PRIOR * ((value_range[1] - value_range[0]) / 2) ** 2
+    attainable = s**2 / (s**2 + prior * a**2)
     return 1 / (attainable + _LEAST) * (1 + _LEAST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -72,6 +72,13 @@ class Learner:
         """Whether the predictor is one of `networks.predictor.Predictor`."""
         return self.asks.residual_at_level and isinstance(self.predictor, Predictor)
 
+    def seen(self, batch: Batch) -> Batch:
+        """A batch in the range of the network's images, [-1, 1] of all networks but published ones of IR-SDE's family."""
+        low, high = self.asks.value_range
+        if (low, high) == (-1.0, 1.0):
+            return batch
+        return replace(batch, x0=low + (batch.x0 + 1) / 2 * (high - low), y=low + (batch.y + 1) / 2 * (high - low))
+
     def trained(self, stage: Stage) -> tuple[str, ...]:
         """Which of them a stage trains; the others are frozen."""
         if stage.expert:
@@ -85,7 +92,7 @@ class Learner:
         level = at(process.sigma, process, t, x_t)
         if self.answers:
             return self.at_level(x_t, y, level)
-        contexts = () if self.guide is None else self.guide.contexts(y)
+        contexts = () if self.guide is None else self.guide.contexts(y, self.asks.value_range)
         out = self.predictor(x_t, y, at(process.timestep, process, t, x_t), *contexts).float()
 
         def read(i: int, model_output: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
@@ -161,7 +168,7 @@ def _by_level(learner: Learner, process: GaussianPath, t: Tensor, stage: Stage, 
         return residual_noise_weight(process, t, like)
     if name_of(learner.asks.schedule) in RESIDUAL:
         return weight(at(process.sigma, process, t, like))
-    return grid_weight(process, t, like)
+    return grid_weight(process, t, like, learner.asks.value_range)
 
 
 def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -354,9 +361,11 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
 
 
 def objective(stage: Stage) -> Objective:
-    """The function for a stage's kind and target."""
+    """The function for a stage's kind and target. It takes batches in [-1, 1], whatever range the network's images have."""
     if stage.kind in ("correction", "adapter"):
-        return correction if stage.target == "on_policy" else correction_forward
-    return {"predictor": predictor, "joint": joint, "regression": regression, "matching": matching, "rollout": rollout}[
-        stage.kind
-    ]
+        chosen = correction if stage.target == "on_policy" else correction_forward
+    else:
+        chosen = {
+            "predictor": predictor, "joint": joint, "regression": regression, "matching": matching, "rollout": rollout,
+        }[stage.kind]  # fmt: skip
+    return lambda learner, batch, stage, generator: chosen(learner, learner.seen(batch), stage, generator)

@@ -75,7 +75,8 @@ class Restoring(Trainer):
         assert self._source is not None
         model, scores = folder / "model.safetensors", verdict.kept if verdict else None
         digest = self.write(state, model, verdict)
-        write_card(folder / "README.md", state.config, self._source, state.counters, digest, scores)
+        defaults = as_model(state.learner, state.config, state.counters.done).spec.defaults
+        write_card(folder / "README.md", state.config, self._source, state.counters, digest, scores, defaults)
         return f"wrote {model}; use it with: unveil restore PHOTO -o OUT -n {folder}"
 
 

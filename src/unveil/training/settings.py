@@ -105,8 +105,9 @@ class Network:
     conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published), or with a conditional one on path
     mean_reverting "noise", as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees, by
     cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
-    the model that comes out. context: length of those embeddings, filled in. bottom: residual blocks on the
-    coarsest level beyond `blocks`.
+    the model that comes out. context: length of those embeddings, filled in. degradation: whether a guided network is told what damaged the
+    photograph too (DA-CLIP's), or what it shows alone (wild-IR's). half_size: whether a conditional network works at half size inside,
+    between an additional down- and upsampling layer (wild-IR's). bottom: residual blocks on the coarsest level beyond `blocks`.
 
     experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
     its own size (`networks.compact.TimestepExperts`). They are told the kinds of damage and the fidelity, and need no head.
@@ -122,6 +123,8 @@ class Network:
     predicts: str = "residual"
     guide: str = ""
     context: int = 0
+    degradation: bool = True
+    half_size: bool = False
     correction: Correction = field(default_factory=Correction)
 
 
