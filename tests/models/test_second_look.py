@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import unveil
@@ -76,19 +78,21 @@ def clean() -> np.ndarray:
     return photo.read(unveil.__path__[0] + "/examples/coffee.jpg").pixels
 
 
-def grainy(pixels: np.ndarray, levels: float) -> np.ndarray:
-    """As a camera leaves it: noise of photosites, interpolated, so that neighbours are alike."""
+def grainy(pixels: np.ndarray) -> np.ndarray:
+    """Grain of clumps of five pixels, six levels, in a JPEG file, as a camera or a scanner leaves it."""
     noise = torch.from_numpy(np.random.default_rng(7).normal(size=pixels.shape)).permute(2, 0, 1)[None]
-    smooth = torch.nn.functional.avg_pool2d(noise, 3, 1, 1, count_include_pad=False)[0].permute(1, 2, 0).numpy()
-    noisy = pixels + levels / 255 * smooth / smooth.std()
-    return (np.rint(noisy.clip(0, 1) * 255) / 255).astype(np.float32)
+    clumps = torch.nn.functional.avg_pool2d(noise, 5, 1, 2, count_include_pad=False)[0].permute(1, 2, 0).numpy()
+    noisy = pixels + 6 / 255 * clumps / clumps.std()
+    memory = io.BytesIO()
+    Image.fromarray(np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)).save(memory, "JPEG", quality=92)
+    return np.asarray(Image.open(memory), np.float32) / 255
 
 
 def test_noise_that_the_classifier_overlooks_is_found_and_none_where_there_is_none() -> None:
     pixels = clean()
     speaker = describer.shipped()
     assert isinstance(speaker.network, DegradationClassifier)
-    noisy = grainy(pixels, 6)
+    noisy = grainy(pixels)
     alone = speaker.network.folded().probabilities(torch.from_numpy(noisy.transpose(2, 0, 1).copy()))
     assert float(alone[speaker.network.kinds.index("noise")]) < NOTICED["noise"]
     said = speaker.describe(noisy).probabilities
