@@ -39,7 +39,7 @@ OTHERS = ("blur", "haze", "jpeg", "shadow")
 """Damage that is no noise and must not be taken for it. (Simulated low light has noise.)"""
 WRONG = 0.01
 """Share of the pictures without noise that may be taken for noisy."""
-COMMON = 4
+COMMON = 12
 """How often each cut with real noise counts: there are few."""
 SETS = {
     "PolyU_100, noisy": ("PolyU_100/noisy", True),
@@ -84,6 +84,8 @@ def cuts(photographs: list[Photograph], pairs: Pairs, seed: int) -> Iterator[tup
             kind = OTHERS[number // 4 % len(OTHERS)]
             yield kind, degradation.apply(kind, x, random)[0][0]
     for shown, kinds in pairs:
+        if "lowlight" in kinds:
+            continue  # the lit side is noisy too
         for number, photograph in enumerate(shown):
             clean, worse = crops([photograph], 1, CROP, rng(seed + 1, number), 0)
             yield "clean", clean[0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from unveil.models import shelf
+from unveil.models import second_look, shelf
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
@@ -29,6 +30,11 @@ def test_the_sampler_was_measured_with_the_weights_that_ship() -> None:
 
 def test_the_classifier_was_measured_as_it_ships() -> None:
     assert result("fit_classifier")["protocol"]["sha256"] == shelf.entries()["describe"]["sha256"]
+
+
+def test_the_law_of_the_second_look_is_the_one_that_was_fitted() -> None:
+    for name, value in result("fit_second_look")["law"].items():
+        assert np.allclose(getattr(second_look, name), value, atol=0)
 
 
 def test_the_model_is_small_and_runs_as_the_page_says() -> None:
