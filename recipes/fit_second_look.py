@@ -180,8 +180,13 @@ def main(given: Namespace) -> None:
         "law": law,
         "held_out": {kind: found(rows) for kind, rows in parts[2].items()},
         "test": test,
-        "protocol": {"model": model.spec.name, "wrong": WRONG, "processor_seconds": clock.processor},
-        "environment": environment(),
+        "protocol": {
+            **environment(),
+            "model": model.spec.name,
+            "wrong": WRONG,
+            "processor_seconds": clock.processor,
+            "quick": given.quick,
+        },
     }
     write_json(given.json, result)
     print("\n\n".join(str(v) for k, v in facts(result).items() if k.startswith("table")))
