@@ -1,7 +1,6 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-Where the small classifier notices nothing that blurs or covers detail, the restorer is asked about noise (`models.second_look`), of which
-it knows more kinds.
+Where the small classifier notices no noise, the restorer is asked about it (`models.second_look`): it knows more kinds.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ SMALL = "describe"
 
 RESTORER = "general"
 """Who is asked about noise where no other model is at hand."""
-DETAIL = ("noise", "blur", "jpeg", "rain")
-"""Damage of detail: where one of them is noticed, the restorer is going to look at the detail anyway."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +101,8 @@ class Describer:
 
 
 def _unnoticed(found: dict[str, float]) -> bool:
-    """Whether nothing is known of the detail of a photograph that is neither a drawing nor a page."""
-    return (
-        "noise" in found and found.get("graphic", 0.0) < DRAWN and all(found.get(k, 0.0) < NOTICED[k] for k in DETAIL)
-    )
+    """Whether no noise was noticed by somebody who speaks of it, in a photograph that is neither a drawing nor a page."""
+    return found.get("noise", 1.0) < NOTICED["noise"] and found.get("graphic", 0.0) < DRAWN
 
 
 @cache
