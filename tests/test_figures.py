@@ -55,7 +55,9 @@ def test_overlay_of_a_sure_model_is_the_grey_photograph() -> None:
     image = np.random.default_rng(1).random((32, 32, 3)).astype(np.float32)
     sheet = np.asarray(figures.overlay(image, np.full((32, 32, 3), 3.9 / 255, np.float32)))[:32, :32]
     luma = image.astype(np.float64) @ [0.299, 0.587, 0.114]
-    assert np.array_equal(sheet, np.rint(luma * 255).astype(np.uint8)[..., None].repeat(3, -1))
+    assert (
+        np.abs(sheet - 255 * luma[..., None]) < 0.5 + 1e-4
+    ).all()  # products of float32 round as the processor adds them up
 
 
 def test_overlay_goes_from_yellow_to_red_and_never_hides_the_photograph() -> None:

@@ -9,6 +9,7 @@ import torch
 from unveil.errors import InputError
 from unveil.models import describer
 from unveil.models.describer import Description
+from unveil.models.model import Model
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_experts, tiny_model
 
@@ -28,7 +29,9 @@ class Says:
     def __init__(self, **probabilities: float) -> None:
         self.said, self.shapes, self.dtypes = probabilities, [], set[torch.dtype]()
 
-    def describe(self, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> Description:
+    def describe(
+        self, pixels: np.ndarray, dtype: torch.dtype = torch.float32, restorer: Model | None = None
+    ) -> Description:
         self.shapes.append(pixels.shape)
         self.dtypes.add(dtype)
         return Description(self.said, "a test", False)

@@ -219,7 +219,7 @@ def test_a_correction_attaches_to_a_network_of_ones_own(
     assert np.abs(Restorer(model, "cpu").restore(photo, seed=0).image - before).max() > 1 / 255
 
 
-def test_what_does_not_go_together_is_refused(tree: Tree, tmp_path: Path) -> None:
+def test_what_does_not_go_together_is_refused(tree: Tree) -> None:
     for network, stages, message in (
         ({"kind": "rdm"}, [stage("predictor")], "did you mean rddm"),
         (RDDM, [stage("predictor"), stage("correction")], "network.correction.base"),
@@ -231,8 +231,3 @@ def test_what_does_not_go_together_is_refused(tree: Tree, tmp_path: Path) -> Non
     ):
         with pytest.raises(InputError, match=message):
             configuration.parse(tree(network=network, stages=stages))
-    spec = Spec("wild", {"kind": "unet", "dim": 8, "mults": [1, 2], "channels": 3, "mask_channels": 0},
-                value_range=(0.0, 1.0), prediction="epsilon", time="index", defaults=Defaults(resolution="off"))  # fmt: skip
-    weights_file.write(tmp_path / "wild.safetensors", spec, UNet(8, (1, 2)), None)
-    with pytest.raises(InputError, match="takes images in"):
-        started_from(configuration.parse(tree(init=str(tmp_path / "wild.safetensors"))))
