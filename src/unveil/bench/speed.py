@@ -13,7 +13,6 @@ from typing import Any
 
 from unveil.bench.record import Clock, environment, peak_bytes, table
 from unveil.errors import UnveilError
-from unveil.util.devices import hardware, pick_device
 
 ROWS = (("coarse_to_fine", "fp32"), ("off", "fp32"), ("coarse_to_fine", "bf16"), ("off", "bf16"))
 
@@ -33,6 +32,7 @@ def single(
     import torch
 
     from unveil.restorer import load
+    from unveil.util.devices import hardware
 
     torch.set_num_threads(threads)
     loaded = peak_bytes()
@@ -97,6 +97,8 @@ def measure(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Every resolution and precision of `ROWS` on a square photograph of `size` pixels, on a device (`util.devices`)."""
+    from unveil.util.devices import pick_device  # late: it loads torch, which reads its settings then
+
     device = str(pick_device(device))
     rows = []
     for resolution, dtype in ROWS:
