@@ -11,6 +11,7 @@ from benchmarks import render
 from benchmarks._pages import PageError, Value
 from benchmarks._pages import render as filled
 from benchmarks._shared import merged
+from unveil.models import shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,3 +115,16 @@ def test_the_scripts_import_no_torch_before_they_measure() -> None:
     code = f"import sys; from benchmarks import {names}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_shadows_of_srd_are_as_measured_with_the_weights_that_ship() -> None:
+    rows = json.loads((ROOT / "benchmarks" / "results" / "srd.json").read_text(encoding="utf-8"))["sets"]["SRD"]
+    page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    for model, title in (("srd", "`srd`, told `shadow`"), ("general", "`general`, told `shadow`")):
+        row = rows[f"{model}, told shadow"]
+        assert row["run"]["sha256"] == shelf.entries()[model]["sha256"]
+        mean = {name: sum(v[name] for v in row["one draw"]) / len(row["one draw"]) for name in row["one draw"][0]}
+        line = next(line for line in page.splitlines() if line.startswith(f"| {title} |"))
+        assert f"| {mean['psnr']:.2f} [" in line
+        assert line.endswith(f"| {mean['ssim']:.3f} | {mean['mae_lab']:.2f} |")
+    assert shelf.entries()["srd"]["psnr"]["SRD"]["one draw"] == pytest.approx(23.90, abs=0.005)
