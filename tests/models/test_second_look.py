@@ -117,4 +117,6 @@ def test_the_restorer_is_asked_where_no_noise_was_noticed(monkeypatch: pytest.Mo
     assert not describer._unnoticed({"clean": 1.0}), "nobody speaks of noise"
     own = shelf.load("general")
     describer.shipped().describe(clean(), restorer=own)
-    assert asked == [own]
+    describer.shipped().describe(clean(), restorer=tiny_experts())
+    assert asked[0] is own
+    assert asked[1].sha256 == own.sha256, "the law is about one model; another says something else"

@@ -29,7 +29,7 @@ SMALL = "describe"
 """The classifier that ships."""
 
 RESTORER = "general"
-"""Who is asked about noise where no other model is at hand."""
+"""Who is asked about noise: what other models take away means something else, and the law was fitted for this one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Describer:
         Args:
             pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
             dtype: What the classifier's eyes and the restorer compute in: bfloat16, or else float32.
-            restorer: Model that can be told what to fix, which is asked about noise; by default the one that ships. A DA-CLIP asks nobody.
+            restorer: A model at hand. It is asked about noise if it is RESTORER; else that is loaded. A DA-CLIP asks nobody.
 
         """
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
@@ -79,7 +79,7 @@ class Describer:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unnoticed(found):
-            model = _restorer() if restorer is None else restorer
+            model = restorer if restorer is not None and _is_restorer(restorer) else _restorer()
             noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
             if noise > found["noise"]:
                 found["noise"] = noise
@@ -103,6 +103,10 @@ class Describer:
 def _unnoticed(found: dict[str, float]) -> bool:
     """Whether no noise was noticed by somebody who speaks of it, in a photograph that is neither a drawing nor a page."""
     return found.get("noise", 1.0) < NOTICED["noise"] and found.get("graphic", 0.0) < DRAWN
+
+
+def _is_restorer(model: Model) -> bool:
+    return model.sha256 == shelf.entries()[RESTORER]["sha256"]
 
 
 @cache

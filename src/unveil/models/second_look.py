@@ -51,7 +51,7 @@ def taken_away(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) 
 
     One evaluation, the last of a restoration in which the light stays; the arguments are those of `logit`.
     """
-    shown = spread_patches(image, SIDE, ACROSS).to(model_device(model))
+    shown = spread_patches(image, SIDE, ACROSS).to(next(model.predictor.parameters()).device)
     low, high = model.spec.value_range
     y = shown * (high - low) + low
     path = model.spec.process(None, STEPS)
@@ -60,11 +60,6 @@ def taken_away(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) 
         left = denoise(float(path.alpha[1] + path.beta[1]) * y, y, 1).float()
     left = ((left - low) / (high - low)).cpu()
     return _blocks(shown.cpu() - left), _blocks(left)
-
-
-def model_device(model: Model) -> torch.device:
-    """Where a model's weights lie."""
-    return next(model.predictor.parameters()).device
 
 
 def _blocks(x: Tensor) -> Tensor:
