@@ -79,7 +79,7 @@ class Describer:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unnoticed(found):
-            model = restorer if restorer is not None and _is_restorer(restorer) else _restorer()
+            model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
             noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
             if noise > found["noise"]:
                 found["noise"] = noise
@@ -105,8 +105,9 @@ def _unnoticed(found: dict[str, float]) -> bool:
     return found.get("noise", 1.0) < NOTICED["noise"] and found.get("graphic", 0.0) < DRAWN
 
 
-def _is_restorer(model: Model) -> bool:
-    return model.sha256 == shelf.entries()[RESTORER]["sha256"]
+@cache
+def _fitted_for() -> str:
+    return str(shelf.entries()[RESTORER]["sha256"])
 
 
 @cache
