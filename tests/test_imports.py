@@ -20,16 +20,16 @@ MOST_MODULES = 70
 """Of this package, for `unveil restore` of one small photograph."""
 
 
+BARE = "import cyclopts; app = cyclopts.App(name='bare'); app.command(lambda path: None, name='one'); app(['--help'])"
+"""A program of the same command library with one command: what `--help` costs on this machine whoever wrote the program."""
+
+
 def processor_time(code: str) -> float:
-    """Seconds of user and system time that a fresh interpreter spends on `code`, start included; best of three."""
-
-    def once() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-
-    return min(once() for _ in range(3))
+    """Seconds of user and system time that a fresh interpreter spends on `code`, start included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def modules_after(code: str) -> set[str]:
@@ -39,10 +39,13 @@ def modules_after(code: str) -> set[str]:
     return set(ran.stderr.split())
 
 
-@pytest.mark.parametrize(("code", "limit"), [(IMPORT, 0.2), (HELP, 0.3)], ids=["import", "help"])
-def test_processor_time_net_of_the_interpreter(code: str, limit: float) -> None:
+@pytest.mark.parametrize(("code", "limit"), [(IMPORT, 0.35), (HELP, 1.15)], ids=["import", "help"])
+def test_processor_time_beside_a_bare_program(code: str, limit: float) -> None:
+    """A share, and turn about, since seconds say as much of the processor and of what else runs there."""
     processor_time(code)  # once before, so that byte-compiling is not counted
-    assert processor_time(code) - processor_time("pass") < limit
+    times = [(processor_time(code), processor_time(BARE)) for _ in range(4)]
+    ours, bare = (min(each) for each in zip(*times, strict=True))
+    assert ours < limit * bare
 
 
 @pytest.mark.parametrize("code", [IMPORT, HELP], ids=["import", "help"])
