@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph, crops
 from unveil.diffusion import GaussianPath, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import OFF, Resolution

@@ -65,7 +65,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
 
     from benchmarks import _choices
     from unveil import degradation
-    from unveil.data.crops import crops
+    from unveil.data.dataset import crops
 
     source = _choices.held_out(model)
     real = [

@@ -65,7 +65,7 @@ def _reduced(path: Path, side: int) -> Any:
     import numpy as np
     from PIL import Image
 
-    from unveil.data.crops import to_tensor
+    from unveil.data.dataset import to_tensor
 
     with Image.open(path) as image:
         picture = image.convert("RGB")

@@ -122,7 +122,7 @@ def _loss(learner: Any, test: Any) -> float:
     """The loss of training times 1000, mean over all crops at the states of GRID; noise of a seed."""
     import torch
 
-    from unveil.diffusion.irsde_loss import matching_loss
+    from unveil.diffusion.irsde import matching_loss
 
     process, values = learner.processes[0], []
     for index in GRID:

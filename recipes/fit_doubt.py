@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import _choices
 from benchmarks._shared import Clock, positive
 from unveil import degradation
-from unveil.data.crops import crops, rng
+from unveil.data.dataset import crops, rng
 from unveil.models.spec import Spec
 from unveil.models.weights_file import write
 from unveil.networks.condition import vector

@@ -20,9 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks._shared import positive
-from unveil.data.crops import crops, rng
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
+from unveil.data.files import Picture, Store
 from unveil.networks.autoencoder_kl import AutoencoderKL
 from unveil.networks.diffusers_blocks import ResnetBlock
 from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part

@@ -339,7 +339,7 @@ class Restorer:
         check_known("solver", solver, (*SOLVERS, *EULER))
         steps = options.steps
         if solver in EULER:
-            from unveil.diffusion.euler import check
+            from unveil.diffusion.irsde import check
             from unveil.models.path_config import path
 
             trained = path(self.model.spec.schedule, self.model.spec.time)
@@ -435,7 +435,7 @@ class Restorer:
                 return torch.cat([inner[..., columns - beyond :], inner, inner[..., :beyond]], dim=-1)
             seeds = [draw_seed(options.seed, index) for index in indices]
             if self._generator(options) == "philox4x32":
-                from unveil.diffusion.philox import normals
+                from unveil.diffusion.noise import normals
 
                 return torch.stack([normals(s, step, 0, 0, h, w, 3, like.device) for s in seeds]).to(like)
             return torch.stack([noise_field(s, step, 0, 0, h, w, 3) for s in seeds]).to(like)

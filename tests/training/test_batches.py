@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
+from unveil.data.dataset import crops, rng
 from unveil.errors import InputError
 from unveil.training.batches import Source, scan
 from unveil.training.config import Data, Pairs, Stage

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import unveil
-from unveil.diffusion.irsde_loss import matching_loss
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import matching_loss, theta_sum
 from unveil.diffusion.path import mean_reverting
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf

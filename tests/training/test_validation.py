@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unveil.data.store import decode
+from unveil.data.files import decode
 from unveil.evaluation.metrics.psnr import psnr as evaluated_psnr
 from unveil.evaluation.metrics.ssim import ssim as evaluated_ssim
 from unveil.training import config as configuration

@@ -244,7 +244,7 @@ def _quality(
 ) -> dict[str, Any]:
     from unveil.bench import quality
     from unveil.bench.sets import find
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
 
     if data is None:
         raise InputError("quality is measured on test sets: name the folder that holds them with --data")

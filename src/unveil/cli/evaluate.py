@@ -60,7 +60,7 @@ def evaluate(
         seed: Of the bootstrap that gives the intervals.
 
     """
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
     from unveil.evaluation.evaluate import compare_reports, evaluate_folders
     from unveil.evaluation.metrics import elsewhere
     from unveil.evaluation.protocols import get_protocol

@@ -104,7 +104,7 @@ def _resumed(folder: Path, overrides: dict[str, str]) -> Config:
 def _check(settings: Config) -> None:
     import sys
 
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
     from unveil.training.restoring import inventory

@@ -18,7 +18,7 @@ from unveil.errors import Cancelled, InputError
 
 SOLVERS = ("ancestral", "ddim", "renoise", "2m")
 EULER = ("sde", "ode")
-"""The baselines of `diffusion.euler`."""
+"""The baselines of `diffusion.irsde`."""
 
 Noise = Callable[[int, Tensor], Tensor]
 """(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
@@ -111,7 +111,7 @@ def sample(
     if not 0.0 <= fidelity <= 1.0:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
     if solver in EULER:
-        from unveil.diffusion.euler import check
+        from unveil.diffusion.irsde import check
 
         check(process)
     n = process.steps
@@ -147,7 +147,7 @@ def sample(
                 x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.sigma[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
-            from unveil.diffusion.euler import euler, noise_scale
+            from unveil.diffusion.irsde import euler, noise_scale
 
             x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":

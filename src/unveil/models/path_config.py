@@ -20,7 +20,7 @@ RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
 def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> GaussianPath:
-    from unveil.diffusion.mean_reverting_schedule import theta_sum
+    from unveil.diffusion.irsde import theta_sum
 
     return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255, time)
 

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
-from unveil.data.matching import listed
-from unveil.data.pairs import in_folders, of_benchmark, photographs
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, of_benchmark, photographs, rng
+from unveil.data.files import Picture, Store
+from unveil.data.pairs import in_folders, listed
 from unveil.degradation import wild
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError

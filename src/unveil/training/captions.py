@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph
 from unveil.errors import InputError, ModelError
 from unveil.networks.daclip_words import UNIVERSAL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from unveil.data.matching import RULES
+from unveil.data.pairs import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError

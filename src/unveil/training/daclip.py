@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import rng, told_crops
-from unveil.data.photographs import Photograph
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, rng, told_crops
+from unveil.data.files import Picture, Store
 from unveil.degradation import wild
 from unveil.errors import InputError
 from unveil.models.spec import Spec

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from unveil.data.store import Store
+from unveil.data.files import Store
 from unveil.errors import InputError
 
 _AHEAD = 4  # items in preparation for each process

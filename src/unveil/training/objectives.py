@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.diffusion.correction import leverage, shift_target
-from unveil.diffusion.irsde_loss import matching_loss
+from unveil.diffusion.irsde import matching_loss
 from unveil.diffusion.path import GaussianPath, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step

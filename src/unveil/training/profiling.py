@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import torch
 
-from unveil.data.store import Store
+from unveil.data.files import Store
 from unveil.training import batches, objectives
 from unveil.training.batches import Source
 from unveil.training.config import Config

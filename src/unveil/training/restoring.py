@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph
 from unveil.training.batches import Source, scan
 from unveil.training.card import write_card
 from unveil.training.config import Config, Stage

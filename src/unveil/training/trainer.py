@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from unveil.data.store import Picture, Store
+from unveil.data.files import Picture, Store
 from unveil.training.config import Config, Stage
 from unveil.training.distributed import World
 from unveil.training.state import State

@@ -14,9 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import cut, to_tensor
-from unveil.data.photographs import Photograph
-from unveil.data.store import Picture, Unreadable
+from unveil.data.dataset import Photograph, cut, to_tensor
+from unveil.data.files import Picture, Unreadable
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import sample

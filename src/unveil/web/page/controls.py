@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from unveil import photo
-from unveil.diffusion import euler
+from unveil.diffusion import irsde
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import EULER, SOLVERS
 from unveil.errors import InputError, ModelError
@@ -207,7 +207,7 @@ def solvers(service: Service, model: str) -> tuple[str, ...]:
     if process is None:
         return ()
     try:
-        euler.check(process)
+        irsde.check(process)
     except InputError:
         return SOLVERS
     return (*SOLVERS, *EULER)
