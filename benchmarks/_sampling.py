@@ -16,7 +16,7 @@ from unveil.data.dataset import Photograph, crops
 from unveil.diffusion import GaussianPath, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import OFF, Resolution
-from unveil.evaluation.metrics.psnr import decibel
+from unveil.evaluation.metrics.classical import decibel
 
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 

@@ -141,8 +141,8 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
     from unveil.diffusion.noise import seeded
     from unveil.zeroshot.ldrps import restore as ldrps
     from unveil.zeroshot.ldrps.settings import TASKS
+    from unveil.zeroshot.losses import perceptual
     from unveil.zeroshot.methods import find
-    from unveil.zeroshot.perceptual import perceptual
 
     if method != "ldrps":
         return find(method).call()(prior, y, seeded([seed]), settings), None

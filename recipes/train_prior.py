@@ -23,14 +23,13 @@ from benchmarks._shared import positive
 from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.files import Picture, Store
 from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_blocks import ResnetBlock
-from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
+from unveil.networks.diffusers_blocks import WEIGHTS, ResnetBlock, write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
-from unveil.training.config import Config, Data, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.loop import run
 from unveil.training.noising import normal
+from unveil.training.settings import Config, Data, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from unveil import tiling
-from unveil.diffusion.noise import normals, sampling
+from unveil.diffusion import sampling
+from unveil.diffusion.noise import normals
 from unveil.errors import ModelError, UnveilWarning
 from unveil.models import shelf
 from unveil.models.model import Model

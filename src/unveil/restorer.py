@@ -29,7 +29,7 @@ from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
-from unveil.photo.plan import Plan, decide
+from unveil.photo.tiles import Plan, decide
 from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
 from unveil.util.words import check_known

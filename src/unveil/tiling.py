@@ -12,8 +12,7 @@ from torch import Tensor
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.predictor import finite, pad_to_multiple
-from unveil.photo.plan import Cost, Plan
-from unveil.photo.tiles import Tile
+from unveil.photo.tiles import Cost, Plan, Tile
 from unveil.util.devices import host_memory
 
 BLEND = 32

@@ -11,7 +11,8 @@ import yaml
 
 from unveil.errors import InputError
 from unveil.training import config as configuration
-from unveil.training.config import Config, Stage
+from unveil.training import settings
+from unveil.training.settings import Config, Stage
 
 Tree = Callable[..., dict[str, Any]]
 
@@ -147,7 +148,7 @@ def test_which_changes_leave_a_result_as_it_is(tree: Tree) -> None:
     assert configuration.same_run(config, configuration.parse(tree(seed=4, precision="bf16"))) == ["precision", "seed"]
     longer = configuration.parse(tree(stages=[*tree()["stages"], {"crop": 32}]))
     assert all(k.startswith("stages.1.") for k in configuration.same_run(config, longer))
-    assert configuration.total_steps(longer) == 1006
+    assert settings.total_steps(longer) == 1006
 
 
 def test_defaults_are_those_of_an_empty_configuration() -> None:

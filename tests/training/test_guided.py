@@ -23,9 +23,9 @@ from unveil.networks.clip import CLIP, VisionTower, prepared
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
+from unveil.training import settings
 from unveil.training.batches import Source, scan
-from unveil.training.describing import described
-from unveil.training.learner import build, started_from
+from unveil.training.learner import build, described, started_from
 from unveil.training.loop import train
 from unveil.training.needs import needs
 from unveil.training.noising import grid_states
@@ -57,10 +57,10 @@ def wild_ir(clip: Path, tmp_path: Path) -> Path:
     return import_file(tmp_path / "wild-ir.pth", tmp_path / "wild-ir.safetensors", guide=guide).weights
 
 
-def guided(tree: Tree, guide: Path, **changes: Any) -> configuration.Config:
+def guided(tree: Tree, guide: Path, **changes: Any) -> settings.Config:
     network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(guide)}
-    settings = {"path": "mean_reverting", "steps": 10, "network": network, "stages": [MATCHING], **changes}
-    return configuration.parse(tree(**settings))
+    given = {"path": "mean_reverting", "steps": 10, "network": network, "stages": [MATCHING], **changes}
+    return configuration.parse(tree(**given))
 
 
 def silent(_: str) -> None:

@@ -20,9 +20,9 @@ from unveil.data.files import Store, Unreadable
 from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
-from unveil.training.config import Stage
 from unveil.training.loader import ahead
 from unveil.training.loop import THREADS, train
+from unveil.training.settings import Stage
 
 Tree = Callable[..., dict[str, Any]]
 STAGE = Stage(batch=4, crop=32, accumulate=2)

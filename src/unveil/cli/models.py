@@ -78,7 +78,7 @@ def _preset(name: str) -> dict[str, object]:
 
     from unveil.models.footprint import sizes
     from unveil.training.config import find, load
-    from unveil.training.describing import described, described_head
+    from unveil.training.learner import described, described_head
     from unveil.training.needs import needs
 
     config = load(find(name))

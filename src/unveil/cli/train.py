@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from unveil.errors import InputError
 
 if TYPE_CHECKING:
-    from unveil.training.config import Config
+    from unveil.training.settings import Config
 
 
 def train(

@@ -18,7 +18,7 @@ from unveil.degradation import wild
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS
-from unveil.training.config import Data, Pairs, Stage
+from unveil.training.settings import Data, Pairs, Stage
 
 _REDUCTION = 2  # a reduced view halves a crop of twice the size; large photographs are also held at half size
 _SMALL = 128  # reduced views of crops up to this size are as large as this, of larger ones half the crop

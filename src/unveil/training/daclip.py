@@ -30,9 +30,9 @@ from unveil.networks.daclip import DACLIP, ImageEmbeddings, contrastive, degrada
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
 from unveil.training.batches import Source, scan, touched
 from unveil.training.captions import of, tokeniser
-from unveil.training.config import Config, Data, Pairs, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
+from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 

@@ -13,19 +13,52 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from unveil.diffusion import cubic, residual
+from unveil.diffusion.prediction import current_name
 from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
 from unveil.models.path_config import RESIDUAL, name_of, path
+from unveil.models.spec import Spec
 from unveil.models.weights_file import sha256_of
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor
 from unveil.training.checks import check_crops
-from unveil.training.config import Config, Correction, Network, Sizes, schedule
-from unveil.training.describing import asked, described, described_head
 from unveil.training.guide import opened, told_sizes
 from unveil.training.objectives import Learner
+from unveil.training.settings import Config, Correction, Network, Sizes, schedule
+
+
+def described(config: Config) -> dict[str, Any]:
+    """The predictor's entry in a description, without its correction; of a published network that is trained as it is, none."""
+    net = config.network
+    if net.experts:
+        sizes = {name: dataclasses.asdict(s) for name, s in zip(("low", "native"), net.experts, strict=True)}
+        return {"kind": "experts", **sizes}
+    if net.kind == "rddm":
+        return {"kind": "unet", "dim": net.base, "mults": net.mults, "channels": 3, "mask_channels": 0}
+    if net.kind == "conditional":
+        return {
+            "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
+            "degradation": net.context > 0 and net.degradation, "half_size": net.half_size,
+        }  # fmt: skip
+    return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
+
+
+def described_head(config: Config) -> int | dict[str, Any]:
+    """The correction's entry: the sizes of a U-Net of its own, the width of a compact predictor's light head, or 0 for none."""
+    net = config.network
+    if net.correction.base:
+        return {"dim": net.correction.base, "mults": net.correction.mults}
+    return net.head if net.kind == "compact" and not net.experts else 0
+
+
+def asked(config: Config) -> Spec:
+    """What the predictor takes and predicts, as the part of a description that running and training read."""
+    # `networks.predictor.Predictor` knows nothing of a guide: a guided network is told the index of the step, as published ones are.
+    time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
+    prediction = current_name(config.network.predicts)
+    return Spec(config.name, described(config), schedule(config), prediction=prediction, time=time)
 
 
 def started_from(config: Config) -> tuple[Config, Model | None]:

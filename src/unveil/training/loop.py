@@ -8,15 +8,14 @@ from typing import Any
 
 from unveil.errors import Cancelled, InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, dump, total_steps
+from unveil.training.config import dump
 from unveil.training.daclip import Describing
-from unveil.training.distributed import World, world
-from unveil.training.interrupt import stop_on_signal
+from unveil.training.distributed import World, shard, world
 from unveil.training.learner import build
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring, inventory
-from unveil.training.sharding import shard
-from unveil.training.stage import StageRunner, TrainingRun, rate
+from unveil.training.settings import Config, total_steps
+from unveil.training.stage import StageRunner, TrainingRun, rate, stop_on_signal
 from unveil.training.state import State
 from unveil.training.trainer import Trainer
 from unveil.util import atomic

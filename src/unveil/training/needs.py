@@ -11,9 +11,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from unveil.models import network_registry
 from unveil.networks.predictor import Answer
-from unveil.training.config import Config, Stage
-from unveil.training.describing import described, described_head
-from unveil.training.learner import recomputed
+from unveil.training.learner import described, described_head, recomputed
+from unveil.training.settings import Config, Stage
 
 _BYTES = {"weights": 4, "gradients": 4, "moments": 8, "average": 4}
 """Bytes a parameter in fp32: AdamW keeps two moments, the loop an average that ships."""

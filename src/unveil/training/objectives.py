@@ -20,7 +20,6 @@ from unveil.models.spec import Spec
 from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.predictor import Answer, Features, Predictor
 from unveil.training.batches import Batch
-from unveil.training.config import Stage
 from unveil.training.guide import Guide
 from unveil.training.losses import loss
 from unveil.training.noising import (
@@ -33,6 +32,7 @@ from unveil.training.noising import (
     sampled_conditions,
     weight,
 )
+from unveil.training.settings import Stage
 
 
 @dataclass

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unveil.training.config import Stage
-from unveil.training.sharding import put
+from unveil.training.distributed import put
+from unveil.training.settings import Stage
 from unveil.util.devices import computes_bf16
 
 _MUON_DECAY = 0.01

@@ -17,13 +17,12 @@ import torch
 from unveil.data.files import Store
 from unveil.training import batches, objectives
 from unveil.training.batches import Source
-from unveil.training.config import Config
 from unveil.training.distributed import World, world
-from unveil.training.interrupt import Stop
 from unveil.training.optimiser import Optimiser
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring
-from unveil.training.stage import StageRunner, TrainingRun
+from unveil.training.settings import Config
+from unveil.training.stage import StageRunner, Stop, TrainingRun
 from unveil.training.state import State
 
 PARTS = ("decode", "crop", "simulate", "batch", "states", "forward", "backward", "optimiser", "average", "rest")

@@ -9,12 +9,11 @@ import torch
 
 from unveil.data.dataset import Photograph
 from unveil.training.batches import Source, scan
-from unveil.training.card import write_card
-from unveil.training.config import Config, Stage
 from unveil.training.distributed import World
-from unveil.training.export import as_model, export
+from unveil.training.export import as_model, export, write_card
 from unveil.training.learner import build, started_from
 from unveil.training.objectives import Learner, Objective, objective
+from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Trainer, Verdict
 from unveil.training.validation import HeldOut, held_out, validate

@@ -1,4 +1,4 @@
-"""What a training run is, as one typed value. Read, checked and written by `parsing`."""
+"""What a training run is, as one typed value. Read, checked and written by `config`."""
 
 from __future__ import annotations
 

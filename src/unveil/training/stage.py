@@ -3,24 +3,64 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import torch
 
 from unveil.errors import InputError
-from unveil.training.config import Stage
-from unveil.training.distributed import World
-from unveil.training.interrupt import Stop
+from unveil.training.distributed import World, gathered
 from unveil.training.loader import ahead, shares_memory
 from unveil.training.reporting import EVERY, Pace, Reporter
-from unveil.training.sharding import gathered
+from unveil.training.settings import Stage
 from unveil.training.state import State
 from unveil.training.trainer import Item, Material, Trainer, Verdict
 from unveil.util.words import duration
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # the keyboard; torchrun, SLURM or kill; a scheduler's early notice
+
+
+class Stop:
+    """asked: whether somebody wants the run to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """While this is entered, the first signal of a kind only sets `asked`; the second of it acts as it would have without this.
+
+    Of a kind, because Ctrl-C under torchrun brings each process a SIGINT from the terminal and a SIGTERM from torchrun.
+
+    In threads other than the main one, where Python delivers no signals, nothing is changed.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        signal.signal(number, before[number])
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
 
 WEIGHTS = "weights.safetensors"
 """In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, Stage, same_run, stored
-from unveil.training.distributed import is_sharded
+from unveil.training.config import same_run, stored
+from unveil.training.distributed import fill, gathered, is_sharded, local, put
 from unveil.training.optimiser import Optimiser, adamw_of
-from unveil.training.sharding import fill, gathered, local, put
+from unveil.training.settings import Config, Stage
 
 
 @dataclass

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from unveil.data.files import Picture, Store
-from unveil.training.config import Config, Stage
 from unveil.training.distributed import World
+from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 
 Objective = Callable[[Any, Any, Stage, torch.Generator], float]

@@ -21,7 +21,7 @@ from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import sample
 from unveil.models.model import Model
 from unveil.training.batches import Source
-from unveil.training.config import Config
+from unveil.training.settings import Config
 from unveil.util import atomic
 
 

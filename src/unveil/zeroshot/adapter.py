@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unveil.zeroshot.perceptual import Perceptual
+from unveil.zeroshot.losses import Perceptual
 from unveil.zeroshot.recurrence import quantiles
 
 SLOPE = 0.01

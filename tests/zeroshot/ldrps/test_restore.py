@@ -12,7 +12,7 @@ from unveil.models import priors as shelf
 from unveil.zeroshot.ldrps import captions
 from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
 from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
-from unveil.zeroshot.perceptual import perceptual
+from unveil.zeroshot.losses import perceptual
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.recurrence import StepState
 

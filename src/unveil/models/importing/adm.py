@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unveil.errors import ModelError
 from unveil.models.importing.containers import load
-from unveil.networks.diffusers_folder import write_index, write_part
+from unveil.networks.diffusers_blocks import write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
 
 KEYS = ("input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight", "out.2.weight", "time_embed.0.weight")

@@ -19,15 +19,14 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
 from unveil.zeroshot.ldrps.settings import LDRPSSettings, LDRPSTask, row
-from unveil.zeroshot.line_search import best_step
-from unveil.zeroshot.no_reference_losses import colour_cast, exposure
-from unveil.zeroshot.perceptual import Perceptual, perceptual
+from unveil.zeroshot.losses import Perceptual, colour_cast, exposure, perceptual
 from unveil.zeroshot.prior import Prior
 from unveil.zeroshot.recurrence import (
     Callback,
     Report,
     StepState,
     alone,
+    best_step,
     descend,
     generator,
     last_share,
