@@ -16,7 +16,7 @@ from torch import Tensor
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, collected
-from unveil.models import priors as shelf
+from unveil.models import shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
 from unveil.photo.record import from_array
@@ -253,8 +253,8 @@ def load(
     where = pick_device(device)
     # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
-    known = name in shelf.manifest()
-    source = shelf.folder(name) if known else name
+    known = name in shelf.priors()
+    source = shelf.prior_folder(name) if known else name
     opened = open_prior(source, where, kind, name=name if known else "", tiny=tiny, label=label)
     # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.
     if base is None:

@@ -136,6 +136,16 @@ def test_presets_are_found_by_name_and_near_names_are_offered(tmp_path: Path) ->
     assert configuration.find(str(own)) == own
 
 
+def test_a_configuration_of_0_1_that_predicts_noise_is_the_same_run(tree: Tree) -> None:
+    network = {"kind": "conditional", "base": 32, "mults": [1, 1]}
+    old, new = (
+        configuration.parse(tree(path="mean_reverting", network={**network, "predicts": name}))
+        for name in ("noise", "epsilon")
+    )
+    assert old.network.predicts == "epsilon"
+    assert configuration.same_run(old, new) == []
+
+
 def test_which_changes_leave_a_result_as_it_is(tree: Tree) -> None:
     config = configuration.parse(tree())
     harmless = configuration.parse(

@@ -64,10 +64,10 @@ def _presets() -> list[str]:
 def _sized(name: str) -> dict[str, object]:
     from dataclasses import asdict
 
-    from unveil.models import priors, shelf
+    from unveil.models import shelf
     from unveil.models.footprint import sizes
 
-    if name in priors.manifest():
+    if name in shelf.priors():
         return {}
     return {"size": {part: asdict(size) for part, size in sizes(shelf.load(name).spec.network).items()}}
 
@@ -98,13 +98,13 @@ def _preset(name: str) -> dict[str, object]:
 @app.command
 def verify() -> int:
     """Compare every weight file with its sha256. Exit status 1 if one differs."""
-    from unveil.models import priors, shelf
+    from unveil.models import shelf
     from unveil.models.weights_file import sha256_of
 
     bad = 0
     for name in sorted(shelf.entries()):
         path, expected = shelf.place(name)
-        good = not priors.damaged(name) if name in priors.manifest() else path.is_file() and sha256_of(path) == expected
+        good = not shelf.damaged(name) if name in shelf.priors() else path.is_file() and sha256_of(path) == expected
         bad += not good
         print(f"{name:12} {'ok' if good else 'DAMAGED: install the package again'}")
     return 1 if bad else 0

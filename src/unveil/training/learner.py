@@ -13,7 +13,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint as recompute
 
 from unveil.diffusion import cubic, residual
-from unveil.diffusion.prediction import current_name
 from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
@@ -57,8 +56,7 @@ def asked(config: Config) -> Spec:
     """What the predictor takes and predicts, as the part of a description that running and training read."""
     # `networks.predictor.Predictor` knows nothing of a guide: a guided network is told the index of the step, as published ones are.
     time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
-    prediction = current_name(config.network.predicts)
-    return Spec(config.name, described(config), schedule(config), prediction=prediction, time=time)
+    return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)
 
 
 def started_from(config: Config) -> tuple[Config, Model | None]:

@@ -103,8 +103,8 @@ class Network:
     kind: "compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init", the network of a
     published checkpoint that the run starts from, as it is. predicts: "residual" (y - x0, told the noise level), or with an rddm or
     conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published), or with a conditional one on path
-    mean_reverting "noise", as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees, by
-    cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
+    mean_reverting "epsilon", the noise, as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees,
+    by cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
     the model that comes out. context: length of those embeddings, filled in. degradation: whether a guided network is told what damaged the
     photograph too (DA-CLIP's), or what it shows alone (wild-IR's). half_size: whether a conditional network works at half size inside,
     between an additional down- and upsampling layer (wild-IR's). bottom: residual blocks on the coarsest level beyond `blocks`.
@@ -126,6 +126,10 @@ class Network:
     degradation: bool = True
     half_size: bool = False
     correction: Correction = field(default_factory=Correction)
+
+    def __post_init__(self) -> None:
+        if self.predicts == "noise":  # its name in 0.1, which configurations and checkpoints of that time have
+            object.__setattr__(self, "predicts", "epsilon")
 
 
 @dataclass(frozen=True)
