@@ -123,6 +123,6 @@ def _extras(method: str) -> dict[str, Any]:
     if method != "upzeroir":
         return {}
     from unveil.evaluation.metrics import naturalness
-    from unveil.zeroshot.upzeroir.iqa import from_distance
+    from unveil.zeroshot.iqa import from_distance
 
     return {"judge": from_distance(naturalness.naturalness)}

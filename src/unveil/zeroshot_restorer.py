@@ -25,9 +25,8 @@ from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
-from unveil.zeroshot.prior import Counted, Prior
+from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.priors.wrapped import TiledPrior, TimedPrior
 
 LARGEST = 1024
 """Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""

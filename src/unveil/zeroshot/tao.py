@@ -39,10 +39,10 @@ from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
-from unveil.zeroshot.ldrps.settings import guess, noise_level
+from unveil.zeroshot.ldrps import guess, noise_level
 from unveil.zeroshot.losses import Perceptual, perceptual, total_variation
 from unveil.zeroshot.measurement import Measurement, measured
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors import Prior
 from unveil.zeroshot.recurrence import Report, alone, best_step, generator
 
 WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8

@@ -9,9 +9,8 @@ from latents import Latents, latents
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import shelf
-from unveil.zeroshot.ldrps import captions
-from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
-from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
+from unveil.zeroshot import captions
+from unveil.zeroshot.ldrps import TASKS, Guidance, LDRPSSettings, grids, mixed_estimate, published, restore
 from unveil.zeroshot.losses import perceptual
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.recurrence import StepState
