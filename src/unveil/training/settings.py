@@ -335,7 +335,7 @@ class Config:
     rates follow the clock: such a run repeats in its batches, not bit for bit."""
 
     weights_every: float = 10.0
-    """Minutes between two files of the averaged weights, where `minutes` is set."""
+    """Minutes between two files of the averaged weights."""
 
     carry: str = "none"
     """"weights" or "moments" writes a small state beside the averaged weights, to go on from on another machine; "none" does not."""
