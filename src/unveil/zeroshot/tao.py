@@ -15,7 +15,7 @@ Constants (`TASKS`) as published, one row per degradation, chosen by its authors
 
 Ours differs: the scales multiply means over a 256 x 256 image, so here they grow with the number of pixels, and a step that
 stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` times the best step on the
-gradient's line (`recurrence.best_step`), nor further than to where the photograph's own noise is left. The pull is on the estimate, so the state
+gradient's line (`recurrence.best_step`), nor beyond the photograph's own noise. The pull is on the estimate, so the state
 moves by a_u times it. psi begins as the simplest damage that the task means and is to keep that map of the estimate
 (`adapter.simplest`): at random it names another photograph than the one at hand for hundreds of steps. Without VGG weights P
 uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1 and D2 start anew for every
