@@ -135,7 +135,7 @@ def _network(net: Network) -> None:
 
 
 def _corrections(config: Config) -> None:
-    """Raise InputError for stages that train what the network has not."""
+    """Raise InputError for stages that train a part that the network lacks."""
     net = config.network
     for number, stage in enumerate(config.stages):
         where = f"stages.{number}"
@@ -251,7 +251,7 @@ def _on_path(where: str, stage: Stage, path: str) -> None:
 
 
 def _named(config: Config) -> None:
-    """Raise InputError for data that DA-CLIP cannot learn from, and for captions where nothing reads them."""
+    """Raise InputError for data that DA-CLIP cannot learn from, and for captions in a run that does not use them."""
     data = config.data
     if data.captions and config.path != "daclip":
         raise InputError("data.captions are what DA-CLIP's content is drawn to; they belong to path daclip")

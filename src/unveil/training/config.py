@@ -18,9 +18,8 @@ from unveil.util.words import did_you_mean
 
 @dataclasses.dataclass(frozen=True)
 class _Typed:
-    """A value from the command line: as YAML reads it, and as it was typed, which is what a setting that wants text takes.
-
-    Nothing, "null", "*_gt" (an alias in YAML) and "no" (false) are all names that a file may have.
+    """A value from the command line: as YAML reads it, and as it was typed, which is used for settings that are text. "", "null", "*_gt"
+    (an alias in YAML) and "no" (false) may all be names of files.
     """
 
     value: Any
@@ -90,7 +89,7 @@ def parse(tree: dict[str, Any]) -> Config:
 
 
 def stored(tree: dict[str, Any]) -> Config:
-    """The Config that `dataclasses.asdict` made this of; its values were checked before they were stored."""
+    """Inverse of `dataclasses.asdict` for a Config; its values were checked before they were stored."""
     return _build(Config, tree, "")
 
 
@@ -126,9 +125,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def override(tree: dict[str, Any], overrides: dict[str, str]) -> dict[str, Any]:
-    """The tree with dotted settings ("data.root", "stages.0.steps") replaced by YAML values, in place; text is taken as it is.
-
-    One past the end of a list appends. Raises InputError for a path that leads nowhere.
+    """Set dotted settings ("data.root", "stages.0.steps") of the tree to YAML values, in place; text stays text. An index one past the end
+    of a list appends. Raises InputError for a setting that does not exist.
     """
     for dotted, text in overrides.items():
         node: Any = tree
@@ -171,7 +169,7 @@ def dump(config: Config) -> str:
 def same_run(one: Config, other: Config) -> list[str]:
     """The settings in which two configurations differ and whose change would change the result; empty when one resumes the other.
 
-    A learning rate may be lowered and the precision raised: what is advised when a run goes astray.
+    A learning rate may be lowered and the precision raised, which is what is advised when a run diverges.
     """
     left, right = (_flat(dataclasses.asdict(c)) for c in (one, other))
     return sorted(

@@ -45,17 +45,17 @@ def one_shot(config: Config) -> bool:
 
 
 def corrected(config: Config) -> bool:
-    """Whether some stage of the run trains the correction; an untrained one is not worth its evaluations."""
+    """Whether some stage of the run trains the correction; an untrained one is left out."""
     return any(stage.kind in ("correction", "adapter", "joint") for stage in config.stages)
 
 
 def rolled_out(config: Config) -> bool:
-    """Whether the predictor was taught on the sampler's own states at every fidelity, so that the end of that dial is its best."""
+    """Whether the predictor was trained on the sampler's own states at every fidelity, so that fidelity 1 gives its best results."""
     return any(stage.kind == "rollout" for stage in config.stages)
 
 
 def adapted(config: Config) -> bool:
-    """Whether the head is an adapter: the predictor never saw this damage, so the head's full correction is the default."""
+    """Whether the head is an adapter: the predictor was not trained on this damage, so the head's full correction is the default."""
     return any(stage.kind == "adapter" for stage in config.stages)
 
 
@@ -80,11 +80,11 @@ def reach(network: Any, head: bool) -> int:
 
 
 _EVERYWHERE = 512
-"""How far a network with attention is said to look: it sees everything, and tiles of less differ."""
+"""The receptive field that is stated for a network with attention: it depends on all pixels, and smaller tiles give other results."""
 
 
 def _far(config: Config, head: bool) -> int:
-    """Pixels to each side that an output depends on."""
+    """Distance in pixels within which an output depends on the input."""
     net = config.network
     if net.experts:
         return max(reach(sizes, False) for sizes in net.experts)
@@ -110,11 +110,11 @@ def spec(
         steps_done: Optimiser steps taken in all.
         head: Whether the model has its correction.
         fidelity: The default of the model that the run began from, where that had a correction.
-        published: The description of the published network that was trained as it is; what it says stays, but for the correction.
+        published: The description of the published network that was trained further; all but the correction is taken from it.
 
     """
     recipe = dataclasses.asdict(config)
-    recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
+    recipe["data"]["root"] = "."  # paths on the training machine do not belong in a published file
     recipe["network"]["guide"] = Path(config.network.guide).name
     made = {"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()}
     correction = described_head(config) if head else 0
@@ -139,7 +139,7 @@ def spec(
         views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
         defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
     if config.network.experts:
-        defaults = dataclasses.replace(defaults, switch="guided")  # as `states.after_switch` hands the light over
+        defaults = dataclasses.replace(defaults, switch="guided")  # as `noising.after_switch` makes the native states
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
@@ -160,7 +160,7 @@ def spec(
 
 
 def _as_spec(learner: Learner, config: Config, steps_done: int) -> tuple[Spec, nn.Module | None]:
-    """The description and the correction of what a learner has become."""
+    """The description of a trained learner, and its correction."""
     head = None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
     described = spec(
         config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity,
@@ -190,7 +190,7 @@ def export(
     described, head = _as_spec(learner, config, done)
     if scores is not None:
         described.recipe["validation"] = dataclasses.asdict(scores)
-    # A published network stays to the last bit what it was; ours are written in half precision.
+    # A published network is written in full precision, so that it stays bit for bit; ours in half precision.
     dtype = torch.float16 if learner.published is None else torch.float32
     with written(path):
         if learner.guide is not None:
@@ -200,7 +200,9 @@ def export(
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Around the writing of a file that a run leaves: its folder is made, others may read it, and a disk that refuses is said in words."""
+    """Context for writing an output file of a run: makes its folder, lets other users read it, and turns errors of the disk into
+    InputError.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -53,8 +53,8 @@ def described_head(config: Config) -> int | dict[str, Any]:
 
 
 def asked(config: Config) -> Spec:
-    """What the predictor takes and predicts, as the part of a description that running and training read."""
-    # `networks.predictor.Predictor` knows nothing of a guide: a guided network is told the index of the step, as published ones are.
+    """A description with the predictor's inputs and prediction type, which is all that training reads of it."""
+    # `networks.predictor.Predictor` has no guide: a guided network takes the index of the step, as published ones do.
     time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
     return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)
 
@@ -64,8 +64,8 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
 
     Where the network has a guide, the length of its embeddings is filled in too.
 
-    Raises ModelError for a model that cannot be found or read, InputError for one that is told something else than the
-    noise level, or was trained on another schedule of the same path.
+    Raises ModelError for a model that cannot be found or read, InputError for one that takes something other than the noise level as time,
+    or was trained on another schedule of the same path.
     """
     if not config.init:
         return told_sizes(config), None
@@ -110,9 +110,8 @@ def _correction(model: Model) -> Correction | None:
 
 
 def _as_published(config: Config, model: Model) -> Config:
-    """The configuration for a network that is trained as it is, with its guide. Raises InputError for one that cannot be, and for stages
-
-    that it has not.
+    """The configuration for a published network that is trained further, with its guide. Raises InputError where that is not possible, and
+    for stages that it does not have.
     """
     spec, sizes = model.spec, model.spec.network
     if sizes.get("mask_channels"):
@@ -206,7 +205,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
 
 
 def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
-    """Fill what two experts have in common with a trained network: with another pair, or each with the one network."""
+    """Copy the weights that two experts share with a trained network: from another pair, or into each from the one network."""
     for own in (predictor.low, predictor.native):
         source = trained
         if isinstance(trained, TimestepExperts):

@@ -45,7 +45,7 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
     """Train all stages into `folder` and return the learner with averaged weights. Resumes from the newest checkpoint there.
 
     Every batch and every noise draw is a function of (seed, step), so a resumed run equals an uninterrupted one.
-    At the end `folder` holds what the trainer leaves: of networks that restore, what `unveil.load` takes.
+    At the end `folder` holds the trainer's output: for networks that restore, a folder that `unveil.load` takes.
 
     Args:
         trainer: What is trained, and its configuration.
@@ -68,7 +68,7 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
         state = State.fresh(config, learner, trainer.fixed)
         state.whole, state.first = whole, here.first
         resumed = state.load(folder)
-        _together(here, state.counters.done, folder)  # and nobody writes before all have read
+        _together(here, state.counters.done, folder)  # no process writes before all have read
         if here.first:
             _write_config(config, folder)
         done = state.counters.done
@@ -128,7 +128,7 @@ def _stages(going: TrainingRun) -> bool:
 
 
 def _finish(going: TrainingRun) -> None:
-    """Validate, put the averaged weights in place and write what ships."""
+    """Validate, put the averaged weights in place and write the model file."""
     state = going.state
     going.validated()
     state.put_averages(*state.learner.modules)

@@ -1,4 +1,4 @@
-"""Training networks that restore: what the loop needs to know of them."""
+"""The trainer of networks that restore."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Restoring(Trainer):
         return objective(stage)
 
     def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
-        """Scores on the held-out crops. Where there is a correction they are taken at fidelity 1 too: it does nothing at 0."""
+        """Scores on the held-out crops. With a correction they are measured at fidelity 1 too, since it has no effect at 0."""
         if self._crops is None:
             return None
         done, autocast = state.counters.done, state.learner.autocast

@@ -1,4 +1,4 @@
-"""Restoring held-out photographs with the averaged weights, by the sampler that the model will ship with."""
+"""Restoring held-out photographs with the averaged weights, by the sampler that the exported model uses by default."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scores:
     protocol: str
 
     def line(self) -> str:
-        """For the person: how well, from what."""
+        """A line for a person."""
         return f"{self.psnr:.2f} dB, SSIM {self.ssim:.4f} (input {self.input_psnr:.2f} dB, {self.input_ssim:.4f})"
 
 
