@@ -121,8 +121,8 @@ def import_model(
 ) -> None:
     """Convert a published checkpoint: of Resfusion, RDDM, IR-SDE, Refusion, DA-CLIP or wild-IR to a model file, of ADM to a prior.
 
-    The network is recognised by the names of its weights. Files that would run code when they are read are refused. A
-    description (FILE.safetensors.json) says what was found, what the file left open, and what was assumed for it.
+    The network is recognised by the names of its weights. Files that would run code when they are read are refused. A description
+    (FILE.safetensors.json) says what was found, what the file does not say, and what was assumed instead.
 
     Args:
         file: The checkpoint: .ckpt, .pt, .pth or .safetensors.
@@ -156,15 +156,15 @@ def export_model(
 ) -> None:
     """Write a model for another program: its whole sampler at fidelity 1 in one file, for any height and width.
 
-    Input and output are sRGB in [0, 1], (1, 3, height, width). What each program needs stands in docs/export.md.
+    Input and output are sRGB in [0, 1], (1, 3, height, width). docs/export.md says what each program needs.
 
     Args:
         name: A model on the shelf, a weight file or the folder of a run.
         output: File to write, or a folder.
         format: onnx, openvino, dtmodel (darktable) or pt2 (torch.export).
-        fix: What it is to fix, for a model that can be told: noise, "blur,jpeg", haze, ...
+        fix: What to fix, for a model with this option (general): noise, "blur,jpeg", haze, ...
         reduced: Size of the reduced photograph on which light is decided, as HEIGHTxWIDTH; give it the shape of your photographs.
-            Default: a square with the model's own side. Without effect for kinds that leave the light alone.
+            Default: a square with the model's own side. Without effect for kinds of damage that do not change the light.
 
     """
     size = None
