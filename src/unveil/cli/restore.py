@@ -206,8 +206,6 @@ def restore(
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = outputs.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if method == AUTO:
-        _check_auto(restorer, jobs)
     if not json_lines:
         seconds = _print_estimate(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
@@ -265,15 +263,6 @@ def _watch(
     return watch
 
 
-def _check_auto(restorer: Restores, jobs: list[outputs.Job]) -> None:
-    """Raise InputError for videos with options that are decided for every photograph on its own."""
-    from unveil.jobs.auto_select import Auto
-    from unveil.video import is_video
-
-    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
-        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
-
-
 def _print_command(
     inputs: tuple[Path, ...],
     output: str | None,
@@ -310,9 +299,7 @@ def _restorer(
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
-        from unveil.jobs.auto_select import auto
-
-        return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
+        method = TRAINED
     if method == TRAINED:
         alone = [f"--{option}" for option in zero.given()]
         if alone:
