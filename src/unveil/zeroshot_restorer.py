@@ -1,4 +1,4 @@
-"""Photographs through a zero-shot method: the same door as `Restorer`, with a frozen prior and a method behind it."""
+"""Photographs restored by a zero-shot method: the interface of `Restorer` for a frozen prior and a method."""
 
 from __future__ import annotations
 
