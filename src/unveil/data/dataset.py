@@ -182,15 +182,15 @@ def _readable(
 def crops(
     photographs: list[Photograph], count: int, size: int, generator: np.random.Generator, reach: int = 0
 ) -> tuple[Tensor, Tensor | None]:
-    """The first two of `told_crops`."""
-    clean, degraded, _ = told_crops(photographs, count, size, generator, reach)
+    """The first two of `crops_and_sources`."""
+    clean, degraded, _ = crops_and_sources(photographs, count, size, generator, reach)
     return clean, degraded
 
 
-def told_crops(
+def crops_and_sources(
     photographs: list[Photograph], count: int, size: int, generator: np.random.Generator, reach: int = 0
 ) -> tuple[Tensor, Tensor | None, list[Photograph]]:
-    """(clean, degraded, of which photographs): the first two (count, 3, size, size) in [0, 1], randomly placed, flipped and turned;
+    """(clean, degraded, their photographs): the first two (count, 3, size, size) in [0, 1], randomly placed, flipped and turned;
     degraded None without pairs.
 
     reach: above `size`, a crop shows between half and all of `reach` pixels of the photograph along one side (never more than its

@@ -90,7 +90,7 @@ _FAULTS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error,
 
 
 class Unreadable(InputError):
-    """A file that is not the image it should be. The message names it and what was wrong."""
+    """A file that cannot be read as an image. The message names it and what was wrong."""
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -159,7 +159,7 @@ class Store:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process: everything but the pixels, which it decodes for itself."""
+        """State for another process: everything but the pixels, which that process decodes itself."""
         return {k: v for k, v in vars(self).items() if k not in ("_kept", "_lock")} | {"used": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -193,7 +193,7 @@ class Store:
         return True
 
     def _tried(self, picture: Picture) -> None:
-        with suppress(Unreadable):  # it is on the list, and met again where it is drawn
+        with suppress(Unreadable):  # it is on the list of unreadable files, and raised again where it is drawn
             self.pixels(picture)
 
     def _make(self, picture: Picture) -> np.ndarray:

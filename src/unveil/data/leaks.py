@@ -47,7 +47,7 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two sets that show the same things, and what that means in a sentence. splits: whether they are the two splits of one data set."""
+    """Two sets that show the same things, and a sentence about the consequence. splits: whether they are the two splits of one data set."""
 
     train: str
     test: str
@@ -106,10 +106,10 @@ def overlaps(train: Iterable[Path], test: Iterable[Path]) -> list[str]:
 
 
 def cautions(paths: Iterable[Path]) -> list[str]:
-    """What to know before these files are trained on or scored, where only they are seen.
+    """Warnings about these files before they are trained on or scored, when no other files are known.
 
-    Overlaps of two sets that are both among them, and of the two splits of one data set, of which one is: whoever scores LOL's eval15
-    compares with weights trained on LOL. That LIVE1 has Kodak24's pictures is nobody's concern who has one of them.
+    Overlaps of two sets that are both among them, and of the two splits of one data set where one of them is: numbers on LOL's eval15 are
+    compared with those of weights trained on LOL. That LIVE1 has Kodak24's pictures matters only where both are used.
     """
     found = sets_in(paths)
     splits = [o for o in OVERLAPS if o.splits and found & {o.train, o.test}]
@@ -265,7 +265,7 @@ def _features(grey: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     small = grey.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     pixels = np.asarray(small, dtype=np.float64)
-    low, high = np.percentile(pixels, (1, 99))  # a picture in the dark has the features of one by day
+    low, high = np.percentile(pixels, (1, 99))  # so that a picture in the dark has the features of the same by day
     if high <= low or min(pixels.shape) < 32:
         return np.empty((0, 2)), np.empty((0, 128), np.uint8)
     sift = SIFT()

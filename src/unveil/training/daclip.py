@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.dataset import Photograph, rng, told_crops
+from unveil.data.dataset import Photograph, crops_and_sources, rng
 from unveil.data.files import Picture, Store
 from unveil.degradation import wild
 from unveil.errors import InputError
@@ -112,7 +112,7 @@ class NamedSource:
         self, entry: Pairs, found: list[Photograph], count: int, crop: int, generator: np.random.Generator
     ) -> Named:
         """Crops of real pairs. Mild damage on top is not named in the words: the content embedding is to ignore it, as published."""
-        clean, damaged, drawn = told_crops(found, count, crop, generator)
+        clean, damaged, drawn = crops_and_sources(found, count, crop, generator)
         assert damaged is not None
         return Named(
             clean, touched(damaged, entry.mild, generator), [tuple(entry.kinds)] * count, self._captions(drawn)
@@ -120,7 +120,7 @@ class NamedSource:
 
     def _simulated(self, count: int, crop: int, generator: np.random.Generator) -> Named:
         """Crops that the simulators damage."""
-        clean, _, shown = told_crops(self.photos, count, crop, generator)
+        clean, _, shown = crops_and_sources(self.photos, count, crop, generator)
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         data = self.data
         damaged, kinds, drawn = degradation.mixture(

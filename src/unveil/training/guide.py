@@ -93,7 +93,7 @@ def opened(config: Config, device: torch.device) -> Guide | None:
     return Guide(network.to(device), source, digest, config.network.degradation)
 
 
-def told_sizes(config: Config) -> Config:
+def with_context_length(config: Config) -> Config:
     """The configuration with the length of its guide's embeddings filled in. Raises what `opened` raises, and where another is named."""
     guide = opened(config, torch.device("cpu"))
     if guide is None:

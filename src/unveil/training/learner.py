@@ -23,7 +23,7 @@ from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor
 from unveil.training.checks import check_crops
-from unveil.training.guide import opened, told_sizes
+from unveil.training.guide import opened, with_context_length
 from unveil.training.objectives import Learner
 from unveil.training.settings import Config, Correction, Network, Sizes, schedule
 
@@ -68,7 +68,7 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     or was trained on another schedule of the same path.
     """
     if not config.init:
-        return told_sizes(config), None
+        return with_context_length(config), None
     model = shelf.load(config.init)
     kind = model.spec.network.get("kind", "compact")
     if kind == "experts" and not config.network.experts:
@@ -134,7 +134,7 @@ def _as_published(config: Config, model: Model) -> Config:
             )
         beside = Path(config.init) / "model.safetensors" if Path(config.init).is_dir() else Path(config.init)
         config = _with(config, guide=str(beside.with_name(Path(str(own["file"])).name)))
-    config = told_sizes(config)
+    config = with_context_length(config)
     if config.network.context != length:
         told = f"embeddings of {length} numbers" if length else "nothing of what it sees"
         raise InputError(
