@@ -26,36 +26,17 @@ from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
 from unveil.networks.predictor import finite
-from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
+from unveil.options import GENERATORS, Options, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
 from unveil.photo.tiles import Plan, decide
 from unveil.restoration import Doubt, Restoration, RunningMoments
-from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+from unveil.util.devices import DTYPES, hardware, name_of, pick_device, pick_dtype
 from unveil.util.words import check_known
 
 __all__ = [
-    "DTYPES",
-    "GENERATORS",
-    "MOST_SEED",
-    "Callback",
-    "DescribedPhoto",
-    "Doubt",
-    "Options",
-    "ResolvedOptions",
-    "Restoration",
-    "Restorer",
-    "RunningMoments",
-    "as_photo",
-    "check_seed",
-    "computes_bf16",
-    "describe_photo",
-    "draw_seed",
-    "first_native",
-    "hardware",
+    "Callback", "DescribedPhoto", "Options", "ResolvedOptions", "Restoration", "Restorer", "as_photo", "describe_photo", "draw_seed",
     "load",
-    "pick_device",
-    "pick_dtype",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
