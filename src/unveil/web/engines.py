@@ -82,7 +82,7 @@ def engines(more: Mapping[str, Path] | None = None) -> dict[str, Engine]:
         found[name] = Engine(name, TRAINED, "Your own model.", lambda device, path=path: load(path, device))
     shipped = shelf.priors()
     for name, method in METHODS.items():
-        # Which blur or mask a photograph suffered, the other methods want to be told; here nobody is asked that.
+        # The other methods need to know the blur or mask of a photograph, for which the interface has no option.
         if method.prior in shipped and OPERATOR not in method.takes():
             found[name] = _zero_shot(name, method)
     return found

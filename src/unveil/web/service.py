@@ -118,7 +118,7 @@ class Given:
 class Job:
     """Work that was asked for. id: also the name of its folder in the store. name: what the client calls the photograph. engine: what
     works on it. order: what was asked for, None for a simulated damage. photo: the id of the photograph that was given before, if it was.
-    forgotten: the client wants to hear no more of it.
+    forgotten: the client has deleted it.
     """
 
     id: str
@@ -263,7 +263,7 @@ class Service:
         return None if job is None or job.forgotten or self.store.find(name) is None else job
 
     def forget(self, job: Job) -> None:
-        """Cancel the job, if it has not ended, and delete everything about it, as soon as nobody writes into its folder any more."""
+        """Cancel the job, if it has not ended, and delete everything about it, as soon as nothing writes into its folder any more."""
         job.forgotten = True
         self.queue.cancel(job.task)
         if job.task.status.final:
@@ -291,7 +291,7 @@ class Service:
         with self._lock:  # `submit` holds it until the job is known
             job = next((job for job in self._jobs.values() if job.task is task), None)
         if job is None:
-            return  # forgotten, and deleted, between its last word and now
+            return  # deleted since it ended
         if job.forgotten:
             self._delete(job)
         else:
