@@ -48,9 +48,8 @@ class Claim:
     def give_back(self) -> None:
         """Give it back."""
         if self._lock is not None:
-            Path(self._lock.lock_file).unlink(
-                missing_ok=True
-            )  # before it is unlocked: whoever waits for it checks again that it exists
+            # Before it is unlocked: whoever waits for it checks again that it exists.
+            Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release(force=True)
             self._lock = None
 

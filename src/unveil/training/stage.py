@@ -173,9 +173,8 @@ class StageRunner:
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
                     self._save()
                 if ended or counters.seconds - self.written >= 60 * run.state.config.weights_every:
-                    self.written = (
-                        counters.seconds
-                    )  # the clock of all processes, which may have to gather the weights together
+                    # The clock of all processes, which may have to gather the weights together.
+                    self.written = counters.seconds
                     run.write_weights()
                     self._carry()
                 elif stopping:
