@@ -20,10 +20,10 @@ from unveil.models.model import Model
 from unveil.training import config as configuration
 from unveil.training import loop, objectives, restoring
 from unveil.training.batches import Source
-from unveil.training.config import Config, Stage
 from unveil.training.export import spec
 from unveil.training.loop import build, train
 from unveil.training.objectives import Learner, objective
+from unveil.training.settings import Config, Stage
 
 KINDS = ("haze", "shadow", "lowlight", "noise")
 PHOTOS = ["BSDS500", "SunHays80"]

@@ -13,8 +13,7 @@ from torch import Tensor
 from benchmarks._ablation import KINDS as _GLOBAL
 from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, psnrs, quality, simulated
 from benchmarks._shared import Clock, shared_folder
-from unveil.data.crops import crops
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph, crops
 from unveil.diffusion import GaussianPath, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution
 from unveil.errors import ModelError

@@ -10,10 +10,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from unveil.diffusion.path import GaussianPath
-from unveil.zeroshot.ldrps.restore import GUIDED, STRIDE, Objective
-from unveil.zeroshot.ldrps.settings import LDRPSSettings, LDRPSTask
-from unveil.zeroshot.perceptual import Perceptual
-from unveil.zeroshot.prior import Counts, Prior
+from unveil.zeroshot.ldrps import GUIDED, STRIDE, LDRPSSettings, LDRPSTask, Objective
+from unveil.zeroshot.losses import Perceptual
+from unveil.zeroshot.priors import Counts, Prior
 
 
 @dataclass(frozen=True)

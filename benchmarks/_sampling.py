@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph, crops
 from unveil.diffusion import GaussianPath, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import OFF, Resolution
-from unveil.evaluation.metrics.psnr import decibel
+from unveil.evaluation.metrics.classical import decibel
 
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 

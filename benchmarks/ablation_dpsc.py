@@ -50,7 +50,7 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     from unveil.diffusion.correction import eq51, leverage
     from unveil.diffusion.prediction import from_x0
     from unveil.training.batches import Source
-    from unveil.training.config import Stage
+    from unveil.training.settings import Stage
 
     widths = {name: narrowed if name == "on_policy" else nullcontext for name in HEADS}
     base_steps, extra_steps, each = (6, 4, 2) if quick else (round(BASE * length), round(EXTRA * length), EACH)

@@ -39,7 +39,7 @@ def measure(seed: int, quick: bool, length: float = 1.0) -> dict[str, Any]:
     from unveil.diffusion import linear_pro, residual
     from unveil.diffusion.resolution import OFF, Resolution
     from unveil.training.batches import Source
-    from unveil.training.config import Stage
+    from unveil.training.settings import Stage
 
     steps, each = (6, 1) if quick else (round(STEPS * length), EACH)
     data = shared_folder() / "data" / "train"

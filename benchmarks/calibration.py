@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks._pages import Value
-from benchmarks._plots import COLOURS, pyplot, saved
 from benchmarks._shared import Clock, environment, positive, read_json, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil.networks.condition import KINDS
@@ -65,7 +64,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
 
     from benchmarks import _choices
     from unveil import degradation
-    from unveil.data.crops import crops
+    from unveil.data.dataset import crops
 
     source = _choices.held_out(model)
     real = [
@@ -242,24 +241,6 @@ def way(row: dict[str, Any], label: str) -> str:
     return f"{label}: {p['grid'].replace('_', ' ')}, {p['steps']}, {p['solver']}"
 
 
-def reliability(result: dict[str, Any], path: Path) -> Path:
-    """Nominal level against coverage, before and after, on photographs kept back and on test photographs: `calibration.json`."""
-    colours = dict(zip(result["rows"], COLOURS, strict=False))
-    figure, axes = pyplot().subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
-    titles = {HELD_OUT: "Kept back by training, not fitted on", ALL: "Test photographs from elsewhere"}
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
-        for label, row in result["rows"].items():
-            for stage, style in (("before", "--"), ("after", "-")):
-                curve = row["sets"][name][stage]["curve"]
-                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
-                axis.plot(x, y, style, color=colours[label], label=f"{way(row, label)}, {stage}", linewidth=1.6)
-        axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes[0].set_ylabel("target values inside (%)")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    return saved(figure, axes, path)
-
-
 HEAD = (
     "photographs", "grid, steps, solver", "50 %", "80 %", "90 %", "95 %", "90 % after", "CRPS (of 255)", "CRPS after",
     "rank corr., patches", "rank corr., pixels",
@@ -365,6 +346,8 @@ def main(arguments: Namespace) -> None:
     found = facts(result)
     print("\n\n".join(str(found[name]) for name in ("table", "factors", "promise")))
     if arguments.plot:
+        from benchmarks.plots import reliability
+
         print(f"wrote {reliability(result, arguments.plot)}")
     if arguments.shelve:
         from recipes import shelve

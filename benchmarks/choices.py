@@ -150,7 +150,7 @@ def main(arguments: Namespace) -> None:
     print("\n\n".join(str(found[f"table.{part}"]) for part in PARTS if f"table.{part}" in found))
     write_json(arguments.json, result)
     if arguments.plots:
-        from benchmarks._plots import fidelity_curve
+        from benchmarks.plots import fidelity_curve
 
         if "fidelity" in result:
             print(f"wrote {fidelity_curve(result, arguments.plots / 'fidelity.png')}")

@@ -65,7 +65,7 @@ def _reduced(path: Path, side: int) -> Any:
     import numpy as np
     from PIL import Image
 
-    from unveil.data.crops import to_tensor
+    from unveil.data.dataset import to_tensor
 
     with Image.open(path) as image:
         picture = image.convert("RGB")
@@ -145,7 +145,7 @@ def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick:
 
 def psnr(restored: Any, wanted: Any) -> float:
     """dB over all pixels and channels of 8-bit images; (3, H, W) in [0, 1]."""
-    from unveil.evaluation.metrics.psnr import decibel
+    from unveil.evaluation.metrics.classical import decibel
 
     rounded = (restored * 255).round() / 255
     return decibel(float(((rounded.double() - wanted.double()) ** 2).mean()))

@@ -97,7 +97,7 @@ def arguments(command: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> None:
     from unveil import figures, photo
-    from unveil.evaluation.metrics.psnr import psnr
+    from unveil.evaluation.metrics.classical import psnr
     from unveil.restorer import load
 
     restorer = load(arguments.model, "cpu")

@@ -118,7 +118,7 @@ def arguments(command: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> None:
-    from unveil.evaluation.metrics.psnr import psnr
+    from unveil.evaluation.metrics.classical import psnr
     from unveil.models import shelf
 
     pictures: dict[tuple[str, str], np.ndarray] = {}

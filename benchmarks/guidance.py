@@ -122,7 +122,7 @@ def _loss(learner: Any, test: Any) -> float:
     """The loss of training times 1000, mean over all crops at the states of GRID; noise of a seed."""
     import torch
 
-    from unveil.diffusion.irsde_loss import matching_loss
+    from unveil.diffusion.irsde import matching_loss
 
     process, values = learner.processes[0], []
     for index in GRID:
@@ -143,7 +143,7 @@ def _loss(learner: Any, test: Any) -> float:
 
 
 def _by_kind(pixels: Any, test: Any) -> dict[str, float]:
-    from unveil.evaluation.metrics.psnr import decibel
+    from unveil.evaluation.metrics.classical import decibel
 
     errors = ((pixels - test.x) ** 2).mean((1, 2, 3)).double()
     found = {kind: fmean(decibel(float(errors[i])) for i in test.of(kind)) for kind in KINDS}
@@ -155,7 +155,7 @@ def compared(seeds: list[dict[str, Any]], better: str, than: str, what: str = "a
 
     what: "all" or a kind, in dB; or LOSS, in per cent by which it is lower.
     """
-    from unveil.util.t_distribution import central_quantile
+    from unveil.util.statistics import central_quantile
 
     pairs = [(one["rows"][better][what], one["rows"][than][what]) for one in seeds]
     gains = [100 * (b - a) / b if what == LOSS else a - b for a, b in pairs]

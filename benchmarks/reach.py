@@ -25,10 +25,9 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     """max |whole - cut| in [0, 1] over all steps and pixels that lie 0, 16, 32, ... pixels or more from the cut."""
     import torch
 
-    from unveil.models.treatment import Treatment
+    from unveil.models.treatment import Treatment, first_native
     from unveil.networks.condition import KINDS
     from unveil.photo.noise import field
-    from unveil.restorer import first_native
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low

@@ -41,9 +41,8 @@ def config(batch: int, crop: int, root: str = ".", checkpointing: bool = False) 
 def runner(settings: Any) -> Any:
     """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`, on the device that it says."""
     from unveil.training.distributed import World, pick_device
-    from unveil.training.interrupt import Stop
     from unveil.training.restoring import Restoring
-    from unveil.training.stage import StageRunner, TrainingRun
+    from unveil.training.stage import StageRunner, Stop, TrainingRun
     from unveil.training.state import State
 
     trainer, world = Restoring(settings), World(device=pick_device(settings.device))

@@ -120,8 +120,8 @@ def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, ma
 def held_out(data: Path, restorers: dict[str, Any], each: int, keep) -> None:  # type: ignore[no-untyped-def]
     """The models on photographs that neither was trained on, by kind of damage: what `--method auto` chooses by."""
     from benchmarks._sampling import simulated
-    from unveil.data.photographs import hold_out, load_clean
-    from unveil.data.store import Store
+    from unveil.data.dataset import hold_out, load_clean
+    from unveil.data.files import Store
 
     # wild began as general, which held out other photographs: only those that neither saw count.
     held = [hold_out(load_clean([data / f for f in of], Store()), 0.06)[1] for of in (PHOTOS, PHOTOS[:3])]

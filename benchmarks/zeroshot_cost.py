@@ -64,7 +64,7 @@ class Spectrum:
 
 def rows(task: str, quick: bool, rounds: int | None) -> dict[str, tuple[str, Any]]:
     """Name of a row: (method, options). rounds: recurrences, None the task's."""
-    from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
+    from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, published
 
     if quick:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
@@ -91,8 +91,7 @@ def sd_table() -> list[dict[str, Any]]:
     from benchmarks import _prices as prices
     from benchmarks._prices import SD21, SD21_TAESD
     from unveil.diffusion import variance_preserving
-    from unveil.zeroshot.ldrps.restore import grids
-    from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
+    from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published
 
     class Path1000:
         process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
@@ -139,10 +138,10 @@ def photographs(count: int, side: int) -> Any:
 def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple[Any, float | None]:
     """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where the method has one to tell."""
     from unveil.diffusion.noise import seeded
-    from unveil.zeroshot.ldrps import restore as ldrps
-    from unveil.zeroshot.ldrps.settings import TASKS
+    from unveil.zeroshot import ldrps
+    from unveil.zeroshot.ldrps import TASKS
+    from unveil.zeroshot.losses import perceptual
     from unveil.zeroshot.methods import find
-    from unveil.zeroshot.perceptual import perceptual
 
     if method != "ldrps":
         return find(method).call()(prior, y, seeded([seed]), settings), None
@@ -158,7 +157,7 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
 
     from benchmarks._prices import flops
     from unveil.degradation.registry import apply
-    from unveil.zeroshot.prior import Counted
+    from unveil.zeroshot.priors import Counted
 
     kind, severity = FAULTS[task]
     y = apply(kind, x, torch.Generator().manual_seed(0), severity)[0]

@@ -11,12 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
-from unveil.data.matching import Match
-from unveil.data.pairs import in_folders
-from unveil.data.pairs import photographs as paired
-from unveil.data.photographs import Photograph
-from unveil.data.store import Store
+from unveil.data.dataset import Photograph, crops, rng
+from unveil.data.dataset import photographs as paired
+from unveil.data.files import Store
+from unveil.data.pairs import Match, in_folders
 from unveil.networks.classifier import WHOLE, statistics, views
 from unveil.networks.condition import LIGHT
 

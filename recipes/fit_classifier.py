@@ -25,9 +25,8 @@ from benchmarks._pages import Value
 from benchmarks._shared import RESULTS, Clock, environment, positive, shared_folder, table, write_json
 from recipes._damaged_crops import CLEAN, CROP, KINDS, PHOTOS, REACH, SECOND, Examples, Pairs, made, pairs_of
 from unveil import degradation, photo
-from unveil.data.crops import crops, rng
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
+from unveil.data.files import Store
 from unveil.degradation.haze import haze
 from unveil.degradation.lowlight import lowlight
 from unveil.models.spec import Defaults, Spec

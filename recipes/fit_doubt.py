@@ -19,12 +19,13 @@ from torch import Tensor
 from benchmarks import _choices
 from benchmarks._shared import Clock, positive
 from unveil import degradation
-from unveil.data.crops import crops, rng
+from unveil.data.dataset import crops, rng
 from unveil.models.spec import Spec
 from unveil.models.weights_file import write
 from unveil.networks.condition import vector
 from unveil.networks.doubt import DoubtNetwork, likelihood
-from unveil.restorer import Restorer, computes_bf16, load
+from unveil.restorer import Restorer, load
+from unveil.util.devices import computes_bf16
 
 CROP, REAL, CLEAN, UNCERTAIN = 192, 0.3, 0.08, 0.2
 """Side of a crop; shares of real pairs, of undamaged crops, and of crops whose damage is only guessed."""

@@ -24,9 +24,8 @@ from benchmarks._shared import Clock, environment, shared_folder, table, write_j
 from recipes._damaged_crops import PHOTOS, Pairs, pairs_of
 from recipes.fit_classifier import fit_linear
 from unveil import degradation, photo
-from unveil.data.crops import crops, rng
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
+from unveil.data.files import Store
 from unveil.degradation.primitives import separable
 from unveil.models import second_look, shelf
 from unveil.models.model import Model

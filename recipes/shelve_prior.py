@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks._shared import positive
 from recipes.shelve import LICENCE, WEIGHTS, added
 from recipes.train_prior import FOLDERS, HELD_OUT, photographs
-from unveil.data.crops import cut, to_tensor
+from unveil.data.dataset import cut, to_tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import sample
 from unveil.evaluation.baselines import BASELINES

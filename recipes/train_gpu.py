@@ -58,7 +58,7 @@ def encoded(path: Path, side: int) -> tuple[str, bytes]:
     """(suffix, bytes) of a clean photograph: as it is where it is small, else reduced, as JPEG."""
     from PIL import Image
 
-    from unveil.data.store import decode, size
+    from unveil.data.files import decode, size
 
     if min(size(path)) <= side:
         return path.suffix, path.read_bytes()

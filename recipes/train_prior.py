@@ -20,18 +20,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks._shared import positive
-from unveil.data.crops import crops, rng
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
+from unveil.data.files import Picture, Store
 from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_blocks import ResnetBlock
-from unveil.networks.diffusers_folder import WEIGHTS, write_index, write_part
+from unveil.networks.diffusers_blocks import WEIGHTS, ResnetBlock, write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
-from unveil.training.config import Config, Data, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.loop import run
 from unveil.training.noising import normal
+from unveil.training.settings import Config, Data, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 

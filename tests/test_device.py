@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from unveil import tiling
-from unveil.diffusion import philox, sampling
+from unveil.diffusion import sampling
+from unveil.diffusion.noise import normals
 from unveil.errors import ModelError, UnveilWarning
 from unveil.models import shelf
 from unveil.models.model import Model
@@ -52,7 +53,7 @@ def sampled(
 
     def noise(step: int, like: Tensor) -> Tensor:
         h, w = like.shape[-2:]
-        return philox.normals(7, step, 0, 0, int(h), int(w), 3, like.device)[None].to(like)
+        return normals(7, step, 0, 0, int(h), int(w), 3, like.device)[None].to(like)
 
     y = torch.zeros(1, 3, side, side + 1, device=META)
     with torch.inference_mode():

@@ -10,7 +10,8 @@ import torch
 
 from unveil.errors import InputError
 from unveil.loading import load
-from unveil.restorer import MOST_SEED, Options, Restorer
+from unveil.options import MOST_SEED
+from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 
 X = np.random.default_rng(0).random((72, 88, 3), dtype=np.float32)

@@ -13,8 +13,7 @@ from unveil import tiling
 from unveil.errors import InputError, ModelError, UnveilError, UnveilWarning
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.photo.plan import Plan, decide
-from unveil.photo.tiles import Tile
+from unveil.photo.tiles import Plan, Tile, decide
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 

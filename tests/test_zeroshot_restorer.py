@@ -311,7 +311,7 @@ def test_the_preset_of_a_paper_is_what_it_publishes_on_any_prior(name: str) -> N
     assert other.resolve(Options(steps=3)).steps == 3
     assert name == "gdp" or other.resolve(Options()).width == 8
     if name == "ldrps":
-        from unveil.zeroshot.ldrps.settings import published
+        from unveil.zeroshot.ldrps import published
 
         assert settings == published()
     quick = loading.load(method=name, device="cpu", preset="quick").resolve(Options())

@@ -1,4 +1,4 @@
-"""What can go wrong on a user's side, as exceptions whose message is the whole explanation; and what was put right, as notes."""
+"""Errors that a user can cause and correct, whose message is the whole explanation; and notes about what was corrected automatically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class UnveilError(ValueError):
-    """Base of every error that a user can cause and mend. The message says what was wrong, with which value, and what to do."""
+    """Base of every error that a user can cause and correct. The message says what was wrong, with which value, and what to do."""
 
 
 class InputError(UnveilError):
@@ -22,7 +22,7 @@ class ModelError(UnveilError):
 
 
 class UnveilWarning(UserWarning):
-    """What was put right on the way and is worth knowing: a tile computed again in fp32, smaller tiles after memory ran out."""
+    """Something that was corrected automatically: a tile computed again in fp32, smaller tiles after memory ran out."""
 
 
 class Cancelled(Exception):
@@ -33,7 +33,9 @@ _collecting: ContextVar[list[str] | None] = ContextVar("unveil_notes", default=N
 
 
 def note(text: str, stacklevel: int = 2) -> None:
-    """Say one sentence. stacklevel: of the warning, counted from the caller as `warnings.warn` counts."""
+    """Issue one sentence as an UnveilWarning, or into the list of `collected`. stacklevel: as of `warnings.warn`, counted from the
+    caller.
+    """
     kept = _collecting.get()
     if kept is None:
         warnings.warn(text, UnveilWarning, stacklevel=stacklevel + 1)
@@ -42,10 +44,10 @@ def note(text: str, stacklevel: int = 2) -> None:
 
 
 def renamed(thing: object, name: str, names: Mapping[str, str]) -> Any:
-    """What `__getattr__` gives for an attribute by its name of 0.1: that of its present name, with a warning.
+    """For `__getattr__`: an attribute under its name of version 0.1, with a warning that gives the present name.
 
     Args:
-        thing: What is asked.
+        thing: The object.
         name: The attribute that it does not have.
         names: Old name -> present one.
 
@@ -61,9 +63,9 @@ def renamed(thing: object, name: str, names: Mapping[str, str]) -> Any:
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """Inside, on this thread, what is noted is put into the list that is given, and nobody is warned.
+    """Within this context, on this thread, notes go into the list that it yields, and no warning is issued.
 
-    Filters of warnings are the whole process's: with them, calls on other threads would hear each other's notes.
+    Warning filters hold for the whole process, so that with them calls on several threads would collect each other's notes.
     """
     kept: list[str] = []
     token = _collecting.set(kept)

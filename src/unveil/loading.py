@@ -1,4 +1,4 @@
-"""The public door to everything that restores: trained models, and zero-shot methods on a frozen prior."""
+"""`load` and `restore` for all methods: trained models, and zero-shot methods on a frozen prior."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
 
 
 _RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer", "mask_sha256")
-"""What a protocol says beside the settings that repeat it."""
+"""Entries of a protocol that are no settings."""
 
 
 def _extras(method: str) -> dict[str, Any]:
@@ -123,6 +123,6 @@ def _extras(method: str) -> dict[str, Any]:
     if method != "upzeroir":
         return {}
     from unveil.evaluation.metrics import naturalness
-    from unveil.zeroshot.upzeroir.iqa import from_distance
+    from unveil.zeroshot.iqa import from_distance
 
     return {"judge": from_distance(naturalness.naturalness)}

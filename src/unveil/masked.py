@@ -1,4 +1,4 @@
-"""Published networks that are told by a mask where the damage is: Resfusion's and RDDM's shadow removal on ISTD."""
+"""Published networks that take a mask of the damage: Resfusion's and RDDM's shadow removal on ISTD."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unveil.util.suffixes import TRAINING
 
 
 class MaskedRestorer(Restorer):
-    """A restorer whose network is shown a mask beside the photograph, white where the damage is.
+    """A restorer whose network takes a mask beside the photograph, white where the damage is.
 
     The network looks at the whole photograph at once, since a mask belongs to it as a whole: there are no tiles, and no reduced views.
     """

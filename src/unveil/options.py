@@ -1,4 +1,4 @@
-"""How to restore: what a call may say, checked before anything is read."""
+"""The options of a restoration, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from unveil.util.words import did_you_mean
 MOST_SEED = 2**53 - 1
 """The largest seed: the largest whole number that JSON carries safely."""
 GENERATORS = ("philox4x64", "philox4x32")
-"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.philox`)."""
+"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.noise`)."""
 
 
 def check_seed(seed: int) -> None:
-    """Raise InputError for a seed out of range: it would be folded onto another one, and two seeds would give the same pixels."""
+    """Raise InputError for a seed out of range: reduced into the range, it would give the same pixels as another seed."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
         raise InputError(f"seed must be a whole number from 0 to {MOST_SEED}, got {str(seed)[:40]}")
 
@@ -31,7 +31,7 @@ class Options:
     """How to restore. None means the model's own default.
 
     Args:
-        steps: Network evaluations per draw; by default fewer where the light stays.
+        steps: Network evaluations per draw; by default fewer where no damage to the light (haze, shadow, low light) is fixed.
         samples: Draws from the posterior.
         seed: Same seed, same pixels; 0 to 2^53 - 1.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 follows its mean (least squared error).
@@ -43,14 +43,14 @@ class Options:
         tile: Longest side in pixels of the tiles that the network sees; "auto" for what memory allows (at most 2048), "auto:N" for
             that but at most N, 0 for the whole photograph.
         max_pixels: Larger files are refused by their header.
-        fix: Kinds of damage to fix and no others ("noise", "haze", ...; "light" for all that changes the light), None for what the
-            describer finds. Like `keep` and `told` for models that can be told (`general`).
+        fix: The only kinds of damage to fix ("noise", "haze", ...; "light" for all that change the light), None for those that the
+            describer finds. Like `keep` and `told`, for models conditioned on the kinds of damage (`general`).
         keep: Kinds to leave alone.
-        told: Probabilities by kind, as a protocol has them, in place of `fix` and `keep`.
+        told: The probability of each kind, as stored in a protocol, in place of `fix` and `keep`.
         uncertainty: Whether to estimate how far the restoration is likely to be off, for models with a network for it (`general`);
             changes no pixel.
-        generator: Where noise comes from, one of GENERATORS; by default the one that is faster on the device, "philox4x64" on
-            processors and "philox4x32" elsewhere. Named, a seed means the same noise on every device, but for the last digit.
+        generator: Where noise comes from, one of GENERATORS; by default the one that is faster on the device, "philox4x64" on CPUs and
+            "philox4x32" elsewhere. If it is given, a seed means the same noise on every device, up to the last digit.
 
     """
 
@@ -92,11 +92,11 @@ class Options:
             if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
                 raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
             if value is not None:
-                object.__setattr__(self, name, float(value))  # a whole number is one too, and is computed with as one
+                object.__setattr__(self, name, float(value))  # integers are accepted and computed with as floats
         if self.told is not None and (self.fix is not None or self.keep):
             raise InputError("told says it all; leave out fix and keep")
         if self.fix is not None or self.keep:
-            treatment({}, self.fix, self.keep)  # a wrong name is said before anything is read
+            treatment({}, self.fix, self.keep)  # so that an unknown name is an error before anything is read
 
 
 def _whole(value: Any) -> bool:

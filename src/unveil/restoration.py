@@ -1,4 +1,4 @@
-"""What comes out: the draws of one photograph, what they say together, and how to get them again."""
+"""The result of a restoration: the draws of one photograph, their statistics, and the protocol that reproduces them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Restoration:
 
     samples: (K, H, W, 3), none of them (0, H, W, 3) where keeping all would not fit into memory. mean: (H, W, 3). std: (H, W, 3)
     per-pixel standard deviation of the draws, in units of the full range, None for a single draw. seconds: wall time, of which
-    network_seconds inside the network. seed and protocol: what to say to get the same pixels again. source: the photograph, whose
-    format and metadata `save` keeps. notes: what was put right on the way (smaller tiles, fp32), one sentence each. doubt: what the
-    model's own network says about its error, where it was asked. calibration: what was measured about that, or about the spread of such
-    draws, None where nothing was for these settings.
+    network_seconds inside the network. seed and protocol: what reproduces the same pixels. source: the photograph, whose
+    format and metadata `save` keeps. notes: what was corrected on the way (smaller tiles, fp32), one sentence each. doubt: the model's own
+    estimate of its error, with `Options.uncertainty`. calibration: how far that estimate, or the spread of the draws, was measured to agree
+    with true errors; None where it was not measured for these settings.
     """
 
     samples: np.ndarray
@@ -69,15 +69,15 @@ class Restoration:
     def uncertainty(self) -> np.ndarray | None:
         """(H, W, 3) standard deviation of the error from place to place, in units of the full range, calibrated where it was measured.
 
-        What the model's network says where it was asked (`Options.uncertainty`), else the spread of the draws; None where there is neither.
-        An error of the light of the whole is no part of it (`light_uncertainty`).
+        The model's own estimate with `Options.uncertainty`, else the spread of the draws; None where there is neither. An error in the
+        overall brightness and colour is not included (`light_uncertainty`).
         """
         std = self.std if self.doubt is None else self.doubt.local
         return std if std is None or self.calibration is None else self.calibration.std(std, self._kinds)
 
     @property
     def light_uncertainty(self) -> float | None:
-        """Standard deviation of the error of the light of the whole, in units of the full range; None where nothing says it."""
+        """Standard deviation of the error in overall brightness and colour, in units of the full range; None where it was not estimated."""
         if self.doubt is None:
             return None
         return self.doubt.light * (1.0 if self.calibration is None else self.calibration.light)
@@ -122,9 +122,9 @@ class Restoration:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What a model's network says about its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
+    """A model's estimate of its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
 
-    place. light: that of the light of the whole.
+    place. light: that of the overall brightness and colour.
     """
 
     local: np.ndarray
@@ -133,7 +133,7 @@ class Doubt:
 
 @dataclass
 class RunningMoments:
-    """Mean and standard deviation of draws that come one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
+    """Mean and standard deviation of draws that arrive one by one and are not kept (Welford 1962). mean, squares: (H, W, 3) float32."""
 
     mean: np.ndarray
     squares: np.ndarray

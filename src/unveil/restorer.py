@@ -26,43 +26,24 @@ from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native, repeated, steps_of, treatment
 from unveil.networks.predictor import finite
-from unveil.options import GENERATORS, MOST_SEED, Options, check_seed, chosen
+from unveil.options import GENERATORS, Options, chosen
 from unveil.photo import content
 from unveil.photo.noise import field as noise_field
-from unveil.photo.plan import Plan, decide
+from unveil.photo.tiles import Plan, decide
 from unveil.restoration import Doubt, Restoration, RunningMoments
-from unveil.util.devices import DTYPES, computes_bf16, hardware, name_of, pick_device, pick_dtype
+from unveil.util.devices import DTYPES, hardware, name_of, pick_device, pick_dtype
 from unveil.util.words import check_known
 
 __all__ = [
-    "DTYPES",
-    "GENERATORS",
-    "MOST_SEED",
-    "Callback",
-    "DescribedPhoto",
-    "Doubt",
-    "Options",
-    "ResolvedOptions",
-    "Restoration",
-    "Restorer",
-    "RunningMoments",
-    "as_photo",
-    "check_seed",
-    "computes_bf16",
-    "describe_photo",
-    "draw_seed",
-    "first_native",
-    "hardware",
+    "Callback", "DescribedPhoto", "Options", "ResolvedOptions", "Restoration", "Restorer", "as_photo", "describe_photo", "draw_seed",
     "load",
-    "pick_device",
-    "pick_dtype",
 ]  # fmt: skip
 
 Callback = Callable[[Progress], "bool | None"]
 _AT_ONCE = 8
 """Draws that advance together at most."""
 _UPRIGHT = 4
-"""The last EXIF orientation that leaves rows rows."""
+"""The last EXIF orientation that does not exchange rows and columns."""
 
 
 class Restorer:
@@ -82,9 +63,9 @@ class Restorer:
     ) -> None:
         self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
         self.engine = engine
-        # Elsewhere nobody looks before the end whether all is finite: a look at every step would wait for the device.
+        # On other devices finiteness is checked at the end only: a check at every step would wait for the device.
         self._mends = self.device.type == "cpu"
-        # Imported networks keep the digits of their authors' code unless asked otherwise.
+        # Imported networks run in fp32 by default, so that they give the numbers of their authors' code.
         wanted = "fp32" if dtype == "auto" and self.device.type == "cpu" and not model.spec.trained_here else dtype
         self.dtype = pick_dtype(wanted, self.device, model.spec.dtypes)
         self.model = model.to(self.device)
@@ -93,7 +74,7 @@ class Restorer:
         self.memory = tiling.budget(self.device) if memory is None else memory
 
     def _on_engine(self, engine: str, dtype: str) -> Model:
-        """The model on an engine; dtype: in place of the one that was picked. Raises InputError for what does not go together."""
+        """The model on an engine; dtype: in place of the one that was picked. Raises InputError for a combination that is not possible."""
         from unveil.models import engines
 
         engines.check(engine)
@@ -168,7 +149,7 @@ class Restorer:
             per_pixel=self._footprint,
             held_per_pixel=tiling.HELD + (24 if options.samples > 1 else 0),
         )
-        # Processors gain nothing from batches of tiles, which only take memory.
+        # CPUs gain nothing from batches of tiles, which only take memory.
         tile = "auto" if isinstance(tile, str) else tile
         return decide(height, width, self.memory, cost, tile, most=8 if self.device.type == "cuda" else 1)
 
@@ -184,8 +165,8 @@ class Restorer:
 
         image: a path, a PIL image, a numpy array (H, W, C) uint8, uint16 or float in [0, 1], or a tensor (3, H, W) or
         (1, 3, H, W) in [0, 1]. settings: the fields of `Options`. callback: sees every evaluation of every draw; returning
-        True cancels (raises Cancelled). Where it has a method `within`, that is told after every tile which share of the evaluation
-        under way is done. Raises InputError for what cannot be restored as given.
+        True cancels (raises Cancelled). Where it has a method `within`, that is called after every tile with the share of the current
+        evaluation that is done. Raises InputError for what cannot be restored as given.
         """
         options = chosen(options, settings)
         if isinstance(image, Tensor) and image.ndim == 4 and len(image) > 1:
@@ -214,7 +195,7 @@ class Restorer:
             if together > 1:
                 together = 1
                 continue
-            # As whoever runs the protocol again will do it: with this tile asked for, from the first step on.
+            # As a later run of the protocol will do it: with this tile requested, from the first step on.
             whole = replace(whole, batch=1).halved()
             options = replace(options, tile=tiling.spelled(whole))
             plan = self.plan(source.height, source.width + 2 * self._beyond(source, box, treat, options), options)
@@ -275,7 +256,7 @@ class Restorer:
         return (np.stack(list(draws)) if options.samples > 1 else next(draws)[None]), None
 
     def _together(self, plan: Plan, options: Options) -> int:
-        """How many draws to advance at once; one on processors, which gain nothing by it and would add up in another order."""
+        """How many draws to advance at once; one on CPUs, which gain nothing by more and would add in another order."""
         if self.device.type != "cuda":
             return 1
         each = max(plan.bytes - plan.cost.fixed, 1)
@@ -284,7 +265,9 @@ class Restorer:
     def _calibration(
         self, protocol: dict[str, Any], treat: Treatment | None, doubt: Doubt | None
     ) -> Calibration | None:
-        """What was measured about such runs: of the doubt in the model's own steps, whether or not light stays (`_shortened`)."""
+        """The calibration measured for such runs; that of the doubt was measured at the default steps and holds for shortened runs too
+        (`_shortened`).
+        """
         if doubt is None:
             return fitting(self.model.calibrations, protocol)
         usual = self.model.spec.defaults.steps
@@ -292,7 +275,7 @@ class Restorer:
         return fitting(self.model.calibrations, protocol | ({"steps": usual} if own else {}), "doubt")
 
     def _doubt(self, box: content.Box, before: np.ndarray, after: np.ndarray, treat: Treatment | None) -> Doubt:
-        """What the model's network says about the error of `after` (H, W, 3), where `before` was restored inside `box`."""
+        """The model's estimate of the error of `after` (H, W, 3), where `before` was restored inside `box`."""
         from unveil.networks.doubt import deviations
 
         network = self.model.doubt
@@ -339,7 +322,7 @@ class Restorer:
         check_known("solver", solver, (*SOLVERS, *EULER))
         steps = options.steps
         if solver in EULER:
-            from unveil.diffusion.euler import check
+            from unveil.diffusion.irsde import check
             from unveil.models.path_config import path
 
             trained = path(self.model.spec.schedule, self.model.spec.time)
@@ -362,9 +345,10 @@ class Restorer:
         return options if steps == usual else replace(options, steps=steps)
 
     def _beyond(self, source: photo.Photo, box: content.Box, treat: Treatment | None, options: Options) -> int:
-        """Columns of the other side that the network is shown beyond each edge of a panorama that goes round; 0 for a photograph.
+        """Columns of the opposite side that are appended beyond each edge of a full-circle panorama; 0 for other photographs.
 
-        As far as it looks, in pixels of the coarsest stage that takes part, and at most half of the panorama, since then it sees all.
+        As many as the network's reach, in pixels of the coarsest stage used, and at most half of the panorama, since then it sees all of
+        it.
         """
         whole = (box.left, box.right) == (0, source.width)
         if not source.xmp or not whole or source.orientation > _UPRIGHT:
@@ -381,13 +365,13 @@ class Restorer:
         return min(-(-reach // spec.multiple_of) * spec.multiple_of, source.width // 2)
 
     def _generator(self, options: Options) -> str:
-        """On a processor the integers of torch take six times as long (docs/speed.md); elsewhere they spare the way there."""
+        """On CPUs torch's integer arithmetic takes six times as long as NumPy's (docs/speed.md); on other devices it saves the copy."""
         return options.generator or GENERATORS[self.device.type != "cpu"]
 
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
-        """What to fix in a photograph (H, W, 3), None where nobody says: for a model that cannot be told, and for strength 0.
+        """What to fix in a photograph (H, W, 3); None for a model that is not conditioned on kinds of damage, and for strength 0.
 
-        Raises InputError where a model that cannot be told is told all the same.
+        Raises InputError for options that name kinds to a model that is not conditioned on them.
         """
         self.resolve(options)
         if not self.model.spec.conditioned:
@@ -397,7 +381,7 @@ class Restorer:
         if options.fix is not None:
             return treatment(None, options.fix, options.keep)
         if options.strength == 0:
-            return None  # nothing is going to be removed, so nobody needs to look
+            return None  # nothing is going to be removed, so the describer is not needed
         from unveil.models import describer
 
         said = describer.shipped().describe(pixels, self.dtype, self.model).probabilities
@@ -422,7 +406,7 @@ class Restorer:
             return [source.pixels.copy() for _ in indices]
         beyond, columns = self._beyond(source, box, treat, options), pixels.shape[1]
         wide = columns + 2 * beyond
-        # In place and not kept twice: every array of the photograph's size counts.
+        # In place: every array of the photograph's size counts.
         state_y = torch.from_numpy(content.around(pixels, beyond).transpose(2, 0, 1).copy())[None].to(self.device)
         state_y.mul_(high - low).add_(low)
         if len(indices) > 1:
@@ -430,12 +414,12 @@ class Restorer:
 
         def noise(step: int, like: Tensor) -> Tensor:
             h, w = int(like.shape[-2]), int(like.shape[-1])
-            if beyond and w == wide:  # the noise of a panorama goes round with it
+            if beyond and w == wide:  # the noise of a panorama is continued round the circle too
                 inner = noise(step, like[..., beyond : beyond + columns])
                 return torch.cat([inner[..., columns - beyond :], inner, inner[..., :beyond]], dim=-1)
             seeds = [draw_seed(options.seed, index) for index in indices]
             if self._generator(options) == "philox4x32":
-                from unveil.diffusion.philox import normals
+                from unveil.diffusion.noise import normals
 
                 return torch.stack([normals(s, step, 0, 0, h, w, 3, like.device) for s in seeds]).to(like)
             return torch.stack([noise_field(s, step, 0, 0, h, w, 3) for s in seeds]).to(like)
@@ -444,7 +428,7 @@ class Restorer:
         if not self._mends and not finite(x0):
             x0 = self._sampled(state_y, noise, run, treat, options, callback, clock, notes, mends=True)
         del state_y
-        # One copy, which callbacks do not see: x0 is theirs too.
+        # A copy, since callbacks may hold x0.
         found = (x0.float() - low).div_(high - low).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
         del x0
         inner = found[:, :, beyond : beyond + columns]
@@ -454,7 +438,7 @@ class Restorer:
     def _finished(
         source: photo.Photo, box: content.Box, treat: Treatment | None, options: Options, restored: np.ndarray
     ) -> np.ndarray:
-        """What the sampler made of the picture in the box, (h, w, 3), as the whole photograph that is handed out."""
+        """The whole photograph with the restored picture, (h, w, 3), in its box."""
         pixels = box.of(source.pixels)
         if treat is not None:
             restored = _harmless(pixels, restored, treat)
@@ -479,7 +463,7 @@ class Restorer:
         *,
         mends: bool,
     ) -> Tensor:
-        """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as `tiling.Tiled` has it."""
+        """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as of `tiling.Tiled`."""
         denoise = tiling.Tiled(
             clock.timed(self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)),
             lambda h, w: self.plan(h, w, options),
@@ -537,7 +521,7 @@ def _speaker() -> str:
 
 @dataclass(frozen=True)
 class DescribedPhoto:
-    """A photograph, where its picture lies within its bars, and what is to be fixed in it; None for a model that is told nothing."""
+    """A photograph, its picture without black bars, and what is to be fixed in it; None for a model that is not conditioned on kinds."""
 
     source: photo.Photo
     box: content.Box
@@ -545,9 +529,9 @@ class DescribedPhoto:
 
 
 def describe_photo(restorer: Restorer, source: photo.Photo, options: Options) -> DescribedPhoto:
-    """What a restoration begins with: for the next photograph of a folder, while this one is in the network.
+    """The first part of `restore`, so that it can be done for the next photograph of a folder while this one is in the network.
 
-    Raises InputError where a model that cannot be told is told all the same.
+    Raises InputError for options that name kinds to a model that is not conditioned on them.
     """
     return restorer._described(source, options)
 
@@ -564,12 +548,12 @@ class ResolvedOptions:
 
 
 def _begin(run: ResolvedOptions, treat: Treatment | None) -> int:
-    """The first evaluation that takes part: the coarse ones decide about light alone."""
+    """The first evaluation that is run: the coarse ones correct the light alone."""
     return first_native(run.process) if treat is not None and not treat.light else 0
 
 
 def _each(callback: Callback | None) -> Callback | None:
-    """A callback of several draws at once, which tells of each as though it had been alone."""
+    """A callback for several draws at once, which is called for each of them."""
     if callback is None:
         return None
 
@@ -584,12 +568,12 @@ def _whole_of(pixels: np.ndarray) -> content.Box:
 
 
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
-    """What a restoration (H, W, 3) may not do, whatever the network says.
+    """A restoration (H, W, 3) with what may never change put back.
 
-    Where the light is not to be fixed, the mean of each channel stays; grey stays grey; black in which nothing is hidden stays.
+    Where the light is not to be fixed, the mean of each channel stays; grey stays grey; empty black stays.
     """
     if not treat.light:
-        for _ in range(8):  # what the ends of the range take from a shift is made good by the next
+        for _ in range(8):  # clipping undoes part of a shift; the next round corrects it
             check()
             # Channel by channel: over both axes at once it takes ten times as long.
             moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
@@ -613,7 +597,7 @@ class _Clock:
 
     @property
     def seconds(self) -> float:
-        """So far; of a GPU by its own clock, which nobody waits for before."""
+        """So far; on a GPU by its own events, which are waited for only here."""
         for before, after in self._events:
             after.synchronize()
             self._seconds += before.elapsed_time(after) / 1000

@@ -1,4 +1,4 @@
-"""A denoiser that works tile by tile, within a plan made before, and mends what goes wrong in a tile."""
+"""A denoiser that works tile by tile, by a plan made beforehand, and recomputes tiles that ran out of memory or precision."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.predictor import finite, pad_to_multiple
-from unveil.photo.plan import Cost, Plan
-from unveil.photo.tiles import Tile
+from unveil.photo.tiles import Cost, Plan, Tile
 from unveil.util.devices import host_memory
 
 BLEND = 32
 """Pixels over which neighbouring tiles are blended into each other."""
 LARGEST = 2048
-"""Longest side of a tile that is chosen without being asked for: larger ones save little time and take the memory of others."""
+"""Longest side of a tile that is chosen automatically: larger ones save little time and take memory from other programs."""
 FARTHEST = 256
-"""The farthest reach that overlaps cover; a network that looks at everything sees less in tiles than in one piece, whatever they share."""
+"""The farthest reach that overlaps cover; a network with unlimited reach sees less in tiles than in one piece, whatever the overlap."""
 HELD = 132
 """Bytes per pixel of the photograph: eleven float images. Nine live at once inside a step (the photograph, y, state, estimate, noise and
 four sums), the others are the estimate before, and the file's own samples. Measured: 118 (`unveil bench memory`)."""
 ACCUMULATED = 48
 """Bytes per pixel of a tile beside the network's: its parts of state and y, its estimate, weighted and not."""
 SHARE = {"cuda": 0.8}
-"""Of the device's memory that may be planned with; elsewhere, where others live too, three quarters: 100 megapixels need 13 GiB."""
+"""Share of a device's memory that may be used; on CPUs, whose memory is shared with other programs, three quarters: 100 megapixels need 13
+GiB."""
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
 
@@ -43,9 +43,10 @@ def cost(
 ) -> Cost:
     """What tiles of a model cost. reach: how far it looks, in pixels (its receptive field's radius); weights: their bytes.
 
-    Neighbours share twice the reach and the blend, so that a pixel that saw a tile's edge never counts, and tiles give what the
-    whole photograph would. Tiles asked for that are too small for this share a quarter of their side instead: then they only nearly do.
-    tile: as `Options` has it; "auto:N" never asks, and is at most N.
+    Neighbours overlap by twice the reach plus the blend, so that no pixel that depends on a tile's edge is used, and tiles give the same
+    result as the whole photograph. Tiles that are requested smaller than this allows overlap by a quarter of their side instead; their
+    result is only nearly the same.
+    tile: as in `Options`; "auto:N" counts as chosen automatically, at most N.
     """
     reach = min(reach, FARTHEST)
     overlap, margin = 2 * reach + BLEND, reach
@@ -70,12 +71,12 @@ def longest(tile: int | str) -> int:
 
 
 def spelled(plan: Plan) -> int | str:
-    """What to ask for to get the tiles of a plan again: their side, or "auto:N" where that side, asked for, would share less."""
+    """The `tile` option that gives the tiles of a plan again: their side, or "auto:N" where that side, if requested, would overlap less."""
     return f"auto:{plan.tile}" if 0 < plan.tile < 2 * plan.cost.overlap else plan.tile
 
 
 class NeedsSmallerTiles(Exception):
-    """Memory ran out with one tile at a time. What was begun is to be done anew with smaller tiles, and with one size from its first
+    """Memory ran out with one tile at a time. The restoration is to be repeated with smaller tiles, of one size from its first
 
     step to its last: a protocol names one size, and has to give the same pixels again.
     """
@@ -87,13 +88,13 @@ class Tiled:
     denoise: what is evaluated, on (B, C, h, w) of any h, w. plan_for: (height, width) -> the plan for a state of that size; where it
     is one tile, the denoiser sees the state itself. Tiles are added up column by column, then row by row, so that no pixel is a sum of
     more than two terms at a time and their order does not change a bit. together: evaluate the plan's batches at once; on processors
-    (the default there: one by one) that would change last digits, because their convolutions add in another order. tell: is told
-    after every tile but the last which share of the evaluation is done.
+    (the default there: one by one) that would change last digits, because their convolutions add in another order. tell: called after every
+    tile but the last with the share of the evaluation that is done.
 
     Memory running out halves the batch, which changes no pixel, and evaluates again; where one tile is too much it raises
     NeedsSmallerTiles. An estimate that is not finite is computed again without autocast. Either is noted (`errors.note`) and kept in
-    `notes`. Raises ModelError where fp32 is not finite either. mends: False leaves what is not finite as it is: to look at it would
-    be to wait for the device.
+    `notes`. Raises ModelError where fp32 is not finite either. mends: False skips the check for values that are not finite, which would
+    wait for the device.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class Tiled:
 
 @contextmanager
 def memory_named(device: torch.device, height: int, width: int) -> Iterator[None]:
-    """Inside, memory of the device that runs out where no smaller tile helps is an InputError that says so, and what to do."""
+    """Within this context, running out of the device's memory where no smaller tile helps raises an InputError that says what to do."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Photographs through a zero-shot method: the same door as `Restorer`, with a frozen prior and a method behind it."""
+"""Photographs restored by a zero-shot method: the interface of `Restorer` for a frozen prior and a method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, collected
-from unveil.models import priors as shelf
+from unveil.models import shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
 from unveil.photo.record import from_array
@@ -25,9 +25,8 @@ from unveil.restorer import Callback, as_photo, draw_seed
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
-from unveil.zeroshot.prior import Counted, Prior
+from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.priors.wrapped import TiledPrior, TimedPrior
 
 LARGEST = 1024
 """Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""
@@ -253,8 +252,8 @@ def load(
     where = pick_device(device)
     # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
-    known = name in shelf.manifest()
-    source = shelf.folder(name) if known else name
+    known = name in shelf.priors()
+    source = shelf.prior_folder(name) if known else name
     opened = open_prior(source, where, kind, name=name if known else "", tiny=tiny, label=label)
     # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.
     if base is None:

@@ -15,8 +15,8 @@ from unveil.bench import methods, quality
 from unveil.bench.quality import markdown, of_set
 from unveil.bench.sets import find
 from unveil.evaluation.evaluate import evaluate_folders
+from unveil.evaluation.metrics.classical import psnr
 from unveil.evaluation.metrics.deep import frechet
-from unveil.evaluation.metrics.psnr import psnr
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from unveil.bench.sets import KNOWN, PUBLISHED, damaged, find
-from unveil.data.layouts import names
+from unveil.data.pairs import names
 from unveil.errors import InputError
 from unveil.evaluation.protocols import get_protocol
 

@@ -12,8 +12,9 @@ from PIL import Image
 import unveil
 from unveil import figures
 from unveil.cli import main
+from unveil.cli import restore as module
+from unveil.errors import InputError
 from unveil.models.weights_file import write
-from unveil.restorer import Restorer
 from unveil.testing import tiny_experts, tiny_model
 
 
@@ -211,19 +212,16 @@ def test_several_photographs_into_one_name_are_refused(
     assert files(tmp_path / "x.png") == {"p.png", "q.png"}
 
 
-def test_method_auto_is_what_restore_does_by_itself_where_the_model_takes_kinds() -> None:
-    from unveil.jobs.auto_select import Auto, auto
+def test_method_auto_is_the_model_that_restore_takes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unveil import loading
 
-    loaded: list[str] = []
-    made = {"told": Restorer(tiny_experts(), "cpu"), "old": Restorer(tiny_model(), "cpu")}
-
-    def load(kind: str, name: str) -> Restorer:
-        loaded.append(name)
-        return made[kind]
-
-    assert auto(lambda name: load("told", name)) is made["told"]
-    assert isinstance(auto(lambda name: load("old", name)), Auto)
-    assert loaded == ["general", "general"]
+    loaded: list[object] = []
+    monkeypatch.setattr(loading, "load", lambda name, *rest, **named: loaded.append((name, rest, named)))
+    for method in ("auto", None):
+        module._restorer(method, "general", module.NONE_GIVEN, "cpu", "fp32", "torch")
+    assert loaded[0] == loaded[1]
+    with pytest.raises(InputError, match="leave out -n wild"):
+        module._restorer("auto", "wild", module.NONE_GIVEN, "cpu", "fp32", "torch")
 
 
 def test_the_line_that_is_printed_gives_the_same_pixels(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from unveil.cli import USAGE, main
-from unveil.networks.diffusers_folder import write_part
+from unveil.networks.diffusers_blocks import write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
 from unveil.zeroshot_restorer import Estimate, ZeroShotRestorer
 

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from unveil import cli
-from unveil.training.config import Config, load
+from unveil.training.config import load
+from unveil.training.settings import Config
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unveil.data.bicubic import bicubic, low_resolution, weights
+from unveil.data.files import bicubic, low_resolution, weights
 from unveil.errors import InputError
 from unveil.evaluation.resize import imresize
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unveil.data.faceshadow import ONE_IN, FaceShadowSettings, build, identity, sheet, split
-from unveil.data.layouts import recognise
+from unveil.data.pairs import recognise
 from unveil.errors import InputError
 
 SETTINGS = FaceShadowSettings(seed=5, size=40)

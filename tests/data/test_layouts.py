@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data import layouts
-from unveil.data.layouts import LAYOUTS, recognise
-from unveil.data.pairs import of_benchmark
-from unveil.data.store import Store
+from unveil.data import pairs
+from unveil.data.dataset import of_benchmark
+from unveil.data.files import Store
+from unveil.data.pairs import LAYOUTS, recognise
 from unveil.errors import InputError
 
 # Layout -> files; a pair is written "degraded|clean", others stand alone. Then the number of training pairs and their scenes.
@@ -266,4 +266,4 @@ def test_the_layout_of_benchmarks_does_not_depend_on_where_the_folder_is_named_f
     groups = {p.group for p in of_benchmark(folder, "auto", "train", Store())[0]}
     monkeypatch.chdir(folder)
     assert {p.group for p in of_benchmark(Path(), "auto", "train", Store())[0]} == groups
-    assert layouts.names()
+    assert pairs.names()

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data.making import build, save_png, work
-from unveil.data.store import decode
+from unveil.data.files import build, decode, save_png, work
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from unveil.data import matching
-from unveil.data.pairs import in_folders, photographs
-from unveil.data.store import Store
+from unveil.data import pairs
+from unveil.data.dataset import photographs
+from unveil.data.files import Store
+from unveil.data.pairs import in_folders
 from unveil.errors import InputError
 
 Write = Callable[..., Path]
 
 
-def names(found: matching.Match) -> list[tuple[str, str, str]]:
+def names(found: pairs.Match) -> list[tuple[str, str, str]]:
     return [(key, d.name, c.name) for key, d, c in found.pairs]
 
 
@@ -98,10 +99,10 @@ def test_order_only_on_request_and_only_for_equal_numbers(write: Write, tmp_path
 @pytest.mark.parametrize("name", ["hazy", "*_*", ""])
 def test_a_pattern_needs_one_star(name: str) -> None:
     with pytest.raises(InputError, match="exactly one"):
-        matching.pattern(name, "clean_name")
+        pairs.pattern(name, "clean_name")
 
 
 def test_a_list_of_misfits_has_its_count_and_twenty_of_them() -> None:
-    text = matching.listed([f"{i:02d}.png" for i in range(25)])
+    text = pairs.listed([f"{i:02d}.png" for i in range(25)])
     assert text.startswith("25 misfits: 00.png; ")
     assert text.endswith("19.png; and 5 more")

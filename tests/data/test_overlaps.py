@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unveil.data.overlaps import LOL_SHOTS, cautions, overlaps, sets_in
+from unveil.data.leaks import LOL_SHOTS, cautions, overlaps, sets_in
 
 
 def files(folder: str, stems: object) -> list[Path]:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.data import store as module
-from unveil.data.crops import crops, cut, rng
-from unveil.data.photographs import Photograph, hold_out, load_clean, scene_of
-from unveil.data.store import Picture, Store, decode
+from unveil.data import files as module
+from unveil.data.dataset import Photograph, crops, cut, hold_out, load_clean, rng, scene_of
+from unveil.data.files import Picture, Store, decode
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unveil.data import store as module
-from unveil.data.store import Picture, Store, Unreadable, decode
+from unveil.data import files as module
+from unveil.data.files import Picture, Store, Unreadable, decode
 from unveil.errors import InputError
 
 Write = Callable[..., Path]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.data.store import Unreadable, decode, halved, images_in, size
+from unveil.data.files import Unreadable, decode, halved, images_in, size
 from unveil.errors import InputError
 
 

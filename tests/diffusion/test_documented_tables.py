@@ -14,7 +14,7 @@ import torch
 
 from unveil.diffusion import cosine_pro, cubic, linear_pro, mean_reverting, residual, sample
 from unveil.diffusion.correction import shift_target
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import theta_sum
 from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.resolution import resize
 

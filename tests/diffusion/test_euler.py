@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from unveil.diffusion import linear_pro, mean_reverting, residual, sample, variance_preserving
-from unveil.diffusion.euler import euler, noise_scale
-from unveil.diffusion.irsde_loss import matching_loss, optimum
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import euler, matching_loss, noise_scale, optimum, theta_sum
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError

@@ -10,9 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from unveil.diffusion import mean_reverting, sample, step
-from unveil.diffusion.euler import euler, noise_scale
-from unveil.diffusion.irsde_loss import matching_loss, optimum
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import euler, matching_loss, noise_scale, optimum, theta_sum
 from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import from_x0, to_x0
 

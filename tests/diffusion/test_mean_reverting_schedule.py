@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from unveil.diffusion import mean_reverting
-from unveil.diffusion.mean_reverting_schedule import SCHEDULES, theta, theta_sum
+from unveil.diffusion.irsde import SCHEDULES, theta, theta_sum
 from unveil.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.diffusion.philox import normals, philox
+from unveil.diffusion.noise import normals, philox
 from unveil.errors import InputError
 
 # Random123's own known answers (tests/kat_vectors, philox4x32 with ten rounds): counter, key, result.

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from unveil.models import priors
+from unveil.models import shelf
 
 PAGE = (Path(__file__).parents[2] / "docs" / "priors.md").read_text(encoding="utf-8")
 
@@ -18,21 +18,21 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_sizes_steps_and_parameters() -> None:
-    table, entries = rows(PAGE), [priors.manifest()[n] for n in ("small-pixel", "small-latent")]
+    table, entries = rows(PAGE), [shelf.priors()[n] for n in ("small-pixel", "small-latent")]
     assert table["parameters"] == [f"{e['parameters'] / 1e6:.2f} million" for e in entries]
     assert table["size in fp16"] == [f"{e['bytes'] / 1e6:.1f} MB" for e in entries]
     assert table["optimiser steps"] == [str(e["steps"]) for e in entries]
 
 
 def test_denoising() -> None:
-    table, measured = rows(PAGE), priors.manifest()["small-pixel"]["denoising"]
+    table, measured = rows(PAGE), shelf.priors()["small-pixel"]["denoising"]
     for level in (10, 25, 50):
         expected = [f"{measured[f'sigma {level}'][who]:.2f}" for who in ("noisy", "prior", "NLM")]
         assert table[f"{level} of 255"] == expected
 
 
 def test_what_the_autoencoder_costs() -> None:
-    assert f"{priors.manifest()['small-latent']['denoising']['autoencoder alone']:.2f} dB" in PAGE
+    assert f"{shelf.priors()['small-latent']['denoising']['autoencoder alone']:.2f} dB" in PAGE
 
 
 def test_the_memory_of_a_step_is_what_was_measured() -> None:

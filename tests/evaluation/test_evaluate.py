@@ -9,8 +9,7 @@ import tifffile
 
 from unveil.errors import Cancelled, InputError
 from unveil.evaluation import Protocol, compare_reports, evaluate_folders, evaluate_pair
-from unveil.evaluation.metrics.psnr import psnr
-from unveil.evaluation.metrics.ssim import ssim
+from unveil.evaluation.metrics.classical import psnr, ssim
 from unveil.evaluation.report import Report, Row
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unveil.diffusion import linear_pro, mean_reverting, residual
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import theta_sum
 from unveil.diffusion.rddm import rddm, shares
 from unveil.errors import InputError, ModelError
 from unveil.models.network_registry import KINDS, build

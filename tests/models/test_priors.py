@@ -11,7 +11,7 @@ from PIL import Image
 
 import unveil
 from unveil.errors import ModelError
-from unveil.models import priors, shelf
+from unveil.models import shelf
 from unveil.zeroshot import methods
 from unveil.zeroshot.priors.opening import open_prior
 
@@ -32,32 +32,32 @@ def error(x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def test_the_shelf_has_them_as_priors_and_not_as_models_that_restore() -> None:
-    assert set(NAMES) == set(priors.manifest())
+    assert set(NAMES) == set(shelf.priors())
     assert not set(NAMES) & set(shelf.manifest())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_is_the_one_in_the_manifest_and_all_of_them_are_named(name: str) -> None:
-    folder, entry = priors.folder(name), priors.manifest()[name]
+    folder, entry = shelf.prior_folder(name), shelf.priors()[name]
     assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == set(entry["files"])
     assert entry["bytes"] == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     assert {"licence", "training_data", "recipe", "seed", "steps", "denoising"} <= set(entry)
 
 
 def test_together_they_are_under_24_megabytes() -> None:
-    assert sum(entry["bytes"] for entry in priors.manifest().values()) < 24e6
+    assert sum(entry["bytes"] for entry in shelf.priors().values()) < 24e6
 
 
 def test_an_altered_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = {n: {**e, "files": dict.fromkeys(e["files"], "0" * 64)} for n, e in shelf.entries().items() if n in NAMES}
     monkeypatch.setattr(shelf, "entries", lambda: changed)
     with pytest.raises(ModelError, match=r"small-pixel is damaged .*model_index\.json"):
-        priors.folder(methods.PIXELS)
+        shelf.prior_folder(methods.PIXELS)
 
 
 def test_a_noisy_photograph_comes_out_cleaner() -> None:
     """At sigma 25 of 255, one evaluation must take away two thirds of the squared error at least (a third is what a blur takes)."""
-    prior, x = open_prior(priors.folder(methods.PIXELS)), crop()
+    prior, x = open_prior(shelf.prior_folder(methods.PIXELS)), crop()
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 50 / 255
     t = 1 + int(((prior.process.sigma / prior.process.alpha)[1:] - 50 / 255).abs().argmin())
     with torch.no_grad():
@@ -66,7 +66,7 @@ def test_a_noisy_photograph_comes_out_cleaner() -> None:
 
 
 def test_latents_keep_a_photograph_and_are_about_of_unit_size() -> None:
-    prior, x = open_prior(priors.folder(methods.LATENTS)), crop()
+    prior, x = open_prior(shelf.prior_folder(methods.LATENTS)), crop()
     with torch.no_grad():
         z = prior.encode(x)
         again = prior.decode(z)
@@ -77,7 +77,7 @@ def test_latents_keep_a_photograph_and_are_about_of_unit_size() -> None:
 
 def test_diffusers_reads_them_and_says_the_same() -> None:
     diffusers = pytest.importorskip("diffusers")
-    folder = priors.folder(methods.PIXELS)
+    folder = shelf.prior_folder(methods.PIXELS)
     theirs, ours = diffusers.UNet2DModel.from_pretrained(folder / "unet"), open_prior(folder)
     x = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -87,5 +87,5 @@ def test_diffusers_reads_them_and_says_the_same() -> None:
             rtol=1e-4,
             atol=1e-4,
         )
-    vae = diffusers.AutoencoderKL.from_pretrained(priors.folder(methods.LATENTS) / "vae")
-    assert vae.config.scaling_factor == open_prior(priors.folder(methods.LATENTS)).scale  # type: ignore[union-attr]
+    vae = diffusers.AutoencoderKL.from_pretrained(shelf.prior_folder(methods.LATENTS) / "vae")
+    assert vae.config.scaling_factor == open_prior(shelf.prior_folder(methods.LATENTS)).scale  # type: ignore[union-attr]

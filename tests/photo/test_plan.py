@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from unveil.errors import InputError, UnveilError
 from unveil.photo import tiles
-from unveil.photo.plan import Cost, decide
+from unveil.photo.tiles import Cost, decide
 from unveil.util import devices
 
 MIB = 1 << 20

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
+from unveil.data.dataset import crops, rng
 from unveil.errors import InputError
 from unveil.training.batches import Source, scan
-from unveil.training.config import Data, Pairs, Stage
+from unveil.training.settings import Data, Pairs, Stage
 
 ON_DISK = Pairs("degraded", "clean", weight=0.5)
 

@@ -11,7 +11,8 @@ import yaml
 
 from unveil.errors import InputError
 from unveil.training import config as configuration
-from unveil.training.config import Config, Stage
+from unveil.training import settings
+from unveil.training.settings import Config, Stage
 
 Tree = Callable[..., dict[str, Any]]
 
@@ -135,6 +136,16 @@ def test_presets_are_found_by_name_and_near_names_are_offered(tmp_path: Path) ->
     assert configuration.find(str(own)) == own
 
 
+def test_a_configuration_of_0_1_that_predicts_noise_is_the_same_run(tree: Tree) -> None:
+    network = {"kind": "conditional", "base": 32, "mults": [1, 1]}
+    old, new = (
+        configuration.parse(tree(path="mean_reverting", network={**network, "predicts": name}))
+        for name in ("noise", "epsilon")
+    )
+    assert old.network.predicts == "epsilon"
+    assert configuration.same_run(old, new) == []
+
+
 def test_which_changes_leave_a_result_as_it_is(tree: Tree) -> None:
     config = configuration.parse(tree())
     harmless = configuration.parse(
@@ -147,7 +158,7 @@ def test_which_changes_leave_a_result_as_it_is(tree: Tree) -> None:
     assert configuration.same_run(config, configuration.parse(tree(seed=4, precision="bf16"))) == ["precision", "seed"]
     longer = configuration.parse(tree(stages=[*tree()["stages"], {"crop": 32}]))
     assert all(k.startswith("stages.1.") for k in configuration.same_run(config, longer))
-    assert configuration.total_steps(longer) == 1006
+    assert settings.total_steps(longer) == 1006
 
 
 def test_defaults_are_those_of_an_empty_configuration() -> None:

@@ -23,8 +23,8 @@ from unveil.networks.daclip_words import rows as rows_of
 from unveil.training import captions, checkpoint, daclip
 from unveil.training import config as configuration
 from unveil.training.batches import Source
-from unveil.training.config import Config
 from unveil.training.loop import train
+from unveil.training.settings import Config
 from unveil.training.stage import rate
 
 

@@ -17,10 +17,10 @@ from unveil.models import shelf, weights_file
 from unveil.networks.compact import CompactUNet, CorrectionHead
 from unveil.restorer import Restorer, load
 from unveil.training import config as configuration
-from unveil.training.config import Network
 from unveil.training.export import export, reach
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
+from unveil.training.settings import Network
 
 Tree = Callable[..., dict[str, Any]]
 

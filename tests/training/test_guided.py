@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import unveil
-from unveil.diffusion.irsde_loss import matching_loss
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import matching_loss, theta_sum
 from unveil.diffusion.path import mean_reverting
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf
@@ -24,9 +23,9 @@ from unveil.networks.clip import CLIP, VisionTower, prepared
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
+from unveil.training import settings
 from unveil.training.batches import Source, scan
-from unveil.training.describing import described
-from unveil.training.learner import build, started_from
+from unveil.training.learner import build, described, started_from
 from unveil.training.loop import train
 from unveil.training.needs import needs
 from unveil.training.noising import grid_states
@@ -58,10 +57,10 @@ def wild_ir(clip: Path, tmp_path: Path) -> Path:
     return import_file(tmp_path / "wild-ir.pth", tmp_path / "wild-ir.safetensors", guide=guide).weights
 
 
-def guided(tree: Tree, guide: Path, **changes: Any) -> configuration.Config:
-    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(guide)}
-    settings = {"path": "mean_reverting", "steps": 10, "network": network, "stages": [MATCHING], **changes}
-    return configuration.parse(tree(**settings))
+def guided(tree: Tree, guide: Path, **changes: Any) -> settings.Config:
+    network = {"kind": "conditional", "predicts": "epsilon", "base": 32, "mults": [1, 1], "guide": str(guide)}
+    given = {"path": "mean_reverting", "steps": 10, "network": network, "stages": [MATCHING], **changes}
+    return configuration.parse(tree(**given))
 
 
 def silent(_: str) -> None:
@@ -144,7 +143,7 @@ def test_the_presets_are_the_published_networks(name: str, parameters: int) -> N
 
 
 def test_wild_irs_network_is_trained_written_and_run(clip: Path, tree: Tree, tmp_path: Path) -> None:
-    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}
+    network = {"kind": "conditional", "predicts": "epsilon", "base": 32, "mults": [1, 1], "guide": str(clip)}
     config = guided(tree, clip, network={**network, "half_size": True, "degradation": False})
     learner = train(config, tmp_path / "run", report=silent)
     assert len(learner.guide.contexts(torch.zeros(1, 3, 16, 16))) == 1, "it hears what is to be seen alone"
@@ -208,7 +207,13 @@ def test_what_an_imported_network_cannot_be_started_with_is_said(
     on_residual = tree(init=str(wild_ir))
     with pytest.raises(InputError, match="set path: mean_reverting"):
         started_from(configuration.parse(on_residual))
-    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": "nowhere.safetensors"}
+    network = {
+        "kind": "conditional",
+        "predicts": "epsilon",
+        "base": 32,
+        "mults": [1, 1],
+        "guide": "nowhere.safetensors",
+    }
     preset = configuration.parse(tree(path="mean_reverting", init=str(wild_ir), network=network, stages=[MATCHING]))
     assert started_from(preset)[0].network.guide == str(wild_ir.with_name("eyes.safetensors")), "its own is taken"
     other = import_file(clip.with_name("clip.pt"), tmp_path / "other.safetensors", half=True).weights
@@ -216,7 +221,7 @@ def test_what_an_imported_network_cannot_be_started_with_is_said(
         started_from(replace(preset, network=replace(preset.network, guide=str(other))))
     torch.save(ConditionalUNet(8, (1, 1)).state_dict(), tmp_path / "ir-sde.pth")
     plain = import_file(tmp_path / "ir-sde.pth").weights
-    network = {"kind": "conditional", "predicts": "noise", "base": 32, "mults": [1, 1], "guide": str(clip)}
+    network = {"kind": "conditional", "predicts": "epsilon", "base": 32, "mults": [1, 1], "guide": str(clip)}
     with pytest.raises(InputError, match="is told nothing of what it sees"):
         started_from(
             configuration.parse(tree(path="mean_reverting", init=str(plain), network=network, stages=[MATCHING]))
@@ -228,9 +233,9 @@ def test_what_an_imported_network_cannot_be_started_with_is_said(
     [
         ({"kind": "rddm", "guide": "g.safetensors"}, "network.guide tells networks of kind conditional"),
         ({"kind": "rddm", "half_size": True}, "network.half_size is wild-IR's"),
-        ({"kind": "rddm", "predicts": "noise"}, "noise is for kind conditional"),
-        ({"kind": "conditional", "predicts": "noise", "context": 16}, "name its file with network.guide"),
-        ({"kind": "conditional", "predicts": "noise", "base": 8, "mults": [1, 1], "guide": "g"}, "multiples of 32"),
+        ({"kind": "rddm", "predicts": "epsilon"}, "epsilon is for kind conditional"),
+        ({"kind": "conditional", "predicts": "epsilon", "context": 16}, "name its file with network.guide"),
+        ({"kind": "conditional", "predicts": "epsilon", "base": 8, "mults": [1, 1], "guide": "g"}, "multiples of 32"),
     ],
 )
 def test_what_does_not_go_together_is_said(tree: Tree, network: dict[str, Any], said: str) -> None:
@@ -241,7 +246,7 @@ def test_what_does_not_go_together_is_said(tree: Tree, network: dict[str, Any], 
 def test_a_guide_of_another_size_is_refused(clip: Path, tree: Tree) -> None:
     network = {
         "kind": "conditional",
-        "predicts": "noise",
+        "predicts": "epsilon",
         "base": 32,
         "mults": [1, 1],
         "guide": str(clip),

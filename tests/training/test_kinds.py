@@ -19,6 +19,7 @@ from unveil.models.spec import Defaults, Spec
 from unveil.networks.rddm_unet import UNet
 from unveil.restorer import Restorer
 from unveil.training import config as configuration
+from unveil.training import settings
 from unveil.training.batches import Batch
 from unveil.training.learner import build, started_from
 from unveil.training.loop import train
@@ -65,7 +66,7 @@ def test_every_kind_of_network_trains_writes_and_restores(
         configuration.parse(tree(network=network, stages=stages)), tmp_path / "run", report=lambda line: None
     )
     model = shelf.load(tmp_path / "run")
-    trained = {key for s in stages for key in learner.trained(configuration.Stage(**s))}
+    trained = {key for s in stages for key in learner.trained(settings.Stage(**s))}
     assert (model.head is not None) == ("head" in trained)
     assert model.spec.time == ("index" if network.get("predicts") == "residual_noise" else "level")
     photo = np.random.default_rng(0).random((37, 41, 3), dtype=np.float32)  # a size that no level divides
@@ -91,8 +92,8 @@ def test_a_joint_run_resumes_bit_for_bit(tree: Tree, tmp_path: Path) -> None:
 def test_the_loss_of_the_residual_noise_is_the_published_one(tree: Tree) -> None:
     """|e_res - e_theta|^2 with Eq. 5's first factor of the step itself, as Resfusion trains it."""
     network = {**RDDM, "predicts": "residual_noise"}
-    settings = stage("predictor", error="residual_noise")
-    config = configuration.parse(tree(network=network, stages=[settings]))
+    given = stage("predictor", error="residual_noise")
+    config = configuration.parse(tree(network=network, stages=[given]))
     learner, material = build(config), batch()
     process = learner.processes[0]
     x_t, t = grid_states(process, material, torch.Generator().manual_seed(1))
@@ -118,7 +119,7 @@ def test_a_joint_loss_is_the_sum_of_two_and_the_correction_does_not_pull_at_the_
         tree(network={**CORRECTED, "predicts": "residual_noise"}, stages=[stage("joint", target="posterior")])
     )
     learner, material = build(config), batch()
-    alone = configuration.Stage(kind="predictor", error="residual_noise")
+    alone = settings.Stage(kind="predictor", error="residual_noise")
     first = predictor(learner, material, alone, torch.Generator().manual_seed(1))
     gradients = [p.grad.clone() for p in learner.predictor.parameters() if p.grad is not None]
     learner.predictor.zero_grad()

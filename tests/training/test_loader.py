@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.data import store
-from unveil.data.store import Store, Unreadable
+from unveil.data import files
+from unveil.data.files import Store, Unreadable
 from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
-from unveil.training.config import Stage
 from unveil.training.loader import ahead
 from unveil.training.loop import THREADS, train
+from unveil.training.settings import Stage
 
 Tree = Callable[..., dict[str, Any]]
 STAGE = Stage(batch=4, crop=32, accumulate=2)
@@ -145,7 +145,7 @@ def test_photographs_that_fit_are_decoded_once_for_all_processes(tree: Tree, mon
     def never(path: Path) -> np.ndarray:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(store, "decode", never)
+    monkeypatch.setattr(files, "decode", never)
     assert len(list(ahead(partial(made, source), [(0, 0), (1, 1)], 2, store=source.store))) == 2
 
 
@@ -154,5 +154,5 @@ def test_filling_leaves_out_what_cannot_be_read(tree: Tree, tmp_path: Path) -> N
     broken = tmp_path / "torn.png"
     broken.write_bytes(b"no image")
     kept = Store()
-    assert kept.fill([*pictures, store.Picture(kept, broken, (2, 2))])
+    assert kept.fill([*pictures, files.Picture(kept, broken, (2, 2))])
     assert list(kept.unreadable) == [broken]

@@ -12,7 +12,7 @@ import torch
 
 import unveil
 from unveil.diffusion import sample
-from unveil.diffusion.irsde_loss import matching_loss
+from unveil.diffusion.irsde import matching_loss
 from unveil.diffusion.noise import seeded
 from unveil.errors import InputError
 from unveil.training import config as configuration

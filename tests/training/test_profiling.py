@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from unveil.cli import main
-from unveil.data.store import Store
+from unveil.data.files import Store
 from unveil.training import config as configuration
 from unveil.training import profiling
 from unveil.training.profiling import PARTS, Clock, profile

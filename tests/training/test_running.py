@@ -16,10 +16,10 @@ import pytest
 from unveil.training import checkpoint
 from unveil.training import config as configuration
 from unveil.training.distributed import World
-from unveil.training.interrupt import stop_on_signal
 from unveil.training.loop import train
 from unveil.training.reporting import Pace, Reporter, trim
 from unveil.training.restoring import Restoring
+from unveil.training.stage import stop_on_signal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

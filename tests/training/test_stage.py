@@ -16,10 +16,10 @@ from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training import objectives, stage
 from unveil.training.batches import Batch, Source
-from unveil.training.config import Stage
 from unveil.training.learner import build
 from unveil.training.loop import train
 from unveil.training.objectives import objective
+from unveil.training.settings import Stage
 
 Tree = Callable[..., dict[str, Any]]
 

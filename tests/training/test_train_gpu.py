@@ -23,7 +23,7 @@ from recipes.__main__ import GROUPS, PLAIN
 from unveil.errors import Cancelled, InputError
 from unveil.training import checkpoint, loop
 from unveil.training import config as configuration
-from unveil.training.interrupt import stop_on_signal
+from unveil.training.stage import stop_on_signal
 
 Tree = Callable[..., dict[str, Any]]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from recipes import train_prior
-from unveil.data.crops import crops, rng
-from unveil.networks.diffusers_folder import WEIGHTS
+from unveil.data.dataset import crops, rng
+from unveil.networks.diffusers_blocks import WEIGHTS
 from unveil.networks.diffusers_unet import DiffusersUNet
 from unveil.training import checkpoint
 from unveil.training.loop import run

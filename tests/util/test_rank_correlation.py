@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from unveil.errors import InputError
-from unveil.util.rank_correlation import average_ranks, spearman
+from unveil.util.statistics import average_ranks, spearman
 
 
 def test_any_rising_function_correlates_fully() -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from unveil.errors import InputError
-from unveil.util.t_distribution import central_probability, central_quantile
+from unveil.util.statistics import central_probability, central_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 8, 18, 63, 500])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import InputError, ModelError
-from unveil.models import priors, shelf
+from unveil.models import shelf
 from unveil.options import Options
 from unveil.web.engines import Restorers, engines
 from unveil.zeroshot.methods import METHODS
@@ -32,7 +32,7 @@ def test_zero_shot_methods_are_offered_where_their_prior_ships_and_nothing_need_
     offered = engines()
     for name, method in METHODS.items():
         blind = "operator" not in method.takes()
-        assert (name in offered) == (blind and method.prior in priors.manifest())
+        assert (name in offered) == (blind and method.prior in shelf.priors())
         if name in offered:
             assert offered[name].method == method.title
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from unveil.degradation.registry import KINDS as simulators
 from unveil.diffusion import SOLVERS, GaussianPath, mean_reverting
-from unveil.diffusion.mean_reverting_schedule import theta_sum
+from unveil.diffusion.irsde import theta_sum
 from unveil.errors import InputError, ModelError
 from unveil.models.describer import Description
 from unveil.networks.condition import KINDS

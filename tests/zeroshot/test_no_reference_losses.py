@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.zeroshot.no_reference_losses import colour_cast, exposure, total_variation
+from unveil.zeroshot.losses import colour_cast, exposure, total_variation
 
 
 @pytest.mark.shared

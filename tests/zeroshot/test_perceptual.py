@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from unveil.errors import ModelError
-from unveil.zeroshot.perceptual import Perceptual, perceptual
+from unveil.zeroshot.losses import Perceptual, perceptual
 
 
 def noise(seed: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import InputError
 from unveil.zeroshot import tao
 from unveil.zeroshot.adapter import applied
-from unveil.zeroshot.perceptual import perceptual
+from unveil.zeroshot.losses import perceptual
 
 GENERATOR = torch.Generator
 

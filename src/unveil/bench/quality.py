@@ -15,7 +15,7 @@ import torch
 from unveil.bench.methods import Method
 from unveil.bench.record import Clock, environment, table, write_json
 from unveil.bench.sets import TestSet, damaged
-from unveil.data.bicubic import bicubic
+from unveil.data.files import bicubic
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair, prepare

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from unveil.data.layouts import present
+from unveil.data.pairs import present
 from unveil.degradation.wild import wild
 from unveil.errors import InputError
 from unveil.evaluation.arrays import correlate_valid, gaussian_kernel
@@ -63,7 +63,7 @@ PUBLISHED = {
     "FaceShadow": "faceshadow512",
     "RealSR": "realsr-x2",
 }
-"""Benchmarks as their authors ship them (see `unveil.data.layouts`) -> protocol; any other is scored under `native`."""
+"""Benchmarks as their authors ship them (see `unveil.data.pairs`) -> protocol; any other is scored under `native`."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The command `unveil`: the application, its commands by name, and how each failure ends.
 
-A command is one function in one file of this folder. It returns its exit status (None means 0) and raises `UnveilError`
-for what the user can mend. Its module is imported only when the command is called, so that `unveil --help` stays fast.
+A command is one function in one file of this folder. It returns its exit status (None means 0) and raises `UnveilError` for what the user
+can correct. Its module is imported only when the command is called, so that `unveil --help` stays fast.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     # Read when torch is loaded, which is later: threads that spin while they wait slow two busy processes down six-fold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # names of files need not be text in any encoding, and must stop nothing
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be valid text, and must not stop the command
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if tokens is None else tokens)
     called = arguments[0] if arguments else None
@@ -103,7 +101,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 
 def _missing(error: MissingArgumentError) -> str:
-    """Which option is missing, or has nothing behind it."""
+    """Which option is missing, or has no value."""
     if error.keyword:
         return f"{error.keyword} needs a value behind it"
     return f"{' or '.join(error.argument.names if error.argument else ())} is missing"

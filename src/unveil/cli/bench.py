@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _ANY_METHODS = ("label", "preset")
-"""Zero-shot options that are no method's own: what the prior is told, and which settings the others are taken from."""
+"""Zero-shot options that belong to no method: those of the prior, and the preset."""
 
 
 def bench(
@@ -60,9 +60,10 @@ def bench(
         sets: Test sets by name, separated by commas. Default: all that are found.
         samples: Draws for each photograph; with several, their mean is scored too.
         steps: Numbers of steps, separated by commas; each makes a row. Default: the model's.
-        fix: Kinds of damage that models are told, as of `unveil restore`: one row more for each model that can be told. Without it they
-            are told nothing, and what the describer finds is fixed.
-        fidelity: Of trained models, 0 to 1, in place of their own; stands in the row's title. The result keeps what each row ran at.
+        fix: Kinds of damage to fix, as of `unveil restore`: one row more for each model that takes this option. Without it, what the
+            describer finds is fixed.
+        fidelity: Of trained models, 0 to 1, in place of their default; it is part of the row's title. The result states the fidelity of
+            each row.
         every: Take each n-th photograph alone.
         metrics: As of `unveil evaluate`, separated by commas. Default: psnr,ssim. On sets with masks also in the shadow and outside it.
         paper: Take the sets and the columns of a paper's table: learnir, daclip-wild, ld-rps or up-zeroir, with --table.
@@ -203,7 +204,7 @@ def _check_zero_shot(named: list[str], zero: ZeroShotOptions) -> None:
 
 
 def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list[str]]:
-    """(protocols, metrics) of a paper's table; metrics whose packages are missing are left out, and that is said."""
+    """(protocols, metrics) of a paper's table; metrics whose packages are missing are left out, with a message."""
     from unveil.evaluation.metrics.learned import OF_SETS, features
     from unveil.evaluation.metrics.registry import METRICS, check_available
     from unveil.evaluation.published import papers, published_tables
@@ -244,7 +245,7 @@ def _quality(
 ) -> dict[str, Any]:
     from unveil.bench import quality
     from unveil.bench.sets import find
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
 
     if data is None:
         raise InputError("quality is measured on test sets: name the folder that holds them with --data")

@@ -15,7 +15,7 @@ from unveil.cli import SOME_FAILED, exit_status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unveil.data.making import Outcome
+    from unveil.data.files import Outcome
 
 app = App(
     name="data", help="Make training pairs: face shadows, super-resolution; find test pictures among training pictures."
@@ -72,8 +72,7 @@ def superresolution(
         workers: Threads; 0 for one per processor.
 
     """
-    from unveil.data.making import build
-    from unveil.data.store import images_in
+    from unveil.data.files import build, images_in
 
     with _bar("photographs", len(images_in(photos))) as progress:
         outcome = build(photos, output, scale, workers or _processors(), progress)
@@ -106,9 +105,8 @@ def leaks(
     import sys
 
     from unveil.cli.progress import counting
-    from unveil.data.leaks import find_leaks
-    from unveil.data.overlaps import overlaps
-    from unveil.data.store import images_in
+    from unveil.data.files import images_in
+    from unveil.data.leaks import find_leaks, overlaps
 
     with counting() as show:
         found = find_leaks(train, test, features=features, progress=show)

@@ -1,4 +1,4 @@
-"""`unveil describe`: which kinds of damage a photograph has, with probabilities, and who says so."""
+"""`unveil describe`: which kinds of damage a photograph has, with probabilities, and which network estimated them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ def describe(
 ) -> int:
     """Name what is wrong with photographs: haze, shadow, low light, noise, blur, compression, rain, or nothing.
 
-    Probabilities of the classifier that ships stand for themselves: a photograph can be dark and noisy. Those of a DA-CLIP
-    sum to one.
+    Probabilities of the classifier that ships are independent: a photograph can be dark and noisy. Those of a DA-CLIP sum to one.
 
     Args:
         inputs: Files, folders or globs.
-        name: Who is asked: describe, the small classifier that ships, or the file of a DA-CLIP made by `unveil models import`.
+        name: The network: describe, the small classifier that ships, or the file of a DA-CLIP made by `unveil models import`.
         recursive: Search folders within folders too.
         as_json: Print one line of JSON per photograph, with every probability.
 
@@ -59,7 +58,7 @@ def describe(
 
 
 def in_words(said: Description) -> str:
-    """Kinds and probabilities as text: those that are likely, the likeliest in any case."""
+    """Kinds and probabilities as text: the likely ones, and the likeliest in any case."""
     named = [(k, p) for k, p in said.probabilities.items() if p >= SHOWN or k == said.likeliest]
     return ", ".join(f"{kind} {p:.0%}" for kind, p in named)
 

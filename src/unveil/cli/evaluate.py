@@ -35,12 +35,12 @@ def evaluate(
 ) -> int:
     """Score restored images against their targets.
 
-    Pairs are found by name, and what finds no partner is listed. Sizes that differ are an error, never a resize.
-    Prints means with 95 % intervals and the worst images first; the protocol stands beside every number.
+    Pairs are found by name, and files without a partner are listed. Sizes that differ are an error, never a resize.
+    Prints means with 95 % intervals and the worst images first; the protocol is printed with every number.
 
     Args:
         pred: Folder (or file) of the images to score.
-        target: Folder (or file) of what they should be.
+        target: Folder (or file) of the true images.
         protocol: Name of a protocol (native, istd256, lol-native, tao256-lol, ...), or a JSON file with one.
         metrics: Separated by commas: psnr, psnr_mean_matched, ssim, ms_ssim, mae_lab, ciede2000, naturalness; with the
             extra "iqa" also lpips, dists, niqe, pi, musiq, arniqa, and fid for the folders as wholes.
@@ -60,7 +60,7 @@ def evaluate(
         seed: Of the bootstrap that gives the intervals.
 
     """
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
     from unveil.evaluation.evaluate import compare_reports, evaluate_folders
     from unveil.evaluation.metrics import elsewhere
     from unveil.evaluation.protocols import get_protocol

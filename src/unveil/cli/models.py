@@ -64,10 +64,10 @@ def _presets() -> list[str]:
 def _sized(name: str) -> dict[str, object]:
     from dataclasses import asdict
 
-    from unveil.models import priors, shelf
+    from unveil.models import shelf
     from unveil.models.footprint import sizes
 
-    if name in priors.manifest():
+    if name in shelf.priors():
         return {}
     return {"size": {part: asdict(size) for part, size in sizes(shelf.load(name).spec.network).items()}}
 
@@ -78,7 +78,7 @@ def _preset(name: str) -> dict[str, object]:
 
     from unveil.models.footprint import sizes
     from unveil.training.config import find, load
-    from unveil.training.describing import described, described_head
+    from unveil.training.learner import described, described_head
     from unveil.training.needs import needs
 
     config = load(find(name))
@@ -98,13 +98,13 @@ def _preset(name: str) -> dict[str, object]:
 @app.command
 def verify() -> int:
     """Compare every weight file with its sha256. Exit status 1 if one differs."""
-    from unveil.models import priors, shelf
+    from unveil.models import shelf
     from unveil.models.weights_file import sha256_of
 
     bad = 0
     for name in sorted(shelf.entries()):
         path, expected = shelf.place(name)
-        good = not priors.damaged(name) if name in priors.manifest() else path.is_file() and sha256_of(path) == expected
+        good = not shelf.damaged(name) if name in shelf.priors() else path.is_file() and sha256_of(path) == expected
         bad += not good
         print(f"{name:12} {'ok' if good else 'DAMAGED: install the package again'}")
     return 1 if bad else 0
@@ -121,8 +121,8 @@ def import_model(
 ) -> None:
     """Convert a published checkpoint: of Resfusion, RDDM, IR-SDE, Refusion, DA-CLIP or wild-IR to a model file, of ADM to a prior.
 
-    The network is recognised by the names of its weights. Files that would run code when they are read are refused. A
-    description (FILE.safetensors.json) says what was found, what the file left open, and what was assumed for it.
+    The network is recognised by the names of its weights. Files that would run code when they are read are refused. A description
+    (FILE.safetensors.json) says what was found, what the file does not say, and what was assumed instead.
 
     Args:
         file: The checkpoint: .ckpt, .pt, .pth or .safetensors.
@@ -156,15 +156,15 @@ def export_model(
 ) -> None:
     """Write a model for another program: its whole sampler at fidelity 1 in one file, for any height and width.
 
-    Input and output are sRGB in [0, 1], (1, 3, height, width). What each program needs stands in docs/export.md.
+    Input and output are sRGB in [0, 1], (1, 3, height, width). docs/export.md says what each program needs.
 
     Args:
         name: A model on the shelf, a weight file or the folder of a run.
         output: File to write, or a folder.
         format: onnx, openvino, dtmodel (darktable) or pt2 (torch.export).
-        fix: What it is to fix, for a model that can be told: noise, "blur,jpeg", haze, ...
+        fix: What to fix, for a model with this option (general): noise, "blur,jpeg", haze, ...
         reduced: Size of the reduced photograph on which light is decided, as HEIGHTxWIDTH; give it the shape of your photographs.
-            Default: a square with the model's own side. Without effect for kinds that leave the light alone.
+            Default: a square with the model's own side. Without effect for kinds of damage that do not change the light.
 
     """
     size = None

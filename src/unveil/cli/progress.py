@@ -1,4 +1,4 @@
-"""What a long command shows while it works: a bar, and the frames of a restoration."""
+"""What a long command shows while it works: a progress bar, and the frames of a restoration."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """How long the rest of a folder takes, from what came before."""
+    """An estimate of how long the rest of a folder takes, from the photographs done."""
 
     def __init__(self, photographs: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.photographs, self._clock = photographs, clock
         self._began: tuple[int, float] | None = None
 
     def left(self, number: int) -> str:
-        """Behind the title of photograph `number` (from 0), as it begins; empty where nothing can be told yet."""
+        """The text behind the title of photograph `number` (from 0) when it begins; empty while nothing is known."""
         from unveil.util.words import duration
 
         now = self._clock()
@@ -67,7 +67,7 @@ class Bar:
         self.task = self.progress.add_task(title, total=None)
 
     def within(self, share: float) -> None:
-        """Show that this share of the evaluation under way is done; before the first one is over their number is not known."""
+        """Show that this share of the current evaluation is done; before the first one ends, their number is not known."""
         self.progress.update(self.task, completed=self.done + share)
 
     def __call__(self, step: Step) -> None:
@@ -75,7 +75,7 @@ class Bar:
         self.advance(step)
 
     def advance(self, step: Step) -> None:
-        """Take one evaluation into account."""
+        """Count one evaluation."""
         each = step.steps * self.samples
         self.done += 1
         title = self.title

@@ -35,7 +35,7 @@ ENOUGH_DRAWS = 8
 LONG = 600.0
 """Seconds that a call may be expected to take before it asks for --yes."""
 SUFFIX = "_restored"
-"""Behind the name of what is written beside its photograph."""
+"""Suffix of the names of results that are written beside their photographs."""
 EVERYDAY, FILES, SAMPLING = (
     Group(name, sort_key=place) for place, name in enumerate(("Everyday", "Many files", "Sampling"))
 )
@@ -88,7 +88,7 @@ def restore(
     """Restore photographs.
 
     unveil restore photo.jpg
-        writes photo_restored.jpg beside it: what is wrong with it is found and fixed, and what needs nothing stays as it is.
+        writes photo_restored.jpg beside it: its damage is found and fixed, and an undamaged photograph stays as it is.
 
     unveil restore old.png --fix noise,jpeg -o clean.png
         fixes noise and compression, and leaves light and colours alone.
@@ -97,21 +97,21 @@ def restore(
         restores a folder; called again after an interruption, it goes on.
 
     Args:
-        inputs: Files, folders, globs, or `-` for standard input. In folders, what is no photograph is passed over.
+        inputs: Files, folders, globs, or `-` for standard input. In folders, other files are ignored.
         output: File to write; or folder (made if missing): for several inputs, without suffix, or ending in a slash; `-`: standard
             output. Default: NAME_restored beside each photograph.
         name: Model: a name on the shelf (see `unveil models`), a weight file, or the folder of a training run.
-        method: learnir (default): a trained model. auto: the same, kept for scripts: `general` looks by itself now. ldrps,
-            upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot, from a prior of clean photographs.
+        method: learnir (default): a trained model. auto: the same, kept for scripts, since `general` now finds the damage itself. ldrps,
+            upzeroir, dps, diffpir, ddrm, pigdm, gdp, tao: zero-shot methods, which sample from a prior of clean photographs.
         steps: Network evaluations per draw; more is slower. Default: the model's.
         samples: Draws from the posterior; with several, their mean is written.
         uncertainty: Also write NAME_std.png, how far each place is likely off (a calibrated standard deviation, with a colour bar), and
             NAME_overlay.png, the result in grey with what the model invented tinted. Models without a network for it take at least 8 draws,
             at fidelity 0 unless one is given.
         seed: Same seed, same pixels (with zero-shot methods: for the same number of threads). 0 to 2^53 - 1.
-        fix: What to fix, and nothing else: haze, shadow, lowlight, noise, blur, jpeg, rain, with commas; light for the first three, all for
-            everything. Default: what `unveil describe` finds; where that is nothing, the photograph stays as it is.
-        keep: What to leave as it is, likewise: --keep light fixes whatever else is found.
+        fix: The only kinds of damage to fix: haze, shadow, lowlight, noise, blur, jpeg, rain, separated by commas; light for the first
+            three, all for all of them. Default: what `unveil describe` finds; where that is nothing, the photograph stays as it is.
+        keep: Kinds of damage to leave as they are: --keep light fixes everything else that is found.
         fidelity: 0 samples the posterior (sharp, draws differ), 1 aims at the smallest error. Default: the model's.
         strength: How much of the estimated damage to remove, 0 to 1.
         solver: ancestral, ddim, renoise or 2m; for mean-reverting models (wild) also sde and ode, IR-SDE's own Euler steps,
@@ -156,7 +156,7 @@ def restore(
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     spread = _cluster(cluster, workers, worker_cpus, worker_gpus, frames)
 
-    if "torch" not in sys.modules:  # else another program's process, or that of the tests
+    if "torch" not in sys.modules:  # not where the function is called from another program or a test
         keep_freed_memory()
     with _without_garbage_collection() if method in (None, AUTO, TRAINED) else nullcontext():
         from unveil.jobs import outputs
@@ -169,9 +169,7 @@ def restore(
         opening = partial(_restorer, method, name, zero, device, dtype, engine, mask)
         restorer = opening()
         says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
-        if (
-            uncertainty and not says
-        ):  # draws differ most, and their spread is calibrated, where nothing pulls them together
+        if uncertainty and not says:  # at fidelity 0 draws differ most, and their spread is calibrated there
             samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
         options = Options(
             steps,
@@ -208,8 +206,6 @@ def restore(
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = outputs.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if method == AUTO:
-        _check_auto(restorer, jobs)
     if not json_lines:
         seconds = _print_estimate(restorer, jobs, options)
         if seconds > LONG and not yes and spread is None:
@@ -247,14 +243,14 @@ def restore(
 
 
 def _is_unwatched(json_lines: bool, frames: Path | None) -> bool:
-    """Whether neither a bar nor estimates are wanted, so that what draws bars need not be loaded."""
+    """Whether neither a progress bar nor estimates are wanted, so that the library for them need not be loaded."""
     return frames is None and (json_lines or not sys.stderr.isatty())
 
 
 def _watch(
     restorer: Restores, jobs: list[outputs.Job], samples: int, quiet: bool, frames: Path | None
 ) -> Callable[[outputs.Job, int, int], Bar | Frames]:
-    """What is told of every photograph while it is restored (see `jobs.batch.Watch`)."""
+    """What follows every photograph while it is restored (see `jobs.batch.Watch`)."""
     from unveil.cli.progress import Bar, Frames, Pace
 
     pace = Pace(len(jobs))
@@ -265,15 +261,6 @@ def _watch(
         return bar if frames is None else Frames(frames, job.target.stem, bar, _value_range(restorer))
 
     return watch
-
-
-def _check_auto(restorer: Restores, jobs: list[outputs.Job]) -> None:
-    """Raise InputError for videos where every photograph is judged on its own."""
-    from unveil.jobs.auto_select import Auto
-    from unveil.video import is_video
-
-    if isinstance(restorer, Auto) and any(is_video(job.source) for job in jobs):
-        raise InputError("--method auto would judge every frame of a video on its own; name a model with -n")
 
 
 def _print_command(
@@ -303,7 +290,7 @@ def _restorer(
     engine: str,
     mask: Path | None = None,
 ) -> Restores:
-    """What restores, by --method and --name or --prior. zero: what was said for zero-shot methods alone; mask: for trained models."""
+    """The restorer, by --method and --name or --prior. zero: options of zero-shot methods alone; mask: for trained models."""
     from unveil.loading import load
 
     method = method or TRAINED
@@ -312,9 +299,7 @@ def _restorer(
     if method == AUTO:
         if name != MODEL:
             raise InputError(f"--method {AUTO} chooses the model itself; leave out -n {name}")
-        from unveil.jobs.auto_select import auto
-
-        return auto(lambda chosen: load(chosen, device, dtype, engine=engine))  # type: ignore[return-value]
+        method = TRAINED
     if method == TRAINED:
         alone = [f"--{option}" for option in zero.given()]
         if alone:
@@ -328,13 +313,13 @@ def _restorer(
 
 
 def _value_range(restorer: Restores) -> tuple[float, float]:
-    """Of the images that a restorer's callbacks see; zero-shot priors are wrapped to [-1, 1]."""
+    """Range of the images that a restorer's callbacks get; zero-shot priors are wrapped to [-1, 1]."""
     spec = getattr(getattr(restorer, "model", None), "spec", None)
     return (-1.0, 1.0) if spec is None else spec.value_range
 
 
 def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path | None) -> Cluster | None:
-    """The cluster that was asked for, None for this process alone. Raises InputError for options that do not go with that."""
+    """The requested cluster, None for this process alone. Raises InputError for options that cannot be combined with a cluster."""
     if not address:
         if (workers, cpus, gpus) != (0, 1.0, 0.0):
             raise InputError("--workers, --worker-cpus and --worker-gpus are about a cluster; name one with --cluster")
@@ -383,12 +368,11 @@ def _check_hyphens(inputs: tuple[Path, ...]) -> None:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Inside, modules are loaded without garbage collection.
-
-    What was loaded is then left out of later collections, which would look through some hundred thousand objects that stay anyway.
-    For commands alone, whose process is theirs: a program that imports the library gets torch as it is.
+    """Within this context modules are loaded without garbage collection. What was loaded is left out of later collections, which would
+    otherwise scan some hundred thousand permanent objects. For commands only, which own their process: a program that imports the library
+    gets torch unchanged.
     """
-    if "torch" in sys.modules:  # another program's process, or that of the tests
+    if "torch" in sys.modules:  # called from another program or a test
         yield
         return
     gc.disable()
@@ -401,12 +385,12 @@ def _without_garbage_collection() -> Iterator[None]:
 
 def _tile(text: str) -> int | str:
     if text == "auto" or not text.isdecimal():
-        return text  # Options says what is wrong with it
+        return text  # Options raises the error that explains it
     return int(text)
 
 
 def _without_warnings():  # type: ignore[no-untyped-def]
-    """Without the library's warnings, which the rows hold already."""
+    """Without the library's warnings, which are part of the printed rows."""
     import warnings
 
     return warnings.catch_warnings(action="ignore", category=UnveilWarning)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from unveil.errors import InputError
 
 if TYPE_CHECKING:
-    from unveil.training.config import Config
+    from unveil.training.settings import Config
 
 
 def train(
@@ -28,10 +28,10 @@ def train(
     Args:
         config: A YAML file or the name of a preset (general, regression, finetune, adapter, wild, daclip, ...); then any of its
             settings by its dotted name, as --data.root photos --stages.0.steps 2000 --precision bf16.
-        output: Folder of the run, runs/NAME by default. It becomes what `unveil restore -n` takes.
-        resume: Folder of a run to go on with. Only settings that leave the result as it is may be changed, as --data.root.
-        check: Read the configuration, find and match all photographs, print the configuration, and stop;
-            says so where these are a set that shares pictures with a known test set.
+        output: Folder of the run, runs/NAME by default. `unveil restore -n` takes this folder.
+        resume: Folder of a run to go on with. Only settings that do not change the result may be changed, such as --data.root.
+        check: Read the configuration, find and match all photographs, print the configuration, and stop; warns if they share pictures with
+            a known test set.
         profile: Run a few steps of every stage, print where their time goes, and stop; nothing is written.
 
     """
@@ -104,7 +104,7 @@ def _resumed(folder: Path, overrides: dict[str, str]) -> Config:
 def _check(settings: Config) -> None:
     import sys
 
-    from unveil.data.overlaps import cautions
+    from unveil.data.leaks import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
     from unveil.training.restoring import inventory

@@ -42,20 +42,20 @@ def web(
         host: Address to listen on; other machines can reach 0.0.0.0, which asks for --token or --no-auth.
         port: Port to listen on; 0 takes a free one.
         token: Secret that clients must show (at least 12 characters); also taken from UNVEIL_TOKEN.
-        no_auth: Let everybody in who can reach the address.
+        no_auth: Accept every client that can reach the address.
         device: auto (every CUDA device, or the processor), cpu, cuda:0, ...
         model: Further models, as NAME=PATH of a weight file or run folder.
         max_bytes: Largest photograph in bytes.
         max_pixels: Largest photograph in pixels.
         max_seconds: Longest time a restoration may run.
         max_samples: Most draws of one restoration.
-        waiting: Restorations that may wait; beyond that, clients are asked to come again.
+        waiting: Restorations that may wait; beyond that, clients are asked to try again later.
         per_client: Restorations that one client may have under way.
         keep: Seconds that results are kept after they were last asked for.
         allow_host: A further name that the server answers to, such as the one its proxy has; may be given several times.
-        trusted_proxy: Address or network of a proxy whose X-Forwarded-For says who the client is; may be given several times.
+        trusted_proxy: Address or network of a proxy whose X-Forwarded-For gives the client's address; may be given several times.
         connections: Connections that may be open.
-        stall: Seconds after which a client that neither sends nor takes what it should is dropped.
+        stall: Seconds after which a client is disconnected that neither sends nor receives.
         max_receiving: Bytes of requests that may be coming in at a time; one client has half of them.
         max_stored: Bytes of photographs and results that are kept on disk; one client has a quarter of them.
         page: Serve the page too, not the HTTP interface alone.

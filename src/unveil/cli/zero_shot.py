@@ -19,14 +19,14 @@ class ZeroShotOptions:
 
     Args:
         prior: Zero-shot: a prior on the shelf (see `unveil models`), a folder as diffusers writes it, or a hub id. Default: the method's.
-        prompt: Zero-shot: what the clean photograph shows, for priors that read (at most 77 tokens).
-        label: Zero-shot: the class, by number, that a class-conditional prior is told. Default: the one that stands for none.
+        prompt: Zero-shot: what the clean photograph shows, for priors with a text encoder (at most 77 tokens).
+        label: Zero-shot: the class, by number, for a class-conditional prior. Default: its class for "none".
         task: Zero-shot and blind: auto, dehaze, lowlight, denoise or colorize.
-        operator: Zero-shot: what was done to the photograph: identity, blur:sigma=2, downsample:factor=4, mask:file=HOLES.png, grey.
+        operator: Zero-shot: the known damage of the photograph: identity, blur:sigma=2, downsample:factor=4, mask:file=HOLES.png, grey.
         noise: Zero-shot: standard deviation of the noise on images in 0 to 1. Default: estimated from the photograph.
-        rounds: Zero-shot: how often to go up again to more noise and come down once more. Default: the method's.
+        rounds: Zero-shot: how often to add noise again and repeat the descent. Default: the method's.
         preset: Zero-shot: paper for the published settings of ldrps, upzeroir, gdp and tao, which take long; quick for those that were
-            measured with the priors that ship, which are the default there. Other options are taken instead of the preset's.
+            measured with the priors that ship, and are the default with them. Other options override the preset's.
         vgg: Zero-shot, ldrps, upzeroir and tao: torchvision's vgg16-397923af.pth. Default: seeded random features.
         arniqa: Zero-shot, upzeroir: folder with ARNIQA.pth and regressor_koniq10k.safetensors. Default: naturalness judges.
         captioner: Zero-shot, ldrps: writes the prompt: an http(s) address of an OpenAI-compatible endpoint, or a folder or hub id of an
@@ -47,7 +47,7 @@ class ZeroShotOptions:
     captioner: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What `loading.load` takes beside the prior: the options that were given."""
+        """The given options, as `loading.load` takes them beside the prior."""
         options = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "prior"}
         return {name: value for name, value in options.items() if value is not None}
 

@@ -17,10 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unveil.data.bicubic import bicubic
-from unveil.data.crops import rng
-from unveil.data.making import Outcome, save_png, work
-from unveil.data.store import decode, images_in
+from unveil.data.dataset import rng
+from unveil.data.files import Outcome, bicubic, decode, images_in, save_png, work
 from unveil.errors import InputError
 
 

@@ -131,7 +131,7 @@ class Process(GaussianPath, metaclass=_Renamed):
 
 
 def old_name(name: str) -> Any:
-    """`__getattr__` of the package: what was public under another name in 0.1. Raises AttributeError for what never was."""
+    """`__getattr__` of the package: names that were public in 0.1. Raises AttributeError for any other."""
     if name != "Process":
         raise AttributeError(f"module 'unveil.diffusion' has no attribute {name!r}")
     note("unveil.diffusion.Process is called GaussianPath; the old name goes in 0.2", stacklevel=2)

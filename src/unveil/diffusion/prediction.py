@@ -1,6 +1,6 @@
 """What a network predicts, turned into x0_hat and back: linear conversions, with the a, b, s of one index t.
 
-Types that diffusers knows are called as it calls them.
+Types that diffusers knows too have the same names there.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _RENAMED = {"x0": "sample", "noise": "epsilon", "v": "v_prediction", "flow": "fl
 
 
 def current_name(kind: str) -> str:
-    """A prediction type by its present name, diffusers' where it has one: files of 0.1 call some otherwise."""
+    """The present name of a prediction type; files of version 0.1 use other names for some."""
     return _RENAMED.get(kind, kind)
 
 

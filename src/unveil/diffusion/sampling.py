@@ -18,7 +18,7 @@ from unveil.errors import Cancelled, InputError
 
 SOLVERS = ("ancestral", "ddim", "renoise", "2m")
 EULER = ("sde", "ode")
-"""The baselines of `diffusion.euler`."""
+"""The baselines of `diffusion.irsde`."""
 
 Noise = Callable[[int, Tensor], Tensor]
 """(draw index, tensor to match (B, C, H, W)) -> standard normal noise of that shape, dtype and device."""
@@ -101,8 +101,8 @@ def sample(
     guide: moves every state that a step arrives at, the result too; at a change of resolution x_u has the new size, x0_hat
     and x_t still have the old one.
     callback: called after each evaluation; returning True cancels (raises Cancelled).
-    begin: evaluations that are left out at the start, as though they had all estimated that y is clean: for damage that they
-    have no say about. The state after them is drawn around y itself.
+    begin: how many evaluations are left out at the start, as if each had returned y: for kinds of damage that the early, reduced
+    evaluations do not correct. The first state is then drawn around y.
     solver: "ancestral" (exact posterior), "ddim", "renoise", "2m" (second order), or the baselines "sde" and "ode".
     Raises InputError for an unknown solver, one that the path does not allow, or a fidelity out of range.
     """
@@ -111,7 +111,7 @@ def sample(
     if not 0.0 <= fidelity <= 1.0:
         raise InputError(f"fidelity must lie in [0, 1], got {fidelity}")
     if solver in EULER:
-        from unveil.diffusion.euler import check
+        from unveil.diffusion.irsde import check
 
         check(process)
     n = process.steps
@@ -120,7 +120,7 @@ def sample(
         raise InputError(f"begin must leave at least one of {n} evaluations, got {begin}")
 
     def drawn(index: int, like: Tensor) -> Tensor | None:
-        # Noise that is multiplied by 0 is neither drawn nor added: at fidelity 1 it was most of what the sampler itself takes.
+        # Noise that would be multiplied by 0 is not drawn: at fidelity 1 drawing it took most of the sampler's own time.
         return (1 - fidelity) * noise(index, like) if fidelity < 1 else None
 
     y_now = resize(y, sizes[begin])
@@ -147,7 +147,7 @@ def sample(
                 x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.sigma[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
-            from unveil.diffusion.euler import euler, noise_scale
+            from unveil.diffusion.irsde import euler, noise_scale
 
             x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":
@@ -159,7 +159,7 @@ def sample(
             x_u = step(process, t, u, x, used, y_now, amount, z)
             previous = (t, x0_hat)
         x = x_u if guide is None else guide(x_u, x0_hat, x, t, u)
-    return x  # the Euler solvers walk to the end themselves
+    return x  # the Euler solvers take the last step too, where the others return x0_hat
 
 
 _HERE = threading.local()
@@ -178,11 +178,11 @@ class _Asking(TorchFunctionMode):
 
 @contextmanager
 def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
-    """Inside, on this thread, every operation of torch first asks `stop`, and raises Cancelled once it says True.
+    """Within this context, on this thread, every operation of torch first calls `stop`, and raises Cancelled once it returns True.
 
-    A sampler's callback is asked once a step, and a step of a large photograph takes minutes on a processor; a single operation takes
-    at most about a second. It holds for whatever is computed inside (tiles, networks, the inner loops of zero-shot methods), and
-    changes no result. stop: returns at once, since it is called thousands of times a second.
+    A sampler's callback is called once a step, and a step of a large photograph takes minutes on a CPU; a single operation takes at most
+    about a second. This covers whatever is computed inside (tiles, networks, the inner loops of zero-shot methods) and changes no result.
+    stop: must be fast, since it is called thousands of times a second.
     """
     before, _HERE.stop = getattr(_HERE, "stop", None), stop
     try:
@@ -193,7 +193,7 @@ def stoppable(stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def check() -> None:
-    """For long work without torch: raises Cancelled inside `stoppable` once its `stop` says True; elsewhere does nothing."""
+    """For long work without torch: raises Cancelled within `stoppable` once its `stop` returns True; elsewhere does nothing."""
     stop = getattr(_HERE, "stop", None)
     if stop is not None and stop():
         raise Cancelled

@@ -21,8 +21,7 @@ from unveil.errors import InputError
 from unveil.evaluation.evidence import Evidence
 from unveil.evaluation.metrics.probabilistic import ensemble_coverage
 from unveil.models.calibration import TARGET, Calibration
-from unveil.util.rank_correlation import spearman
-from unveil.util.t_distribution import central_probability, central_quantile
+from unveil.util.statistics import central_probability, central_quantile, spearman
 
 
 def _check(scores: Sequence[np.ndarray], level: float, fewest: int, what: str) -> None:

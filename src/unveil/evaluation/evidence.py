@@ -11,8 +11,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, as_numpy
 from unveil.evaluation.metrics.probabilistic import crps, gaussian_crps
-from unveil.util.rank_correlation import spearman
-from unveil.util.t_distribution import MOST_DEGREES
+from unveil.util.statistics import MOST_DEGREES, spearman
 
 PIXELS = 2048
 PATCH = 16

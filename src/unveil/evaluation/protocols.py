@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import Space, White
-from unveil.evaluation.metrics.psnr import Region as RegionRule
-from unveil.evaluation.metrics.ssim import Window
+from unveil.evaluation.metrics.classical import Region as RegionRule
+from unveil.evaluation.metrics.classical import Window
 from unveil.evaluation.resize import Rule
 
 Rounding = Literal["none", "8bit", "16bit"]

@@ -30,7 +30,9 @@ from unveil.video import is_video
 
 
 class Restores(Protocol):
-    """The shape that every method shares; see `unveil.restorer.Restorer`. One that can be told is given what `describe_photo` found."""
+    """The interface that every method has; see `unveil.restorer.Restorer`. Models conditioned on kinds of damage also take a
+    DescribedPhoto.
+    """
 
     def restore(self, image: Any, options: Any = None, *, callback: Callback | None = None) -> Restoration: ...
 
@@ -38,7 +40,7 @@ class Restores(Protocol):
 
 
 def steps_of(restorer: Restores, options: Options, height: int, width: int) -> list[float]:
-    """The work of each step of a draw, relative to one another, as far as it can be told beforehand; empty where it cannot."""
+    """The relative work of each step of a draw, as far as it is known beforehand; empty where it is not."""
     if not isinstance(restorer, Restorer):
         return []
     run = restorer.resolve(options)
@@ -46,11 +48,11 @@ def steps_of(restorer: Restores, options: Options, height: int, width: int) -> l
 
 
 IN_FLIGHT = 50_000_000
-"""Pixels that may be decoded ahead and waiting to be encoded while another photograph is worked on; beyond it they take turns."""
+"""Most pixels that may be decoded ahead or wait to be encoded while another photograph is restored; beyond it the stages take turns."""
 WAITING = 2
 """Restorations that may wait to be encoded."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Refusals that the next output would meet too."""
+"""Errors of the system that the next output would meet too."""
 _HEADER = 1 << 18
 
 Watch = Callable[[Job, int, int], AbstractContextManager[Callback | None]]
@@ -266,7 +268,7 @@ class _Batch:
         return source
 
     def _finish(self, part: _Part, result: Restoration) -> None:
-        """Write a restoration and tell of it; on the encoder's thread."""
+        """Write a restoration and report it; on the encoder's thread."""
         row = self._write(part.job, result)
         self._release(part)
         self._tell(part.number, row)
@@ -299,7 +301,7 @@ class _Batch:
             keep_times(job.source, [Path(output) for output in outputs])
 
     def _is_broken(self, job: Job, error: Exception) -> None:
-        """Note, after a write failed, whether any other would: then nothing more is computed."""
+        """After a write failed, find out whether every other write would fail too; then nothing more is computed."""
         cause = error if isinstance(error, OSError) else error.__cause__
         if job.target == STANDARD or not isinstance(cause, OSError):
             return
@@ -318,7 +320,7 @@ class _Batch:
         self._tell_later(part.number, row)
 
     def _tell_later(self, number: int, row: Row) -> None:
-        """Behind what is being written, so that rows keep their order."""
+        """Queued behind the outputs being written, so that rows keep their order."""
         self._put(self.encoder.submit(self._tell, number, row), 0)
 
     def _put(self, done: Future[None], pixels: int) -> None:
@@ -340,7 +342,7 @@ class _Batch:
             future.result()
 
     def _end(self, error: BaseException, again: Callable[[], bool]) -> None:
-        """Finish what is being encoded, give the rest up, and tell of it."""
+        """Finish the outputs being encoded, give the rest up, and report both."""
         self.decoder.shutdown(wait=False, cancel_futures=True)
         try:
             self._settle(0, 0, again)
@@ -348,7 +350,7 @@ class _Batch:
             self.broken = self.broken or str(refusal)
         self.encoder.shutdown(wait=True, cancel_futures=True)
         if isinstance(error, OSError) and not self.broken:
-            return  # nobody takes rows any more
+            return  # rows are not reported any more
         reason = "the run was stopped before this one was finished"
         for number, job in enumerate(self.jobs):
             if number not in self.reported:
@@ -361,7 +363,7 @@ class _Batch:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Inside, SIGTERM does what Ctrl-C does: what is in hand is left untouched and everything is told."""
+    """Within this context SIGTERM acts like Ctrl-C: the current photograph is left unwritten and all rows are reported."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -378,7 +380,7 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _second_stop() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C and SIGTERM raise nothing; the function that is given says whether one came."""
+    """Within this context Ctrl-C and SIGTERM raise nothing; the function that it yields returns whether one came."""
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
@@ -405,7 +407,7 @@ def _reason(error: Exception) -> str:
 
 
 def size_of(source: Path) -> tuple[int, int] | None:
-    """(width, height) of a photograph by its header, None where that does not tell."""
+    """(width, height) of a photograph by its header, None where it does not say."""
     try:
         with source.open("rb") as file:
             header = probe(str(source), file.read(_HEADER), 1 << 62)
@@ -415,7 +417,7 @@ def size_of(source: Path) -> tuple[int, int] | None:
 
 
 def _pixels(source: Path) -> int:
-    """Pixels of a photograph by its header; more than may be in flight where that does not tell."""
+    """Pixels of a photograph by its header; more than the limit where it does not say."""
     size = size_of(source)
     return IN_FLIGHT if size is None else size[0] * size[1]
 

@@ -1,4 +1,4 @@
-"""A run over many files on many machines: Ray Data hands the photographs out, `jobs.batch` restores them wherever they land."""
+"""A run over many files on many machines: Ray Data distributes the photographs, `jobs.batch` restores them on the workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unveil.options import Options
 from unveil.util.extras import installing
 
 BLOCKS = 2000
-"""The photographs are handed out in at most so many portions; a worker that dies costs the one it had in hand."""
+"""The photographs are distributed in at most so many portions; a worker that dies costs its current one."""
 LIVES = 3
 """How many workers may die over one photograph: one that kills every worker must not stop the rest."""
 LOST = f"its worker died {LIVES} times, most likely for want of memory; use fewer --workers or a smaller --tile"

@@ -32,7 +32,8 @@ def command(
         method: A zero-shot method in its place.
         preset: The method's settings by name, empty for its own.
         output: Where to, empty for beside the photograph.
-        protocol: Of one restoration; its tiles and precision are named too: they decide pixels, and another machine might choose others.
+        protocol: Of one restoration; its tiles and precision are written too, since they change pixels and another machine might choose
+            others.
 
     """
     words = ["unveil", "restore", *(f"./{name}" if name.startswith("-") and name != "-" else name for name in inputs)]

@@ -1,6 +1,6 @@
 """From what the user named (files, folders, globs, `-`) to the photographs and videos to restore.
 
-All of them, or the share of one machine of many that know nothing of each other.
+All of them, or one machine's share where several work independently.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def find(
     """The photographs that `inputs` name, each once, in the order named; those of a folder sorted by name.
 
     A file that is named is taken whatever it is: if it cannot be restored, that is an error worth a row. In folders, and among what a
-    glob matches, whatever is no photograph by its name is passed over: hidden files, Thumbs.db, texts. A file without suffix is
-    looked into. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
+    glob matches, files that are no photographs by their names are ignored: hidden files, Thumbs.db, texts. A file without suffix is opened
+    to find out. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
     What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
     leave_out: a folder that is not searched (the output's). follow_links: folders that are links too, each real folder once. tell: gets
     a sentence about what was passed over and may have been meant.
@@ -116,7 +116,7 @@ def _inside(
 
 
 def is_photograph(path: Path) -> bool:
-    """Whether a file that nobody named is meant to be restored: by its suffix, or without one by its first bytes."""
+    """Whether a file that was not named itself is to be restored: by its suffix, or without one by its first bytes."""
     if path.name.startswith(".") or not path.is_file():
         return False
     if path.suffix:

@@ -14,11 +14,11 @@ from unveil.errors import InputError
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one photograph.
+    """The outcome of one photograph.
 
     status: "restored"; "skipped" (its output was there already); "failed", with the reason; "stopped" (the run ended before it was
     finished; nothing of it was written). outputs: the files written, the restoration first. seconds: wall time inside the restorer.
-    size: width and height. sha256: of the model. protocol: everything that decides the pixels. notes: what was lost or put right.
+    size: width and height. sha256: of the model. protocol: everything that decides the pixels. notes: what was lost or corrected.
     """
 
     input: str
@@ -40,7 +40,7 @@ class Row:
             text.encode()
         except (
             UnicodeEncodeError
-        ):  # parts of names that are no text stand as lone surrogates, which only JSON's own escapes can say
+        ):  # bytes of names that are no text are lone surrogates, which JSON can only hold as escapes
             return json.dumps(asdict(self))
         return text
 
@@ -88,7 +88,7 @@ class Manifest:
             try:
                 self._file.close()
             except OSError:
-                if error is None:  # else it was said already
+                if error is None:  # else it was reported already
                     raise
 
 

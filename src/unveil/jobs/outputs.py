@@ -1,7 +1,6 @@
-"""Where each restoration is written, decided and checked before anything is; and writing it, each file whole or not at all.
-
-Also who works on which output (a locked file beside it, which the system unlocks when its process ends, however it ends), and whether
-one that is there already is a finished one: whole, and not older than what it was made from.
+"""Where each restoration is written, decided and checked before any is; and writing it, each file whole or not at all. Also which process
+works on which output (a locked file beside it, which the system unlocks whenever that process ends), and whether an existing output is
+finished: whole, and not older than its source.
 """
 
 from __future__ import annotations
@@ -47,9 +46,10 @@ class Claim:
         self._lock = lock
 
     def give_back(self) -> None:
-        """Let others have it."""
+        """Give it back."""
         if self._lock is not None:
-            Path(self._lock.lock_file).unlink(missing_ok=True)  # before it is unlocked: who waits for it looks again
+            # Before it is unlocked: whoever waits for it checks again that it exists.
+            Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release(force=True)
             self._lock = None
 
@@ -88,7 +88,7 @@ def _place(target: Path) -> Path:
 
 _TAIL = 1 << 16
 _BOXES = 10_000
-"""The most top-level boxes that are looked at; a film in fragments has one or two for each second."""
+"""The most top-level boxes that are read; a film in fragments has one or two for each second."""
 
 
 def finished(source: Path, target: Path) -> bool:
@@ -173,9 +173,9 @@ def keep_times(source: Path, targets: list[Path]) -> None:
 FOREIGN = (*RAW, ".exr", ".hdr", ".pdf", ".psd")
 """Suffixes of pictures that are not written here, beside those that the system knows."""
 OLD = 3600.0
-"""Seconds after which a temporary file with a cut name is nobody's any more."""
+"""Seconds after which a temporary file with a cut name counts as abandoned."""
 PROBE = bytes(1 << 16)
-"""What is written to see whether a folder takes anything: a full disk takes an empty file."""
+"""What is written to test whether a folder can be written to: an empty file fits on a full disk."""
 RAW_TO: dict[str, str] = dict.fromkeys(RAW, ".tif")
 """What is written of camera raw in a folder where no --ext is given."""
 
@@ -342,7 +342,9 @@ class Leftovers:
                 if entry.endswith(CLAIM_SUFFIX):
                     forget(folder / entry)
                 elif entry.startswith(_PROBED):
-                    with contextlib.suppress(OSError):  # whoever tries just now does not mind that it is gone
+                    with contextlib.suppress(
+                        OSError
+                    ):  # another process that is just testing the folder does not need it any more
                         (folder / entry).unlink(missing_ok=True)
                 elif (target := atomic.target_of(entry)) is not None:
                     self._found.setdefault((folder, target), []).append(entry)
@@ -410,7 +412,7 @@ EXTRAS: dict[str, Callable[[Restoration], Image.Image | None]] = {
     "overlay": _overlay,
     "compare": _compare,
 }
-"""Kinds of further pictures: the deviation, what the model invented, and before beside after."""
+"""Kinds of further pictures: the standard deviation, the overlay of uncertain parts, and before beside after."""
 
 
 def write(

@@ -46,7 +46,8 @@ class Shot:
     def probabilities(self) -> dict[str, float]:
         """By kind, of the whole shot: the mean over its frames, and for damage to the light the least.
 
-        What harms the light of a shot (haze, a shadow, too little light) is there in all of it; what comes and goes was meant.
+        Damage to the light of a shot (haze, a shadow, too little light) is present in all of its frames; a change within the shot is
+        intended.
         """
         kinds = {kind for probabilities in self.described for kind in probabilities}
         values = {kind: [probabilities.get(kind, 0.0) for probabilities in self.described] for kind in sorted(kinds)}
@@ -74,7 +75,9 @@ def shots(frames: Iterable[np.ndarray], describe: Describe) -> list[Shot]:
 
 
 def _brightness(pixels: np.ndarray) -> np.ndarray:
-    """(_LEVELS,) shares of the pixels by their brightness; neighbouring levels share, so that a slow fade moves them little."""
+    """(_LEVELS,) shares of the pixels by their brightness; a pixel counts for both neighbouring levels, so that a slow fade changes the
+    shares little.
+    """
     light = pixels[::4, ::4].mean(axis=2).ravel() * (_LEVELS - 1)
     low = np.floor(light).astype(int).clip(0, _LEVELS - 1)
     up = light - low
@@ -158,7 +161,7 @@ def restore(
 
 
 def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:
-    """What is fixed in each shot; None where somebody said so, or the model cannot be told."""
+    """What is fixed in each shot; None where the options say it, or the model is not conditioned on kinds of damage."""
     spec = getattr(getattr(restorer, "model", None), "spec", None)
     if spec is None or not spec.conditioned or options.fix is not None or options.told is not None:
         return None

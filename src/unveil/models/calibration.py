@@ -1,4 +1,4 @@
-"""What is kept beside a model about the spread of its draws: how far it must be stretched, and what is then promised."""
+"""Calibration of a model's draws: the factor by which their spread is multiplied, and the coverage that then holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unveil.errors import InputError, ModelError
 
 TARGET = 0.9
 DECIDES = ("sha256", "grid", "steps", "solver", "fidelity", "resolution", "strength")
-"""What of a run's protocol the spread of its draws depends on: a calibration holds for runs that agree in all of it."""
+"""Entries of a run's protocol that the spread of its draws depends on: a calibration holds for runs that agree in all of them."""
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def read(path: Path) -> tuple[Calibration, ...]:
 
 
 def fitting(calibrations: Sequence[Calibration], protocol: Mapping[str, Any], of: str = "draws") -> Calibration | None:
-    """The calibration of the draws, or of the doubt, that was measured under a run's protocol (`DECIDES`), or None."""
+    """The calibration of the draws, or of the estimated error, that was measured under a run's protocol (`DECIDES`), or None."""
     return next((c for c in calibrations if c.of == of and c.fits(protocol)), None)

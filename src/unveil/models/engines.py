@@ -3,7 +3,7 @@
 onnx       ONNX Runtime, in fp32 (extra `export`)
 openvino   Intel's runtime, in fp32 or bf16 (extra `openvino`)
 
-A network is written as ONNX when it is first asked, and kept in the user's cache folder for the next time.
+A network is written as ONNX when it is first evaluated, and kept in the user's cache folder for the next time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENGINES = ("torch", "onnx", "openvino")
 NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnx", "onnxscript", "openvino")}
 DTYPES = {"onnx": ("fp32",), "openvino": ("fp32", "bf16")}
 LAYOUT = 1
-"""Of the files in the cache; another number makes them anew."""
+"""Version of the files in the cache; those of another version are made anew."""
 
 Session = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(x_t, y, level, told) -> residual, as `Evaluation`."""
@@ -41,7 +41,8 @@ Session = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 class Evaluation(nn.Module):
     """One network with its correction: (x_t, y, level, told) -> the residual (B, 3, H, W) in fp32, as `Model.predict` has it.
 
-    H and W are multiples of the network's. told: conditions (B, SIZE) for a network that is told what to fix, otherwise the fidelity (B,).
+    H and W are multiples of the network's. told: conditions (B, SIZE) for a network conditioned on kinds of damage, otherwise the fidelity
+    (B,).
     """
 
     def __init__(self, network: CompactUNet, head: nn.Module | None = None) -> None:
@@ -59,7 +60,7 @@ class Evaluation(nn.Module):
 
 
 class Runner:
-    """A model's networks in another runtime, each made when it is first asked. Thread-safe."""
+    """A model's networks in another runtime, each made at its first evaluation. Thread-safe."""
 
     def __init__(self, model: Model, engine: str, dtype: str) -> None:
         self.model, self.engine, self.dtype = model, engine, dtype
@@ -118,7 +119,7 @@ def _graph(model: Model, name: str, network: CompactUNet) -> bytes:
             return kept.read_bytes()
     made = _written(Evaluation(network, model.head).eval(), network.condition is not None)
     if kept is not None:
-        with contextlib.suppress(OSError, InputError):  # a cache that takes nothing costs time and nothing else
+        with contextlib.suppress(OSError, InputError):  # a cache that cannot be written costs only time
             kept.parent.mkdir(parents=True, exist_ok=True)
             atomic.replace(kept, made)
     return made

@@ -6,8 +6,8 @@ openvino   Intel's runtime: an .xml beside its .bin
 dtmodel    darktable 5.6 and newer: its package around the ONNX file
 
 At fidelity 1 the sampler draws no noise, so that what it does is a fixed chain of networks and weighted sums: the path's coefficients
-and what the networks are told become constants of the graph. Nothing in it depends on pixels or on sizes but through tensors, so that
-other programs' formats can hold it with any height and width.
+and the networks' conditions become constants of the graph. Sizes and pixels enter it as tensors only, so that other programs' formats can
+hold it for any height and width.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from unveil.util.words import check_known
 class Unrolled(nn.Module):
     """(B, 3, H, W) sRGB in [0, 1] -> the restoration, likewise; the sampler's defaults of a model at fidelity 1, without noise.
 
-    What `Restorer` does beside the sampler is not part of it: the mean of each channel is not held, bars, grey and black are not
-    looked at. Those need the whole photograph, and a program that hands over tiles has no whole.
+    What `Restorer` does beside the sampler is not part of it: it does not keep the mean of each channel, nor treat bars, grey and black
+    specially. Those need the whole photograph, and the programs pass tiles.
 
     Args:
         model: A compact model or one of experts, as on the shelf.
-        treat: What to fix, for a model that can be told; None otherwise.
+        treat: What to fix, for a model conditioned on kinds of damage; None otherwise.
         reduced: (height, width) of the reduced photograph on which light is decided; by default a square with the model's own
             long side. Without effect where no light is fixed.
 
@@ -93,7 +93,7 @@ class Unrolled(nn.Module):
             model.predictor.expert(level) if isinstance(model.predictor, TimestepExperts) else model.predictor
             for level in self.levels
         ]
-        self.networks = nn.ModuleList(dict.fromkeys(asked))  # an expert that is never asked is not carried along
+        self.networks = nn.ModuleList(dict.fromkeys(asked))  # an expert that is never evaluated is left out
         self.which = [list(self.networks).index(network) for network in asked]
         self.head = model.head
         self.multiple_of = model.predictor.multiple_of
@@ -115,7 +115,7 @@ class Unrolled(nn.Module):
         low, high = self.value_range
         full = input * (high - low) + low
         y = resized(full, self.reduced) if self.early else full
-        # The start, or the state that evaluations which find y clean would leave behind; its noise is left out.
+        # The start, or the state after evaluations that all returned y; without its noise.
         x = self.start * y
         for i, (of_x, of_x0, of_y) in enumerate(self.sums):
             x0_hat = self._estimate(x, y, i)
@@ -151,7 +151,7 @@ class Unrolled(nn.Module):
 def _sum(process: GaussianPath, solver: str, t: int, fresh: bool) -> tuple[float, float, float]:
     """Weights of x_t, x0_hat and y in the state at t - 1, as `diffusion.sampling.step` adds them up, without noise.
 
-    fresh: whether the state is made anew from x0_hat, as at a change of resolution: what is left of the old noise has no weight then.
+    fresh: whether the state is made anew from x0_hat, as at a change of resolution: then the old noise has no weight.
     """
     u = t - 1
     (a_t, b_t, s_t), (a_u, b_u, s_u) = (
@@ -176,7 +176,9 @@ def _padded(x: Tensor, multiple: int) -> Tensor:
 
 
 def _cropped(x: Tensor, like: Tensor) -> Tensor:
-    """The top left part of x in the size of `like`, by indices: a slice would have to prove, for any size, that it lies within."""
+    """The top left part of x in the size of `like`, by indices: for a slice the exporter would ask for a proof that it lies within x at
+    every size.
+    """
     for axis in (-2, -1):
         x = x.index_select(axis, torch.arange(like.shape[axis], device=x.device))
     return x
@@ -219,7 +221,9 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class About:
-    """name: of the model. fix: what it was told, "" for one that cannot be. sha256: of its weight file, "" for one made in memory."""
+    """name: of the model. fix: the kinds that it fixes, "" for a model that is not conditioned on them. sha256: of its weight file, "" for
+    one made in memory.
+    """
 
     name: str
     fix: str
@@ -409,7 +413,7 @@ def _bare(proto: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters warn about their own future and about packages that nothing here needs; a user can do nothing about either."""
+    """Silences exporters' warnings about their own deprecations and about packages that are not needed, which a user cannot act on."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:
@@ -431,11 +435,11 @@ def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | No
 
     Args:
         model: A compact model or one of experts.
-        fix: What it is told to fix, by name ("noise", "blur,jpeg", "haze"); needed for a model that can be told, and only there.
+        fix: What to fix, by name ("noise", "blur,jpeg", "haze"); needed for a model conditioned on kinds of damage, and only there.
         reduced: (height, width) of the reduced photograph for kinds of light; see `Unrolled`.
 
     Raises:
-        InputError: Told where it cannot be, or not told where it has to be.
+        InputError: `fix` for a model that does not take it, or none for one that needs it.
         ModelError: A model that cannot be exported.
 
     """

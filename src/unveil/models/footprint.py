@@ -16,7 +16,7 @@ from unveil.models.network_registry import build, build_head
 from unveil.networks.predictor import Answer, Features
 
 MARGIN = 1.5
-"""What the libraries below take for themselves (reordered copies, scratch space), which cannot be counted; found by measuring."""
+"""Memory of the libraries themselves (reordered copies, scratch space), which cannot be counted; measured."""
 
 
 class _Alive(TorchFunctionMode):
@@ -47,7 +47,7 @@ class _Alive(TorchFunctionMode):
 def bytes_per_pixel(model: Model, fidelity: float = 0.5) -> float:
     """Bytes of main or device memory per pixel of a tile while `model` is evaluated on it, in fp32; the same on every run.
 
-    Every tensor of a convolutional network grows with the tile's area, so one small tile tells for all.
+    Every tensor of a convolutional network grows with the tile's area, so one small tile is enough to measure.
     """
     side = 4 * model.spec.multiple_of
     tile = torch.zeros(1, 3, side, side, device=next(model.predictor.parameters()).device)
@@ -120,7 +120,7 @@ def sizes(network: Mapping[str, Any], side: int = 512) -> dict[str, Size]:
 
 
 def _size(module: nn.Module, side: int, *inputs: Any) -> Size:
-    from torch.utils.flop_counter import FlopCounterMode  # late: it brings torch's dispatcher for Python along
+    from torch.utils.flop_counter import FlopCounterMode  # imported here: it loads torch's dispatcher for Python
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(*inputs)

@@ -1,6 +1,6 @@
 """Models of ours in the conventions of the Hugging Face hub: a folder with model.safetensors, config.json and a model card.
 
-The weight file is the one that is on disk everywhere else, so that its sha256 stays the one that protocols name.
+The weight file is the same as everywhere else, so that its sha256 is the one in protocols.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MASK_CHANNELS = {2: "Resfusion", 3: "RDDM"}
-"""How many channels of a network a mask takes -> whose networks do."""
+"""Number of a network's mask channels -> whose networks have that many."""
 _MASK_WHITE = 1 - 0.5 / 255
 
 
@@ -53,7 +53,7 @@ def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A model on one device, with everything that its evaluation needs. Frozen: what belongs to one photograph makes a new one.
+    """A model on one device, with everything that its evaluation needs. Frozen: for a photograph's own context a new one is made.
 
     Args:
         spec: Its description.
@@ -114,7 +114,7 @@ class Model:
         return (y - _with_nan(residual[..., :h, :w])).clamp(low, high)
 
     def _answer(self, x_t: Tensor, y: Tensor, level: float, levels: Tensor, context: Tensor) -> Answer:
-        """The predictor's; of two experts chosen by the number, which would have to be fetched from the device were it read in `levels`."""
+        """The predictor's; of two experts by the number, since reading it in `levels` would wait for the device."""
         if isinstance(self.predictor, TimestepExperts):
             return Answer(x_t, y, levels, self.predictor.expert(level)(x_t, y, levels, context))
         return self.predictor.answer(x_t, y, levels, context)
@@ -184,7 +184,7 @@ class Model:
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
     def denoiser(self, process: GaussianPath, fidelity: float) -> Denoiser:
-        """This model as the sampling loop wants it."""
+        """This model as the denoiser of the sampling loop."""
         if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
             return lambda x_t, y, t: self.predict(x_t, y, float(process.timestep[t]), fidelity)
 
@@ -199,12 +199,12 @@ class Model:
 
 
 def _with_nan(model_output: Tensor) -> Tensor:
-    """A network's output with infinities as NaN: clamping would turn them into plain black or white, NaN is what the caller can see."""
+    """A network's output with infinities as NaN: clamping would turn them into black or white, whereas the caller checks for NaN."""
     if model_output.device.type == "cpu" and finite(model_output):
         return model_output
     return model_output.where(
         model_output.isfinite(), torch.nan
-    )  # elsewhere to look first would be to wait for the device
+    )  # on other devices checking first would wait for the device
 
 
 def estimated(spec: Spec, process: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:

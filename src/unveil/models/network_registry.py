@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """make: what makes the network, or its "module:name", loaded when one is built. sizes: the entries of the description that it is
-
-    built from, by the names of its constructor; also: those it may lack.
+    """make: what makes the network, or its "module:name", loaded when one is built. sizes: the entries of the description that its
+    constructor takes, by name; also: those that may be left out.
     """
 
     make: Callable[..., nn.Module] | str
@@ -69,7 +68,7 @@ KINDS = {
 
 
 def build(network: Mapping[str, Any]) -> nn.Module:
-    """The network that a description names, with fresh weights. Raises ModelError for what no network is built from."""
+    """The network that a description names, with fresh weights. Raises ModelError for a description of no network here."""
     name = network.get("kind", "compact")
     if not isinstance(name, str) or name not in KINDS:
         raise ModelError(f"the file holds a network of kind {name!r}; this version knows {', '.join(KINDS)}")
@@ -91,7 +90,7 @@ def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
     """The correction that a description names beside its predictor, with fresh weights; None where it has none.
 
     `head` is a width, of the light head on a compact predictor's features, or {"dim", "mults"}, of a U-Net of its own.
-    Raises ModelError for what no correction is built from.
+    Raises ModelError for a description of no correction here.
     """
     head = network.get("head")
     if not head:
@@ -111,9 +110,8 @@ def build_head(network: Mapping[str, Any], predictor: Any) -> nn.Module | None:
 
 
 def build_doubt(network: Mapping[str, Any]) -> DoubtNetwork | None:
-    """The network that says how far a restoration is off, with fresh weights; None where the description has none.
-
-    Raises ModelError for sizes that it does not have.
+    """The network that estimates the error of a restoration, with fresh weights; None where the description has none. Raises ModelError for
+    unknown sizes.
     """
     sizes = network.get("doubt")
     if not sizes:
@@ -127,16 +125,14 @@ def build_doubt(network: Mapping[str, Any]) -> DoubtNetwork | None:
 
 
 class Weightless(TorchFunctionMode):
-    """Inside, networks are built with parameters that have a shape and no memory.
-
-    Not torch.device("meta"), under which every little computation of a constructor goes through torch's compiler, whose import alone
-    takes a second and leaves a folder behind.
+    """Within this context networks are built with parameters that have a shape and no memory. torch.device("meta") is not used: with it,
+    computations in constructors import torch's compiler, which takes a second and leaves a folder behind.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init" or func in (torch.Tensor.uniform_, torch.Tensor.normal_):
-            return args[0] if args else kwargs["tensor"]  # the numbers are replaced by those of the file
+            return args[0] if args else kwargs["tensor"]  # the values are replaced by those of the file
         if func in (torch.empty, torch.zeros, torch.ones, torch.randn):
             kwargs = {**kwargs, "device": "meta"}
         return func(*args, **kwargs)

@@ -20,7 +20,7 @@ RESIDUAL = {"linear_pro": linear_pro, "cosine_pro": cosine_pro, "cubic": cubic}
 
 
 def _mean_reverting(time: str, schedule: str, steps: str, eps: str, noise: str) -> GaussianPath:
-    from unveil.diffusion.mean_reverting_schedule import theta_sum
+    from unveil.diffusion.irsde import theta_sum
 
     return mean_reverting(theta_sum(schedule, int(steps), float(eps)), float(noise) / 255, time)
 
@@ -45,7 +45,7 @@ def name_of(text: str) -> str:
 def path(text: str, time: str = "level") -> GaussianPath:
     """The path written as above, on its trained grid. Raises ModelError for text that describes none.
 
-    time: what the network is told, "level" or "index"; RDDM's count indices in any case.
+    time: what the network takes as time, "level" or "index"; RDDM's networks take indices in any case.
     """
     match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
     arguments = [a.strip() for a in match[2].split(",")] if match else []

@@ -1,4 +1,7 @@
-"""Models by name: those that ship with the package, a path to a weight file, or the folder of a training run."""
+"""Models by name: those that ship with the package, a path to a weight file, or the folder of a training run.
+
+Priors, small diffusion models of clean photographs, ship as folders that diffusers reads too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from unveil.errors import ModelError
 from unveil.models import calibration
 from unveil.models.calibration import Calibration
 from unveil.models.model import Model
-from unveil.models.weights_file import read
+from unveil.models.weights_file import read, sha256_of
 from unveil.util.words import did_you_mean
 
 CALIBRATION = "calibration.json"
@@ -37,12 +40,35 @@ def names() -> list[str]:
     return sorted(manifest())
 
 
+def priors() -> dict[str, dict[str, Any]]:
+    """The entries of priors. files: what lies in the folder of the prior's name, with the sha256 of each."""
+    return {name: entry for name, entry in entries().items() if entry.get("task") == "prior"}
+
+
+def damaged(prior: str) -> list[str]:
+    """Files of a prior that are missing or not the ones in the manifest."""
+    paths = {_weights(prior) / file: digest for file, digest in priors()[prior]["files"].items()}
+    return [str(path) for path, digest in paths.items() if not path.is_file() or sha256_of(path) != digest]
+
+
+def prior_folder(name: str) -> Path:
+    """Where a prior of the shelf lies. Raises ModelError where a file is missing or altered."""
+    bad = damaged(name)
+    if bad:
+        raise ModelError(f"the shipped prior {name} is damaged ({', '.join(bad)}); install the package again")
+    return _weights(name)
+
+
 def place(name: str) -> tuple[Path, str]:
     """Weight file and sha256 of an entry. Raises ModelError with the nearest names."""
     known = entries()
     if name not in known:
         _refuse(name, sorted(known))
-    return Path(str(files("unveil.models") / "weights" / known[name]["file"])), known[name]["sha256"]
+    return _weights(known[name]["file"]), known[name]["sha256"]
+
+
+def _weights(name: str) -> Path:
+    return Path(str(files("unveil.models") / "weights" / name))
 
 
 def load(name: str | Path) -> Model:

@@ -1,4 +1,4 @@
-"""What a model is, as data that travels inside its weight file: no caller asks which model it is.
+"""The description of a model, as data in its weight file, so that no code depends on which model it is.
 
 Every number of a description is checked before anything is built from it.
 """
@@ -118,7 +118,7 @@ MOST_STEPS = 200
 
 @dataclass(frozen=True)
 class Defaults:
-    """How a model is run when the caller does not say: chosen on held-out photographs, argued in docs/choices.md.
+    """Default settings of a model: chosen on held-out photographs (docs/choices.md gives the reasons).
 
     Args:
         grid: "cubic" (any number of steps) or the trained schedule's name.
@@ -149,17 +149,17 @@ class Spec:
     Args:
         name: What the model is called, at most 256 characters.
         network: Kind and sizes of the network (see `models.network_registry`).
-        schedule: The trained path (see `models.paths`).
+        schedule: The trained path (see `models.path_config`).
         sampler: "diffusion", "one_shot" or, for a network that describes photographs to other networks and restores none, "guide".
         value_range: Black and white of the network's images.
         prediction: What the network predicts (see `diffusion.prediction`).
         multiple_of: Height and width that the network takes without padding are multiples of it.
         min_size: Deprecated and ignored: photographs of any size are restored. It goes in 0.2.
-        receptive_field: How many pixels away an output pixel can look, by construction.
+        receptive_field: Distance in pixels within which an output pixel depends on the input, by construction.
         dtypes: Precisions that the model was tried in, of "fp32", "bf16" and "fp16".
-        defaults: How it is run when the caller does not say.
+        defaults: Its default settings.
         recipe: How it was trained, as plain values.
-        time: What the network is given as time: "level", the noise level, or "index", that of the trained step.
+        time: What the network takes as time: "level", the noise level, or "index", that of the trained step.
         reach: Distance in pixels beyond which nothing moves an output pixel by a tenth of 1/255, as measured on photographs
             (benchmarks/reach.py); 0 where it was not measured.
 

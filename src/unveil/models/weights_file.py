@@ -75,8 +75,8 @@ def read_guide(path: Path, expected_sha256: str | None = None) -> tuple[nn.Modul
 def _filled(path: Path, spec: Spec, name: str, empty: nn.Module, tensors: dict[str, torch.Tensor]) -> nn.Module:
     """The module with its tensors, frozen and ready to be evaluated.
 
-    empty: the module without memory, which takes the tensors as they are, so that no weights are drawn to be overwritten at once. What
-    it holds beside them and cannot be had that way (a table that is not stored) is made as usual.
+    empty: the module without memory, which takes the tensors as they are, so that no weights are initialised in vain. Its other buffers (a
+    table that is not stored) are made as usual.
     """
     own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
     light = all(not b.is_meta for buffer, b in empty.named_buffers() if buffer not in own)
@@ -144,7 +144,7 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, nn
                     f"{path}: its tensors do not fit its own description ({wrong} is {found.get(wrong, 'missing')}, "
                     f"should be {wanted.get(wrong, 'absent')})"
                 )
-            # Copies: where the file lies in memory would decide the alignment, and with it the last digit.
+            # Copies: otherwise the position in the file decides the alignment, and with it the last digit.
             copies = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in wanted}
             return spec, empty, copies, digest
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
@@ -152,7 +152,7 @@ def _opened(path: Path, expected_sha256: str | None) -> tuple[Spec, dict[str, nn
 
 
 def _what_it_is(path: Path) -> str:
-    """What a file is that is no safetensors file but is often given in its place; "" for an unknown one."""
+    """What a file is, of the kinds that are often given in place of a safetensors file; "" for others."""
     with path.open("rb") as file:
         head = file.read(1024)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -77,9 +77,9 @@ class CompactUNet(nn.Module):
     """Predicts the residual y - x0 from (x_t, y, level).
 
     base: width at half resolution; mults: width multiple per level (each level halves the resolution once more);
-    blocks: residual blocks per level and direction; bottom: further blocks on the coarsest level, which look far for little cost
-    (what the light did to a photograph is seen from afar); up_blocks: residual blocks per level of the decoder, as many as `blocks`
-    by default; conditioned: whether it is told the kinds of damage and the fidelity (`networks.condition`).
+    blocks: residual blocks per level and direction; bottom: further blocks on the coarsest level, which widen the receptive field at little
+    cost (damage to the light has a large extent); up_blocks: residual blocks per level of the decoder, as many as `blocks`
+    by default; conditioned: whether it takes the kinds of damage and the fidelity (`networks.condition`).
     """
 
     channels = 3
@@ -203,7 +203,7 @@ BORDER = 0.6
 
 
 class TimestepExperts(nn.Module):
-    """low: for noise levels of at least BORDER, native: for those below. Both predict y - x0 and are told the same.
+    """low: for noise levels of at least BORDER, native: for those below. Both predict y - x0 and take the same inputs.
 
     Args:
         low: Sizes of a `CompactUNet`, by the names of its constructor.

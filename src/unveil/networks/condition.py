@@ -1,6 +1,6 @@
-"""What a network is given about a photograph besides its pixels: which kinds of damage it has, and how the sampler will draw.
+"""The condition of a network besides the pixels: which kinds of damage a photograph has, and the fidelity of the sampler.
 
-DA-CLIP's idea (Luo et al., ICLR 2024: a restoration network that is told the degradation) without its text encoder: one
+DA-CLIP's idea (Luo et al., ICLR 2024: a restoration network conditioned on the degradation) without its text encoder: one
 probability for each kind of damage, from a person (0 or 1) or from the describer.
 """
 
@@ -15,7 +15,7 @@ KINDS: tuple[str, ...] = ("haze", "shadow", "lowlight", "noise", "blur", "jpeg",
 """The order of the probabilities. Saved models depend on it: append, never reorder."""
 
 LIGHT: tuple[str, ...] = ("haze", "shadow", "lowlight")
-"""Kinds that change the light of the whole, which is decided on the reduced photograph."""
+"""Kinds that change the overall light, which is restored on the reduced photograph."""
 
 SIZE = len(KINDS) + 2
 """Entries of a condition: the probabilities, whether they are known, and the fidelity of the sampler."""

@@ -112,9 +112,9 @@ LARGEST_SCALE = 100.0
 def contrastive(image: Tensor, text: Tensor, log_scale: Tensor, group: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE (CLIP) of embeddings (B, embed), a scalar; they are normalised here.
 
-    log_scale: the logarithm of the inverse temperature, clamped to [0, ln 100]. group: (B,) whole numbers; samples with
-    the same number say the same thing (ten names of degradations fill a batch many times over), and each is as right a
-    partner as the other. None, as published, takes every other sample of the batch as wrong.
+    log_scale: the logarithm of the inverse temperature, clamped to [0, ln 100]. group: (B,) whole numbers; samples with the same number
+    have the same text (ten names of degradations occur many times in a batch) and count as partners of each other. None, as published,
+    takes every other sample of the batch as a negative.
     """
     scale = log_scale.clamp(0, math.log(LARGEST_SCALE)).exp()
     logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T

@@ -1,4 +1,4 @@
-"""The texts that DA-CLIP tells degradations apart by, as CLIP's tokens, so that no tokeniser has to be downloaded."""
+"""The texts for DA-CLIP's degradations, as CLIP's tokens, so that no tokeniser has to be downloaded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _WILD_EMBEDDING = 768
 
 
 def words(clip: CLIP) -> dict[str, tuple[int, ...]]:
-    """The words that a DA-CLIP on these towers was trained with, told by the length of its embeddings."""
+    """The words that a DA-CLIP on these towers was trained with, recognised by the length of its embeddings."""
     return WILD if clip.visual.proj.shape[1] == _WILD_EMBEDDING else UNIVERSAL
 
 

@@ -24,18 +24,18 @@ Box = tuple[float, float, float, float]
 WHOLE_PICTURE: Box = (0.0, 0.0, 1.0, 1.0)
 _DILATIONS = (1, 2, 4, 8, 1)
 _FAR_DILATIONS = (1, 2, 4, 8)
-_DETAIL = 8.0  # gain of the change beside the pixels themselves: one of a few levels should be as loud as an edge
+_DETAIL = 8.0  # gain of the change beside the pixels: a change of a few levels should have the size of an edge
 
 
 class DoubtNetwork(nn.Module):
     """(y, x0_hat, kinds) -> logarithms of two standard deviations: of the local error, and of the error of the light of the whole.
 
-    It looks in two ways: at its neighbourhood, at half of the resolution, and at the whole, reduced to WHOLE x WHOLE places, since what is
-    wrong about light stretches over half a photograph.
+    It has two branches: a local one at half of the resolution, and a global one on the whole photograph reduced to WHOLE x WHOLE places,
+    since errors of the light extend over half a photograph.
 
     Args:
-        width: Channels of the look at the neighbourhood.
-        wide: Channels of the look at the whole.
+        width: Channels of the local branch.
+        wide: Channels of the global branch.
 
     """
 
@@ -50,10 +50,10 @@ class DoubtNetwork(nn.Module):
         self.light = nn.Sequential(nn.Linear(len(KINDS) + 6, 24), nn.SiLU(), nn.Linear(24, 1))
 
     reach = 2 * (2 + sum(_DILATIONS))
-    """Pixels that the look at the neighbourhood goes away, so that tiles with this margin agree with the whole."""
+    """Reach of the local branch in pixels: tiles with this margin give the same as the whole."""
 
     def places(self, y: Tensor, x0_hat: Tensor) -> Tensor:
-        """(B, wide, WHOLE, WHOLE) from the look at the whole; arguments as for `local`."""
+        """(B, wide, WHOLE, WHOLE) from the global branch; arguments as for `local`."""
         x = F.interpolate(_paired(y, x0_hat), size=(WHOLE, WHOLE), mode="bilinear", antialias=True)
         for i, layer in enumerate(self.far):
             x = F.silu(layer(x)) if i == 0 else x + F.silu(layer(x))
@@ -102,7 +102,7 @@ def deviations(
     """(local, light): standard deviations of one photograph, strip by strip, so that memory does not grow with its height.
 
     Args:
-        network: Says them.
+        network: Estimates them.
         y: (3, H, W) photograph in [-1, 1].
         x0_hat: (3, H, W) its restoration.
         kinds: (K,) probabilities of the kinds of damage that were fixed.
@@ -147,7 +147,7 @@ def _layer(taken: int, given: int, dilation: int = 1) -> nn.Conv2d:
 
 
 def _paired(y: Tensor, x0_hat: Tensor) -> Tensor:
-    """(B, 9, H, W): both, and what was changed, louder."""
+    """(B, 9, H, W): both images, and their difference times a gain."""
     return torch.cat([y, x0_hat, (_DETAIL * (x0_hat - y)).clamp(-2, 2)], dim=1)
 
 

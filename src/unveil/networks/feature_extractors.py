@@ -98,9 +98,6 @@ def vgg16(pool: Callable[[int], nn.Module] = lambda channels: nn.MaxPool2d(2)) -
     return Taps(layers, taps)
 
 
-FEATURES = 2048
-"""Length of what the network answers."""
-
 Size = int | tuple[int, int]
 _WIDE, _HIGH = (1, 7), (7, 1)
 

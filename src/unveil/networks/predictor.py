@@ -1,4 +1,4 @@
-"""What a predictor is given and gives back: the protocol, its answer, and the checks and padding of its inputs."""
+"""The interface of predictors: their protocol, their answer, and the checks and padding of their inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     """The input of a predictor, its output, and the features behind the output.
 
     x_t, y: (B, 3, H, W), in the network's range. level: (B,) noise level s_t. residual: (B, 3, H, W), y - x0_hat.
-    features: for a correction that reads the predictor's own; None where the predictor shows none.
+    features: for a correction that reads them; None where the predictor has none to give.
     """
 
     x_t: Tensor

@@ -89,7 +89,7 @@ class Photo:
 
 @dataclass
 class Decoded:
-    """What a decoder hands over: samples as stored, before orientation and colour are dealt with.
+    """The result of a decoder: samples as stored, before orientation and colour are applied.
 
     samples: (H, W, C), uint8, uint16 or floating point; C is 1 (grey), 3 (RGB) or 4 (CMYK).
     alpha: (H, W) of the same type, or None. cicp: primaries and transfer by their numbers in H.273, where the

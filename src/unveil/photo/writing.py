@@ -119,7 +119,7 @@ def write(
 
 
 def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | None = None) -> str:
-    """The format that `write` would use. Raises InputError for one that nobody here writes."""
+    """The format that `write` would use. Raises InputError for one that is not written here."""
     if format is not None:
         known = NAMES.get(format.upper().lstrip("."))
         if known is None:

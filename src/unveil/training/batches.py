@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import crops, rng
-from unveil.data.matching import listed
-from unveil.data.pairs import in_folders, of_benchmark, photographs
-from unveil.data.photographs import Photograph, hold_out, load_clean
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, of_benchmark, photographs, rng
+from unveil.data.files import Picture, Store
+from unveil.data.pairs import in_folders, listed
 from unveil.degradation import wild
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS
-from unveil.training.config import Data, Pairs, Stage
+from unveil.training.settings import Data, Pairs, Stage
 
 _REDUCTION = 2  # a reduced view halves a crop of twice the size; large photographs are also held at half size
 _SMALL = 128  # reduced views of crops up to this size are as large as this, of larger ones half the crop
@@ -48,7 +46,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The same batch where a device can copy it from by itself."""
+        """The same batch in pinned memory, from which a GPU copies asynchronously."""
         return self._each(Tensor.pin_memory)
 
     def repeated(self, times: int) -> Batch:
@@ -85,7 +83,7 @@ def _load(pair: Pairs, root: Path, store: Store) -> tuple[list[Photograph], list
 
 
 def scan(data: Data) -> Material:
-    """Find all material. Raises InputError listing every file of every set that does not fit, all at once."""
+    """Find all photographs and pairs. Raises InputError listing all files of all sets that have no partner or the wrong size."""
     root, store = Path(data.root), Store(data.cache << 20)
     photos = load_clean([root / f for f in data.photos], store)
     pairs: list[tuple[float, list[Photograph]]] = []
@@ -104,7 +102,7 @@ def scan(data: Data) -> Material:
     return Material(photos, pairs, store)
 
 
-_WILD = ("noise", "blur", "jpeg")  # what the pipeline for images in the wild consists of
+_WILD = ("noise", "blur", "jpeg")  # the kinds of damage that the pipeline for images in the wild applies
 
 
 def named(kinds: Iterable[Iterable[str]]) -> Tensor:
@@ -134,7 +132,7 @@ def touched(y: Tensor, share: float, generator: np.random.Generator) -> Tensor:
 
 
 def reduced_side(stage: Stage) -> int:
-    """Side in pixels of a stage's reduced views: what it says, else twice the crop up to 128 px, half of a larger one."""
+    """Side in pixels of a stage's reduced views: `view` where it is set, else twice the crop up to 128 px, half of a larger one."""
     usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
     return stage.view or usual
 
@@ -164,7 +162,7 @@ class Source:
 
     @property
     def pictures(self) -> set[Picture]:
-        """All that may be drawn."""
+        """All pictures that batches are drawn from."""
         every = [*self.photos, *(photo for _, found in self.pairs for photo in found)]
         return {picture for p in every for picture in (p.clean, p.degraded) if picture is not None}
 
@@ -205,7 +203,7 @@ class Source:
         """(clean, degraded, kinds) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
         data = self.data
         dim = int(generator.binomial(len(x), data.exposure)) if data.exposure > 0 else 0
-        # What changes the light itself (haze, shadow, low light) would make the right exposure a matter of guessing.
+        # For damage that changes the light itself (haze, shadow, low light) the right exposure could only be guessed.
         every = data.kinds or dict.fromkeys(degradation.ORDER, 1.0)
         unlit = {k: w for k, w in every.items() if k not in degradation.LIGHT}
         parts: list[tuple[Tensor, Tensor, Tensor]] = []

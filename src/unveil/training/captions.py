@@ -1,4 +1,4 @@
-"""What photographs show, in words: captions by file, and CLIP's tokens of them, for the contrastive training of DA-CLIP."""
+"""Captions of photographs by file, and CLIP's tokens of them, for the contrastive training of DA-CLIP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph
 from unveil.errors import InputError, ModelError
 from unveil.networks.daclip_words import UNIVERSAL
 
@@ -52,7 +52,7 @@ def read(file: Path, root: Path) -> dict[Path, str]:
 
 
 def check(photographs: Iterable[Photograph], captions: dict[Path, str], file: Path) -> None:
-    """Raise InputError, with a count and the first, for photographs without a caption: they would be drawn to another kind of partner.
+    """Raise InputError, with a count and the first, for photographs without a caption: their partners in the loss would be of another kind.
 
     Args:
         photographs: All that are trained on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from unveil.data.matching import RULES
+from unveil.data.pairs import RULES
 from unveil.degradation.registry import KINDS
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError
@@ -25,7 +25,7 @@ PATHS = {
 }
 """The paths that can be trained on, and the kinds of stages on each."""
 NETWORKS = ("compact", "rddm", "conditional", "init")
-PREDICTS = ("residual", "residual_noise", "noise")
+PREDICTS = ("residual", "residual_noise", "epsilon")
 PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "level")
@@ -68,15 +68,15 @@ def check(config: Config) -> None:
     _network(net)
     if net.guide and config.path != "mean_reverting":
         raise InputError(f"network.guide belongs to path mean_reverting, DA-CLIP's; this run is on {config.path}")
-    if net.predicts == "noise" and (net.kind not in ("conditional", "init") or config.path != "mean_reverting"):
+    if net.predicts == "epsilon" and (net.kind not in ("conditional", "init") or config.path != "mean_reverting"):
         raise InputError(
-            f"network.predicts: noise is for kind conditional on path mean_reverting, not {net.kind} on {config.path}"
+            f"network.predicts: epsilon is for kind conditional on path mean_reverting, not {net.kind} on {config.path}"
         )
     for number, stage in enumerate(config.stages):
         _stage(f"stages.{number}", stage)
         _on_path(f"stages.{number}", stage, config.path)
     for number, stage in enumerate(config.stages):
-        if stage.kind == "regression" and net.predicts == "noise":
+        if stage.kind == "regression" and net.predicts == "epsilon":
             raise InputError(f"stages.{number}: a regression is no prediction of noise; set network.predicts: residual")
     if config.path == "daclip" and not config.init:
         raise InputError("path daclip trains the controller of an imported DA-CLIP; name its file with init")
@@ -135,7 +135,7 @@ def _network(net: Network) -> None:
 
 
 def _corrections(config: Config) -> None:
-    """Raise InputError for stages that train what the network has not."""
+    """Raise InputError for stages that train a part that the network lacks."""
     net = config.network
     for number, stage in enumerate(config.stages):
         where = f"stages.{number}"
@@ -251,7 +251,7 @@ def _on_path(where: str, stage: Stage, path: str) -> None:
 
 
 def _named(config: Config) -> None:
-    """Raise InputError for data that DA-CLIP cannot learn from, and for captions where nothing reads them."""
+    """Raise InputError for data that DA-CLIP cannot learn from, and for captions in a run that does not use them."""
     data = config.data
     if data.captions and config.path != "daclip":
         raise InputError("data.captions are what DA-CLIP's content is drawn to; they belong to path daclip")

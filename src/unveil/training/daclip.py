@@ -1,8 +1,8 @@
-"""Training DA-CLIP's controller: to name what was done to a photograph, and to see through it (Luo et al., ICLR 2024).
+"""Training DA-CLIP's controller: to name the damage of a photograph, and to embed its content as if undamaged (Luo et al., ICLR 2024).
 
-The published training pairs every photograph with a caption by another network; with `data.captions` so does this one. Without them
-nothing has to be captioned: the content embedding of the damaged photograph is drawn to the one that frozen CLIP has of the clean
-photograph, which lies where its caption's would, by the same contrastive loss. Either way the L1 of the robust version (CVPR 2024
+The published training pairs every photograph with a caption by another network; with `data.captions` so does this one. Without captions the
+same contrastive loss pairs the content embedding of the damaged photograph with frozen CLIP's embedding of the clean photograph, which lies
+close to that of its caption. Either way the L1 of the robust version (CVPR 2024
 workshops) is added. The damage is named in words, as published, several of them where there was more than one kind.
 """
 
@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import rng, told_crops
-from unveil.data.photographs import Photograph
-from unveil.data.store import Picture, Store
+from unveil.data.dataset import Photograph, crops_and_sources, rng
+from unveil.data.files import Picture, Store
 from unveil.degradation import wild
 from unveil.errors import InputError
 from unveil.models.spec import Spec
@@ -31,9 +30,9 @@ from unveil.networks.daclip import DACLIP, ImageEmbeddings, contrastive, degrada
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, WILD, joined, rows
 from unveil.training.batches import Source, scan, touched
 from unveil.training.captions import of, tokeniser
-from unveil.training.config import Config, Data, Pairs, Stage
 from unveil.training.distributed import World
 from unveil.training.export import written
+from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
 
@@ -79,7 +78,7 @@ class NamedSource:
 
     @property
     def pictures(self) -> set[Picture]:
-        """All that may be drawn."""
+        """All pictures that batches are drawn from."""
         every = [*self.photos, *(photo for _, found in self.pairs for photo in found)]
         return {picture for photo in every for picture in (photo.clean, photo.degraded) if picture is not None}
 
@@ -112,8 +111,8 @@ class NamedSource:
     def _real(
         self, entry: Pairs, found: list[Photograph], count: int, crop: int, generator: np.random.Generator
     ) -> Named:
-        """Crops of real pairs. What is mild on top gets no word: it is to be seen through, as published."""
-        clean, damaged, drawn = told_crops(found, count, crop, generator)
+        """Crops of real pairs. Mild damage on top is not named in the words: the content embedding is to ignore it, as published."""
+        clean, damaged, drawn = crops_and_sources(found, count, crop, generator)
         assert damaged is not None
         return Named(
             clean, touched(damaged, entry.mild, generator), [tuple(entry.kinds)] * count, self._captions(drawn)
@@ -121,7 +120,7 @@ class NamedSource:
 
     def _simulated(self, count: int, crop: int, generator: np.random.Generator) -> Named:
         """Crops that the simulators damage."""
-        clean, _, shown = told_crops(self.photos, count, crop, generator)
+        clean, _, shown = crops_and_sources(self.photos, count, crop, generator)
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         data = self.data
         damaged, kinds, drawn = degradation.mixture(
@@ -222,7 +221,7 @@ class Describing(Trainer):
             return write(path, spec, self._network, None, torch.float32)
 
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
-        """The network, to describe photographs with."""
+        """The network, ready to describe photographs."""
         saved = folder / "model.safetensors"
         self.write(state, saved, verdict)
         self._network.eval()
@@ -242,7 +241,7 @@ def losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The three of `LOSSES`, scalars of equal weight. clean, damaged: (B, 3, H, W) in [0, 1]; texts: (B, embed); group: (B,).
 
-    captions: likewise texts and groups, what the content is drawn to; None for CLIP's embedding of the clean photograph.
+    captions: likewise texts and groups, the partners of the content embeddings; None for CLIP's embedding of the clean photograph.
     """
     size = network.clip.visual.size
     with torch.no_grad():
@@ -269,7 +268,7 @@ class Names:
     @torch.no_grad()
     def _embed(self, tokens: Sequence[int]) -> Tensor:
         clip = self.network.clip
-        # Start and end have a place too; a longer text is cut, as CLIP's own tokeniser does.
+        # Two places are for start and end; a longer text is cut, as CLIP's own tokeniser does.
         return clip.encode_text(rows([tuple(tokens)[: clip.context - 2]], clip.context).to(self.device))[0]
 
     def embedded(self, words: Words) -> Tensor:

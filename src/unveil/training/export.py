@@ -1,4 +1,4 @@
-"""From trained networks to a model file that `unveil.load` takes: weights with everything needed to run them."""
+"""From trained networks to a model file that `unveil.load` takes, with everything needed to run it, and its model card."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from unveil.models.model import Model
 from unveil.models.path_config import RESIDUAL, name_of, path
 from unveil.models.spec import Defaults, Spec
 from unveil.models.weights_file import write
-from unveil.training.batches import reduced_side
-from unveil.training.config import Config, total_steps
-from unveil.training.describing import asked, described, described_head
+from unveil.training.batches import Source, reduced_side
+from unveil.training.learner import asked, described, described_head
 from unveil.training.objectives import Learner
+from unveil.training.settings import Config, total_steps
+from unveil.training.state import Counters
 from unveil.training.validation import Scores
+from unveil.util import atomic
 
 FEW = 10
 """Steps of a model that is run on a subset of a long grid: see docs/wild.md."""
@@ -43,17 +45,17 @@ def one_shot(config: Config) -> bool:
 
 
 def corrected(config: Config) -> bool:
-    """Whether some stage of the run trains the correction; an untrained one is not worth its evaluations."""
+    """Whether some stage of the run trains the correction; an untrained one is left out."""
     return any(stage.kind in ("correction", "adapter", "joint") for stage in config.stages)
 
 
 def rolled_out(config: Config) -> bool:
-    """Whether the predictor was taught on the sampler's own states at every fidelity, so that the end of that dial is its best."""
+    """Whether the predictor was trained on the sampler's own states at every fidelity, so that fidelity 1 gives its best results."""
     return any(stage.kind == "rollout" for stage in config.stages)
 
 
 def adapted(config: Config) -> bool:
-    """Whether the head is an adapter: the predictor never saw this damage, so the head's full correction is the default."""
+    """Whether the head is an adapter: the predictor was not trained on this damage, so the head's full correction is the default."""
     return any(stage.kind == "adapter" for stage in config.stages)
 
 
@@ -78,11 +80,11 @@ def reach(network: Any, head: bool) -> int:
 
 
 _EVERYWHERE = 512
-"""How far a network with attention is said to look: it sees everything, and tiles of less differ."""
+"""The receptive field that is stated for a network with attention: it depends on all pixels, and smaller tiles give other results."""
 
 
 def _far(config: Config, head: bool) -> int:
-    """Pixels to each side that an output depends on."""
+    """Distance in pixels within which an output depends on the input."""
     net = config.network
     if net.experts:
         return max(reach(sizes, False) for sizes in net.experts)
@@ -108,11 +110,11 @@ def spec(
         steps_done: Optimiser steps taken in all.
         head: Whether the model has its correction.
         fidelity: The default of the model that the run began from, where that had a correction.
-        published: The description of the published network that was trained as it is; what it says stays, but for the correction.
+        published: The description of the published network that was trained further; all but the correction is taken from it.
 
     """
     recipe = dataclasses.asdict(config)
-    recipe["data"]["root"] = "."  # where the data lay on one machine is nobody's business
+    recipe["data"]["root"] = "."  # paths on the training machine do not belong in a published file
     recipe["network"]["guide"] = Path(config.network.guide).name
     made = {"config": recipe, "steps_done": steps_done, "seed": config.seed, "machine": machine()}
     correction = described_head(config) if head else 0
@@ -137,7 +139,7 @@ def spec(
         views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
         defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
     if config.network.experts:
-        defaults = dataclasses.replace(defaults, switch="guided")  # as `states.after_switch` hands the light over
+        defaults = dataclasses.replace(defaults, switch="guided")  # as `noising.after_switch` makes the native states
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
@@ -158,7 +160,7 @@ def spec(
 
 
 def _as_spec(learner: Learner, config: Config, steps_done: int) -> tuple[Spec, nn.Module | None]:
-    """The description and the correction of what a learner has become."""
+    """The description of a trained learner, and its correction."""
     head = None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
     described = spec(
         config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity,
@@ -188,7 +190,7 @@ def export(
     described, head = _as_spec(learner, config, done)
     if scores is not None:
         described.recipe["validation"] = dataclasses.asdict(scores)
-    # A published network stays to the last bit what it was; ours are written in half precision.
+    # A published network is written in full precision, so that it stays bit for bit; ours in half precision.
     dtype = torch.float16 if learner.published is None else torch.float32
     with written(path):
         if learner.guide is not None:
@@ -198,7 +200,9 @@ def export(
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Around the writing of a file that a run leaves: its folder is made, others may read it, and a disk that refuses is said in words."""
+    """Context for writing an output file of a run: makes its folder, lets other users read it, and turns errors of the disk into
+    InputError.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,3 +212,83 @@ def written(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: the model could not be written ({error}); free some space or choose another folder"
         ) from error
+
+
+def _data(config: Config, source: Source) -> list[str]:
+    lines = [f"- photographs with simulated damage: {folder}" for folder in config.data.photos]
+    if config.data.photos:
+        kinds = config.data.kinds or {"all kinds": 1.0}
+        lines.append(f"- damage: {', '.join(f'{k} {v:g}' for k, v in kinds.items())}")
+    for entry, (_, found) in zip(config.data.pairs, source.pairs, strict=True):
+        name = entry.folder or f"{entry.degraded} and {entry.clean}"
+        lines.append(f"- {len(found)} pairs: {name}, weight {entry.weight:g}")
+    held = f"{config.data.kept():.0%}"
+    if config.data.held_out is None and any(pairs.folder for pairs in config.data.pairs):
+        held += ", and nothing of the published benchmarks' pairs"
+    lines.append(f"- held out for validation, by scene: {held}")
+    if source.store.unreadable:
+        lines.append(f"- unreadable and left out: {len(source.store.unreadable)} files")
+    return lines
+
+
+def _stages(config: Config) -> list[str]:
+    head = ["| stage | steps | batch | crop | peak rate | reduced views |", "| --- | --- | --- | --- | --- | --- |"]
+    return head + [
+        f"| {s.kind} | {s.steps} | {s.batch} | {s.crop} px | {s.lr:g} | {s.low:.0%} |" for s in config.stages
+    ]
+
+
+def card(
+    config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None, defaults: Defaults
+) -> str:
+    """The card as Markdown. defaults: how the model is run where nothing is said."""
+    what = "a regression network, evaluated once" if one_shot(config) else "a posterior sampler of the residual path"
+    lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
+    lines += [
+        "    import unveil",
+        '    unveil.load("PATH_OF_THIS_FOLDER").restore("photo.jpg", seed=0).save("clean.png")',
+        "",
+    ]
+    if not one_shot(config):
+        lines += [
+            f"By default: {defaults.steps} steps on the grid {defaults.grid}, solver {defaults.solver}, fidelity {defaults.fidelity:g} "
+            "(0 draws from the posterior, 1 follows its mean), resolution "
+            + (f"{defaults.resolution} from {defaults.low} px" if defaults.resolution != "off" else "native")
+            + ".",
+            "",
+        ]
+    lines += ["## Data", "", *_data(config, source), ""]
+    lines += ["## Recipe", "", *_stages(config), ""]
+    start = f", started from {config.init}" if config.init else ""
+    lines += [
+        f"Seed {config.seed}, {config.precision}, averaged weights (decay {config.ema:g}){start}; "
+        f"{counters.done} steps, {counters.skipped} of them skipped as non-finite. {machine()}. All settings are in config.yaml.",
+        "",
+        "## Numbers",
+        "",
+    ]
+    if scores is None:
+        lines += ["None measured: no photographs were held out.", ""]
+    else:
+        lines += [
+            f"PSNR {scores.line()}.",
+            "",
+            f"Protocol: {scores.protocol}. These crops chose nothing but are of the same sources as the training data; "
+            "a published comparison needs a test set (`unveil evaluate`).",
+            "",
+        ]
+    lines += ["## Licence", "", "To fill in. The terms of the training data may bind the weights.", ""]
+    return "\n".join([*lines, f"sha256 of model.safetensors: `{digest}`", ""])
+
+
+def write_card(
+    path: Path,
+    config: Config,
+    source: Source,
+    counters: Counters,
+    digest: str,
+    scores: Scores | None,
+    defaults: Defaults,
+) -> None:
+    """Write `card` to a file, aside and renamed. Raises InputError when it cannot be written."""
+    atomic.replace(path, card(config, source, counters, digest, scores, defaults).encode())

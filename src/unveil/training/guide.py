@@ -1,4 +1,4 @@
-"""The DA-CLIP that tells a network what it sees, frozen while that network is trained (Luo et al., ICLR 2024)."""
+"""The frozen DA-CLIP whose embeddings condition a network while it is trained (Luo et al., ICLR 2024)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from unveil.training.settings import Config
 from unveil.util import atomic
 
 FILE = "daclip.safetensors"
-"""Its name in the folder of a run, where the trained model finds it again."""
+"""Name of its file in the folder of a run, beside the trained model."""
 
 
 @dataclass
 class Guide:
-    """A DA-CLIP on its device, where it came from, the sha256 of that file, and whether the network hears of the degradation too."""
+    """A DA-CLIP on its device, its file and that file's sha256, and whether the network is conditioned on the degradation embedding too."""
 
     network: DACLIP
     source: Path
@@ -32,14 +32,14 @@ class Guide:
 
     @torch.no_grad()
     def contexts(self, y: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> tuple[Tensor, ...]:
-        """What it says of damaged crops, as `models.model.Model.contexts` asks it when photographs are restored.
+        """Embeddings of damaged crops, made as `models.model.Model.contexts` makes them of photographs.
 
         Args:
             y: (B, 3, H, W) in `value_range`.
             value_range: Black and white of the network's images.
 
         Returns:
-            Embeddings of the content and, where the network hears of it, of the degradation, (B, embed) each.
+            Embeddings of the content and, where the network uses it, of the degradation, (B, embed) each.
 
         """
         low, high = value_range
@@ -50,7 +50,7 @@ class Guide:
         return (embeddings.content, embeddings.degradation) if self.degradation else (embeddings.content,)
 
     def entry(self) -> dict[str, Any]:
-        """What the description of the trained model says of it."""
+        """The guide's entry in the description of the trained model."""
         return {"file": FILE, "sha256": self.sha256}
 
     def put_into(self, folder: Path) -> None:
@@ -79,7 +79,7 @@ def opened(config: Config, device: torch.device) -> Guide | None:
 
     Raises:
         ModelError: The file cannot be read, or restores and describes nothing.
-        InputError: It describes, but is no DA-CLIP.
+        InputError: It is a describer, but no DA-CLIP.
 
     """
     if not config.network.guide:
@@ -93,7 +93,7 @@ def opened(config: Config, device: torch.device) -> Guide | None:
     return Guide(network.to(device), source, digest, config.network.degradation)
 
 
-def told_sizes(config: Config) -> Config:
+def with_context_length(config: Config) -> Config:
     """The configuration with the length of its guide's embeddings filled in. Raises what `opened` raises, and where another is named."""
     guide = opened(config, torch.device("cpu"))
     if guide is None:

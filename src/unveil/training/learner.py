@@ -17,15 +17,46 @@ from unveil.errors import InputError
 from unveil.models import network_registry, shelf
 from unveil.models.model import Model
 from unveil.models.path_config import RESIDUAL, name_of, path
+from unveil.models.spec import Spec
 from unveil.models.weights_file import sha256_of
 from unveil.networks.blocks import ResnetBlock
 from unveil.networks.compact import Block, TimestepExperts
 from unveil.networks.predictor import Predictor
 from unveil.training.checks import check_crops
-from unveil.training.config import Config, Correction, Network, Sizes, schedule
-from unveil.training.describing import asked, described, described_head
-from unveil.training.guide import opened, told_sizes
+from unveil.training.guide import opened, with_context_length
 from unveil.training.objectives import Learner
+from unveil.training.settings import Config, Correction, Network, Sizes, schedule
+
+
+def described(config: Config) -> dict[str, Any]:
+    """The predictor's entry in a description, without its correction; of a published network that is trained as it is, none."""
+    net = config.network
+    if net.experts:
+        sizes = {name: dataclasses.asdict(s) for name, s in zip(("low", "native"), net.experts, strict=True)}
+        return {"kind": "experts", **sizes}
+    if net.kind == "rddm":
+        return {"kind": "unet", "dim": net.base, "mults": net.mults, "channels": 3, "mask_channels": 0}
+    if net.kind == "conditional":
+        return {
+            "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
+            "degradation": net.context > 0 and net.degradation, "half_size": net.half_size,
+        }  # fmt: skip
+    return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
+
+
+def described_head(config: Config) -> int | dict[str, Any]:
+    """The correction's entry: the sizes of a U-Net of its own, the width of a compact predictor's light head, or 0 for none."""
+    net = config.network
+    if net.correction.base:
+        return {"dim": net.correction.base, "mults": net.correction.mults}
+    return net.head if net.kind == "compact" and not net.experts else 0
+
+
+def asked(config: Config) -> Spec:
+    """A description with the predictor's inputs and prediction type, which is all that training reads of it."""
+    # `networks.predictor.Predictor` has no guide: a guided network takes the index of the step, as published ones do.
+    time = "level" if config.network.predicts == "residual" and not config.network.guide else "index"
+    return Spec(config.name, described(config), schedule(config), prediction=config.network.predicts, time=time)
 
 
 def started_from(config: Config) -> tuple[Config, Model | None]:
@@ -33,11 +64,11 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
 
     Where the network has a guide, the length of its embeddings is filled in too.
 
-    Raises ModelError for a model that cannot be found or read, InputError for one that is told something else than the
-    noise level, or was trained on another schedule of the same path.
+    Raises ModelError for a model that cannot be found or read, InputError for one that takes something other than the noise level as time,
+    or was trained on another schedule of the same path.
     """
     if not config.init:
-        return told_sizes(config), None
+        return with_context_length(config), None
     model = shelf.load(config.init)
     kind = model.spec.network.get("kind", "compact")
     if kind == "experts" and not config.network.experts:
@@ -79,9 +110,8 @@ def _correction(model: Model) -> Correction | None:
 
 
 def _as_published(config: Config, model: Model) -> Config:
-    """The configuration for a network that is trained as it is, with its guide. Raises InputError for one that cannot be, and for stages
-
-    that it has not.
+    """The configuration for a published network that is trained further, with its guide. Raises InputError where that is not possible, and
+    for stages that it does not have.
     """
     spec, sizes = model.spec, model.spec.network
     if sizes.get("mask_channels"):
@@ -104,7 +134,7 @@ def _as_published(config: Config, model: Model) -> Config:
             )
         beside = Path(config.init) / "model.safetensors" if Path(config.init).is_dir() else Path(config.init)
         config = _with(config, guide=str(beside.with_name(Path(str(own["file"])).name)))
-    config = told_sizes(config)
+    config = with_context_length(config)
     if config.network.context != length:
         told = f"embeddings of {length} numbers" if length else "nothing of what it sees"
         raise InputError(
@@ -175,7 +205,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
 
 
 def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
-    """Fill what two experts have in common with a trained network: with another pair, or each with the one network."""
+    """Copy the weights that two experts share with a trained network: from another pair, or into each from the one network."""
     for own in (predictor.low, predictor.native):
         source = trained
         if isinstance(trained, TimestepExperts):

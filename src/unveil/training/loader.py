@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from unveil.data.store import Store
+from unveil.data.files import Store
 from unveil.errors import InputError
 
 _AHEAD = 4  # items in preparation for each process
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 class _Made(Dataset[tuple[Item | InputError, dict[Path, str]]], Generic[Key, Item]):
-    """Key -> what `make` makes of it or why there is none, and all files that its process has found unreadable so far."""
+    """Key -> the result of `make` or its error, and all files that its process has found unreadable so far."""
 
     def __init__(self, make: Callable[[Key], Item], store: Store | None) -> None:
         self.make, self.store = make, store
@@ -31,7 +31,7 @@ class _Made(Dataset[tuple[Item | InputError, dict[Path, str]]], Generic[Key, Ite
     def __getitem__(self, key: Key) -> tuple[Item | InputError, dict[Path, str]]:  # type: ignore[override]
         try:
             made: Item | InputError = self.make(key)
-        except InputError as error:  # torch would put a traceback into its message
+        except InputError as error:  # as a value: torch would put a traceback into its message
             made = error
         return made, dict(self.store.unreadable) if self.store else {}
 
@@ -102,10 +102,10 @@ GRACE = 30
 
 
 def _as_it_comes(number: int) -> None:
-    """A process that prepares batches leaves it to the training one to stop in order.
+    """A process that prepares batches ignores the first SIGTERM for a while, so that the training process can stop in order.
 
-    A scheduler (SLURM, systemd, a container) sends its SIGTERM to all processes of a run: one that ended of it would take the step, and
-    all steps since the last checkpoint, with it. So the first lets it go on for a while, and the second, as torch sends it, ends it.
+    A scheduler (SLURM, systemd, a container) sends its SIGTERM to all processes of a run: if a loader ended at once, the step, and all
+    steps since the last checkpoint, would be lost. The second SIGTERM, as torch sends it, ends it.
     """
     for name in ("SIGINT", "SIGUSR1"):
         if hasattr(signal, name):

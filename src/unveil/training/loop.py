@@ -8,15 +8,14 @@ from typing import Any
 
 from unveil.errors import Cancelled, InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, dump, total_steps
+from unveil.training.config import dump
 from unveil.training.daclip import Describing
-from unveil.training.distributed import World, world
-from unveil.training.interrupt import stop_on_signal
+from unveil.training.distributed import World, shard, world
 from unveil.training.learner import build
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring, inventory
-from unveil.training.sharding import shard
-from unveil.training.stage import StageRunner, TrainingRun, rate
+from unveil.training.settings import Config, total_steps
+from unveil.training.stage import StageRunner, TrainingRun, rate, stop_on_signal
 from unveil.training.state import State
 from unveil.training.trainer import Trainer
 from unveil.util import atomic
@@ -46,7 +45,7 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
     """Train all stages into `folder` and return the learner with averaged weights. Resumes from the newest checkpoint there.
 
     Every batch and every noise draw is a function of (seed, step), so a resumed run equals an uninterrupted one.
-    At the end `folder` holds what the trainer leaves: of networks that restore, what `unveil.load` takes.
+    At the end `folder` holds the trainer's output: for networks that restore, a folder that `unveil.load` takes.
 
     Args:
         trainer: What is trained, and its configuration.
@@ -69,7 +68,7 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
         state = State.fresh(config, learner, trainer.fixed)
         state.whole, state.first = whole, here.first
         resumed = state.load(folder)
-        _together(here, state.counters.done, folder)  # and nobody writes before all have read
+        _together(here, state.counters.done, folder)  # no process writes before all have read
         if here.first:
             _write_config(config, folder)
         done = state.counters.done
@@ -129,7 +128,7 @@ def _stages(going: TrainingRun) -> bool:
 
 
 def _finish(going: TrainingRun) -> None:
-    """Validate, put the averaged weights in place and write what ships."""
+    """Validate, put the averaged weights in place and write the model file."""
     state = going.state
     going.validated()
     state.put_averages(*state.learner.modules)

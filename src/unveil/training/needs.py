@@ -11,12 +11,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from unveil.models import network_registry
 from unveil.networks.predictor import Answer
-from unveil.training.config import Config, Stage
-from unveil.training.describing import described, described_head
-from unveil.training.learner import recomputed
+from unveil.training.learner import described, described_head, recomputed
+from unveil.training.settings import Config, Stage
 
 _BYTES = {"weights": 4, "gradients": 4, "moments": 8, "average": 4}
-"""Bytes a parameter in fp32: AdamW keeps two moments, the loop an average that ships."""
+"""Bytes per parameter in fp32: AdamW keeps two moments, the loop the average that is exported."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,9 @@ class _Kept:
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.bytes = 0
-        self._kept: list[Tensor] = []  # alive until the count is over, so that no storage has the name of a dead one
+        self._kept: list[
+            Tensor
+        ] = []  # kept alive until the count is over, so that no new storage gets the address of a freed one
         self._seen = {p.untyped_storage()._cdata for m in modules for p in m.parameters()}
 
     def keep(self, tensor: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 def forward_states(
     process: GaussianPath, batch: Batch, switch: float, start: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries what the low stage would have said.
+    """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries the estimate of the low-resolution stage.
 
     For those x0 is replaced by y - up(D(y - x0)), the estimate after an ideal change of resolution (mathematics, equation 5).
     The first states of native views are always such ones.
@@ -71,13 +71,11 @@ def forward_states(
     return a * x0 + b * batch.y + s * eps, s.flatten()
 
 
-_LIGHT_ERROR = (
-    0.12  # of the low stage's word on the light, relative to its size: what it is off by on held-out photographs
-)
+_LIGHT_ERROR = 0.12  # relative error of the low stage's correction of the light, as on held-out photographs
 
 
 def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(x0, given) of a native view: what its expert should reach, and the estimate that the low stage hands over.
+    """(x0, given) of a native view: what its expert should reach, and the estimate that the low stage passes on.
 
     given = y - k G(D(y - x0)), with G the guided switch of the sampler and k near 1 as the low stage errs (mathematics, equation 5),
     and y itself where no kind of damage to the light is present: such photographs pass the low stage unchanged. x0 has the light that
@@ -97,7 +95,7 @@ def after_switch(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tens
 def sampled_conditions(kinds: Tensor, share: float, fidelity: float, generator: torch.Generator) -> Tensor:
     """(B, SIZE) conditions of samples with these kinds of damage (B, K) of 0 and 1.
 
-    A share is told the truth. Of the rest one half is told an uncertain guess and one half nothing. A guess p has the density 2p
+    A share is given the truth. Of the rest one half is given an uncertain guess and one half nothing. A guess p has the density 2p
     where the kind is present and 2(1 - p) where it is not, so that where both are equally frequent it is calibrated by construction.
     """
     b = len(kinds)
@@ -142,8 +140,8 @@ def grid_weight(
 ) -> Tensor:
     """(B,) weights of the squared error of x0 at the indices t of a path whose noise is small: 1 at the start, up to 20 at its end.
 
-    A state tells x0 with the variance v = (s / a)^2, and y alone with about 0.01 on [-1, 1], so that an error of v * 0.01 / (v +
-    0.01) can be had; this is its inverse, bounded. Without it the last steps, whose errors are the smallest and stay in the
+    A state determines x0 up to the variance v = (s / a)^2, and y alone up to about 0.01 on [-1, 1], so that an error of v * 0.01 / (v +
+    0.01) can be reached; this is its inverse, bounded. Without it the last steps, whose errors are the smallest and stay in the
     photograph, would hardly be trained.
     """
     a, s = (process.at(c, t, like).flatten() for c in (process.alpha, process.sigma))

@@ -1,4 +1,6 @@
-"""What each kind of stage minimises. Every objective takes a batch and returns a loss whose gradient it has already taken."""
+"""What each kind of stage minimises. Every objective takes a batch, accumulates the gradient itself (it may need several backward passes),
+and returns the loss.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.diffusion.correction import leverage, shift_target
-from unveil.diffusion.irsde_loss import matching_loss
+from unveil.diffusion.irsde import matching_loss
 from unveil.diffusion.path import GaussianPath, residual_coefficients
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
@@ -20,7 +22,6 @@ from unveil.models.spec import Spec
 from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.predictor import Answer, Features, Predictor
 from unveil.training.batches import Batch
-from unveil.training.config import Stage
 from unveil.training.guide import Guide
 from unveil.training.losses import loss
 from unveil.training.noising import (
@@ -33,16 +34,18 @@ from unveil.training.noising import (
     sampled_conditions,
     weight,
 )
+from unveil.training.settings import Stage
 
 
 @dataclass
 class Learner:
     """The networks being trained and the paths they are trained on (the first is the paper's grid, the rest alternatives).
 
-    asks: what the predictor is told and says. head: what corrects it, None where nothing does. free: whether states may lie between the
+    asks: a description with the predictor's inputs and prediction type. head: its correction, None for none. free: whether states may lie
+    between the
     steps of the grid, as on residual paths. fidelity: the default of the model that training began from, which its correction keeps.
-    published: the description of a published network that is trained as it is. guide: tells the predictor what it sees, None where nothing
-    does.
+    published: the description of a published network that is trained further. guide: the DA-CLIP that conditions the predictor, None for
+    none.
     """
 
     predictor: Any
@@ -88,7 +91,7 @@ class Learner:
         return ("head",) if stage.kind in ("correction", "adapter") else ("predictor",)
 
     def answer(self, process: GaussianPath, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
-        """What the predictor says about states at the indices t (B,) of a grid, whatever it is told and predicts."""
+        """x0_hat of states at the indices t (B,) of a grid, for every time input and prediction type."""
         level = at(process.sigma, process, t, x_t)
         if self.answers:
             return self.at_level(x_t, y, level)
@@ -101,7 +104,7 @@ class Learner:
         return Answer(x_t, y, level, y - by_index(read, t, out, x_t, y))
 
     def at_level(self, x_t: Tensor, y: Tensor, level: Tensor) -> Answer:
-        """What a predictor that is told the noise level (B,) says about states, in fp32."""
+        """The answer, in fp32, of a predictor that takes the noise level (B,), for states."""
         answer = self.predictor.answer(x_t, y, level)
         return answer._replace(residual=answer.residual.float())
 
@@ -174,8 +177,8 @@ def _by_level(learner: Learner, process: GaussianPath, t: Tensor, stage: Stage, 
 def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """LearnIR's Algorithm 1, lines 10 and 11: |e_res - e_theta|^2 + |mu - mu_theta|^2, predictor and correction in one step.
 
-    The correction is a shift of x0_hat; times the leverage of the step it is mu (`diffusion.correction`). Its target takes the
-    predictor's word as given: through it the second term would pull at the predictor.
+    The correction is a shift of x0_hat; times the leverage of the step it is mu (`diffusion.correction`). No gradient flows through its
+    target, so that the second term does not train the predictor.
     """
     process = learner.processes[0]
     x_t, t = grid_states(process, batch, generator)
@@ -198,7 +201,7 @@ def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generat
 
 
 def frozen(answer: Answer) -> Answer:
-    """The same answer, through which no gradient goes."""
+    """The same answer, detached."""
     features = answer.features
     if features is not None:
         features = Features(tuple(f.detach() for f in features.levels), features.embedding.detach())
@@ -210,12 +213,12 @@ def _noise_of(process: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor)
 
 
 def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
-    """An expert on the states that the sampler itself meets, at a fidelity that it is told: DPSC without a network of its own.
+    """An expert, conditioned on a random fidelity, trained on the states that the sampler itself visits: DPSC without a network of its own.
 
     A share `forward` of the steps is spent on the forward path at fidelity 0, where the expert is the posterior's predictor. The others
     run the sampler through the expert's own noise levels, a share `first` of them through the first alone, with all noise scaled by 1 - f,
-    and teach x0 at every state: what the correction of LearnIR subtracts is then the difference between the expert told f and the
-    expert told 0.
+    and teach x0 at every state: what the correction of LearnIR subtracts is then the difference between the expert at fidelity f and at
+    fidelity 0.
     The low stage's word on the light comes to the native expert as that stage would give it, wrong by some of its own size, and its
     target keeps the light it was given: it decides detail.
     """
@@ -271,7 +274,7 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
 def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """IR-SDE's loss: L1 between the mean of the reverse SDE and where the best step leads (`diffusion.matching`).
 
-    The noise it speaks of is the one that the predicted residual leaves over.
+    The noise prediction is the one that the predicted residual implies.
     """
     process = learner.processes[0]
     x_t, t = grid_states(process, batch, generator)
@@ -297,11 +300,11 @@ def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
 
 
 def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
-    """DPSC on policy: run the sampler at a random fidelity, and teach the head the predictor's error on the states it meets.
+    """DPSC on policy: run the sampler at a random fidelity, and train the head on the predictor's error at the states visited.
 
     The predictor is frozen; states are detached, so each step's gradient goes to the head alone. Grid, solver and low
-    resolution are drawn at random, so that one head serves every option of the sampler; a fifth of the rollouts is at
-    fidelity 1, the end of the dial where nothing is drawn and the head has most to do.
+    resolution are drawn at random, so that one head serves every option of the sampler; a fifth of the rollouts is at fidelity 1, where no
+    noise is drawn and the correction is largest.
     """
 
     def pick(n: int) -> int:

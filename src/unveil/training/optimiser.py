@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unveil.training.config import Stage
-from unveil.training.sharding import put
+from unveil.training.distributed import put
+from unveil.training.settings import Stage
 from unveil.util.devices import computes_bf16
 
 _MUON_DECAY = 0.01
@@ -39,7 +39,7 @@ CONTRASTIVE = AdamW((0.9, 0.98), 1e-6, 0.05)
 
 
 def adamw_of(stage: Stage) -> AdamW:
-    """What a stage says, and for the rest what is usual for its kind."""
+    """AdamW's settings of a stage, with the defaults of its kind where it says nothing."""
     usual = CONTRASTIVE if stage.kind == "contrastive" else AdamW()
     betas = (stage.betas[0], stage.betas[1]) if stage.betas else usual.betas
     return AdamW(betas, usual.eps, stage.decay if stage.decay >= 0 else usual.decay)
@@ -60,9 +60,9 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
 def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Newton-Schulz iteration of Muon (Jordan et al. 2024): the singular values of a matrix moved towards one.
 
-    X <- a X + (b A + c A A) X with A = X X^T. All of it is a polynomial of the first A times X, so that it is computed on the small square
-    matrices and meets X once: a third of the arithmetic where a matrix is nine times as long as it is high, as a 3x3 convolution is.
-    What that loses to rounding is nothing in fp32, and too much in bf16.
+    X <- a X + (b A + c A A) X with A = X X^T. The iterations are a polynomial of the first A times X, so that all but one product are of
+    small square matrices: a third of the arithmetic where a matrix is nine times as long as it is high, as a 3x3 convolution is. The
+    rounding errors are negligible in fp32, and too large in bf16.
 
     Args:
         matrix: (N, M), float32.
@@ -123,11 +123,11 @@ class MuonFloat32(torch.optim.Muon):
 
 
 class Optimiser:
-    """One or two optimisers of torch behind the calls of one.
+    """One or two optimisers of torch with the interface of one.
 
     Args:
         kind: "adamw" or "muon".
-        module: What is trained: those of its parameters that ask for a gradient.
+        module: What is trained: its parameters with requires_grad.
         lr: Peak learning rate. For "muon" it is that of the matrices, scaled to AdamW's step (`match_rms_adamw`).
         adamw: Settings of AdamW.
 
@@ -182,7 +182,7 @@ class Optimiser:
         return out
 
     def restore(self, saved: Mapping[str, Tensor]) -> bool:
-        """Take moments that `state` gave, laid out as the optimiser would have made them. False where there are none that fit."""
+        """Load moments that `state` gave, in the optimiser's own layout. False where none fit."""
         complete = True
         for optimiser, named in self._named:
             state: dict[int, dict[str, Tensor]] = {}

@@ -14,20 +14,19 @@ from unittest.mock import patch
 
 import torch
 
-from unveil.data.store import Store
+from unveil.data.files import Store
 from unveil.training import batches, objectives
 from unveil.training.batches import Source
-from unveil.training.config import Config
 from unveil.training.distributed import World, world
-from unveil.training.interrupt import Stop
 from unveil.training.optimiser import Optimiser
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring
-from unveil.training.stage import StageRunner, TrainingRun
+from unveil.training.settings import Config
+from unveil.training.stage import StageRunner, Stop, TrainingRun
 from unveil.training.state import State
 
 PARTS = ("decode", "crop", "simulate", "batch", "states", "forward", "backward", "optimiser", "average", "rest")
-"""What a step is made of; "batch" is what is left of preparing one, "rest" of the step: the loss, copies, clipping."""
+"""Parts of a step; "batch" is the remainder of preparing one, "rest" that of the step: the loss, copies, clipping."""
 
 _CALLS: tuple[tuple[Any, str, str], ...] = (
     (Store, "_make", "decode"),
@@ -65,7 +64,7 @@ class Clock:
 
     @contextmanager
     def of(self, part: str) -> Iterator[None]:
-        """Count what happens inside for a part."""
+        """Within this context, time is counted for a part."""
         self._switch()
         self._open.append(part)
         try:
@@ -133,7 +132,7 @@ class Profile:
 
 
 def profile(config: Config, steps: int = 10, warm: int = 2) -> Profile:
-    """Run a few steps of every stage, batches prepared in this process so that their parts are seen, and throw the result away.
+    """Run a few steps of every stage, with batches prepared in this process so that their parts can be timed, and discard the result.
 
     Args:
         config: Of networks that restore.
@@ -141,7 +140,7 @@ def profile(config: Config, steps: int = 10, warm: int = 2) -> Profile:
         warm: Steps before them that are not.
 
     Returns:
-        Seconds on the wall clock; a device is waited for at every part, so that it is a little slower than a run.
+        Seconds of wall time; a device is synchronised after every part, so that it is a little slower than a run.
 
     Raises:
         InputError: As of a run.

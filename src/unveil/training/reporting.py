@@ -1,4 +1,4 @@
-"""What a run says while it goes: lines for a person, JSON lines and TensorBoard for programs."""
+"""The log of a run: lines for a person, JSON lines and TensorBoard for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = ("log", "validation")
 
 
 def trim(log: Path, done: int) -> None:
-    """Drop the lines of a log that tell of steps after `done`: a resumed run tells them again. Written aside and renamed."""
+    """Drop the lines of a log about steps after `done`: a resumed run writes them again. Written aside and renamed."""
     if not log.exists():
         return
     kept = []
@@ -35,7 +35,7 @@ def trim(log: Path, done: int) -> None:
 class Reporter:
     """Writes `folder`/log.jsonl and validation.jsonl, hands lines to `say`, and feeds TensorBoard where it is installed.
 
-    quiet: neither writes nor speaks (the processes of a distributed run that are not the first).
+    quiet: neither writes nor prints (all processes of a distributed run but the first).
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None], *, done: int = 0, quiet: bool = False) -> None:
@@ -80,7 +80,7 @@ class Reporter:
         """Close the files."""
         if not self.quiet:
             for file in self._files.values():
-                with suppress(OSError):  # what a full disk did not take was said when it was written
+                with suppress(OSError):  # a full disk was already reported when the line was written
                     file.close()
         if self._board is not None:
             self._board.close()
@@ -115,7 +115,7 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """Spent on steps."""
+        """Seconds spent on steps."""
         return max(1e-9, time.perf_counter() - self._started - self._away)
 
     def left(self, steps: int) -> str:

@@ -1,4 +1,4 @@
-"""Training networks that restore: what the loop needs to know of them."""
+"""The trainer of networks that restore."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 
-from unveil.data.photographs import Photograph
+from unveil.data.dataset import Photograph
 from unveil.training.batches import Source, scan
-from unveil.training.card import write_card
-from unveil.training.config import Config, Stage
 from unveil.training.distributed import World
-from unveil.training.export import as_model, export
+from unveil.training.export import as_model, export, write_card
 from unveil.training.learner import build, started_from
 from unveil.training.objectives import Learner, Objective, objective
+from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Trainer, Verdict
 from unveil.training.validation import HeldOut, held_out, validate
@@ -50,7 +49,7 @@ class Restoring(Trainer):
         return objective(stage)
 
     def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
-        """Scores on the held-out crops. Where there is a correction they are taken at fidelity 1 too: it does nothing at 0."""
+        """Scores on the held-out crops. With a correction they are measured at fidelity 1 too, since it has no effect at 0."""
         if self._crops is None:
             return None
         done, autocast = state.counters.done, state.learner.autocast

@@ -1,4 +1,4 @@
-"""What a training run is, as one typed value. Read, checked and written by `parsing`."""
+"""What a training run is, as one typed value. Read, checked and written by `config`."""
 
 from __future__ import annotations
 
@@ -10,62 +10,92 @@ OWN_HELD_OUT = 0.06
 
 @dataclass(frozen=True)
 class Pairs:
-    """Real pairs: two folders, or one published benchmark.
-
-    degraded, clean: folders whose files match by name. match: "stem" (names equal but for the suffix, `*` in degraded_name
-    and clean_name standing for the common part) or "order" (by position, only on request). suffix: short for clean_name
-    "*SUFFIX". folder, layout: instead of the two, the folder of a benchmark and its name, or "auto" to recognise it; split:
-    the authors' split. scene: regular expression whose match in a name is kept on one side of the validation split. unpaired:
-    "error" lists all files that do not fit and stops, "skip" goes on with the rest. weight: share of the batch. kinds: the damage that
-    these pairs have, for networks that are told it, and by whose words DA-CLIP learns to name it. mild: share of these samples whose
-    degraded side is reduced or enlarged, made noisy and compressed a little on top (`degradation.wild.mild`), so that what is learned
-    of benchmarks holds for files from elsewhere.
-    """
+    """Real pairs: two folders, or one published benchmark. What each field means stands below it."""
 
     degraded: str = ""
     clean: str = ""
+    """Two folders whose files match by name."""
+
     suffix: str = ""
+    """Short for clean_name "*SUFFIX"."""
+
     weight: float = 0.2
+    """Share of the batch."""
+
     degraded_name: str = "*"
     clean_name: str = "*"
+    """Patterns of the two folders' names; `*` stands for the part that partners have in common."""
+
     match: str = "stem"
+    """"stem": by names without their suffix. "order": by position, for folders that are known to correspond."""
+
     folder: str = ""
+    """Instead of the two folders, that of a published benchmark."""
+
     layout: str = "auto"
+    """The benchmark's name, or "auto" to recognise it."""
+
     split: str = "train"
+    """The authors' split."""
+
     scene: str = ""
+    """A regular expression; photographs in whose names it matches the same text stay on one side of the validation split."""
+
     unpaired: str = "error"
+    """"error" lists all files without a partner and stops, "skip" goes on without them."""
+
     kinds: list[str] = field(default_factory=list)
+    """The kinds of damage that these pairs have, for networks conditioned on them; DA-CLIP learns to name them."""
+
     mild: float = 0.0
+    """Share of these samples whose degraded side is also reduced or enlarged, made noisy and compressed a little
+    (`degradation.wild.mild`), so that what is learned from benchmarks holds for files from elsewhere."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """photos: folders of clean photographs for the simulators. kinds: simulator weights. pairs: real pairs.
-
-    Paths are relative to `root`, which --data.root replaces. second: probability of another kind of damage beside the first.
-    clean: share of simulated samples left undamaged. exposure: share of the clean photographs that are darkened before anything is
-    done to them and stay dark in the target, so that darkness alone is no damage. reach: reduced views show up to so many pixels of
-    a photograph along one side (0: twice their own size). margin: pixels around a simulated crop that are damaged with it and then
-    cut off, so that blur finds beyond the edge what a photograph has there. held_out: share of the photographs kept for validation,
-    by scene; by default 0.06 of your own, and none of a published benchmark's training pairs, on all of which papers train.
-    cache: MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit.
-    captions: a table of what the photographs show (`training.captions`), which DA-CLIP's content embeddings are then drawn to; none:
-    to CLIP's embedding of the clean photograph. tokenizer: the folder of CLIP's vocabulary for them.
-    """
+    """What is trained on. Paths are relative to `root`. What each field means stands below it."""
 
     root: str = "."
     photos: list[str] = field(default_factory=list)
+    """Folders of clean photographs for the simulators."""
+
     pairs: list[Pairs] = field(default_factory=list)
+    """Real pairs."""
+
     kinds: dict[str, float] = field(default_factory=dict)
+    """Weights of the simulators, by kind of damage."""
+
     second: float = 0.35
+    """Probability of another kind of damage beside the first."""
+
     clean: float = 0.08
+    """Share of simulated samples that are left undamaged."""
+
     exposure: float = 0.0
+    """Share of the clean photographs that are darkened before they are damaged and stay dark in the target, so that darkness alone is
+    no damage."""
+
     reach: int = 0
+    """Reduced views show up to so many pixels of a photograph along one side (0: twice their own size)."""
+
     margin: int = 0
+    """Pixels around a simulated crop that are damaged with it and then cut off, so that blur finds beyond the edge what a photograph
+    has there."""
+
     held_out: float | None = None
+    """Share of the photographs kept for validation, by scene; by default 0.06 of your own, and none of a published benchmark's
+    training pairs, since papers train on all of them."""
+
     cache: int = 2048
+    """MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit."""
+
     captions: str = ""
+    """A table of what the photographs show (`training.captions`), from which DA-CLIP's content embeddings are learned; without one, from
+    CLIP's embedding of the clean photograph."""
+
     tokenizer: str = ""
+    """The folder of CLIP's vocabulary for the captions."""
 
     def kept(self, pairs: Pairs | None = None) -> float:
         """Which share of these pairs, or of the clean photographs, is kept for validation."""
@@ -98,34 +128,52 @@ class Correction:
 
 @dataclass(frozen=True)
 class Network:
-    """The predictor and its correction. base, mults: first width and widths of the levels; blocks, bottom, head: of compact ones.
-
-    kind: "compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init", the network of a
-    published checkpoint that the run starts from, as it is. predicts: "residual" (y - x0, told the noise level), or with an rddm or
-    conditional network "residual_noise" (Eq. 5 of LearnIR, told the index of the step, as published), or with a conditional one on path
-    mean_reverting "noise", as IR-SDE's own code does. guide: file of a DA-CLIP that tells a conditional network what it sees, by
-    cross-attention to the content's embedding and a learned prompt for the degradation's (DA-CLIP's U-Net); it is frozen, and copied beside
-    the model that comes out. context: length of those embeddings, filled in. degradation: whether a guided network is told what damaged the
-    photograph too (DA-CLIP's), or what it shows alone (wild-IR's). half_size: whether a conditional network works at half size inside,
-    between an additional down- and upsampling layer (wild-IR's). bottom: residual blocks on the coarsest level beyond `blocks`.
-
-    experts: none, or the sizes of two networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
-    its own size (`networks.compact.TimestepExperts`). They are told the kinds of damage and the fidelity, and need no head.
-    """
+    """The predictor and its correction. What each field means stands below it."""
 
     base: int = 48
     mults: list[int] = field(default_factory=lambda: [1, 2, 4, 4])
+    """First width, and the widths of the levels in it."""
+
     blocks: int = 2
+    """Of a compact network, residual blocks per level."""
+
     head: int = 32
+    """Of a compact network, the width of its light correction."""
+
     bottom: int = 0
+    """Residual blocks on the coarsest level beyond `blocks`."""
+
     experts: list[Sizes] = field(default_factory=list)
+    """None, or the sizes of two compact networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
+    its own size (`networks.compact.TimestepExperts`). They are conditioned on the kinds of damage and the fidelity, and need no head."""
+
     kind: str = "compact"
+    """"compact", "rddm" (the U-Net that LearnIR, Resfusion and RDDM use), "conditional" (IR-SDE's), or "init": the network of a
+    published checkpoint that the run starts from, as it is."""
+
     predicts: str = "residual"
+    """"residual", y - x0, from the noise level; or from the index of the step, as published: "residual_noise" (Eq. 5 of LearnIR) with an
+    rddm or conditional network, "epsilon" (the noise, as IR-SDE's code) with a conditional one on path mean_reverting."""
+
     guide: str = ""
+    """File of a DA-CLIP that conditions a conditional network on what it sees, by cross-attention to the embedding of the content and a
+    learned prompt for that of the degradation (DA-CLIP's U-Net). It is frozen, and copied beside the model that comes out."""
+
     context: int = 0
+    """Length of the guide's embeddings; filled in."""
+
     degradation: bool = True
+    """Whether a guided network is given the embedding of the degradation too (DA-CLIP's), or that of the content alone (wild-IR's)."""
+
     half_size: bool = False
+    """Whether a conditional network works at half size inside, between an additional down- and upsampling layer (wild-IR's)."""
+
     correction: Correction = field(default_factory=Correction)
+    """A correction that is a network of its own."""
+
+    def __post_init__(self) -> None:
+        if self.predicts == "noise":  # its name in 0.1, which configurations and checkpoints of that time have
+            object.__setattr__(self, "predicts", "epsilon")
 
 
 @dataclass(frozen=True)
@@ -200,7 +248,7 @@ class Stage:
     """Share of a rollout stage's other steps that end after the first evaluation: the native expert's only one where light stays."""
 
     told: float = 0.5
-    """Share of a rollout stage's samples for which the network is told the true kinds of damage; of the others one half is told an
+    """Share of a rollout stage's samples for which the network is given the true kinds of damage; of the others one half is given an
     uncertain guess, as a describer makes it, and one half nothing."""
 
     optimiser: str = "adamw"
@@ -241,39 +289,57 @@ class Validation:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run.
-
-    path: "linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": none, DA-CLIP's controller is trained
-    (`training.daclip`), for which network and steps mean nothing and of validation only `every`. steps: T of the path's schedule.
-    precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or
-    a run to start from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device:
-    "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
-    depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
-    is what older configurations say and is read as "processes".
-    checkpointing: recompute activations in the backward pass, for memory. sharded: several processes hold a part each of parameters,
-    gradients, moments and averages (FSDP2) in place of all of them each; for networks of kind rddm and conditional.
-    minutes: 0, or how long the run may take, validation included;
-    the stages then share that time as their steps say, and learning rates follow the clock (such a run repeats in its batches,
-    not bit for bit). weights_every: minutes between two files of the averaged weights.
-    carry: "weights" or "moments" writes a small state beside them, to go on from on another machine; "none" does not.
-    """
+    """A whole run. What each field means stands below it."""
 
     name: str = "run"
     seed: int = 0
     path: str = "linear_pro"
+    """"linear_pro" (the residual path), "mean_reverting" (IR-SDE's), or "daclip": no path, DA-CLIP's controller is trained
+    (`training.daclip`), which takes nothing from network and steps, and of validation only `every`."""
+
     steps: int = 12
+    """T of the path's schedule."""
+
     precision: str = "fp32"
+    """"fp32" or "bf16" (autocast)."""
+
     ema: float = 0.999
+    """Decay of the averaged weights, which are those that are exported."""
+
     save_every: int = 500
+    """Steps between two checkpoints."""
+
     init: str = ""
+    """A model on the shelf, a weight file or a run to start from. The network is then that model's, with network.bottom blocks on its
+    coarsest level if it has fewer."""
+
     device: str = "auto"
+    """"auto" is CUDA where there is one."""
+
     workers: int = 2
+    """How many processes prepare batches, 0 for the training one itself; results do not depend on it. They share the decoded photographs
+    where all fit into data.cache, and have a cache each where not."""
+
     loader: str = "processes"
+    """Older configurations say "threads", which is read as "processes"."""
+
     checkpointing: bool = False
+    """Recompute activations in the backward pass, to save memory."""
+
     sharded: bool = False
+    """Whether each of several processes holds a part of parameters, gradients, moments and averages (FSDP2) and not all of them; for
+    networks of kind rddm and conditional."""
+
     minutes: float = 0.0
+    """0, or how long the run may take, validation included. The stages then share that time in proportion to their steps, and learning
+    rates follow the clock: such a run repeats in its batches, not bit for bit."""
+
     weights_every: float = 10.0
+    """Minutes between two files of the averaged weights."""
+
     carry: str = "none"
+    """"weights" or "moments" writes a small state beside the averaged weights, to go on from on another machine; "none" does not."""
+
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     stages: list[Stage] = field(default_factory=list)

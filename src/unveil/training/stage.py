@@ -3,40 +3,80 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import torch
 
 from unveil.errors import InputError
-from unveil.training.config import Stage
-from unveil.training.distributed import World
-from unveil.training.interrupt import Stop
+from unveil.training.distributed import World, gathered
 from unveil.training.loader import ahead, shares_memory
 from unveil.training.reporting import EVERY, Pace, Reporter
-from unveil.training.sharding import gathered
+from unveil.training.settings import Stage
 from unveil.training.state import State
 from unveil.training.trainer import Item, Material, Trainer, Verdict
 from unveil.util.words import duration
 
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # the keyboard; torchrun, SLURM or kill; a scheduler's early notice
+
+
+class Stop:
+    """asked: whether the run is to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """While this is entered, the first signal of a kind only sets `asked`; the second of it acts as it would have without this.
+
+    Of a kind, because Ctrl-C under torchrun brings each process a SIGINT from the terminal and a SIGTERM from torchrun.
+
+    In threads other than the main one, where Python delivers no signals, nothing is changed.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        signal.signal(number, before[number])
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
 WEIGHTS = "weights.safetensors"
-"""In the folder of a run: the averaged weights of a while ago, a model like the one at its end."""
+"""In the folder of a run: recent averaged weights, as a model file like the one at its end."""
 _MOST_STEPS = 10**8
 _VALIDATION = 0.02
 """Share of its time that a run which ends with the clock spends on validation before it skips one."""
 BAD_STEPS = 50
 """Non-finite steps in a row after which a run is given up."""
 
-_PART_SEED = 0x9E3779B97F4A7C15  # keeps the noise of the parts of one step apart
+_PART_SEED = 0x9E3779B97F4A7C15  # so that the parts of one step draw different noise
 
 
 def rate(stage: Stage, step: int, gone: float | None = None) -> float:
     """Learning rate at a step of the stage: a linear warm-up, then a cosine to a fiftieth, or level until it falls to a hundredth.
 
-    gone: share of the stage's time that is over, for runs that end with the clock; else the step tells it.
+    gone: share of the stage's time that is over, for runs limited by time; by default that of its steps.
     """
     warm = min(1.0, (step + 1) / max(1, stage.warmup))
     whole = stage.horizon or stage.steps
@@ -68,7 +108,7 @@ class TrainingRun:
                 self.trainer.write(seen, self.folder / WEIGHTS)
 
     def validated(self) -> None:
-        """The verdict on the averaged weights, reported and remembered; found by the first process alone."""
+        """Validate the averaged weights, on the first process alone; the result is reported and kept."""
         done = self.state.counters.done
         if self.found_at == done:
             return
@@ -96,7 +136,9 @@ class StageRunner:
         self.keys = state.learner.trained(self.stage)
         resumed = state.counters.done > self.first
         if not resumed and self.keys == ("head",):
-            state.put_averages("predictor")  # the head is taught on the averaged predictor, the one that ships
+            state.put_averages(
+                "predictor"
+            )  # the head is trained on the averaged predictor, which is the one that is exported
         if not resumed:
             state.counters.running, state.counters.bad, state.counters.lowest = 0.0, 0, math.inf
             state.counters.stage = state.counters.seconds
@@ -118,7 +160,7 @@ class StageRunner:
         run, counters = self.run, self.run.state.counters
         if self.ends is not None and counters.seconds >= self.ends:
             return True
-        # A stage that ends with the clock has as many steps as fit.
+        # A stage limited by time has as many steps as fit.
         steps = range(counters.done, self.last if self.ends is None else counters.done + _MOST_STEPS)
         batches = self._batches(steps)
         try:
@@ -131,9 +173,8 @@ class StageRunner:
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
                     self._save()
                 if ended or counters.seconds - self.written >= 60 * run.state.config.weights_every:
-                    self.written = (
-                        counters.seconds
-                    )  # the clock of all processes, which may have to gather the weights together
+                    # The clock of all processes, which may have to gather the weights together.
+                    self.written = counters.seconds
                     run.write_weights()
                     self._carry()
                 elif stopping:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from unveil.errors import InputError
 from unveil.training import checkpoint
-from unveil.training.config import Config, Stage, same_run, stored
-from unveil.training.distributed import is_sharded
+from unveil.training.config import same_run, stored
+from unveil.training.distributed import fill, gathered, is_sharded, local, put
 from unveil.training.optimiser import Optimiser, adamw_of
-from unveil.training.sharding import fill, gathered, local, put
+from unveil.training.settings import Config, Stage
 
 
 @dataclass
@@ -83,7 +83,7 @@ class State:
             for parameter in self.moving(key).values():
                 parameter.requires_grad_(key in trained)
         modules = {key: self.learner.modules[key] for key in trained}
-        # One network's moments keep the names they have had in checkpoints.
+        # The moments of a single network have no prefix, as in earlier checkpoints.
         whole = nn.ModuleDict(modules) if len(modules) > 1 else modules[trained[0]]
         optimiser = Optimiser(stage.optimiser, whole, stage.lr, adamw_of(stage))
         if resumed:
@@ -115,9 +115,8 @@ class State:
 
     @contextmanager
     def shown(self) -> Iterator[State | None]:
-        """While this is entered, a state whose networks have their averaged weights, whole; None where this process has nothing to do.
-
-        All processes of a sharded run enter together.
+        """Context: a state whose networks have their averaged weights, whole; None on processes that do not write. All processes of a
+        sharded run must enter together.
         """
         if not self.sharded:
             if not self.first:
@@ -141,14 +140,14 @@ class State:
                 module.to("cpu")
 
     def exchange(self) -> None:
-        """Swap weights and averages without arithmetic; twice is nothing at all."""
+        """Swap weights and averages without arithmetic; a second call undoes the first."""
         for key in self.learner.modules:
             for name, parameter in self.moving(key).items():
                 parameter.data, self.averages[key][name] = self.averages[key][name], parameter.data
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """While this is entered, the networks have their averaged weights."""
+        """Within this context the networks have their averaged weights."""
         self.exchange()
         try:
             yield
@@ -158,7 +157,7 @@ class State:
     def save(self, folder: Path, optimiser: Optimiser) -> None:
         """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
         counters = self.counters
-        # What a checkpoint's weights are worth is only seen in the steps after it.
+        # How good a checkpoint's weights are shows only in the steps after it.
         if counters.saved and counters.running <= counters.lowest and not counters.bad:
             counters.best, counters.lowest = counters.saved, counters.running
         counters.saved = counters.done
@@ -194,7 +193,7 @@ class State:
         """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
 
         Raises:
-            InputError: It is of other networks, was made with other settings, or none can be read.
+            InputError: The checkpoint is of other networks or other settings, or none can be read.
 
         """
         found = checkpoint.latest(folder)

@@ -1,4 +1,6 @@
-"""What a run trains, as the loop sees it: networks by name, batches, an objective, files. One subclass for each thing trained."""
+"""The interface between the loop and what is trained: networks by name, batches, an objective, files. One subclass for each thing
+trained.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from unveil.data.store import Picture, Store
-from unveil.training.config import Config, Stage
+from unveil.data.files import Picture, Store
 from unveil.training.distributed import World
+from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 
 Objective = Callable[[Any, Any, Stage, torch.Generator], float]
@@ -61,7 +63,7 @@ class OneNetwork:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found: its line for a person, numbers for programs, and whatever the files keep of it."""
+    """The result of a validation: a line for a person, numbers for programs, and what is stored in the files."""
 
     line: str
     numbers: dict[str, float]
@@ -71,7 +73,7 @@ class Verdict:
 class Trainer(ABC):
     """What is trained. config: of the run, complete. fixed: beginnings of the names of parameters that never move.
 
-    details: parts of the last loss by name, said beside it.
+    details: parts of the last loss by name, logged beside it.
     """
 
     fixed: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def material(self, world: World, say: Callable[[str], None]) -> Material:
-        """The photographs, found, split and said; called once, after `learner`."""
+        """The photographs, found, split and reported; called once, after `learner`."""
 
     @abstractmethod
     def objective(self, stage: Stage) -> Objective:

@@ -1,4 +1,4 @@
-"""Restoring held-out photographs with the averaged weights, by the sampler that the model will ship with."""
+"""Restoring held-out photographs with the averaged weights, by the sampler that the exported model uses by default."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.crops import cut, to_tensor
-from unveil.data.photographs import Photograph
-from unveil.data.store import Picture, Unreadable
+from unveil.data.dataset import Photograph, cut, to_tensor
+from unveil.data.files import Picture, Unreadable
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import sample
 from unveil.models.model import Model
 from unveil.training.batches import Source
-from unveil.training.config import Config
+from unveil.training.settings import Config
 from unveil.util import atomic
 
 
@@ -75,7 +74,7 @@ class Scores:
     protocol: str
 
     def line(self) -> str:
-        """For the person: how well, from what."""
+        """A line for a person."""
         return f"{self.psnr:.2f} dB, SSIM {self.ssim:.4f} (input {self.input_psnr:.2f} dB, {self.input_ssim:.4f})"
 
 

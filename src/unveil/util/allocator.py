@@ -1,4 +1,4 @@
-"""The C library's own store of memory, told to keep what is given back."""
+"""Keeping freed memory in the C library's allocator."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
     """Keep up to KEPT bytes of what is freed, in place of giving it back to the system and asking for it again within each layer.
 
     A network makes and drops the same few megabytes layer after layer, and each time they come anew from the system, page by page. That
-    takes a twentieth of a network's time (docs/speed.md) and changes neither a result nor the most memory that is held. For commands
-    alone, whose process is theirs. Settings that are already in the environment (mallopt(3)) stay.
+    takes a twentieth of a network's time (docs/speed.md) and changes neither a result nor the most memory that is held. For commands only,
+    which own their process. Settings that are already in the environment (mallopt(3)) stay.
 
     Returns:
         Whether it was done: in Linux with glibc.

@@ -1,4 +1,4 @@
-"""What computes, and in which precision."""
+"""Devices and precisions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def hardware(device: torch.device) -> str:
-    """What computes, as its maker calls it: digits of a result may depend on it."""
+    """The processor's name as its maker gives it: last digits of a result may depend on it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type

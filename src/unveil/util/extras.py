@@ -14,7 +14,7 @@ def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str
     """The command that installs an extra.
 
     In a clone the package index knows no `unveil` of ours, `pip` alone is most often that of another Python, and without the constraints
-    torch is replaced; so the line names all three. No absolute path is in it: the server says it to strangers.
+    torch is replaced; so the line names all three. It holds no absolute path, since the server shows it to clients.
 
     Args:
         extra: An extra of pyproject.toml, or several with commas: "raw", "heic,raw".
@@ -34,7 +34,7 @@ def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str
 
 
 def codecs(name: str) -> Any:
-    """Look for imagecodecs, which is faster than what is here and reads more.
+    """Look for imagecodecs, which is faster than this package's own codecs and reads more.
 
     Args:
         name: One of its codecs: "PNG", "AVIF", "CMS", ...

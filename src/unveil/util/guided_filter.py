@@ -1,4 +1,4 @@
-"""The guided filter (He, Sun and Tang, "Guided image filtering", TPAMI 2013), whatever its pixels and windows are."""
+"""The guided filter (He, Sun and Tang, "Guided image filtering", TPAMI 2013), for any kind of pixels and windows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Pixels = TypeVar("Pixels")
-"""An array or a tensor: nothing but arithmetic is asked of it."""
+"""An array or a tensor: only arithmetic is used."""
 
 
 def linear_law(guide: Pixels, image: Pixels, mean: Callable[[Pixels], Pixels], edge: float) -> tuple[Pixels, Pixels]:

@@ -25,7 +25,7 @@ _handler: int | None = None
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Pillow and its libtiff say about damaged files, for as long as any thread is inside; we say it ourselves.
+    """Silence the warnings of Pillow and its libtiff about damaged files while any thread is inside; errors of ours replace them.
 
     warnings.catch_warnings alone is wrong with threads: two that overlap restore each other's filters. Here the first one in saves
     them and the last one out restores them.

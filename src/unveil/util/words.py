@@ -1,4 +1,4 @@
-"""Parts of sentences that many places say alike: the nearest known names, and a duration."""
+"""Parts of sentences that many messages share: the nearest known names, and a duration."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0
 def did_you_mean(
     name: object, known: Iterable[str], *, otherwise: str = "known are", most: int = 1, cutoff: float = 0.6
 ) -> str:
-    """What to say about a name that nobody knows.
+    """The part of a message about an unknown name.
 
     Args:
         name: What was given.
         known: The names there are.
-        otherwise: What stands before all of them where none is near.
+        otherwise: What is written before all known names where none is near.
         most: How many near names are proposed.
         cutoff: How alike a near name is, from 0 (anything) to 1 (the same).
 

@@ -23,7 +23,7 @@ from unveil.web.settings import ServerSettings
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is counted by its own name; whatever else a client calls its method is one series."""
 SWEEP = 30.0
-"""Seconds between two looks for what is past its time."""
+"""Seconds between two searches for expired files."""
 ABOUT = "Restore photographs. The options are those of `unveil restore`; every refusal says why in `detail`."
 
 
@@ -75,7 +75,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _left(request: Request, error: Exception) -> Response:
-    """Nobody is there to read this; it is what is counted."""
+    """The client has left and does not read this answer; it is counted."""
     logging.getLogger(__name__).warning("%s %s: the client left while sending", request.method, request.url.path)
     return Response(status_code=LEFT)
 

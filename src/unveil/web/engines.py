@@ -15,7 +15,7 @@ from typing import Any
 from unveil.errors import InputError, ModelError
 from unveil.jobs.batch import Restores
 from unveil.loading import load
-from unveil.models import priors, shelf
+from unveil.models import shelf
 from unveil.zeroshot.methods import METHODS, Method
 
 
@@ -80,9 +80,9 @@ def engines(more: Mapping[str, Path] | None = None) -> dict[str, Engine]:
     found = {name: _shelved(name, entry) for name, entry in sorted(shelf.manifest().items())}
     for name, path in (more or {}).items():
         found[name] = Engine(name, TRAINED, "Your own model.", lambda device, path=path: load(path, device))
-    shipped = priors.manifest()
+    shipped = shelf.priors()
     for name, method in METHODS.items():
-        # Which blur or mask a photograph suffered, the other methods want to be told; here nobody is asked that.
+        # The other methods need to know the blur or mask of a photograph, for which the interface has no option.
         if method.prior in shipped and OPERATOR not in method.takes():
             found[name] = _zero_shot(name, method)
     return found

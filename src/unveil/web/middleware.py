@@ -1,4 +1,4 @@
-"""What every request passes before anything looks at it: the name it was sent to, its origin, its secret, its size, its path.
+"""The checks of every request before it is handled: the host name it was sent to, its origin, its secret, its size, its path.
 
 Also what all clients together may hold at a time: bytes that are coming in, pixels that are being decoded, guesses at the token.
 """
@@ -94,7 +94,7 @@ class Pixels:
 
     @asynccontextmanager
     async def turn(self, pixels: int) -> AsyncIterator[None]:
-        """Wait until there is room, which the block then has. A photograph larger than `most` is decoded alone."""
+        """Wait until there is room, and reserve it within the context. A photograph larger than `most` is decoded alone."""
         pixels = min(pixels, self.most)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append((pixels, mine))
@@ -230,7 +230,7 @@ class Guard:
         return None
 
     async def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
-        """The answer to whoever does not show the token. A token that was shown and is wrong is counted and answered late."""
+        """The answer to a request without the right token. A wrong token is counted and answered late."""
         token = self.settings.token
         if token is None or scope["path"] in OPEN_PATHS or _same(_cookie(headers).encode(), self.session):
             return None
@@ -325,7 +325,7 @@ class Guard:
 
 
 def client_of(scope: Scope) -> str:
-    """Whose turn and whose share it is: the address, behind a proxy that is trusted the one that it says."""
+    """The client that a request counts for: the address, or behind a trusted proxy the one that the proxy states."""
     return scope["client"][0] if scope.get("client") else "unknown"
 
 
@@ -352,7 +352,7 @@ def _cookie(headers: Headers) -> str:
 
 
 def _same(shown: bytes, secret: str) -> bool:
-    """Compare in a time that does not tell how much of it was right. Letters beyond ASCII may come in either encoding."""
+    """Compare in a time that does not depend on how many characters agree. Letters beyond ASCII may come in either encoding."""
     utf8, latin1 = (hmac.compare_digest(shown, secret.encode(kind, "replace")) for kind in ("utf-8", "latin-1"))
     return utf8 or (latin1 and all(ord(c) < 256 for c in secret))
 

@@ -19,7 +19,7 @@ FINAL = (DONE, FAILED, CANCELLED)
 
 @dataclass(frozen=True)
 class Status:
-    """What a client is told.
+    """The state of a task as clients see it.
 
     position: tasks that will be started before it, 0 for the next one; None once it was started. share: of the work that is done, 0
     to 1. left: estimated seconds until the end, None where nothing is known. reason: why it failed, one sentence for the user.
@@ -64,7 +64,7 @@ class Task:
 
     @property
     def status(self) -> Status:
-        """The latest word, with the seconds it has been running up to now."""
+        """The latest status, with the seconds that the task has been running."""
         with self._changed:
             status = self._status
         return replace(status, seconds=self._seconds()) if status.state == RUNNING else status
@@ -75,13 +75,13 @@ class Task:
         return bool(self._stop) or self._seconds() > self.limit
 
     def report(self, share: float, left: float | None = None, **detail: Any) -> bool:
-        """Called by the work, as often as it likes. True: stop now, as the callback of `Restorer.restore` says it."""
+        """Called by the work, as often as it likes. True: stop now, as for the callback of `Restorer.restore`."""
         status = self._status
         self.tell(replace(status, share=min(max(share, status.share), 1.0), left=left, detail=status.detail | detail))
         return self.stopping
 
     def go_on(self) -> None:
-        """Called by the work between two parts of it that tell nothing themselves. Raises Cancelled where it should stop."""
+        """Called by the work between two parts that have no callback. Raises Cancelled where it should stop."""
         if self.stopping:
             raise Cancelled
 
@@ -104,7 +104,7 @@ class Task:
         return end
 
     def tell(self, status: Status) -> None:
-        """Make `status` the latest word, unless the last one has been spoken."""
+        """Make `status` the latest one, unless the task has ended."""
         with self._changed:
             if self._status.final:
                 return
@@ -114,7 +114,7 @@ class Task:
             self._spread()
 
     def move(self, place: int) -> None:
-        """Tell the place in the queue, while the task waits."""
+        """Set the place in the queue, while the task waits."""
         with self._changed:
             if self._status.state != WAITING or self._status.position == place:
                 return
@@ -122,7 +122,7 @@ class Task:
             self._spread()
 
     def _spread(self) -> None:
-        """Wake who waits and tell who listens; with the lock held, so that all hear everything in the order in which it happened."""
+        """Wake waiting threads and call listeners; with the lock held, so that all get every status in order."""
         self._changed.notify_all()
         for listener in self._listeners:
             listener(self._status)
@@ -132,7 +132,7 @@ class Task:
         self._stop = self._stop or reason
 
     def run(self, device: str) -> None:
-        """Do the work here and now, and tell how it ended. Called by the queue."""
+        """Do the work and set the final status. Called by the queue."""
         self._started = time.monotonic()
         self.tell(Status(RUNNING))
         try:
@@ -181,7 +181,7 @@ class Caller(NamedTuple):
 
 
 class Full(UnveilError):
-    """There is no room for this client now. retry_after: seconds after which there should be."""
+    """No room for this client now, in the queue or on disk. retry_after: seconds after which there should be."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -189,7 +189,7 @@ class Full(UnveilError):
 
 
 class Crowded(Full):
-    """There is no room for anybody now."""
+    """No room for any client now."""
 
 
 _Turns = OrderedDict[str, OrderedDict[str, deque[Task]]]

@@ -57,7 +57,7 @@ def failure(job: Job) -> HTTPException:
 
 
 def headers(delivery: Delivery, engine: str) -> dict[str, str]:
-    """What stands beside a result."""
+    """Headers of a result."""
     plain = delivery.name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_").replace("?", "_")
     return {
         "X-Unveil-Seed": str(delivery.seed),
@@ -107,7 +107,7 @@ async def statuses(job: Job, heartbeat: float = HEARTBEAT) -> AsyncIterator[Stat
     loop, heard = asyncio.get_running_loop(), asyncio.Queue[Status]()
 
     def hear(status: Status) -> None:
-        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to hear it
+        with suppress(RuntimeError):  # the event loop was closed meanwhile, and with it all connections
             loop.call_soon_threadsafe(heard.put_nowait, status)
 
     end = job.task.listen(hear)
@@ -120,7 +120,7 @@ async def statuses(job: Job, heartbeat: float = HEARTBEAT) -> AsyncIterator[Stat
             except TimeoutError:
                 yield None
                 continue
-            while not heard.empty():  # a slow reader gets the latest word only
+            while not heard.empty():  # a slow reader gets the latest status only
                 status = heard.get_nowait()
             yield status
     finally:

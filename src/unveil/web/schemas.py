@@ -88,12 +88,12 @@ class Ask(BaseModel):
     fix: Annotated[
         Kinds | None,
         Field(
-            description="What to fix and nothing else, with commas; light: haze, shadow and lowlight. A model that cannot be "
-            "told refuses it. Default: what the describer finds.",
+            description="The only kinds of damage to fix, with commas; light: haze, shadow and lowlight. Models without this "
+            "option refuse it. Default: what the describer finds.",
             examples=["noise,jpeg"],
         ),
     ] = None
-    keep: Annotated[Kinds | None, Field(description="What to leave as it is, likewise.", examples=["light"])] = None
+    keep: Annotated[Kinds | None, Field(description="Kinds of damage to leave as they are.", examples=["light"])] = None
     fidelity: Annotated[
         float | None,
         Field(ge=0, le=1, description="0 samples the posterior, 1 aims at the smallest error. Default: the model's."),
@@ -101,8 +101,8 @@ class Ask(BaseModel):
     uncertainty: Annotated[
         bool,
         Field(
-            description="Also say how far the result is likely off: light_uncertainty of the job and, with views, overlay, deviation "
-            "and doubt. For models with a network that says it; others refuse it, and show what their draws differ by."
+            description="Also estimate the error of the result: light_uncertainty of the job and, with views, overlay, deviation "
+            "and doubt. For models with a network for it; others refuse it, and show how much their draws differ."
         ),
     ] = False
     strength: Annotated[float, Field(ge=0, le=1, description="How much of the estimated damage to remove.")] = 1.0

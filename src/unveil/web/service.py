@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,72 @@ from unveil.options import check_seed
 from unveil.photo.header import probe, sniff
 from unveil.util.devices import pick_device
 from unveil.web.engines import Restorers, engines
-from unveil.web.metrics import Metrics
 from unveil.web.middleware import Pixels
 from unveil.web.queue import Caller, Queue, Task
 from unveil.web.settings import ServerSettings
 from unveil.web.store import Store
 from unveil.web.work import UPLOAD, Delivery, Order, check_format, degrading, image_of, read, restoring, save_view
+
+BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+
+class Metrics:
+    """Requests by route and status; jobs by how they ended; seconds that restorations took."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._jobs: Counter[str] = Counter()
+        self._seconds: Counter[float] = Counter()
+        self._total = 0.0
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count an answer. route: the template of the path, since ids would make a row each."""
+        with self._lock:
+            self._requests[method, route, status] += 1
+
+    def job(self, task: Task) -> None:
+        """Count a task that has ended."""
+        status = task.status
+        with self._lock:
+            self._jobs[status.state] += 1
+            if status.state == "done":
+                self._total += status.seconds
+                self._seconds.update([next((b for b in BUCKETS if status.seconds <= b), float("inf"))])
+
+    def text(self, waiting: int, running: int, guesses: int = 0, receiving: int = 0) -> str:
+        """Everything so far. waiting, running: tasks at this moment; guesses: wrong tokens; receiving: bytes of bodies coming in."""
+        with self._lock:
+            rows = ["# HELP unveil_requests_total Answers given.", "# TYPE unveil_requests_total counter"]
+            rows += [
+                f'unveil_requests_total{{method="{m}",route="{r}",status="{s}"}} {n}'
+                for (m, r, s), n in sorted(self._requests.items())
+            ]
+            rows += ["# HELP unveil_jobs_total Restorations by how they ended.", "# TYPE unveil_jobs_total counter"]
+            rows += [f'unveil_jobs_total{{state="{state}"}} {n}' for state, n in sorted(self._jobs.items())]
+            rows += ["# HELP unveil_jobs Restorations at this moment.", "# TYPE unveil_jobs gauge"]
+            rows += [f'unveil_jobs{{state="waiting"}} {waiting}', f'unveil_jobs{{state="running"}} {running}']
+            rows += [
+                "# HELP unveil_wrong_tokens_total Tokens that were shown and wrong.",
+                "# TYPE unveil_wrong_tokens_total counter",
+                f"unveil_wrong_tokens_total {guesses}",
+                "# HELP unveil_receiving_bytes Bytes of requests that are coming in.",
+                "# TYPE unveil_receiving_bytes gauge",
+                f"unveil_receiving_bytes {receiving}",
+            ]
+            rows += [
+                "# HELP unveil_restore_seconds Wall seconds of restorations.",
+                "# TYPE unveil_restore_seconds histogram",
+            ]
+            count = 0
+            for bound in (*BUCKETS, float("inf")):
+                count += self._seconds[bound]
+                rows.append(
+                    f'unveil_restore_seconds_bucket{{le="{"+Inf" if bound == float("inf") else bound}"}} {count}'
+                )
+            rows += [f"unveil_restore_seconds_sum {self._total:.6f}", f"unveil_restore_seconds_count {count}"]
+        return "\n".join(rows) + "\n"
+
 
 THUMBNAIL = 320
 LONGEST_NAME = 120
@@ -57,7 +118,7 @@ class Given:
 class Job:
     """Work that was asked for. id: also the name of its folder in the store. name: what the client calls the photograph. engine: what
     works on it. order: what was asked for, None for a simulated damage. photo: the id of the photograph that was given before, if it was.
-    forgotten: the client wants to hear no more of it.
+    forgotten: the client has deleted it.
     """
 
     id: str
@@ -202,7 +263,7 @@ class Service:
         return None if job is None or job.forgotten or self.store.find(name) is None else job
 
     def forget(self, job: Job) -> None:
-        """Cancel the job, if it has not ended, and delete everything about it, as soon as nobody writes into its folder any more."""
+        """Cancel the job, if it has not ended, and delete everything about it, as soon as nothing writes into its folder any more."""
         job.forgotten = True
         self.queue.cancel(job.task)
         if job.task.status.final:
@@ -230,7 +291,7 @@ class Service:
         with self._lock:  # `submit` holds it until the job is known
             job = next((job for job in self._jobs.values() if job.task is task), None)
         if job is None:
-            return  # forgotten, and deleted, between its last word and now
+            return  # deleted since it ended
         if job.forgotten:
             self._delete(job)
         else:

@@ -23,7 +23,7 @@ _POSITIVE = {
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """host, port: where to listen. token: what clients must show, None for nobody but this machine. open: let everybody in, wherever.
+    """host, port: where to listen. token: what clients must show, None to serve this machine alone. open: let everybody in, wherever.
 
     names: further names that the server answers to (`Host`). trusted_proxies: addresses or networks of proxies whose X-Forwarded-For says
     who the client is.

@@ -20,7 +20,7 @@ from unveil.web.queue import Crowded, Full
 
 PREFIX = "unveil-"
 LOCK = ".lock"
-"""Locked by the process that a folder belongs to: what a killed one left can be told from what is in use."""
+"""Locked by the process that a folder belongs to, so that folders of killed processes can be recognised."""
 
 
 class NoSpace(Full):
@@ -59,7 +59,7 @@ class Store:
         self.close = weakref.finalize(self, _remove, self._base, lock)
 
     def make(self, *, hold: bool = False, owner: str = "", size: int = 0) -> Path:
-        """A new empty folder, whose name is 128 random bits: who knows it may ask for it.
+        """A new empty folder, whose name is 128 random bits and gives access to it.
 
         hold: until `release`, it has no end. owner: whose share it takes. size: bytes that are about to be put into it.
         Raises Full where the owner's share is used up, Crowded where all room is.

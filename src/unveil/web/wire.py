@@ -47,7 +47,7 @@ def _number(value: Any) -> bool:
 
 
 def _event_data(value: Any) -> bool:
-    """What an element says of its event: identifiers of photographs and work, or which tab was chosen, which this page does not read."""
+    """The data of an element's event: identifiers of photographs and work, or the chosen tab, which this page does not use."""
     if value is None:
         return True
     if not isinstance(value, dict) or not set(value) <= _SAID:

@@ -69,9 +69,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of an order. file: the new photograph; name: for its download; media: its type; size: width and height; protocol: what
-    decided the pixels; notes: what was lost or put right; light: standard deviation of the error of the light of the whole, in units of the
-    full range, None where nothing says it; views: name -> file.
+    """The result of an order. file: the new photograph; name: for its download; media: its type; size: width and height; protocol: what
+    decided the pixels; notes: what was lost or corrected; light: standard deviation of the error in overall brightness and colour, in units
+    of the full range, None where it was not estimated; views: name -> file.
     """
 
     file: Path
@@ -241,13 +241,13 @@ def _views(result: Restoration, folder: Path, task: Task) -> dict[str, Path]:
 
 
 def _ending(name: str, written: str) -> str:
-    """The user's own suffix where it says the format already (.jpeg stays .jpeg)."""
+    """The user's own suffix where it stands for the format (.jpeg stays .jpeg)."""
     own = Path(name).suffix
     return own if FORMATS.get(own.lower()) == written else ENDINGS[written]
 
 
 def check_format(format: str | None) -> None:
-    """Raise InputError for a format that nobody here writes."""
+    """Raise InputError for a format that is not written here."""
     if format is not None and f".{format.lower().lstrip('.')}" not in FORMATS:
         raise InputError(f"unknown format {format!r}; use one of {', '.join(sorted({s[1:] for s in FORMATS}))}")
 

@@ -1,7 +1,7 @@
 """The small networks that learn on one photograph while a prior samples, for LD-RPS, UP-ZeroIR and TAO.
 
-F-PAM maps a clean image to the degraded one (LD-RPS, section 3.2); it starts as the simplest damage that a task can mean, read off the
-photograph (not published). A patch discriminator is learnt beside what it judges. An adapter takes one Adam step of both on the
+F-PAM maps a clean image to the degraded one (LD-RPS, section 3.2); it starts as the simplest damage of the task, estimated from the
+photograph (not published). A patch discriminator is learned beside it. An adapter takes one Adam step of both on the
 estimates of the moment.
 """
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unveil.zeroshot.perceptual import Perceptual
+from unveil.zeroshot.losses import Perceptual
 from unveil.zeroshot.recurrence import quantiles
 
 SLOPE = 0.01
-"""Of the rectifiers below 0."""
+"""Slope of the rectifiers below 0."""
 
 
 class FPAM(nn.Module):
@@ -144,7 +144,7 @@ class Adversary:
         self.network.requires_grad_(False)
 
     def doubt(self, x: Tensor) -> Tensor:
-        """How far x is from passing for real: cross-entropy against 1, a scalar, differentiable in x alone."""
+        """The generator's loss: cross-entropy of x against 1, a scalar, differentiable in x alone."""
         judged = self.network(x)
         return F.binary_cross_entropy_with_logits(judged, torch.ones_like(judged))
 

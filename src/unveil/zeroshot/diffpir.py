@@ -29,7 +29,7 @@ from unveil.diffusion.sampling import step
 from unveil.errors import InputError
 from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
 from unveil.zeroshot.measurement import measured
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors import Prior
 
 
 @dataclass(frozen=True)

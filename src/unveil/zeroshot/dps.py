@@ -22,7 +22,7 @@ from torch import Tensor
 from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.measurement import measured
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors import Prior
 
 SIZE = 3 * 256 * 256
 ZETA = {"blur": 0.3, "downsample": 0.3, "mask": 0.5, "grey": 0.3, "identity": 0.3}

@@ -13,7 +13,7 @@ from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.sampling import Guide, Progress, sample
 from unveil.errors import InputError, note
 from unveil.zeroshot.measurement import Measurement
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors import Prior
 
 Callback = Callable[[Progress], bool | None]
 

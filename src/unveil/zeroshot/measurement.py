@@ -13,7 +13,7 @@ from unveil.errors import InputError
 from unveil.networks.predictor import pad_to_multiple
 from unveil.photo.noise_level import noise_level
 from unveil.zeroshot.operators import Operator, parse
-from unveil.zeroshot.prior import Prior
+from unveil.zeroshot.priors import Prior
 
 # Rounding to 8 bits is noise too: a step of 2/255 in [-1, 1], spread evenly.
 ROUNDING = 2 / 255 / 12**0.5

@@ -117,20 +117,20 @@ METHODS: dict[str, Method] = {
     "ldrps": Method(
         "LD-RPS",
         "Blind: recurrent posterior sampling of latents, a degradation network learned on the way (ICCV 2025).",
-        "unveil.zeroshot.ldrps.restore:restore",
-        "unveil.zeroshot.ldrps.settings:LDRPSSettings",
+        "unveil.zeroshot.ldrps:restore",
+        "unveil.zeroshot.ldrps:LDRPSSettings",
         prior=LATENTS,
         held=12000,
         least=64,
         quick={"steps": 12, "rounds": 0, "crop": 64},
-        # The official code's; the same as `ldrps.settings.published`.
+        # The official code's; the same as `ldrps.published`.
         published={"steps": 450, "inner": 1, "crop": 0, "trust": 0.0, "width": 64, "original": True},
     ),
     "upzeroir": Method(
         "UP-ZeroIR",
         "Blind: guided by how degradation moves the law of the latents, refined while the quality rises (CVPR 2026).",
-        "unveil.zeroshot.upzeroir.restore:restore",
-        "unveil.zeroshot.upzeroir.settings:UPZeroIRSettings",
+        "unveil.zeroshot.upzeroir:restore",
+        "unveil.zeroshot.upzeroir:UPZeroIRSettings",
         prior=LATENTS,
         held=12000,
         least=64,

@@ -12,7 +12,7 @@ from skimage.restoration import denoise_tv_chambolle
 from unveil.errors import InputError
 from unveil.evaluation import baselines
 from unveil.evaluation.baselines import BASELINES
-from unveil.evaluation.metrics.psnr import psnr
+from unveil.evaluation.metrics.classical import psnr
 from unveil.photo.noise_level import noise_level
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from unveil.evaluation.arrays import guided_filter
 from unveil.evaluation.baselines import dark_channel, dark_channel_inverted, lime_like
-from unveil.evaluation.metrics.psnr import psnr
+from unveil.evaluation.metrics.classical import psnr
 
 
 def test_the_guided_filter_keeps_edges_of_its_guide_and_flattens_what_is_weak() -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.baselines import BASELINES
-from unveil.evaluation.metrics.psnr import psnr, psnr_mean_matched
-from unveil.evaluation.metrics.ssim import ssim
+from unveil.evaluation.metrics.classical import psnr, psnr_mean_matched, ssim
 from unveil.evaluation.reading import match_folders, read_image
 
 pytestmark = pytest.mark.shared

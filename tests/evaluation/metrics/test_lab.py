@@ -5,7 +5,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from unveil.errors import InputError
-from unveil.evaluation.metrics.lab import ciede2000, delta_e2000, mae_lab
+from unveil.evaluation.metrics.classical import ciede2000, delta_e2000, mae_lab
 
 # Sharma, Wu and Dalal 2005, table 1: two colours and their difference, chosen where implementations go wrong.
 SHARMA = [

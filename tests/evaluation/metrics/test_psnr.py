@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from unveil.errors import InputError
-from unveil.evaluation.metrics.psnr import match_mean, psnr, psnr_mean_matched
+from unveil.evaluation.metrics.classical import match_mean, psnr, psnr_mean_matched
 
 
 @pytest.mark.shared

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from unveil.errors import InputError
-from unveil.evaluation.metrics.ssim import halve, mean_similarity, ms_ssim, similarity_maps, ssim
+from unveil.evaluation.metrics.classical import halve, mean_similarity, ms_ssim, similarity_maps, ssim
 
 WINDOWS = ["gaussian11", "uniform7", "volumetric"]
 

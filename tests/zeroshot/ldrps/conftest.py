@@ -12,7 +12,7 @@ import torch  # noqa: E402
 from latents import Latents, latents  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from unveil.zeroshot.ldrps.settings import LDRPSSettings  # noqa: E402
+from unveil.zeroshot.ldrps import LDRPSSettings  # noqa: E402
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from unveil.errors import ModelError
-from unveil.zeroshot.ldrps.captions import KEY, QUESTION, address, caption, picture
+from unveil.zeroshot.captions import KEY, QUESTION, address, caption, picture
 
 
 @pytest.fixture

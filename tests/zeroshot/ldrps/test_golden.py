@@ -18,8 +18,7 @@ from unveil.diffusion import variance_preserving
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.prediction import to_x0
 from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.zeroshot.ldrps.restore import Guidance
-from unveil.zeroshot.ldrps.settings import TASKS, published
+from unveil.zeroshot.ldrps import TASKS, Guidance, published
 from unveil.zeroshot.recurrence import descend
 
 pytestmark = pytest.mark.shared

@@ -6,9 +6,8 @@ import torch
 from benchmarks import _prices as prices
 from benchmarks._prices import SD21, Price, flops, prior_price
 from unveil.diffusion.noise import seeded
-from unveil.zeroshot.ldrps.restore import grids, restore
-from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
-from unveil.zeroshot.prior import Counted, Counts
+from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published, restore
+from unveil.zeroshot.priors import Counted, Counts
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ from latents import Latents, latents
 
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
-from unveil.models import priors as shelf
-from unveil.zeroshot.ldrps import captions
-from unveil.zeroshot.ldrps.restore import Guidance, grids, mixed_estimate, restore
-from unveil.zeroshot.ldrps.settings import TASKS, LDRPSSettings, published
-from unveil.zeroshot.perceptual import perceptual
+from unveil.models import shelf
+from unveil.zeroshot import captions
+from unveil.zeroshot.ldrps import TASKS, Guidance, LDRPSSettings, grids, mixed_estimate, published, restore
+from unveil.zeroshot.losses import perceptual
 from unveil.zeroshot.priors.opening import open_prior
 from unveil.zeroshot.recurrence import StepState
 
@@ -225,7 +224,7 @@ def test_guidance_pulls_towards_the_photograph():
     """With the shipped prior: nearer to the noisy photograph than the same descent without guidance, and nearer to the clean
     one than either."""
     clean, y = photograph_in_noise()
-    prior = open_prior(shelf.folder("small-latent"), name="small-latent")
+    prior = open_prior(shelf.prior_folder("small-latent"), name="small-latent")
     settings = LDRPSSettings(task="denoise", steps=6, rounds=0, width=6, crop=32)
 
     def off(a: torch.Tensor, b: torch.Tensor) -> float:

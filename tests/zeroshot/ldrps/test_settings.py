@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unveil.errors import InputError
-from unveil.zeroshot.ldrps.settings import TASKS, guess, noise_level, row
+from unveil.zeroshot.ldrps import TASKS, guess, noise_level, row
 
 
 def scene() -> torch.Tensor:

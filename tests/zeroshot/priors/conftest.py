@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_folder import write_part
+from unveil.networks.diffusers_blocks import write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
 
 UNET: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.zeroshot.priors.wrapped import TiledPrior
+from unveil.zeroshot.priors import TiledPrior
 
 
 def local(factor: int = 4) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.errors import InputError
-from unveil.zeroshot.upzeroir.distribution import (
+from unveil.zeroshot.distribution import (
     BOUNDS,
     DIRECTIONS,
     GROUPINGS,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.zeroshot.upzeroir.distribution import SHAPES, SMALLEST, fit, log_ratio, shape_of
+from unveil.zeroshot.distribution import SHAPES, SMALLEST, fit, log_ratio, shape_of
 
 F64 = torch.float64
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.zeroshot.upzeroir.distribution import SHAPES, kl, log_ratio, log_ratio_slope, log_scale
+from unveil.zeroshot.distribution import SHAPES, kl, log_ratio, log_ratio_slope, log_scale
 
 F64 = torch.float64
 NAMES = ("alpha1", "sigma1", "alpha2", "sigma2")

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from unveil.errors import InputError, ModelError
-from unveil.zeroshot.upzeroir.iqa import REGRESSORS, arniqa, encoder
+from unveil.zeroshot.iqa import REGRESSORS, arniqa, encoder
 
 
 def trunk(seed: int = 0) -> nn.Sequential:

@@ -11,7 +11,7 @@ from fakes import Scripted
 from torch import Tensor
 
 from unveil.evaluation.metrics.naturalness import naturalness
-from unveil.zeroshot.upzeroir.iqa import Refinement, from_distance, marks
+from unveil.zeroshot.iqa import Refinement, from_distance, marks
 
 NAN = math.nan
 

@@ -16,10 +16,9 @@ from torch import Tensor
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.sampling import Progress
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
-from unveil.zeroshot.ldrps.settings import TASKS
-from unveil.zeroshot.upzeroir.distribution import deg_loss
-from unveil.zeroshot.upzeroir.restore import Descents, Objective, restore
-from unveil.zeroshot.upzeroir.settings import UPZeroIRSettings
+from unveil.zeroshot.distribution import deg_loss
+from unveil.zeroshot.ldrps import TASKS
+from unveil.zeroshot.upzeroir import Descents, Objective, UPZeroIRSettings, restore
 
 PLAIN = replace(TASKS["denoise"], perceptual=0.0)
 FAST = UPZeroIRSettings(steps=10, rounds=0, width=4, weights=PLAIN, align_below=0.7)

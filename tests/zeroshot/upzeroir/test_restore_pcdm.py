@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from unveil.zeroshot.adapter import FPAM, applied
-from unveil.zeroshot.upzeroir.distribution import Fit
-from unveil.zeroshot.upzeroir.restore import PCDM
+from unveil.zeroshot.distribution import Fit
+from unveil.zeroshot.upzeroir import PCDM
 
 
 def draw(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import round_to
-from unveil.evaluation.metrics import elsewhere, lab, learned, naturalness, psnr, ssim
+from unveil.evaluation.metrics import classical, elsewhere, learned, naturalness
 from unveil.evaluation.protocols import Protocol
 
 # (prediction, target, mask or None, protocol) -> value; images float64 in [0, 1], already resized, rounded and cropped.
@@ -32,31 +32,31 @@ class Metric:
 
 
 def _psnr(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return psnr.psnr(prediction, target, space=protocol.space, mask=mask, region=protocol.region_rule)
+    return classical.psnr(prediction, target, space=protocol.space, mask=mask, region=protocol.region_rule)
 
 
 def _psnr_mean_matched(
     prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol
 ) -> float:
-    return psnr.psnr_mean_matched(prediction, target, space=protocol.space)
+    return classical.psnr_mean_matched(prediction, target, space=protocol.space)
 
 
 def _ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return ssim.ssim(prediction, target, space=protocol.ssim_space, window=protocol.ssim_window, mask=mask)
+    return classical.ssim(prediction, target, space=protocol.ssim_space, window=protocol.ssim_window, mask=mask)
 
 
 def _ms_ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return ssim.ms_ssim(prediction, target, space=protocol.ssim_space)
+    return classical.ms_ssim(prediction, target, space=protocol.ssim_space)
 
 
 def _mae_lab(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
     left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
-    return lab.mae_lab(left, right, white=protocol.lab_white, mask=mask)
+    return classical.mae_lab(left, right, white=protocol.lab_white, mask=mask)
 
 
 def _ciede2000(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
     left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
-    return lab.ciede2000(left, right, white=protocol.lab_white, mask=mask)
+    return classical.ciede2000(left, right, white=protocol.lab_white, mask=mask)
 
 
 def _naturalness(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:

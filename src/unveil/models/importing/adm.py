@@ -10,11 +10,11 @@ from torch import Tensor
 
 from unveil.errors import ModelError
 from unveil.models.importing.containers import load
-from unveil.networks.diffusers_folder import write_index, write_part
+from unveil.networks.diffusers_blocks import write_index, write_part
 from unveil.networks.diffusers_unet import DiffusersUNet
 
 KEYS = ("input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight", "out.2.weight", "time_embed.0.weight")
-"""What only its files have."""
+"""A key that only files of ADM have."""
 HEAD = 64
 SCHEDULER = {
     "_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02,

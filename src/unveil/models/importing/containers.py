@@ -21,7 +21,7 @@ from unveil.errors import ModelError
 
 
 class _Left(dict[Any, Any]):
-    """Stands for an object beside the weights (a path, a number of NumPy, a configuration): it takes everything and does nothing."""
+    """A stand-in for an object beside the weights (a path, a number of NumPy, a configuration): takes any arguments and does nothing."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()

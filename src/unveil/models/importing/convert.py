@@ -52,9 +52,9 @@ def import_file(
 ) -> Imported:
     """Convert a published checkpoint to OUTPUT (default: beside it, .safetensors), with OUTPUT's name + .json beside it.
 
-    schedule, prediction: how the network was trained, where it is not the published default (see `paths` and
-    `diffusion.prediction`). guide: an imported DA-CLIP in the same folder, for networks that are told what a photograph
-    shows. half: store 16 bits; half the size, and outputs that differ in the fourth digit.
+    schedule, prediction: how the network was trained, where it is not the published default (see `models.path_config` and
+    `diffusion.prediction`). guide: an imported DA-CLIP in the same folder, for networks conditioned on its embeddings. half: store 16 bits;
+    half the size, and outputs that differ in the fourth digit.
     Raises ModelError: a file that cannot be read, holds code, is none of the known networks, lacks tensors, or needs
     what was not given.
     """

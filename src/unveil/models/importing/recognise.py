@@ -67,7 +67,7 @@ def _conditional_nafnet_sizes(state: State) -> dict[str, Any]:
 
 
 def _daclip_sizes(state: State, head_width: int = 64) -> dict[str, Any]:
-    """DA-CLIP. head_width: channels of an attention head, which no shape tells; 64 in every published CLIP."""
+    """DA-CLIP. head_width: channels of an attention head, which follow from no shape; 64 in every published CLIP."""
     width, _, patch, _ = state["clip.visual.conv1.weight"].shape
     tokens = state["clip.visual.positional_embedding"].shape[0] - 1
     text_width = state["clip.token_embedding.weight"].shape[1]

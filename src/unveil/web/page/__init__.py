@@ -39,9 +39,8 @@ def _mount(app: FastAPI, service: Service) -> None:
     cache.empty()
     app.state.batches = Batches(service)
     page = blocks(service, app.state.batches)
-    page.has_launched = (
-        True  # what Gradio asks before it looks at where a file lies; a mounted page never says so by itself
-    )
+    # Gradio checks where a file lies only on a page that was launched, which a mounted one never says by itself.
+    page.has_launched = True
     gradio.mount_gradio_app(
         app,
         page,

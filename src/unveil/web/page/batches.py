@@ -22,7 +22,7 @@ from unveil.web.work import Order
 
 PIECE = 1 << 20
 AGAIN = 1.0
-"""Seconds after which a queue that was full is asked again."""
+"""Seconds after which a full queue is tried again."""
 MOST = MOST_IDS
 """Photographs of one batch."""
 
@@ -43,7 +43,7 @@ class Entry:
         return self.state in FINAL if self.job is None else self.job.task.status.final
 
     def to_json(self) -> dict[str, Any]:
-        """What the page is told about it."""
+        """Its state for the page."""
         said: dict[str, Any] = {"photo": self.given.id, "name": self.given.name, "job": None, "share": 0.0}
         if self.job is None:
             return said | {"state": self.state, "reason": self.reason}
@@ -152,7 +152,7 @@ class Batches:
         entry.state = CANCELLED
 
     def _sweep(self) -> None:
-        """Forget the batches nobody has asked for since their photographs were deleted."""
+        """Delete the batches that were not requested since their photographs were deleted."""
         old = time.monotonic() - self.service.settings.keep
         for id, batch in list(self._known.items()):
             if batch.over.is_set() and batch.asked < old:
@@ -160,7 +160,7 @@ class Batches:
 
 
 def to_json(batch: Batch) -> dict[str, Any]:
-    """What the page is told about a batch."""
+    """The state of a batch for the page."""
     entries = [entry.to_json() for entry in batch.entries]
     return {
         "id": batch.id,

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from unveil import photo
-from unveil.diffusion import euler
+from unveil.diffusion import irsde
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import EULER, SOLVERS
 from unveil.errors import InputError, ModelError
@@ -26,14 +26,14 @@ from unveil.web.service import Given, Service
 from unveil.web.work import Order
 
 SHOWN = 0.2
-"""Least probability that is worth a word."""
+"""Least probability that is shown."""
 PLAIN = {"lowlight": "low light", "jpeg": "compression"}
 """Kinds of damage that people call otherwise."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """probabilities: by kind. fixed: the kinds that a restoration fixes when nobody says which. speaker: who says so."""
+    """probabilities: by kind. fixed: the kinds that a restoration fixes by default. speaker: the describer's name."""
 
     probabilities: dict[str, float]
     fixed: tuple[str, ...]
@@ -49,7 +49,7 @@ def _speaker() -> describer.Describer | None:
 
 
 def diagnosed(given: Given) -> Diagnosis | None:
-    """What the classifier says of a photograph, looking at what a restoration looks at; None where it does not ship."""
+    """The classifier's answer for the part of a photograph that a restoration uses; None where it does not ship."""
     speaker = _speaker()
     if speaker is None:
         return None
@@ -60,7 +60,7 @@ def diagnosed(given: Given) -> Diagnosis | None:
 
 
 def described(found: Diagnosis | None) -> str:
-    """HTML for models that cannot be told: the kinds of damage that are likely, with their probabilities."""
+    """HTML for models that are not conditioned on kinds of damage: the likely ones, with their probabilities."""
     if found is None:
         return ""
     likeliest = max(found.probabilities, key=lambda kind: found.probabilities[kind])
@@ -103,7 +103,9 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Switches:
-    """What is found in a photograph, as switches. auto: nobody says what to fix; kinds: one for each of KINDS; found: what was, kept."""
+    """What is found in a photograph, as switches. auto: the describer decides what to fix; kinds: one for each of KINDS; found: what was,
+    kept.
+    """
 
     panel: gr.Column
     line: gr.HTML
@@ -149,7 +151,7 @@ def takes_kinds(service: Service, model: str) -> bool:
 
 
 def says_doubt(service: Service, model: str) -> bool:
-    """Whether this model has a network that says how far it is off."""
+    """Whether this model has a network that estimates its error."""
     restorer = service.restorers.get(model, service.devices[0])
     return isinstance(restorer, Restorer) and restorer.model.doubt is not None
 
@@ -188,7 +190,7 @@ def shown(found: Diagnosis | None) -> tuple[Any, ...]:
 
 
 def default_fidelity(service: Service, model: str) -> float | None:
-    """What the model does when it is not told, None for a method without this dial."""
+    """The model's default, None for a method without this option."""
     return getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "fidelity", None)
 
 
@@ -207,7 +209,7 @@ def solvers(service: Service, model: str) -> tuple[str, ...]:
     if process is None:
         return ()
     try:
-        euler.check(process)
+        irsde.check(process)
     except InputError:
         return SOLVERS
     return (*SOLVERS, *EULER)
@@ -379,6 +381,6 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         views=True,
         preview=True,
         suffix=RESTORED,
-        # What stands in the list that is hidden for other models is told nobody.
+        # The list is hidden for other models, and its value is not used then.
         preset=chosen["preset"] if chosen["preset"] in service.restorers.known[chosen["model"]].presets else "",
     )

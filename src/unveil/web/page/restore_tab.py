@@ -35,7 +35,7 @@ class Limits:
         self._lock = threading.Lock()
 
     def seconds(self, engine: str, pixels: int, preset: str = "") -> float:
-        """About how long one draw takes; 0 for trained models, which take seconds, and where nobody can tell."""
+        """Estimated seconds of one draw; 0 for trained models, which take seconds, and where it is not known."""
         with self._lock:
             if (engine, preset) not in self._per_pixel:
                 self._per_pixel[engine, preset] = self._tried(engine, preset)
@@ -84,7 +84,7 @@ DOUBT = (
 )
 LIGHT = " The brightness of the whole may be off by ±{:.0f}: a photograph does not tell how much light there was."
 NO_LIGHT = 0.5 / 255
-"""Doubt about the light of the whole that is not worth a word: half of a level."""
+"""Error of the overall brightness below which it is not shown: half of a level."""
 ONE_DRAW = "One of the pictures that the photograph may have been."
 EACH = "Several photographs: Automatic looks at each on its own."
 
@@ -199,7 +199,7 @@ def tab(
         return "", words.model(EACH, ""), *panel.shown(None)[1:]
 
     def chips(id: str | None, ids: list[str], model: str) -> Any:
-        """What is found stands on the switches of a model that can be told, and nowhere twice."""
+        """For a model with switches the kinds found are shown on the switches, and not a second time."""
         given = service.given(id) if id and len(ids) < 2 and not panel.takes_kinds(service, model) else None
         return "" if given is None else described(diagnosed(given))
 
@@ -223,7 +223,7 @@ def _ask(ids: list[str]) -> str:
 
 
 def _said(event: gr.EventData, name: str) -> Any:
-    """What an element said of its event, None where it said nothing of this name."""
+    """An entry of an event's data, None where it is missing."""
     return (event._data or {}).get(name)
 
 

@@ -26,7 +26,7 @@ element.dispatchEvent(new Event('heard'));
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Of every event: what happens is shown by our own elements, and nobody calls it from elsewhere."""
 GRACE = 20.0
-"""Seconds for which the work of a page that was left goes on: one that is loaded again asks for it."""
+"""Seconds for which the work of a closed page goes on, in case the page is loaded again."""
 
 
 def drop(service: Service, name: str, most: int = 1) -> gr.HTML:
@@ -89,7 +89,7 @@ class Visits:
         self._lock = threading.Lock()
 
     def wait_for(self, request: gr.Request, work: Any, drop: Callable[[], None]) -> None:
-        """This page waits for a piece of work. drop: called when nobody does any more."""
+        """This page waits for a piece of work. drop: called when no page does any more."""
         with self._lock:
             self._work.setdefault(str(request.session_hash), {})[work] = drop
 
@@ -102,7 +102,7 @@ class Visits:
                 self._work.pop(str(request.session_hash), None)
 
     def leave(self, request: gr.Request) -> None:
-        """Called by gradio when a page is closed: if it does not come back, nobody will look at what its work would give."""
+        """Called by gradio when a page is closed: if it does not come back, its work is stopped."""
         with self._lock:
             left = self._work.pop(str(request.session_hash), {})
         for work, drop in left.items():

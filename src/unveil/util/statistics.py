@@ -1,13 +1,39 @@
-"""Student's t distribution for whole degrees of freedom, in closed form: what an interval from few draws has to be wide."""
+"""Statistics in closed form: Spearman's rank correlation, and Student's t distribution for whole degrees of freedom."""
 
 from __future__ import annotations
 
-from math import pi, sqrt
-from typing import overload
+from math import nan, pi, sqrt
+from typing import Any, overload
 
 import numpy as np
 
 from unveil.errors import InputError
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks 1..n of values (n,), equal values sharing the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return (last - (count - 1) / 2)[place]
+
+
+def spearman(first: Any, second: Any) -> float:
+    """Rank correlation of two arrays of equal size (flattened), in [-1, 1]; NaN where one of them is constant.
+
+    The product-moment correlation of the average ranks (Spearman 1904), so ties are allowed. Raises InputError for sizes that
+    differ, or NaN in either.
+    """
+    a, b = (np.asarray(v, dtype=np.float64).ravel() for v in (first, second))
+    if a.size != b.size or a.size == 0:
+        raise InputError(
+            f"rank correlation needs two arrays of one size with values in them; got {a.size} and {b.size}"
+        )
+    if np.isnan(a).any() or np.isnan(b).any():
+        raise InputError("rank correlation of NaN is undefined")
+    a, b = (r - r.mean() for r in (average_ranks(a), average_ranks(b)))
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else nan
+
 
 # cos(theta)**k vanishes slowly for many draws; beyond this the normal distribution is within 1e-4 anyway, and the sum still short.
 MOST_DEGREES = 2_000

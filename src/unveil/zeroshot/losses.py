@@ -1,4 +1,8 @@
-"""Perceptual distance: mean squared difference of VGG-16's features after its fourth convolution (relu2_2)."""
+"""What an image is driven towards while a prior samples: losses without a reference, and distance in VGG-16's features.
+
+All take images (B, 3, H, W) in [0, 1]; those without a reference (Zero-DCE; GDP, TAO, LD-RPS) are defined, with finite gradients, on every
+image, grey ones too. Perceptual distance is the mean squared difference of features after VGG-16's fourth convolution (relu2_2).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,38 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unveil.errors import ModelError
+
+
+def exposure(x: Tensor, patch: int, target: float = 0.5) -> Tensor:
+    """Mean squared distance of the mean brightness of patches from `target`; a scalar.
+
+    patch: side in pixels, at most the image's; patches do not overlap, and what is left over at the bottom and right is
+    not looked at. LD-RPS: 32 or 64 pixels at 512 x 512, target 0.5. GDP: 8 pixels, target 0.3.
+    """
+    side = min(patch, x.shape[-2], x.shape[-1])
+    return ((F.avg_pool2d(x.mean(1, keepdim=True), side) - target) ** 2).mean()
+
+
+def colour_cast(x: Tensor) -> Tensor:
+    """Distance from a grey world: sqrt(Drg^2 + Drb^2 + Dgb^2), D the squared difference of two channels' means; (B,).
+
+    The root's slope is infinite at 0 although the whole is smooth there, its gradient being 0: on a grey image the
+    textbook form gives 0/0. Here the root is not taken where there is nothing under it.
+    """
+    red, green, blue = x.mean((-2, -1)).unbind(1)
+    under = (red - green) ** 4 + (red - blue) ** 4 + (green - blue) ** 4
+    grey = under == 0
+    return torch.where(grey, 0.0, torch.where(grey, 1.0, under).sqrt())
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Twice the mean squared step between neighbours, down plus across; a scalar (Zero-DCE's form, in GDP and TAO)."""
+    down, across = x.diff(dim=-2), x.diff(dim=-1)
+    return 2 * ((down**2).mean() + (across**2).mean())
+
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which VGG was trained under
 _LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128)}  # torchvision's index in `features`: channels

@@ -1,6 +1,8 @@
-"""Image files to pixels: the size from the header alone, the pixels as 8-bit RGB the right way up, many of them kept in bounded memory.
+"""Image files: their size and pixels, many of them kept in bounded memory, resized as MATLAB does it, and many made in parallel.
 
-Also the list of files that could not be decoded.
+Super-resolution pairs are made from clean photographs, reduced and enlarged by MATLAB's bicubic (the DIV2K protocol): Keys' kernel
+with a = -1/2 (Keys 1981, eq. 4), stretched by the reduction when shrinking (antialiasing), sample centres aligned, borders
+mirrored with the edge repeated.
 """
 
 from __future__ import annotations
@@ -10,20 +12,74 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from unveil.data.bicubic import bicubic
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilError
+from unveil.util.atomic import aside
 from unveil.util.quiet import quiet
 from unveil.util.suffixes import TRAINING
+
+
+def _keys(x: np.ndarray) -> np.ndarray:
+    x = np.abs(x)
+    inner, outer = 1 + x**2 * (1.5 * x - 2.5), 2 + x * (-4 + x * (2.5 - 0.5 * x))
+    return np.where(x <= 1, inner, np.where(x < 2, outer, 0.0))
+
+
+def weights(length: int, new_length: int) -> np.ndarray:
+    """(new_length, length) matrix of one axis: row i holds the shares of the old samples in new sample i; rows sum to 1."""
+    scale = new_length / length
+    stretch = min(1.0, scale)
+    centre = (np.arange(new_length)[:, None] + 0.5) / scale - 0.5
+    reach = 2.0 / stretch
+    taps = np.floor(centre - reach).astype(np.int64) + np.arange(ceil(2 * reach) + 2)[None, :]
+    share = _keys((centre - taps) * stretch)
+    share /= share.sum(axis=1, keepdims=True)
+    mirrored = taps % (2 * length)
+    mirrored = np.where(mirrored >= length, 2 * length - 1 - mirrored, mirrored)
+    matrix = np.zeros((new_length, length))
+    np.add.at(matrix, (np.arange(new_length)[:, None], mirrored), share)
+    return matrix
+
+
+def bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (*size, 3) uint8, computed in double precision, clipped and rounded once at the end.
+
+    That is im2uint8(imresize(im2double(...))) in MATLAB's words. Shrinking
+    comes first where one axis shrinks and the other grows. Raises InputError for an empty size.
+    """
+    if min(size) < 1:
+        raise InputError(f"cannot resize to {size[1]} x {size[0]} pixels")
+    out = pixels.astype(np.float64)
+    for axis in sorted((0, 1), key=lambda a: size[a] / pixels.shape[a]):
+        if out.shape[axis] != size[axis]:
+            out = np.moveaxis(np.tensordot(weights(out.shape[axis], size[axis]), out, axes=(1, axis)), 0, axis)
+    return np.floor(np.clip(out, 0, 255) + 0.5).astype(np.uint8)
+
+
+def low_resolution(pixels: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """(degraded, clean) for super-resolution by `scale`: clean cut to a multiple of it, degraded reduced and enlarged again.
+
+    Both (H', W', 3) uint8 of equal size; the reduced image is rounded to 8 bits in between, as it would be on disk.
+    Raises InputError for a scale below 2 or an image smaller than it.
+    """
+    if scale < 2:
+        raise InputError(f"the scale of super-resolution must be 2 or more, got {scale}")
+    h, w = pixels.shape[0] // scale * scale, pixels.shape[1] // scale * scale
+    if min(h, w) == 0:
+        raise InputError(f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be reduced {scale} times")
+    clean = pixels[:h, :w]
+    return bicubic(bicubic(clean, (h // scale, w // scale)), (h, w)), clean
+
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
@@ -34,7 +90,7 @@ _FAULTS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error,
 
 
 class Unreadable(InputError):
-    """A file that is not the image it should be. The message names it and what was wrong."""
+    """A file that cannot be read as an image. The message names it and what was wrong."""
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -103,7 +159,7 @@ class Store:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process: everything but the pixels, which it decodes for itself."""
+        """State for another process: everything but the pixels, which that process decodes itself."""
         return {k: v for k, v in vars(self).items() if k not in ("_kept", "_lock")} | {"used": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -137,7 +193,7 @@ class Store:
         return True
 
     def _tried(self, picture: Picture) -> None:
-        with suppress(Unreadable):  # it is on the list, and met again where it is drawn
+        with suppress(Unreadable):  # it is on the list of unreadable files, and raised again where it is drawn
             self.pixels(picture)
 
     def _make(self, picture: Picture) -> np.ndarray:
@@ -199,3 +255,72 @@ class Picture:
     def pixels(self) -> np.ndarray:
         """(height, width, 3) uint8. Raises Unreadable."""
         return self.store.pixels(self)
+
+
+Job = TypeVar("Job")
+
+
+def save_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 losslessly, aside and renamed. The folder is made if missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with aside(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
+
+
+@dataclass
+class Outcome:
+    """made, there: files newly made and found already there. failed: what went wrong, one sentence each."""
+
+    made: int = 0
+    there: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def work(
+    jobs: Iterable[Job],
+    make: Callable[[Job], bool],
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """make(job) for every job in `workers` threads; it returns whether it had to make anything.
+
+    An UnveilError of one job is noted and the others go on; any other exception (a full disk, Ctrl-C) stops the work.
+    progress: called with the number of jobs done.
+    """
+    outcome = Outcome()
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        futures = [pool.submit(make, job) for job in jobs]
+        for done, future in enumerate(as_completed(futures), 1):
+            try:
+                fresh = future.result()
+                outcome.made += fresh
+                outcome.there += not fresh
+            except UnveilError as error:
+                outcome.failed.append(str(error))
+            if progress is not None:
+                progress(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    outcome.failed.sort()
+    return outcome
+
+
+def build(
+    photos: Path, output: Path, scale: int = 4, workers: int = 1, progress: Callable[[int], None] | None = None
+) -> Outcome:
+    """Write output/degraded/NAME.png and output/clean/NAME.png, of equal size, for every photograph; those there are kept.
+
+    Subfolders are kept. Raises InputError for a missing or empty folder; a photograph that cannot be used is in `failed`.
+    """
+
+    def make(path: Path) -> bool:
+        name = path.relative_to(photos).with_suffix(".png")
+        targets = [output / side / name for side in ("degraded", "clean")]
+        if all(t.exists() for t in targets):
+            return False
+        for target, pixels in zip(targets, low_resolution(decode(path), scale), strict=True):
+            save_png(target, pixels)
+        return True
+
+    return work(images_in(photos), make, workers, progress)
