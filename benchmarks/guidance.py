@@ -10,10 +10,10 @@ restore the same held-out crops, one draw each, and are asked about the same sta
 loss that all have minimised. Between the first two only cross-attention and prompt differ, between the last two only what the guide has
 learned. The file is written after every seed, and a call that was interrupted goes on from it.
 
-What a few hundred steps can show decides the task. The damage is of the light: haze, shadow and low light each want another correction, which
-is large. (Noise, blur and blocks leave a photograph at some 30 dB, nearer than so short a training comes.) The network predicts the residual
-and learns by squared error, as `wild` does; IR-SDE's own loss hardly weighs the states near the start of sampling, where the light is
-decided, and 250 steps of it ended below the input. The guide looks at crops of the size that it was trained on.
+What a few hundred steps can show decides the task. The damage is of the light: haze, shadow and low light each want another correction,
+which is large. (Noise, blur and blocks leave a photograph at some 30 dB, nearer than so short a training comes.) The network predicts the
+residual and learns by squared error, as `wild` does; IR-SDE's own loss hardly weighs the states near the start of sampling, where the light
+is decided, and 250 steps of it ended below the input. The guide looks at crops of the size that it was trained on.
 """
 
 from __future__ import annotations
@@ -244,7 +244,8 @@ def main(given: Namespace) -> None:
     if given.merge:
         result = merged([read_json(path) for path in given.merge])
         print(report(result))
-        return write_json(given.json, result)
+        write_json(given.json, result)
+        return
     photos = given.photos or Path(unveil.__file__).parent / "examples"
     steps, count = (2, 1) if given.quick else (given.steps, 16)
     clock = Clock()
