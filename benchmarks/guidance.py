@@ -214,7 +214,9 @@ def report(result: dict[str, Any]) -> str:
 
 
 def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """The table; the sentences as a list; steps, photographs, crops and seeds: how many; named: shares of damage named rightly, in %."""
+    """The table; the sentences as a list; steps, crops and seeds: how many; named: shares of damage named rightly, in %; and for each row
+    the mean PSNR of each kind, the row's words joined.
+    """
     seeds, protocol = result["seeds"], result["protocol"]
     named = [float(found[1]) for one in seeds if (found := re.search(r"(\d+)%", one["controller"]))]
     return {
@@ -224,6 +226,11 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
         "crops": str(protocol["crops of each kind"]),
         "seeds": str(len(seeds)),
         "named": Value(named, 0),
+        **{
+            f"{row.replace(' ', '_')}.{kind}": Value([one["rows"][row][kind] for one in seeds], 1)
+            for row in (INPUT, NONE, UNTRAINED, GUIDED)
+            for kind in (*KINDS, "all")
+        },
     }
 
 
