@@ -131,3 +131,25 @@ def test_what_takes_more_than_ten_minutes_asks_first(
     assert not list(tmp_path.glob("out/*"))
     assert main([*call, photo, str(other), "-o", f"{tmp_path / 'out'}/", "--yes"]) == 0
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_all_that_is_left_is_priced_by_its_pixels(
+    photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is nearly done does not ask, a large second photograph does, and a program that reads rows is asked too."""
+    monkeypatch.setattr(ZeroShotRestorer, "estimate", lambda self, *size: Estimate(2, 70.0))
+    large, out = tmp_path / "r.png", f"{tmp_path / 'out'}/"
+    Image.fromarray(np.zeros((72, 100, 3), np.uint8)).save(large)  # 15 times the first one's 20 x 24
+    call = ["restore", "--method", "ddrm", "--prior", prior, "--operator", "identity", "--noise", "0.1", "--steps", "2"]
+    call += [photo, str(large), "-o", out]
+    assert main(call) == USAGE
+    told = capsys.readouterr().err
+    assert "about 70 s here (2 evaluations a draw); 19 min for all 2" in told
+    assert "about 19 min in all" in told
+    assert main([*call, "--json"]) == USAGE
+    assert "about 19 min in all" in capsys.readouterr().err
+    assert main([*call, "--yes", "--json"]) == 0
+    assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == ["restored"] * 2
+    (tmp_path / "out" / "photo.png").unlink()
+    assert main([*call, "--skip-existing"]) == 0, "the large one is there already"
+    assert "about 70 s here (2 evaluations a draw)\n" in capsys.readouterr().err

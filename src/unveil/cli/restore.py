@@ -206,14 +206,13 @@ def restore(
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
     jobs = outputs.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
-    if not json_lines:
-        seconds = _print_estimate(restorer, jobs, options)
-        if seconds > LONG and not yes and spread is None:
-            from unveil.util.words import duration
+    seconds, asks = 0.0, not yes and spread is None
+    if asks or not json_lines:
+        seconds = _print_estimate(restorer, jobs, options, skip_existing=skip_existing, quiet=json_lines)
+    if asks and seconds > LONG:
+        from unveil.util.words import duration
 
-            raise InputError(
-                f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps"
-            )
+        raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps")
     seen: dict[str, int] = {}
     watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == STANDARD else sys.stdout
@@ -331,30 +330,42 @@ def _cluster(address: str, workers: int, cpus: float, gpus: float, frames: Path 
     return Cluster(address, workers, cpus, gpus)
 
 
-def _print_estimate(restorer: Restores, jobs: list[outputs.Job], options: Options) -> float:
-    """Print how long a zero-shot method is going to take for the first photograph, on standard error, before it begins.
+def _print_estimate(
+    restorer: Restores, jobs: list[outputs.Job], options: Options, *, skip_existing: bool, quiet: bool
+) -> float:
+    """Print how long a zero-shot method is going to take, on standard error, before it begins.
 
-    Returns the seconds for all of them, as if they were like the first one; 0 for trained models, and where it is not known.
+    Returns the seconds for all photographs that are left to do, by their pixels; 0 for trained models, and where no size is known.
     """
     from unveil.restorer import Restorer
 
-    if not jobs or isinstance(restorer, Restorer):
+    if isinstance(restorer, Restorer):
         return 0.0
     from unveil.jobs.batch import size_of
+    from unveil.jobs.inputs import STANDARD
+    from unveil.jobs.outputs import finished
     from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
-    size = size_of(jobs[0].source) if isinstance(restorer, ZeroShotRestorer) else None
-    if size is None:
+    if not isinstance(restorer, ZeroShotRestorer):
         return 0.0
-    told = restorer.estimate(size[1], size[0], options)  # type: ignore[union-attr]
-    more = f", and there are {len(jobs)}" if len(jobs) > 1 else ""
-    print(
-        f"unveil: {jobs[0].source}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
-        file=sys.stderr,
-        flush=True,
-    )
-    return told.seconds * len(jobs)
+    left = [job for job in jobs if not (skip_existing and job.target != STANDARD and finished(job.source, job.target))]
+    sizes = [(job, size) for job in left if (size := size_of(job.source)) is not None]
+    if not sizes:
+        return 0.0
+    first, (width, height) = sizes[0]
+    told = restorer.estimate(height, width, options)
+    least = restorer.method.least
+    pixels = [max(width, least) * max(height, least) for _, (width, height) in sizes]
+    seconds = told.seconds * sum(pixels) / pixels[0]
+    if not quiet:
+        more = f"; {duration(seconds)} for all {len(sizes)}" if len(sizes) > 1 else ""
+        print(
+            f"unveil: {first.source}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return seconds
 
 
 def _check_hyphens(inputs: tuple[Path, ...]) -> None:
