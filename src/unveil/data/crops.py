@@ -11,6 +11,8 @@ from unveil.data.photographs import Photograph
 from unveil.data.store import Unreadable
 from unveil.errors import InputError
 
+TURNS = (0.7, 0.1, 0.1, 0.1)
+"""How often a crop is turned by 0, 1, 2 or 3 quarters."""
 _TRIES = 1000  # draws without a single readable photograph before a set is given up
 
 
@@ -85,7 +87,7 @@ def told_crops(
             side = int(generator.integers(max(size, most // 2), most + 1))
         top = int(generator.integers(max(1, height - side + 1)))
         left = int(generator.integers(max(1, width - side + 1)))
-        flip, turns = bool(generator.integers(2)), int(generator.choice(4, p=[0.7, 0.1, 0.1, 0.1]))
+        flip, turns = bool(generator.integers(2)), int(generator.choice(4, p=TURNS))
         for pixels, out in zip(both, (clean, degraded), strict=True):
             if pixels is not None:
                 piece = np.rot90(cut(pixels, top, left, side), turns)

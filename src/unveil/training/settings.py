@@ -248,8 +248,10 @@ class Config:
     precision: "fp32" or "bf16" (autocast). ema: decay of the averaged weights that ship. init: a model on the shelf, a weight file or
     a run to start from; the network is then that model's, with network.bottom blocks on its coarsest level if it has fewer. device:
     "auto" is CUDA where there is one. workers: how many processes prepare batches, 0 for the training one itself; results do not
-    depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: "threads"
-    is what older configurations say and is read as "processes".
+    depend on it. They share the decoded photographs where all fit into data.cache, and have a cache each where not. loader: where
+    batches are made, "processes" or "device", by the device that trains (`training.on_device`), for networks that restore where all
+    photographs fit into data.cache; "auto" is that on CUDA and processes elsewhere. Their batches differ. "threads" is what older
+    configurations say and is read as "processes".
     checkpointing: recompute activations in the backward pass, for memory. sharded: several processes hold a part each of parameters,
     gradients, moments and averages (FSDP2) in place of all of them each; for networks of kind rddm and conditional.
     minutes: 0, or how long the run may take, validation included;
@@ -268,7 +270,7 @@ class Config:
     init: str = ""
     device: str = "auto"
     workers: int = 2
-    loader: str = "processes"
+    loader: str = "auto"
     checkpointing: bool = False
     sharded: bool = False
     minutes: float = 0.0
@@ -283,7 +285,6 @@ class Config:
 HARMLESS = (
     "device",
     "workers",
-    "loader",
     "checkpointing",
     "sharded",
     "save_every",
