@@ -40,4 +40,7 @@ def test_the_simulator_is_the_same_either_way(
     by_tensors, again = jpeg(photographs, generator)
     assert torch.equal(by_libjpeg, by_tensors)
     assert all(torch.equal(drawn[name], again[name]) for name in drawn)
-    assert torch.equal(recompress(photographs[0], 30), compressed(photographs[:1], QUALITIES[:1] * 0 + 30, torch.zeros(1, 2).long(), subsampled=True)[0])
+    assert torch.equal(
+        recompress(photographs[0], 30),
+        compressed(photographs[:1], QUALITIES[:1] * 0 + 30, torch.zeros(1, 2).long(), subsampled=True)[0],
+    )

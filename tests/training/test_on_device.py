@@ -145,14 +145,16 @@ def test_a_run_repeats_and_goes_on(tree: Tree, tmp_path: Path) -> None:
 def test_what_does_not_fit_is_made_by_processes(tree: Tree) -> None:
     settings = tree(loader="device", device="cpu")
     settings["data"]["cache"] = 0
-    with pytest.raises(InputError, match="raise --data.cache"):
+    with pytest.raises(InputError, match=r"raise --data\.cache"):
         Restoring(configuration.parse(settings)).material(World(), print)
     said: list[str] = []
     trainer = Restoring(configuration.parse(settings | {"loader": "auto"}))
     assert not isinstance(trainer.material(World(device=torch.device("cuda")), said.append), OnDevice)
     assert "batches are made by processes" in said[-1]
     with pytest.raises(InputError, match="networks that restore"):
-        configuration.parse(tree(loader="device", path="daclip", init="x", stages=[{"kind": "contrastive", "steps": 1}]))
+        configuration.parse(
+            tree(loader="device", path="daclip", init="x", stages=[{"kind": "contrastive", "steps": 1}])
+        )
 
 
 def test_files_that_cannot_be_read_are_left_out(pairs: Path, tmp_path: Path) -> None:

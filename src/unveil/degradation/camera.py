@@ -188,7 +188,7 @@ LONGEST = 65_000
 
 
 def jpeg(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-    """Compression by libjpeg through Pillow, and back, or its arithmetic on a device (`compression`), to the bit the same; not differentiable.
+    """Compression by libjpeg through Pillow, and back, or on a device its arithmetic (`compression`), the same bits; not differentiable.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: quality 95 (severity 0) to 8 (severity 1), linearly. Chroma is
     halved (4:2:0) in four samples of five. Half of the samples have the block grid shifted by `offset` pixels, as in

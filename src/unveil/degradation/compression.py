@@ -1,8 +1,8 @@
-"""What baseline JPEG does to pixels, computed in tensors on any device with the integers of libjpeg-turbo: to the bit what its files hold.
+"""What baseline JPEG does to pixels, in tensors on any device with the integers of libjpeg-turbo: the bits that its files give back.
 
-The entropy coder loses nothing and is left out. Colour conversion (ITU-T T.871) in 16 bits after the point, chroma halved by rounded means and
-enlarged by the triangle filter that libjpeg calls fancy upsampling, the "islow" transform of Loeffler, Ligtenberg and Moschytz (ICASSP 1989)
-with 13 bits after the point, the quantisation tables of Annex K (ITU-T T.81) scaled by the quality.
+The entropy coder loses nothing and is left out. Colour conversion (ITU-T T.871) in 16 bits after the point; chroma halved by rounded
+means and enlarged by the triangle filter that libjpeg calls fancy upsampling; the "islow" transform of Loeffler, Ligtenberg and Moschytz
+(ICASSP 1989) with 13 bits after the point; the quantisation tables of Annex K (ITU-T T.81) scaled by the quality.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 _LUMINANCE = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
 _CHROMINANCE = (
     17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,

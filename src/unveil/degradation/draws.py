@@ -1,8 +1,8 @@
 """Where the simulators' random numbers come from: one generator of torch for a whole batch, or numbers that belong to each sample.
 
-Of a generator all draws are made on the processor, and what a sample gets depends on the samples before it. `SampleDraws` are made on the device
-where the damage is computed, a sample's own whatever batch it is in; decisions that choose what is computed are made on the processor from the same
-numbers, so that none has to be fetched.
+Of a generator all draws are made on the processor, and what a sample gets depends on the samples before it. `SampleDraws` are made on
+the device where the damage is computed, a sample's own whatever batch it is in; decisions that choose what is computed are made on the
+processor from the same numbers, so that none has to be fetched.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class SampleDraws(Protocol):
 Random = torch.Generator | SampleDraws
 
 
-def rand(
-    shape: tuple[int, ...], random: Random, *, dtype: torch.dtype = torch.float32, host: bool = False
-) -> Tensor:
+def rand(shape: tuple[int, ...], random: Random, *, dtype: torch.dtype = torch.float32, host: bool = False) -> Tensor:
     """Uniform in [0, 1), on the device of `random`, or on the processor where `host`; see `SampleDraws.rand`."""
     if isinstance(random, torch.Generator):
         return torch.rand(shape, generator=random, dtype=dtype)

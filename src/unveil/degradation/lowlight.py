@@ -43,9 +43,7 @@ def lowlight(x: Tensor, generator: Random, severity: float | None = None) -> tup
     gain, read = log_uniform(b, generator, *GAIN), log_uniform(b, generator, 1.5, 6.0)
     gamma = uniform(b, generator, 0.9, 1.25)
     warm = 0.12 * randn((b, 1, 1, 1), generator).clamp(-2, 2)
-    cast = torch.exp(
-        torch.cat([warm, torch.zeros_like(warm), -warm], 1) + 0.04 * randn((b, 3, 1, 1), generator)
-    )
+    cast = torch.exp(torch.cat([warm, torch.zeros_like(warm), -warm], 1) + 0.04 * randn((b, 3, 1, 1), generator))
     # Lamps leave corners darker than the middle of their light; never brighter than daylight did.
     illumination = torch.exp(uniform(b, generator, 0.0, 0.5) * smooth(b, h, w, generator, 2)).clamp(0.3, 1.8)
     noise = _sensor_noise(b, h, w, generator)

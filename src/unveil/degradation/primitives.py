@@ -121,9 +121,7 @@ def smooth(b: int, h: int, w: int, generator: Random, cells: float = 3.0) -> Ten
     return (_spline(h, ch, knots.device) @ knots @ _spline(w, cw, knots.device).T) / _SPLINE_POWER
 
 
-def fractal(
-    b: int, h: int, w: int, generator: Random, cells: float, octaves: int, roughness: Tensor
-) -> Tensor:
+def fractal(b: int, h: int, w: int, generator: Random, cells: float, octaves: int, roughness: Tensor) -> Tensor:
     """(b, 1, h, w) sums of `smooth` fields at cells, 2 cells, 4 cells, ..., variance 1.
 
     roughness: (b, 1, 1, 1) in (0, 1), the amplitude of each octave over the one before.

@@ -52,9 +52,7 @@ def simulator(kind: str) -> Simulator:
     return KINDS[kind]
 
 
-def apply(
-    kind: str, x: Tensor, generator: Random, severity: float | None = None
-) -> tuple[Tensor, dict[str, Tensor]]:
+def apply(kind: str, x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Damage x (B, 3, H, W) float32 in [0, 1] by the simulator called `kind`; see `Simulator`. Raises InputError."""
     return simulator(kind)(x, generator, severity)
 

@@ -148,7 +148,9 @@ def shadow(x: Tensor, generator: Random, severity: float | None = None) -> tuple
 def _light_left(level: Tensor, generator: Random) -> Tensor:
     """(B, 3, 1, 1) light left per channel around level (B, 1, 1, 1): bluish, in one of five coloured at random."""
     b = len(level)
-    sky = torch.exp(uniform(b, generator, 0.0, 0.5) * torch.linspace(-0.7, 0.7, 3, device=level.device).view(1, 3, 1, 1))
+    sky = torch.exp(
+        uniform(b, generator, 0.0, 0.5) * torch.linspace(-0.7, 0.7, 3, device=level.device).view(1, 3, 1, 1)
+    )
     coloured = torch.exp(0.45 * randn((b, 3, 1, 1), generator).clamp(-1.6, 1.6))
     tint = torch.where(chance(b, generator, 0.2), coloured, sky)
     return (level * tint / tint.mean(1, keepdim=True)).clamp(0.03, 0.97)

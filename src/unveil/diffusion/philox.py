@@ -22,7 +22,9 @@ _AT_ONCE = {"cpu": 1 << 14}
 _ELSEWHERE = 1 << 22
 
 
-def philox(counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int], key: tuple[int, int]) -> tuple[Tensor, ...]:
+def philox(
+    counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int], key: tuple[int, int]
+) -> tuple[Tensor, ...]:
     """Ten rounds.
 
     Args:
@@ -102,7 +104,10 @@ def normals(
 
 
 def box_muller(bits: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors of standard normal numbers from two of words below 2^32: (bits + 1) / 2^32 lies in (0, 1], so the logarithm is finite and the radius at most 6.7."""
+    """Two tensors of standard normal numbers from two of words below 2^32.
+
+    (bits + 1) / 2^32 lies in (0, 1], so that the logarithm is finite and the radius at most 6.7.
+    """
     radius = bits.float().add_(1).mul_(2.0**-32).log_().mul_(-2).sqrt_()
     angle = others.float().mul_(math.tau * 2.0**-32)
     return radius * angle.cos(), radius * angle.sin()

@@ -272,7 +272,9 @@ class Source:
             piece = x[chosen.to(x.device)]
             if kinds is unlit:
                 piece = degradation.exposed(piece, own.random)
-            y, kinds_here, _ = degradation.mixture(piece, own.random, weights=kinds, second=data.second, clean=data.clean)
+            y, kinds_here, _ = degradation.mixture(
+                piece, own.random, weights=kinds, second=data.second, clean=data.clean
+            )
             parts.append((piece, y, named(kinds_here)))
         clean, degraded, labels = zip(*parts, strict=True)
         return torch.cat(clean), torch.cat(degraded), torch.cat(labels)

@@ -1,7 +1,7 @@
 """Batches made where the network is: photographs in the device's memory, crops gathered by index, damage computed there.
 
-What a batch holds is a function of (seed, step, part), each sample's draws of (seed, step, its number) alone: the same on every device but for
-rounding. To the device go places, indices and small tables, a few numbers for each sample; from it nothing is fetched.
+What a batch holds is a function of (seed, step, part), each sample's draws of (seed, step, its number) alone: the same on every device
+but for rounding. To the device go places, indices and small tables, a few numbers for each sample; from it nothing is fetched.
 """
 
 from __future__ import annotations

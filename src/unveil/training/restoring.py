@@ -50,12 +50,14 @@ class Restoring(Trainer):
         return self._source
 
     def _placed(self, source: Source, device: torch.device, say: Callable[[str], None]) -> Source:
-        """The source with its photographs on the device, where they fit into data.cache; else as it is, or, where it was asked for, an error."""
+        """The source with its photographs on the device, where they fit into data.cache; else as it is, or an error if asked for."""
         if source.store.fits(source.pictures):
             return OnDevice(source, device)
         most = f"the photographs take more than data.cache, {self.config.data.cache} MiB"
         if self.config.loader == "device":
-            raise InputError(f"loader: device, but {most}; raise --data.cache, or let --loader processes decode them as they are drawn")
+            raise InputError(
+                f"loader: device, but {most}; raise --data.cache, or let --loader processes decode them as they are drawn"
+            )
         say(f"{most}: batches are made by processes; with a larger --data.cache by the device")
         return source
 
