@@ -114,7 +114,8 @@ def test_nothing_is_fetched_and_little_is_sent(pairs: Path, low: bool) -> None:
     placed = OnDevice(source, META)
     with Uploads() as sent:
         batch = placed.draw(0, 1, 24, 64, low)
-    assert {t.device for t in (batch.x0, batch.y, batch.kinds)} == {META}
+    assert {batch.x0.device, batch.y.device} == {META}
+    assert batch.to(META).kinds.device == CPU  # what a network is told of them is drawn there
     assert batch.x0.shape == (24, 3, 64, 64)
     plain = batch.x0.numel() * batch.x0.element_size()
     # Of the batch itself; four fifths are the tables of the mild damage on top of pairs, whose sizes are each picture's own.

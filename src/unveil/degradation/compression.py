@@ -137,7 +137,7 @@ def compressed(x: Tensor, quality: Tensor, offset: Tensor, *, subsampled: bool) 
     halved = (F.avg_pool2d(ycc[:, 1:], 2) + bias).floor()
     last_row, last_column = (h + down - 1) // 2, (w + right - 1) // 2
     halved = _at(halved, torch.minimum(lines(tall // 2), last_row), lines(wide // 2).expand(len(x), -1))
-    chroma = _coded(F.pad(halved, (0, -wide // 2 % 8, 0, -tall // 2 % 8), mode="replicate"), steps)
+    chroma = _coded(halved, steps)
     # Three parts of the nearest sample and one of the next, along both axes; where there are two columns or fewer, none of the next.
     smooth = last_column > 1
 

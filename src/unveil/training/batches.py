@@ -32,7 +32,7 @@ _SMALL = 128  # reduced views of crops up to this size are as large as this, of 
 class Batch:
     """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view. kinds: (B, len(condition.KINDS)), 1 where a sample has
 
-    that kind of damage.
+    that kind of damage, on the processor, where what a network is told of them is drawn.
     """
 
     x0: Tensor
@@ -47,7 +47,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, without waiting for the copy."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        x0, y = (tensor.to(device, non_blocking=True) for tensor in (self.x0, self.y))
+        return replace(self, x0=x0, y=y)
 
     def pin_memory(self) -> Batch:
         """The same batch where a device can copy it from by itself."""
@@ -257,7 +258,7 @@ class Source:
         x0, y = torch.cat(clean), torch.cat(degraded)
         if low:
             x0, y = resize(x0, (size, size)), resize(y, (size, size))
-        return Batch(x0 * 2 - 1, y * 2 - 1, low, torch.cat(kinds).to(x0.device))
+        return Batch(x0 * 2 - 1, y * 2 - 1, low, torch.cat(kinds))
 
     def _damaged(self, x: Tensor, hand: Hand) -> tuple[Tensor, Tensor, Tensor]:
         """(clean, degraded, kinds) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
