@@ -118,7 +118,7 @@ def test_nothing_is_fetched_and_little_is_sent(pairs: Path, low: bool) -> None:
     assert batch.to(META).kinds.device == CPU  # what a network is told of them is drawn there
     assert batch.x0.shape == (24, 3, 64, 64)
     plain = batch.x0.numel() * batch.x0.element_size()
-    # Of the batch itself; four fifths are the tables of the mild damage on top of pairs, whose sizes are each picture's own.
+    # Places, and tables of the mild damage on top of pairs, whose kernels and sizes are each picture's own.
     assert 0 < sent.bytes < plain / 4
 
 
