@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from unveil.diffusion.irsde_loss import matching_loss
 
 from benchmarks import guidance
+from unveil.diffusion.irsde import matching_loss
 from unveil.models.path_config import path
 from unveil.training.noising import grid_weight
 

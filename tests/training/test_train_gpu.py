@@ -65,7 +65,7 @@ def test_from_photographs_to_weights_in_small_files(
     assert {"photos/small.png", "photos/large.jpg"} <= set(names)
     monkeypatch.setattr(train_gpu, "PART", 60_000)
     started = time.monotonic()
-    more = ["--limit", "600", "--batches", "2", "--", "--minutes", "0.03", "--precision", "fp32"]
+    more = ["--limit", "600", "--batches", "2", "--", "--minutes", "0.03", "--precision", "fp32", "--loader", "device"]
     assert called("run", str(config), str(packed), "-o", str(output), *more) == 0
     assert time.monotonic() - started < 300
     left = {path.name: path.stat().st_size for path in output.iterdir()}

@@ -173,20 +173,28 @@ class Store:
                 return self._kept[picture]
             if picture.path in self.unreadable:
                 raise Unreadable(self.unreadable[picture.path])
+        out = self.decoded(picture)
+        self._keep(picture, out)
+        return out
+
+    def decoded(self, picture: Picture) -> np.ndarray:
+        """As `pixels`, from the file and not kept."""
         try:
-            out = self._make(picture)
+            return self._make(picture)
         except Unreadable as error:
             self.refuse(picture.path, str(error))
             raise
-        self._keep(picture, out)
-        return out
+
+    def fits(self, pictures: Collection[Picture]) -> bool:
+        """Whether all of these pictures can be kept together."""
+        return sum(3 * picture.size[0] * picture.size[1] for picture in pictures) <= self.limit
 
     def fill(self, pictures: Collection[Picture]) -> bool:
         """Decode all of these pictures if together they fit, so that processes forked from this one share what is in memory once.
 
         A file that cannot be read goes on the list. False where they do not fit, and nothing is decoded then.
         """
-        if sum(3 * picture.size[0] * picture.size[1] for picture in pictures) > self.limit:
+        if not self.fits(pictures):
             return False
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._tried, pictures))

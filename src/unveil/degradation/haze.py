@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unveil.degradation.draws import Random, rand, randn
 from unveil.degradation.primitives import (
     chance,
     check,
@@ -32,7 +33,7 @@ VEIL = (0.01, 0.16)
 _REACH = 24
 
 
-def rain(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def rain(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Streaks screened over the image, y = 1 - (1 - x')(1 - r), x' being x under a thin veil x + v (A - x).
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength (severity 0 to 1): drops per pixel 0.0012 to 0.012, brightness
@@ -61,7 +62,7 @@ def rain(x: Tensor, generator: torch.Generator, severity: float | None = None) -
 
 
 def _streaks(
-    b: int, h: int, w: int, generator: torch.Generator, density: Tensor, angle: Tensor, length: Tensor, width: float
+    b: int, h: int, w: int, generator: Random, density: Tensor, angle: Tensor, length: Tensor, width: float
 ) -> Tensor:
     """(b, 1, h, w) >= 0, a lone streak at most 1: drops at `density` per pixel, drawn out by motion.
 
@@ -69,10 +70,10 @@ def _streaks(
     """
     # A drop outside the frame reaches into it, so they fall on a margin too.
     size = (b, 1, h + 2 * _REACH, w + 2 * _REACH)
-    drops = torch.rand(size, generator=generator)
-    bright = 0.4 + 0.6 * torch.rand(size, generator=generator)
+    drops = rand(size, generator)
+    bright = 0.4 + 0.6 * rand(size, generator)
     seeds = (drops < density).float() * bright
-    r = torch.arange(-_REACH, _REACH + 1).float()
+    r = torch.arange(-_REACH, _REACH + 1, device=seeds.device).float()
     v, u = r.view(1, -1, 1), r.view(1, 1, -1)
     a = angle.view(b, 1, 1)
     along, across = v * a.cos() + u * a.sin(), u * a.cos() - v * a.sin()
@@ -85,7 +86,7 @@ def _streaks(
 BETA = (0.3, 2.0)
 
 
-def haze(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def haze(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Haze or fog: y = x t + A (1 - t), t = exp(-beta d) (Koschmieder's law).
 
     x: (B, 3, H, W) float32 in [0, 1]. Applied to display (sRGB) values, as the synthetic sets RESIDE and HSTS do,
@@ -100,7 +101,7 @@ def haze(x: Tensor, generator: torch.Generator, severity: float | None = None) -
     s = severities(b, generator, severity)
     beta = geometric(s, *BETA)
     airlight = _airlight(b, generator)
-    depth = _depth(x.cpu(), generator)
+    depth = _depth(x.to(generator.device), generator)
     # Fog comes in banks: the density itself varies a little.
     banks = 1 + uniform(b, generator, 0.0, 0.25) * smooth(b, h, w, generator, 3).clamp(-2, 2)
     transmission = torch.exp(-beta * depth * banks.clamp_min(0.2)).to(x.device)
@@ -109,18 +110,18 @@ def haze(x: Tensor, generator: torch.Generator, severity: float | None = None) -
     return y.clamp(0, 1), {"severity": s, "beta": beta, "depth": depth, "transmission": transmission, "airlight": a}
 
 
-def _airlight(b: int, generator: torch.Generator) -> Tensor:
+def _airlight(b: int, generator: Random) -> Tensor:
     """(b, 3, 1, 1) nearly grey: a level, a shift between blue-grey and yellowish, a little independent jitter."""
     level = uniform(b, generator, 0.66, 1.0)
-    warm = 0.035 * torch.randn(b, 1, 1, 1, generator=generator).clamp(-2.5, 2.5)
-    tint = torch.cat([warm, 0.2 * warm, -warm], 1) + 0.012 * torch.randn(b, 3, 1, 1, generator=generator).clamp(-2, 2)
+    warm = 0.035 * randn((b, 1, 1, 1), generator).clamp(-2.5, 2.5)
+    tint = torch.cat([warm, 0.2 * warm, -warm], 1) + 0.012 * randn((b, 3, 1, 1), generator).clamp(-2, 2)
     return (level + tint).clamp(0.55, 1.0)
 
 
-def _depth(x: Tensor, generator: torch.Generator) -> Tensor:
+def _depth(x: Tensor, generator: Random) -> Tensor:
     """(B, 1, H, W) in [0, 1], larger is farther; the nearest point lies at 0 to 0.75, the farthest at 1."""
     b, _, h, w = x.shape
-    v, u = grid(h, w)
+    v, u = grid(h, w, x.device)
     down = v + uniform(b, generator, -0.35, 0.35) * u
     # A ground plane seen by a camera at height c: depth = c / (distance below the horizon), everything above is far.
     horizon = uniform(b, generator, -0.55, 0.1)
@@ -134,9 +135,8 @@ def _depth(x: Tensor, generator: torch.Generator) -> Tensor:
     sky = stretch(light - uniform(b, generator, 0.0, 0.8) * down)
     step, sky = guided(light, torch.cat([step, sky], 1)).split(1, 1)
     sky = stretch(sky)
-    weights = torch.rand(4, b, 1, 1, 1, generator=generator).pow(2)
-    weights = weights * torch.tensor([1.0, 0.6, 0.4, 0.8]).view(4, 1, 1, 1, 1)
-    depth = stretch((weights[0] * plane + weights[1] * hills + weights[2] * step + weights[3] * sky) / weights.sum(0))
+    weights = [most * uniform(b, generator).pow(2) for most in (1.0, 0.6, 0.4, 0.8)]
+    depth = stretch((weights[0] * plane + weights[1] * hills + weights[2] * step + weights[3] * sky) / sum(weights))
     depth = torch.where(chance(b, generator, 0.5), depth, depth.pow(uniform(b, generator, 0.6, 1.6)))
     # From a window or a hill all that is seen is far: an even veil over everything, as real haze mostly is.
     nearest = uniform(b, generator, 0.0, 0.75)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unveil.degradation.draws import Random, randn
 from unveil.degradation.primitives import (
     chance,
     check,
@@ -25,7 +26,7 @@ ELECTRONS = 8000.0
 """Electrons at white at unit gain: a small sensor's well, and the scale of the shot noise."""
 
 
-def lowlight(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def lowlight(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """An underexposed photograph: darkened in linear light, noisy, with another tone curve and colour cast, in 8 bits.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light is divided by `factor`, from 3 (severity 0) to 40
@@ -41,10 +42,8 @@ def lowlight(x: Tensor, generator: torch.Generator, severity: float | None = Non
     factor = geometric(s, *DARKENING)
     gain, read = log_uniform(b, generator, *GAIN), log_uniform(b, generator, 1.5, 6.0)
     gamma = uniform(b, generator, 0.9, 1.25)
-    warm = 0.12 * torch.randn(b, 1, 1, 1, generator=generator).clamp(-2, 2)
-    cast = torch.exp(
-        torch.cat([warm, torch.zeros_like(warm), -warm], 1) + 0.04 * torch.randn(b, 3, 1, 1, generator=generator)
-    )
+    warm = 0.12 * randn((b, 1, 1, 1), generator).clamp(-2, 2)
+    cast = torch.exp(torch.cat([warm, torch.zeros_like(warm), -warm], 1) + 0.04 * randn((b, 3, 1, 1), generator))
     # Lamps leave corners darker than the middle of their light; never brighter than daylight did.
     illumination = torch.exp(uniform(b, generator, 0.0, 0.5) * smooth(b, h, w, generator, 2)).clamp(0.3, 1.8)
     noise = _sensor_noise(b, h, w, generator)
@@ -64,9 +63,9 @@ def lowlight(x: Tensor, generator: torch.Generator, severity: float | None = Non
     }
 
 
-def _sensor_noise(b: int, h: int, w: int, generator: torch.Generator) -> Tensor:
+def _sensor_noise(b: int, h: int, w: int, generator: Random) -> Tensor:
     """(b, 3, h, w) unit normals; in half of the samples correlated between neighbours, as demosaicing leaves them."""
-    white = torch.randn(b, 3, h, w, generator=generator)
+    white = randn((b, 3, h, w), generator)
     side = chance(b, generator, 0.5) * uniform(b, generator, 0.1, 0.45)
     taps = torch.cat([torch.ones_like(side), side], 1).view(b, 2)
     norm = (taps[:, :1].square() + 2 * taps[:, 1:].square()).sqrt()
@@ -77,7 +76,7 @@ FACTOR = (0.3, 1.0)
 """Down to where simulated low light begins: darker still, and nothing tells the one from the other."""
 
 
-def exposed(x: Tensor, generator: torch.Generator) -> Tensor:
+def exposed(x: Tensor, generator: Random) -> Tensor:
     """Each photograph of x (B, 3, H, W) float32 in [0, 1], sRGB, at 0.3 to 1 times its light (log-uniform).
 
     Raises InputError for a wrong shape or type.

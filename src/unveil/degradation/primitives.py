@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unveil.degradation.draws import Random, rand, randn
 from unveil.errors import InputError
 from unveil.util.guided_filter import linear_law
 
@@ -47,22 +48,22 @@ def check(x: Tensor, severity: float | None = None) -> None:
         raise InputError(f"severity must lie in [0, 1] (0 mildest, 1 strongest) or be None, not {severity!r}")
 
 
-def uniform(b: int, generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+def uniform(b: int, generator: Random, low: float = 0.0, high: float = 1.0) -> Tensor:
     """(b, 1, 1, 1) independent draws, uniform in [low, high)."""
-    return low + (high - low) * torch.rand(b, 1, 1, 1, generator=generator)
+    return low + (high - low) * rand((b, 1, 1, 1), generator)
 
 
-def log_uniform(b: int, generator: torch.Generator, low: float, high: float) -> Tensor:
+def log_uniform(b: int, generator: Random, low: float, high: float) -> Tensor:
     """(b, 1, 1, 1) independent draws whose logarithm is uniform; 0 < low <= high."""
     return torch.exp(uniform(b, generator, math.log(low), math.log(high)))
 
 
-def chance(b: int, generator: torch.Generator, probability: float) -> Tensor:
+def chance(b: int, generator: Random, probability: float) -> Tensor:
     """(b, 1, 1, 1) booleans, true with the given probability."""
-    return torch.rand(b, 1, 1, 1, generator=generator) < probability
+    return rand((b, 1, 1, 1), generator) < probability
 
 
-def severities(b: int, generator: torch.Generator, severity: float | None) -> Tensor:
+def severities(b: int, generator: Random, severity: float | None) -> Tensor:
     """(b, 1, 1, 1) severities in [0, 1]: `severity` for all, or uniform draws when it is None.
 
     The draw is made in either case, so that pinning the severity changes nothing else in the sequence of draws.
@@ -94,34 +95,33 @@ def own_seed(seed: int, name: str) -> int:
 _SPLINE_POWER = 151.0 / 315.0
 
 
-def grid(h: int, w: int) -> tuple[Tensor, Tensor]:
+def grid(h: int, w: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Pixel centres as (down (h, 1), right (1, w)): 0 in the middle, the longer side spans [-1/2, 1/2]."""
     n = max(h, w)
-    down, right = torch.arange(h) + 0.5 - h / 2, torch.arange(w) + 0.5 - w / 2
+    down = torch.arange(h, device=device) + 0.5 - h / 2
+    right = torch.arange(w, device=device) + 0.5 - w / 2
     return down.view(h, 1) / n, right.view(1, w) / n
 
 
-def _spline(n: int, cells: int) -> Tensor:
+def _spline(n: int, cells: int, device: torch.device) -> Tensor:
     """(n, cells + 3) weights of the uniform cubic B-spline at n pixel centres spread over `cells` intervals."""
-    position = (torch.arange(n).float() + 0.5).view(n, 1) * (cells / n)
-    d = (position - torch.arange(-1, cells + 2).float().view(1, -1)).abs()
+    position = (torch.arange(n, device=device).float() + 0.5).view(n, 1) * (cells / n)
+    d = (position - torch.arange(-1, cells + 2, device=device).float().view(1, -1)).abs()
     return (2 - d).clamp_min(0).pow(3) / 6 - 4 * (1 - d).clamp_min(0).pow(3) / 6
 
 
-def smooth(b: int, h: int, w: int, generator: torch.Generator, cells: float = 3.0) -> Tensor:
+def smooth(b: int, h: int, w: int, generator: Random, cells: float = 3.0) -> Tensor:
     """(b, 1, h, w) smooth Gaussian fields, mean 0, variance 1, about `cells` patches along the longer side.
 
     A coarse grid of normals under a cubic B-spline, evaluated as two small matrix products.
     """
     n = max(h, w)
     ch, cw = max(1, round(cells * h / n)), max(1, round(cells * w / n))
-    knots = torch.randn(b, 1, ch + 3, cw + 3, generator=generator)
-    return (_spline(h, ch) @ knots @ _spline(w, cw).T) / _SPLINE_POWER
+    knots = randn((b, 1, ch + 3, cw + 3), generator)
+    return (_spline(h, ch, knots.device) @ knots @ _spline(w, cw, knots.device).T) / _SPLINE_POWER
 
 
-def fractal(
-    b: int, h: int, w: int, generator: torch.Generator, cells: float, octaves: int, roughness: Tensor
-) -> Tensor:
+def fractal(b: int, h: int, w: int, generator: Random, cells: float, octaves: int, roughness: Tensor) -> Tensor:
     """(b, 1, h, w) sums of `smooth` fields at cells, 2 cells, 4 cells, ..., variance 1.
 
     roughness: (b, 1, 1, 1) in (0, 1), the amplitude of each octave over the one before.
@@ -148,10 +148,10 @@ def smoothstep(u: Tensor) -> Tensor:
     return u * u * (3.0 - 2.0 * u)
 
 
-def mirror(n: int, before: int, after: int) -> Tensor:
+def mirror(n: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
     """Indices of n pixels extended by reflection without repeating the edge; the margins may exceed n."""
     period = max(1, 2 * (n - 1))
-    k = torch.arange(-before, n + after) % period
+    k = torch.arange(-before, n + after, device=device) % period
     return torch.where(k < n, k, period - k)
 
 
@@ -176,7 +176,7 @@ def convolve(x: Tensor, kernel: Tensor) -> Tensor:
     k = kernel.shape[-1]
     r = k // 2
     size = (fast_size(h + 2 * r), fast_size(w + 2 * r))
-    rows, columns = mirror(h, r, size[0] - h - r).to(x.device), mirror(w, r, size[1] - w - r).to(x.device)
+    rows, columns = mirror(h, r, size[0] - h - r, x.device), mirror(w, r, size[1] - w - r, x.device)
     padded = x.index_select(2, rows).index_select(3, columns)
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernel.to(x).view(b, 1, k, k), s=size).conj()
     return torch.fft.irfft2(spectrum, s=size)[:, :, :h, :w]
@@ -187,7 +187,7 @@ def separable(x: Tensor, taps: Tensor) -> Tensor:
     r = taps.shape[1] - 1
     for axis in (2, 3):
         n = x.shape[axis]
-        padded = x.index_select(axis, mirror(n, r, r).to(x.device))
+        padded = x.index_select(axis, mirror(n, r, r, x.device))
         out = taps[:, 0].view(-1, 1, 1, 1) * padded.narrow(axis, r, n)
         for d in range(1, r + 1):
             out = out + taps[:, d].view(-1, 1, 1, 1) * (padded.narrow(axis, r - d, n) + padded.narrow(axis, r + d, n))
@@ -211,7 +211,7 @@ def guided(guide: Tensor, x: Tensor, smoothing: float = 0.02) -> Tensor:
     def mean(u: Tensor) -> Tensor:
         for axis in (2, 3):
             n = u.shape[axis]
-            sums = u.index_select(axis, mirror(n, r + 1, r)).cumsum(axis)
+            sums = u.index_select(axis, mirror(n, r + 1, r, u.device)).cumsum(axis)
             u = (sums.narrow(axis, 2 * r + 1, n) - sums.narrow(axis, 0, n)) / (2 * r + 1)
         return u
 

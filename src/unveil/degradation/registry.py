@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unveil.degradation.camera import BLUR_TYPES, NOISE_TYPES, blur, jpeg, noise
+from unveil.degradation.draws import Random, branch, of, pick, rand
 from unveil.degradation.haze import haze, rain
 from unveil.degradation.lowlight import lowlight
 from unveil.degradation.primitives import check, quantise
@@ -22,11 +23,12 @@ class Simulator(Protocol):
     """One kind of damage: x (B, 3, H, W) float32 in [0, 1] to (the same damaged, the parameters drawn).
 
     Every parameter is a tensor with first dimension B. `severity` in [0, 1] pins the strength, None draws it for each
-    sample; all draws come from `generator` (a CPU generator). Raises InputError for a wrong shape, type or severity.
+    sample; all draws come from `generator`: a CPU generator, or the samples' own numbers (`draws`), made on the device of x, where then
+    everything is computed and nothing fetched from it. Raises InputError for a wrong shape, type or severity.
     """
 
     def __call__(
-        self, x: Tensor, generator: torch.Generator, severity: float | None = None
+        self, x: Tensor, generator: Random, severity: float | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
@@ -50,9 +52,7 @@ def simulator(kind: str) -> Simulator:
     return KINDS[kind]
 
 
-def apply(
-    kind: str, x: Tensor, generator: torch.Generator, severity: float | None = None
-) -> tuple[Tensor, dict[str, Tensor]]:
+def apply(kind: str, x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Damage x (B, 3, H, W) float32 in [0, 1] by the simulator called `kind`; see `Simulator`. Raises InputError."""
     return simulator(kind)(x, generator, severity)
 
@@ -72,7 +72,7 @@ STORED = 0.9
 
 def mixture(
     x: Tensor,
-    generator: torch.Generator,
+    generator: Random,
     weights: dict[str, float] | None = None,
     second: float = 0.35,
     clean: float = 0.08,
@@ -94,10 +94,10 @@ def mixture(
         if not 0.0 <= p <= 1.0:
             raise InputError(f"{name} is a probability and must lie in [0, 1], not {p!r}")
     b = len(x)
-    untouched = torch.rand(b, generator=generator) < clean
-    doubled = torch.rand(b, generator=generator) < second
-    stored = torch.rand(b, generator=generator) < STORED
-    first = torch.multinomial(odds, b, replacement=True, generator=generator)
+    untouched = rand((b,), generator, host=True) < clean
+    doubled = rand((b,), generator, host=True) < second
+    stored = rand((b,), generator, host=True) < STORED
+    first = pick(odds, b, generator)
     # The second kind by the same odds without the first; with a single kind there is none.
     rest = odds.repeat(b, 1)
     rest[torch.arange(b), first] = 0.0
@@ -107,7 +107,7 @@ def mixture(
         doubled &= first != alone
     doubled &= rest.sum(1) > 0
     rest[~doubled] = 1.0
-    other = torch.multinomial(rest, 1, generator=generator).flatten()
+    other = pick(rest, b, generator)
 
     wanted = torch.zeros(b, len(kinds), dtype=torch.bool)
     wanted[torch.arange(b), first] = True
@@ -122,7 +122,8 @@ def mixture(
         if len(index) == 0:
             continue
         here = index.to(x.device)
-        damaged, drawn = simulator(kind)(y[here], generator)
+        own = branch(of(generator, index), list(KINDS).index(kind))
+        damaged, drawn = simulator(kind)(y[here], own)
         y[here] = damaged
         params[kind] = {"index": index, **drawn}
         for i in index.tolist():

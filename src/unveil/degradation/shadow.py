@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from unveil.degradation.draws import Random, branch, of, pick, randn
 from unveil.degradation.primitives import (
     chance,
     check,
@@ -29,22 +30,24 @@ SHAPES = ("half-plane", "polygon", "ellipse", "blob", "leaves", "bars")
 _ODDS = (0.2, 0.2, 0.15, 0.25, 0.12, 0.08)
 
 
-def shadow_mask(b: int, h: int, w: int, generator: torch.Generator, coverage: Tensor) -> Tensor:
+def shadow_mask(b: int, h: int, w: int, generator: Random, coverage: Tensor) -> Tensor:
     """(b, 1, h, w) in [0, 1], 1 where the light is blocked, over about `coverage` (b, 1, 1, 1) of the area.
 
     The penumbra is 0.3 to 12 per cent of the longer side wide (at least a pixel) and widens along a random direction,
     as it does with the distance from the object that casts it.
     """
-    shape = torch.multinomial(torch.tensor(_ODDS), b, replacement=True, generator=generator)
-    v, u = grid(h, w)
+    shape = pick(torch.tensor(_ODDS), b, generator)
+    v, u = grid(h, w, generator.device)
     bend = chance(b, generator, 0.6) * uniform(b, generator, 0.0, 0.06)
-    p = v + bend * fractal(b, h, w, generator, 4, 2, torch.full((b, 1, 1, 1), 0.5))
-    q = u + bend * fractal(b, h, w, generator, 4, 2, torch.full((b, 1, 1, 1), 0.5))
-    field = torch.empty(b, 1, h, w)
+    p = v + bend * fractal(b, h, w, generator, 4, 2, torch.full_like(bend, 0.5))
+    q = u + bend * fractal(b, h, w, generator, 4, 2, torch.full_like(bend, 0.5))
+    field = torch.empty_like(p)
+    outlines = branch(generator, 0)
     for k, draw in enumerate((_half_plane, _polygon, _ellipse, _blob, _leaves, _bars)):
         chosen = (shape == k).nonzero().flatten()
         if len(chosen):
-            field[chosen] = draw(p[chosen], q[chosen], generator)
+            here = chosen.to(p.device)
+            field[here] = draw(p[here], q[here], of(outlines, chosen))
     angle = uniform(b, generator, 0.0, 2 * math.pi)
     ramp = v * angle.sin() + u * angle.cos()
     width = log_uniform(b, generator, 0.003, 0.12) * torch.exp(uniform(b, generator, 0.0, 3.0) * ramp)
@@ -64,12 +67,12 @@ def _threshold(field: Tensor, coverage: Tensor) -> Tensor:
 # 1, H, W) that grows inwards at about one unit per unit of length, so that a penumbra's width means the same for all.
 
 
-def _half_plane(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _half_plane(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     angle = uniform(len(p), generator, 0.0, 2 * math.pi)
     return p * angle.sin() + q * angle.cos()
 
 
-def _polygon(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _polygon(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     n, sides = len(p), 5
     cp, cq = uniform(n, generator, -0.3, 0.3), uniform(n, generator, -0.3, 0.3)
     start = uniform(n, generator, 0.0, 2 * math.pi)
@@ -77,12 +80,12 @@ def _polygon(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
     for k in range(sides):
         angle = start + 2 * math.pi * (k + uniform(n, generator, -0.35, 0.35)) / sides
         # Some sides lie far out: triangles, strips and corners occur as well.
-        distance = torch.where(chance(n, generator, 0.25), torch.tensor(1.0), uniform(n, generator, 0.02, 0.35))
+        distance = torch.where(chance(n, generator, 0.25), 1.0, uniform(n, generator, 0.02, 0.35))
         inside = torch.minimum(inside, distance - ((p - cp) * angle.sin() + (q - cq) * angle.cos()))
     return inside
 
 
-def _ellipse(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _ellipse(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     n = len(p)
     cp, cq = p - uniform(n, generator, -0.35, 0.35), q - uniform(n, generator, -0.35, 0.35)
     angle, long = uniform(n, generator, 0.0, math.pi), log_uniform(n, generator, 1.0, 3.5)
@@ -90,20 +93,20 @@ def _ellipse(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
     return -(along.pow(2) / long + across.pow(2) * long).sqrt()
 
 
-def _blob(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _blob(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     n, h, w = len(p), p.shape[2], p.shape[3]
     tilt = _half_plane(p, q, generator) * uniform(n, generator, 0.0, 2.0)
     return fractal(n, h, w, generator, 3, 3, uniform(n, generator, 0.15, 0.5)) / 6 + tilt
 
 
-def _leaves(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _leaves(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     n, h, w = len(p), p.shape[2], p.shape[3]
     crown = smooth(n, h, w, generator, 2) / 6
     fine = torch.where(chance(n, generator, 0.5), smooth(n, h, w, generator, 10), smooth(n, h, w, generator, 18))
     return crown + uniform(n, generator, 0.04, 0.15) * fine
 
 
-def _bars(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+def _bars(p: Tensor, q: Tensor, generator: Random) -> Tensor:
     n = len(p)
     rate = 2 * math.pi * log_uniform(n, generator, 1.2, 7.0)
     return (_half_plane(p, q, generator) * rate + uniform(n, generator, 0.0, 2 * math.pi)).sin() / rate
@@ -112,7 +115,7 @@ def _bars(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
 LIGHT_LEFT = (0.8, 0.12)
 
 
-def shadow(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def shadow(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Hard and soft cast shadows: in linear light y = x (1 - m (1 - a)), m the mask, a the light left in each channel.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light left, averaged over the channels, from 0.8 (severity
@@ -142,10 +145,12 @@ def shadow(x: Tensor, generator: torch.Generator, severity: float | None = None)
     return y, {"severity": s, "mask": mask, "attenuation": left, "light": light}
 
 
-def _light_left(level: Tensor, generator: torch.Generator) -> Tensor:
+def _light_left(level: Tensor, generator: Random) -> Tensor:
     """(B, 3, 1, 1) light left per channel around level (B, 1, 1, 1): bluish, in one of five coloured at random."""
     b = len(level)
-    sky = torch.exp(uniform(b, generator, 0.0, 0.5) * torch.tensor([-0.7, 0.0, 0.7]).view(1, 3, 1, 1))
-    coloured = torch.exp(0.45 * torch.randn(b, 3, 1, 1, generator=generator).clamp(-1.6, 1.6))
+    sky = torch.exp(
+        uniform(b, generator, 0.0, 0.5) * torch.linspace(-0.7, 0.7, 3, device=level.device).view(1, 3, 1, 1)
+    )
+    coloured = torch.exp(0.45 * randn((b, 3, 1, 1), generator).clamp(-1.6, 1.6))
     tint = torch.where(chance(b, generator, 0.2), coloured, sky)
     return (level * tint / tint.mean(1, keepdim=True)).clamp(0.03, 0.97)

@@ -45,11 +45,13 @@ _AT_ONCE = {"cpu": 1 << 14}
 _ELSEWHERE = 1 << 22
 
 
-def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, ...]:
+def philox(
+    counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int], key: tuple[int, int]
+) -> tuple[Tensor, ...]:
     """Ten rounds.
 
     Args:
-        counter: Four int64 tensors, of any shapes that broadcast, each number in [0, 2^32).
+        counter: Four int64 tensors, of any shapes that broadcast, or numbers, at least one of them a tensor; each in [0, 2^32).
         key: Two numbers in [0, 2^32).
 
     Returns:
@@ -63,14 +65,13 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int])
         high1, low1 = _product(_MULTIPLIERS[1], c2)
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
         k0, k1 = (k0 + _WEYL[0]) & _MASK, (k1 + _WEYL[1]) & _MASK
-    return torch.broadcast_tensors(c0, c1, c2, c3)
+    return torch.broadcast_tensors(c0, c1, c2, c3)  # type: ignore[arg-type]
 
 
-def _product(factor: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper and lower 32 bits of factor * x, both below 2^32; the upper ones in two halves, since 64 signed bits do not hold it."""
-    below = factor * (x & 0xFFFF)
-    above = factor * (x >> 16) + (below >> 16)
-    return above >> 16, (above & 0xFFFF) << 16 | below & 0xFFFF
+def _product(factor: int, x: Tensor | int) -> tuple[Tensor | int, Tensor | int]:
+    """Upper and lower 32 bits of factor * x, both below 2^32: int64 wraps around, and its bits are those of the product without a sign."""
+    both = factor * x
+    return both >> 32 & _MASK, both & _MASK
 
 
 def normals(
@@ -118,17 +119,18 @@ def normals(
         last = min(height, first + rows_at_once)
         rows = torch.arange(top + first, top + last, device=device)[:, None]
         for group in range(-(-channels // 4)):
-            fixed = (torch.tensor(value, device=device) for value in (step, group))
-            words = philox((columns, rows, *fixed), key)  # type: ignore[arg-type]
-            pairs = (_pair(words[0], words[1]), _pair(words[2], words[3]))
-            four = [one for pair in pairs for one in pair][: channels - 4 * group]
+            words = philox((columns, rows, step, group), key)
+            four = [one for pair in (words[:2], words[2:]) for one in box_muller(*pair)][: channels - 4 * group]
             for c, numbers in enumerate(four, 4 * group):
                 out[c, first:last] = numbers
     return out
 
 
-def _pair(bits: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Two normal numbers from two words: (bits + 1) / 2^32 lies in (0, 1], so the logarithm is finite and the radius at most 6.7."""
+def box_muller(bits: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors of standard normal numbers from two of words below 2^32.
+
+    (bits + 1) / 2^32 lies in (0, 1], so that the logarithm is finite and the radius at most 6.7.
+    """
     radius = bits.float().add_(1).mul_(2.0**-32).log_().mul_(-2).sqrt_()
     angle = others.float().mul_(math.tau * 2.0**-32)
     return radius * angle.cos(), radius * angle.sin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from unveil.data.dataset import Photograph, crops, hold_out, load_clean, of_benc
 from unveil.data.files import Picture, Store
 from unveil.data.pairs import in_folders, listed
 from unveil.degradation import wild
+from unveil.degradation.draws import Random
 from unveil.diffusion.resolution import resize
 from unveil.errors import InputError
 from unveil.networks.condition import KINDS
@@ -28,7 +30,7 @@ _SMALL = 128  # reduced views of crops up to this size are as large as this, of 
 class Batch:
     """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view. kinds: (B, len(condition.KINDS)), 1 where a sample has
 
-    that kind of damage.
+    that kind of damage, on the processor, where what a network is told of them is drawn.
     """
 
     x0: Tensor
@@ -43,7 +45,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device, without waiting for the copy."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        x0, y = (tensor.to(device, non_blocking=True) for tensor in (self.x0, self.y))
+        return replace(self, x0=x0, y=y)
 
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory, from which a GPU copies asynchronously."""
@@ -131,6 +134,53 @@ def touched(y: Tensor, share: float, generator: np.random.Generator) -> Tensor:
     return y
 
 
+class Hand(ABC):
+    """What draws some samples of a batch, each next call going on where the last one ended. count: samples. random: of the simulators."""
+
+    count: int
+    random: Random
+
+    @abstractmethod
+    def dealt(self, shares: Tensor) -> list[Hand]:
+        """The samples shared out at random among as many entries as `shares` (n,) float64 has."""
+
+    @abstractmethod
+    def crops(self, entry: int, size: int, reach: int) -> tuple[Tensor, Tensor | None]:
+        """(clean, degraded), as of `data.dataset.crops`, of an entry of pairs, or -1 of the clean photographs."""
+
+    @abstractmethod
+    def parted(self, share: float) -> list[tuple[Tensor, Hand]]:
+        """A random share of the samples and the others: which (long, on the processor), and their hands."""
+
+    @abstractmethod
+    def touched(self, y: Tensor, share: float) -> Tensor:
+        """Degraded sides (count, 3, h, w) of real pairs, a share of them mildly damaged on top; see `degradation.wild.mild`."""
+
+
+@dataclass
+class Generators(Hand):
+    """A batch drawn by two generators on the processor, its photographs decoded as they are needed."""
+
+    source: Source
+    count: int
+    numbers: np.random.Generator
+    random: torch.Generator
+
+    def dealt(self, shares: Tensor) -> list[Hand]:
+        counts = self.numbers.multinomial(self.count, (shares / shares.sum()).numpy())
+        return [replace(self, count=int(n)) for n in counts]
+
+    def crops(self, entry: int, size: int, reach: int) -> tuple[Tensor, Tensor | None]:
+        return crops(self.source.entries[entry], self.count, size, self.numbers, reach)
+
+    def parted(self, share: float) -> list[tuple[Tensor, Hand]]:
+        n = int(self.numbers.binomial(self.count, share)) if share > 0 else 0
+        return [(one, replace(self, count=len(one))) for one in torch.arange(self.count).split([n, self.count - n])]
+
+    def touched(self, y: Tensor, share: float) -> Tensor:
+        return touched(y, share, self.numbers)
+
+
 def reduced_side(stage: Stage) -> int:
     """Side in pixels of a stage's reduced views: `view` where it is set, else twice the crop up to 128 px, half of a larger one."""
     usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
@@ -166,29 +216,40 @@ class Source:
         every = [*self.photos, *(photo for _, found in self.pairs for photo in found)]
         return {picture for p in every for picture in (p.clean, p.degraded) if picture is not None}
 
+    @property
+    def entries(self) -> list[list[Photograph]]:
+        """The photographs of every entry of pairs, and last the clean ones."""
+        return [*(found for _, found in self.pairs), self.photos]
+
     def draw(self, seed: int, step: int, count: int, size: int, low: bool, part: int = 0) -> Batch:
         """A batch of `count` crops of `size` pixels. The same (seed, step, count, size, low, part) gives the same bits."""
-        generator = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
-        torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        return self.composed(self.hand(seed, step, count, part), size, low)
+
+    def hand(self, seed: int, step: int, count: int, part: int) -> Hand:
+        """What draws a batch: generators that depend on (seed, step, part)."""
+        numbers = rng(seed, step) if part == 0 else rng(seed, step, 2, part)
+        return Generators(self, count, numbers, torch.Generator().manual_seed(int(numbers.integers(2**62))))
+
+    def composed(self, hand: Hand, size: int, low: bool) -> Batch:
+        """The samples of a hand: crops of `size` pixels, damaged where they are clean photographs."""
         cut = size * (_REDUCTION if low else 1)
         reach = self.data.reach if low else 0
         weights = [w for w, _ in self.pairs]
         spare = 1.0 - sum(weights) if self.photos else 0.0
-        share = torch.tensor([*weights, max(spare, 0.0)], dtype=torch.float64)
-        counts = generator.multinomial(count, (share / share.sum()).numpy())
+        *of_pairs, of_photos = hand.dealt(torch.tensor([*weights, max(spare, 0.0)], dtype=torch.float64))
         clean: list[Tensor] = []
         degraded: list[Tensor] = []
         kinds: list[Tensor] = []
-        for n, (_, found), entry in zip(counts, self.pairs, self.data.pairs, strict=False):
-            if n:
-                x, y = crops(found, int(n), cut, generator, reach)
+        for n, (own, entry) in enumerate(zip(of_pairs, self.data.pairs, strict=True)):
+            if own.count:
+                x, y = own.crops(n, cut, reach)
                 clean.append(x)
-                degraded.append(x if y is None else touched(y, entry.mild, generator))
-                kinds.append(named([entry.kinds] * int(n)))
-        if counts[-1] and self.photos:
+                degraded.append(x if y is None else own.touched(y, entry.mild))
+                kinds.append(named([entry.kinds] * own.count))
+        if of_photos.count and self.photos:
             m = self.data.margin
-            x, _ = crops(self.photos, int(counts[-1]), cut + 2 * m, generator, reach)
-            x, y, kinds_here = self._damaged(x, generator, torch_generator)
+            x, _ = of_photos.crops(-1, cut + 2 * m, reach)
+            x, y, kinds_here = self._damaged(x, of_photos)
             kinds.append(kinds_here)
             clean.append(x[:, :, m : m + cut, m : m + cut])
             degraded.append(y[:, :, m : m + cut, m : m + cut])
@@ -197,23 +258,21 @@ class Source:
             x0, y = resize(x0, (size, size)), resize(y, (size, size))
         return Batch(x0 * 2 - 1, y * 2 - 1, low, torch.cat(kinds))
 
-    def _damaged(
-        self, x: Tensor, generator: np.random.Generator, torch_generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _damaged(self, x: Tensor, hand: Hand) -> tuple[Tensor, Tensor, Tensor]:
         """(clean, degraded, kinds) of clean crops (n, 3, h, w) in [0, 1]; some of the clean ones darkened first."""
         data = self.data
-        dim = int(generator.binomial(len(x), data.exposure)) if data.exposure > 0 else 0
         # For damage that changes the light itself (haze, shadow, low light) the right exposure could only be guessed.
         every = data.kinds or dict.fromkeys(degradation.ORDER, 1.0)
         unlit = {k: w for k, w in every.items() if k not in degradation.LIGHT}
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for piece, kinds in ((x[:dim], unlit), (x[dim:], every)):
-            if len(piece) == 0:
+        for (chosen, own), kinds in zip(hand.parted(data.exposure), (unlit, every), strict=True):
+            if len(chosen) == 0:
                 continue
+            piece = x[chosen.to(x.device)]
             if kinds is unlit:
-                piece = degradation.exposed(piece, torch_generator)
+                piece = degradation.exposed(piece, own.random)
             y, kinds_here, _ = degradation.mixture(
-                piece, torch_generator, weights=kinds, second=data.second, clean=data.clean
+                piece, own.random, weights=kinds, second=data.second, clean=data.clean
             )
             parts.append((piece, y, named(kinds_here)))
         clean, degraded, labels = zip(*parts, strict=True)

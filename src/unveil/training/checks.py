@@ -30,7 +30,7 @@ PRECISIONS = ("fp32", "bf16")
 OPTIMISERS = ("adamw", "muon")
 SCHEDULES = ("cosine", "level")
 CARRIES = ("none", "weights", "moments")
-LOADERS = ("processes", "threads")
+LOADERS = ("auto", "processes", "device", "threads")
 
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
@@ -78,6 +78,8 @@ def check(config: Config) -> None:
     for number, stage in enumerate(config.stages):
         if stage.kind == "regression" and net.predicts == "epsilon":
             raise InputError(f"stages.{number}: a regression is no prediction of noise; set network.predicts: residual")
+    if config.loader == "device" and config.path == "daclip":
+        raise InputError("loader: device makes batches of networks that restore; DA-CLIP's are made by processes")
     if config.path == "daclip" and not config.init:
         raise InputError("path daclip trains the controller of an imported DA-CLIP; name its file with init")
     if not config.init:

@@ -169,7 +169,8 @@ def dump(config: Config) -> str:
 def same_run(one: Config, other: Config) -> list[str]:
     """The settings in which two configurations differ and whose change would change the result; empty when one resumes the other.
 
-    A learning rate may be lowered and the precision raised, which is what is advised when a run diverges.
+    A learning rate may be lowered and the precision raised, which is what is advised when a run diverges. All loaders make the same
+    batches but "device".
     """
     left, right = (_flat(dataclasses.asdict(c)) for c in (one, other))
     return sorted(
@@ -184,6 +185,8 @@ def same_run(one: Config, other: Config) -> list[str]:
 def _remedy(name: str, before: Any, now: Any) -> bool:
     if name == "precision":
         return now == "fp32"
+    if name == "loader":
+        return "device" not in (before, now)
     return (
         name.startswith("stages.") and name.endswith(".lr") and before is not None and now is not None and now < before
     )

@@ -10,6 +10,7 @@ from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.resolution import guided, resize
 from unveil.networks.condition import KINDS, LIGHT, condition
 from unveil.training.batches import Batch
+from unveil.training.counted import Counted
 
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
 
@@ -38,15 +39,15 @@ def levels(
 
 
 def normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise of the shape and device of `like`, a function of the generator (a CPU one) alone.
+    """Standard normal noise of the shape (B, ...) and device of `like`, a function of the generator (a CPU one) alone.
 
-    On other devices it is drawn there, from a generator seeded by a draw of this one: millions of normals a step are slow
-    on a CPU. So results are reproducible per kind of device.
+    On other devices it is made there, keyed by a draw of the generator and the number of the sample: the same on all of them
+    (`training.counted`), and not that of a CPU, where torch's own is faster.
     """
     if like.device.type == "cpu":
         return torch.randn(like.shape, generator=generator)
     seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.randn(like.shape, generator=torch.Generator(like.device).manual_seed(seed), device=like.device)
+    return Counted(seed, 0, range(len(like)), like.device).randn(tuple(like.shape))
 
 
 def forward_states(

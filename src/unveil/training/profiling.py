@@ -18,6 +18,7 @@ from unveil.data.files import Store
 from unveil.training import batches, objectives
 from unveil.training.batches import Source
 from unveil.training.distributed import World, world
+from unveil.training.on_device import Album, OnDevice
 from unveil.training.optimiser import Optimiser
 from unveil.training.reporting import Reporter
 from unveil.training.restoring import Restoring
@@ -31,6 +32,7 @@ PARTS = ("decode", "crop", "simulate", "batch", "states", "forward", "backward",
 _CALLS: tuple[tuple[Any, str, str], ...] = (
     (Store, "_make", "decode"),
     (batches, "crops", "crop"),
+    (Album, "cut", "crop"),
     (Source, "_damaged", "simulate"),
     (Source, "stage_batch", "batch"),
     *(
@@ -158,8 +160,9 @@ def _profiled(config: Config, here: World, folder: Path, steps: int, warm: int) 
     try:
         source = trainer.material(here, reporter.say)
         started = time.perf_counter()
-        fits = source.store.fill(source.pictures)
+        fits = isinstance(source, OnDevice) or source.store.fill(source.pictures)
         decoding = time.perf_counter() - started if fits else None
+        decoding = source.decoding if isinstance(source, OnDevice) else decoding
         run = TrainingRun(trainer, state, source, here, reporter, Stop(), folder)
         stages = [_stage(run, number, steps, warm) for number in range(len(config.stages))]
         started = time.perf_counter()

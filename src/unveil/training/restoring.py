@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from unveil.data.dataset import Photograph
+from unveil.errors import InputError
 from unveil.training.batches import Source, scan
 from unveil.training.distributed import World
 from unveil.training.export import as_model, export, write_card
 from unveil.training.learner import build, started_from
 from unveil.training.objectives import Learner, Objective, objective
+from unveil.training.on_device import OnDevice
 from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Trainer, Verdict
@@ -42,7 +44,21 @@ class Restoring(Trainer):
         say(inventory(self._source, kept_back))
         for path in sorted(material.store.unreadable)[:20]:
             say(f"left out: {material.store.unreadable[path]}")
+        if config.loader == "device" or (config.loader == "auto" and world.device.type == "cuda"):
+            self._source = self._placed(self._source, world.device, say)
         return self._source
+
+    def _placed(self, source: Source, device: torch.device, say: Callable[[str], None]) -> Source:
+        """The source with its photographs on the device, where they fit into data.cache; else as it is, or an error if asked for."""
+        if source.store.fits(source.pictures):
+            return OnDevice(source, device)
+        most = f"the photographs take more than data.cache, {self.config.data.cache} MiB"
+        if self.config.loader == "device":
+            raise InputError(
+                f"loader: device, but {most}; raise --data.cache, or let --loader processes decode them as they are drawn"
+            )
+        say(f"{most}: batches are made by processes; with a larger --data.cache by the device")
+        return source
 
     def objective(self, stage: Stage) -> Objective:
         """That of the stage's kind and target."""

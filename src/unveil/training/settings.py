@@ -320,8 +320,10 @@ class Config:
     """How many processes prepare batches, 0 for the training one itself; results do not depend on it. They share the decoded photographs
     where all fit into data.cache, and have a cache each where not."""
 
-    loader: str = "processes"
-    """Older configurations say "threads", which is read as "processes"."""
+    loader: str = "auto"
+    """Where batches are made: "processes", or "device", by the device that trains (`training.on_device`), for networks that restore and
+    where all photographs fit into data.cache; "auto" is the latter on CUDA. Their batches differ. Older configurations say "threads",
+    which is read as "processes"."""
 
     checkpointing: bool = False
     """Recompute activations in the backward pass, to save memory."""
@@ -349,7 +351,6 @@ class Config:
 HARMLESS = (
     "device",
     "workers",
-    "loader",
     "checkpointing",
     "sharded",
     "save_every",

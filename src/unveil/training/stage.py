@@ -18,6 +18,7 @@ import torch
 from unveil.errors import InputError
 from unveil.training.distributed import World, gathered
 from unveil.training.loader import ahead, shares_memory
+from unveil.training.on_device import OnDevice
 from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.settings import Stage
 from unveil.training.state import State
@@ -229,10 +230,13 @@ class StageRunner:
         """The parts of all these steps in order, prepared ahead."""
         run, config = self.run, self.run.state.config
         keys = ((step, part) for step in steps for part in self.parts)
+        make = partial(_batch, run.source, self.stage, config.seed)
+        if isinstance(run.source, OnDevice):
+            return ahead(make, keys, 0)
         if config.workers and shares_memory() and len(steps) * self.stage.batch >= len(run.source.pictures):
             run.source.store.fill(run.source.pictures)
         return ahead(
-            partial(_batch, run.source, self.stage, config.seed),
+            make,
             keys,
             config.workers,
             store=run.source.store,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from unveil.degradation.wild.pipeline import add_gaussian, add_poisson, poisson, poisson_rate
+from unveil.degradation.wild.pipeline import add_gaussian, add_poisson, poisson, poisson_of, poisson_rate
 
 
 def stored_order(draws: np.ndarray) -> torch.Tensor:
@@ -39,11 +41,16 @@ def test_photons_at_white_are_the_number_of_tones_to_a_power_of_two() -> None:
     assert poisson_rate(torch.full((3, 4, 4), 0.2), grey=False)[1] == 1
 
 
+def drawn(rate: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return poisson_of(rate, torch.randn(rate.shape, generator=generator), torch.rand(rate.shape, generator=generator))
+
+
+@pytest.mark.parametrize("draw", [poisson, drawn])
 @pytest.mark.parametrize("rate", [0.0, 0.3, 5.0, 15.9, 16.0, 40.0, 256.0])
-def test_poisson_draws_are_poisson(rate: float) -> None:
+def test_poisson_draws_are_poisson(rate: float, draw: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
     """The share of each count against its probability: total variation within what n draws of the truth would show."""
     n = 100_000
-    counts = poisson(torch.full((n,), rate), torch.Generator().manual_seed(3)).long().numpy()
+    counts = draw(torch.full((n,), rate), torch.Generator().manual_seed(3)).long().numpy()
     top = int(counts.max()) + 1
     share, truth = np.bincount(counts, minlength=top) / n, stats.poisson.pmf(np.arange(top), rate)
     expected = np.sqrt(2 * truth * (1 - truth) / (np.pi * n)).sum() / 2

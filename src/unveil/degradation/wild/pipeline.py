@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.degradation.camera import recompress
+from unveil.degradation.draws import Random, SampleDraws
 from unveil.degradation.primitives import check, fast_size, quantise
 from unveil.degradation.wild import kernels
 from unveil.degradation.wild.kernels import shake, under_display
@@ -180,6 +181,8 @@ GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the grey version that grey Poisson noise is drawn for (Rec. 601)."""
 
 _EXACT_BELOW = 16.0
+_MOST_DARK = 48
+"""A rate of 16 gives as many photons once in 10^10 times."""
 
 
 def add_gaussian(picture: Tensor, noise: Tensor, sigma: float) -> Tensor:
@@ -187,19 +190,21 @@ def add_gaussian(picture: Tensor, noise: Tensor, sigma: float) -> Tensor:
     return torch.add(picture, noise, alpha=sigma).clamp_(0, 1)
 
 
-def poisson_rate(picture: Tensor, grey: bool) -> tuple[Tensor, int]:
-    """What the photon counts are drawn for: 8-bit levels (3, h, w) or, grey, (1, h, w), and the photons at white.
+def poisson_rate(picture: Tensor, grey: bool) -> tuple[Tensor, Tensor]:
+    """What the photon counts are drawn for: 8-bit levels (3, h, w) or, grey, (1, h, w), and the photons at white, a number in float32.
 
     White is the number of different levels, rounded up to a power of two: the fewer tones, the stronger the noise.
     """
     if grey:
         picture = sum(w * picture[c : c + 1] for c, w in enumerate(GREY))  # type: ignore[assignment]
     levels = quantise(picture)
-    different = int(torch.bincount((levels * 255).round().long().flatten(), minlength=256).count_nonzero())
-    return levels, 2 ** math.ceil(math.log2(different))
+    # Counted without fetching anything from a device: a level is there or not, and so is a power of two below their number.
+    different = levels.new_zeros(256).index_fill_(0, (levels * 255).round().long().flatten(), 1.0).sum()
+    powers = 2.0 ** torch.arange(8, device=levels.device)
+    return levels, 2.0 ** (different > powers).sum().float()
 
 
-def add_poisson(picture: Tensor, counts: Tensor, levels: Tensor, photons: int, scale: float) -> Tensor:
+def add_poisson(picture: Tensor, counts: Tensor, levels: Tensor, photons: Tensor, scale: float) -> Tensor:
     """picture (3, h, w) + scale (counts / photons - levels), clipped; counts: Poisson draws of rate levels * photons."""
     return torch.add(picture, counts / photons - levels, alpha=scale).clamp_(0, 1)
 
@@ -211,15 +216,32 @@ def poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
     Poisson in total variation is under 0.001 there); below, torch's own draws.
     """
     z = torch.randn(rate.shape, generator=generator, device=generator.device).to(rate.device)
-    # Rounding to whole numbers adds 1/12 to the variance.
-    root = (rate - 1 / 12).clamp_min(1.0).sqrt()
-    squared = z * z
-    skew = (z * (1 - squared)).div_(72 * root)
-    out = skew.add_(squared, alpha=1 / 6).add_(rate - (0.5 + 1 / 6)).addcmul_(root, z).ceil_().clamp_min_(0)
+    out = _bright(rate, z)
     dark = rate < _EXACT_BELOW
     if dark.any():
         out[dark] = torch.poisson(rate[dark].to(generator.device), generator=generator).to(rate.device)
     return out
+
+
+def poisson_of(rate: Tensor, z: Tensor, u: Tensor) -> Tensor:
+    """Poisson draws as of `poisson`, made of standard normal z and uniform u alone: below 16 the quantile of u, summed up."""
+    low = rate.clamp_max(_EXACT_BELOW)
+    share = torch.exp(-low)
+    below = share.clone()
+    dark = torch.zeros_like(rate)
+    for k in range(1, _MOST_DARK):
+        dark += u > below
+        share = share * low / k
+        below += share
+    return torch.where(rate < _EXACT_BELOW, dark, _bright(rate, z))
+
+
+def _bright(rate: Tensor, z: Tensor) -> Tensor:
+    # Rounding to whole numbers adds 1/12 to the variance.
+    root = (rate - 1 / 12).clamp_min(1.0).sqrt()
+    squared = z * z
+    skew = (z * (1 - squared)).div_(72 * root)
+    return skew.add_(squared, alpha=1 / 6).add_(rate - (0.5 + 1 / 6)).addcmul_(root, z).ceil_().clamp_min_(0)
 
 
 CANVAS = 29
@@ -287,7 +309,7 @@ BATCH_SIZES = {"cpu": 1, "cuda": 32, "mps": 16}
 """How many pictures one operation takes at once: a processor's cache is best used by one, an accelerator by many."""
 
 
-def wild(x: Tensor, generator: torch.Generator, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def wild(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Damage as photographs in the wild bear it: blur, resizing, noise and compression, in three shuffled phases.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. The pipeline of DA-CLIP's successor for images in the wild (Luo et al., CVPR
@@ -303,14 +325,14 @@ def wild(x: Tensor, generator: torch.Generator, severity: float | None = None) -
     strength = (steps[:, :, COLUMN["strength"]] * done).sum(1) / done.sum(1).clamp_min(1)
     strength = strength if severity is None else torch.full_like(strength, float(severity))
     drawn = {"severity": strength.float().view(-1, 1, 1, 1), "steps": steps, "words": words(steps)}
-    return carry_out(x, steps), drawn
+    return carry_out(x, steps, draws=generator if isinstance(generator, SampleDraws) else None), drawn
 
 
-def carry_out(x: Tensor, steps: Tensor, together: int | None = None) -> Tensor:
-    """x (B, 3, H, W) in [0, 1] damaged as the plan `steps` (B, n, COLUMNS) says: a function of the two alone.
+def carry_out(x: Tensor, steps: Tensor, together: int | None = None, draws: SampleDraws | None = None) -> Tensor:
+    """x (B, 3, H, W) in [0, 1] damaged as the plan `steps` (B, n, COLUMNS) says: a function of the two alone, and of `draws`.
 
     together: most pictures in one tensor (default: by device). On the CPU the default makes each picture's bits
-    independent of the others in the batch; larger numbers change rounding only.
+    independent of the others in the batch; larger numbers change rounding only. draws: pixel noise, in place of that of the plan's seeds.
     """
     limit = together or BATCH_SIZES.get(x.device.type, 1)
     pictures = list(x)
@@ -318,17 +340,28 @@ def carry_out(x: Tensor, steps: Tensor, together: int | None = None) -> Tensor:
     for slot in range(steps.shape[1]):
         rows = steps[:, slot]
         for code, operation in enumerate(OPERATIONS):
-            chosen = (rows[:, COLUMN["operation"]] == code).nonzero().flatten().tolist()
+            index = (rows[:, COLUMN["operation"]] == code).nonzero().flatten()
+            chosen = index.tolist()
             if chosen:
-                changed = operate(operation, [pictures[i] for i in chosen], rows[chosen], home, limit)
+                own = None if draws is None else draws.of(index).branch(slot)
+                changed = operate(operation, [pictures[i] for i in chosen], rows[chosen], home, limit, own)
                 for i, picture in zip(chosen, changed, strict=True):
                     pictures[i] = picture
     return torch.stack([quantise(p) for p in pictures])
 
 
-def operate(operation: str, pictures: list[Tensor], rows: Tensor, home: tuple[int, int], limit: int) -> list[Tensor]:
-    """The pictures (3, h, w) after one operation, each as its row says."""
+def operate(
+    operation: str,
+    pictures: list[Tensor],
+    rows: Tensor,
+    home: tuple[int, int],
+    limit: int,
+    draws: SampleDraws | None = None,
+) -> list[Tensor]:
+    """The pictures (3, h, w) after one operation, each as its row says; noise from `draws`, or of the row's own seed."""
     if operation == "noise":
+        if draws is not None:
+            return _noisy_by(draws, pictures, rows)
         return [_noisy(p, row) for p, row in zip(pictures, rows, strict=True)]
     if operation == "jpeg":
         return [recompress(p, int(q)) for p, q in zip(pictures, rows[:, COLUMN["quality"]], strict=True)]
@@ -368,3 +401,22 @@ def _noisy(picture: Tensor, row: Tensor) -> Tensor:
         levels, photons = poisson_rate(picture, bool(row[COLUMN["poisson_grey"]] > 0))
         picture = add_poisson(picture, poisson(levels * photons, generator), levels, photons, scale)
     return quantise(picture)
+
+
+def _noisy_by(draws: SampleDraws, pictures: list[Tensor], rows: Tensor) -> list[Tensor]:
+    """As `_noisy`, each picture by its own draws; what none of them needs is not made."""
+    shape = (len(pictures), max(p.numel() for p in pictures))
+    sigmas, scales = (rows[:, COLUMN[name]].tolist() for name in ("gaussian", "poisson"))
+    normal = draws.branch(0).randn(shape) if max(sigmas) > 0 else None
+    photon = (draws.branch(1).randn(shape), draws.branch(2).rand(shape)) if max(scales) > 0 else None
+    out: list[Tensor] = []
+    for i, (picture, row) in enumerate(zip(pictures, rows, strict=True)):
+        if normal is not None and sigmas[i] > 0:
+            like = picture[:1] if row[COLUMN["gaussian_grey"]] > 0 else picture
+            picture = add_gaussian(picture, normal[i, : like.numel()].view_as(like), sigmas[i])
+        if photon is not None and scales[i] > 0:
+            levels, photons = poisson_rate(picture, bool(row[COLUMN["poisson_grey"]] > 0))
+            z, u = (numbers[i, : levels.numel()].view_as(levels) for numbers in photon)
+            picture = add_poisson(picture, poisson_of(levels * photons, z, u), levels, photons, scales[i])
+        out.append(quantise(picture))
+    return out

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unveil.degradation.draws import Random, rand
+
 OPERATIONS = ("blur", "under_display", "resize", "noise", "jpeg")
 INTERPOLATIONS = ("area", "cubic", "linear")
 FAMILIES = (
@@ -75,13 +77,13 @@ SHAPES = {"generalised": (0.5, 2.0), "plateau": (1.0, 1.5)}
 class Draws:
     """Columns of draws for a batch of b pictures, from a generator, with or without a severity."""
 
-    def __init__(self, b: int, generator: torch.Generator, severity: float | None) -> None:
+    def __init__(self, b: int, generator: Random, severity: float | None) -> None:
         self.b, self.generator, self.severity = b, generator, severity
         self.strengths: list[Tensor] = []
 
     def unit(self) -> Tensor:
         """(b,) uniform in [0, 1)."""
-        return torch.rand(self.b, generator=self.generator, dtype=torch.float64)
+        return rand((self.b,), self.generator, dtype=torch.float64, host=True)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """(b,) uniform in [low, high)."""
@@ -194,7 +196,7 @@ def _jpeg(draws: Draws, p: float, quality: tuple[float, float]) -> Tensor:
     return draws.row("jpeg", fires, quality=draws.strong(*quality).floor())
 
 
-def plan(b: int, generator: torch.Generator, severity: float | None = None, under_display: bool = True) -> Tensor:
+def plan(b: int, generator: Random, severity: float | None = None, under_display: bool = True) -> Tensor:
     """(b, 9, COLUMNS) float64: for each picture its operations in the order in which they happen, -1 for none.
 
     Three phases, of four, two and three operations, each shuffled for each picture on its own. severity: None, or the
@@ -211,7 +213,7 @@ def plan(b: int, generator: torch.Generator, severity: float | None = None, unde
             rows.append(_noise(draws, phase.noise))
         if phase.jpeg:
             rows.append(_jpeg(draws, *phase.jpeg))
-        order = torch.rand(b, len(rows), generator=generator).argsort(1)
+        order = rand((b, len(rows)), generator, host=True).argsort(1)
         phases.append(torch.stack(rows, 1).gather(1, order[:, :, None].expand(-1, -1, len(COLUMNS))))
     return torch.cat(phases, 1)
 
@@ -222,7 +224,7 @@ MILD_QUALITY = (100.0, 80.0)
 """JPEG quality of a mild plan: that of the pipeline's last phase."""
 
 
-def mild(b: int, generator: torch.Generator) -> Tensor:
+def mild(b: int, generator: Random) -> Tensor:
     """(b, 4, COLUMNS) float64: a change of size, noise and JPEG in random order, each by a chance of MILD, then the size as it was.
 
     What robust DA-CLIP adds to photographs that are damaged already (Luo et al., CVPR 2024 workshops, section 4.2), which names these
@@ -231,7 +233,7 @@ def mild(b: int, generator: torch.Generator) -> Tensor:
     draws = Draws(b, generator, None)
     resized = draws.chance(MILD)
     rows = [_resize(draws, resized, back=False), _noise(draws, MILD), _jpeg(draws, MILD, MILD_QUALITY)]
-    order = torch.rand(b, len(rows), generator=generator).argsort(1)
+    order = rand((b, len(rows)), generator, host=True).argsort(1)
     first = torch.stack(rows, 1).gather(1, order[:, :, None].expand(-1, -1, len(COLUMNS)))
     return torch.cat([first, _resize(draws, resized, back=True)[:, None]], 1)
 

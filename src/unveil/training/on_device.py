@@ -1,0 +1,176 @@
+"""Batches made where the network is: photographs in the device's memory, crops gathered by index, damage computed there.
+
+What a batch holds is a function of (seed, step, part), each sample's draws of (seed, step, its number) alone: the same on every device
+but for rounding. To the device go places, indices and small tables, a few numbers for each sample; from it nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil.data.dataset import TURNS, Photograph
+from unveil.data.files import Picture, Unreadable
+from unveil.degradation import wild
+from unveil.degradation.draws import pick
+from unveil.errors import InputError
+from unveil.training.batches import Hand, Source
+from unveil.training.counted import Counted
+
+_AT_ONCE = 1 << 25
+"""Pixels that are gathered together."""
+_SIMULATORS, _MILD, _MILD_NOISE = range(3)
+"""Branches of a sample's numbers."""
+
+
+class Places(NamedTuple):
+    """Where crops are cut, all (n,) long on the processor: the upper left corner, the side, quarter turns and whether mirrored."""
+
+    top: Tensor
+    left: Tensor
+    side: Tensor
+    turns: Tensor
+    flip: Tensor
+
+
+class Album:
+    """Decoded pictures one behind the other in the memory of a device."""
+
+    def __init__(self, pictures: Sequence[Picture], device: torch.device) -> None:
+        """Decode and bring there all that can be read; the others go on their store's list."""
+        ends = np.cumsum([0, *(p.size[0] * p.size[1] for p in pictures)])
+        self.pixels = torch.empty(int(ends[-1]), 3, dtype=torch.uint8, device=device)
+        self.rows: dict[Picture, int] = {}
+        with ThreadPoolExecutor() as pool:
+            for n, pixels in enumerate(pool.map(_tried, pictures)):
+                if pixels is not None:
+                    self.pixels[ends[n] : ends[n + 1]] = torch.tensor(pixels).view(-1, 3).to(device)
+                    self.rows[pictures[n]] = n
+        self.told = torch.tensor([[int(first), *p.size] for first, p in zip(ends, pictures, strict=False)])
+        """(pictures, 3) long on the processor: the first pixel, height and width of each."""
+
+    def cut(self, rows: Tensor, places: Places, size: int) -> Tensor:
+        """Crops (n, 3, size, size) float32 in [0, 1] of the pictures in these rows, as `data.dataset.told_crops` cuts them."""
+        at_once = max(1, _AT_ONCE // int(places.side.max()) ** 2)
+        parts = zip(rows.split(at_once), *(one.split(at_once) for one in places), strict=True)
+        return torch.cat([self._cut(own, Places(*place), size) for own, *place in parts])
+
+    def _cut(self, rows: Tensor, places: Places, size: int) -> Tensor:
+        longest, device = int(places.side.max()), self.pixels.device
+        numbers = torch.stack([*self.told[rows].unbind(1), *places], 1).to(device, non_blocking=True)
+        first, height, width, top, left, side, turns, flip = numbers[:, :, None, None].unbind(1)
+        lines = torch.arange(longest, device=device)
+        # Lines beyond a smaller crop's own are never read: their weights are 0.
+        down = torch.minimum(lines.view(1, -1, 1), side - 1)
+        right = torch.minimum(lines.view(1, 1, -1), side - 1)
+        right = torch.where(flip == 1, side - 1 - right, right)
+        under, beside = side - 1 - down, side - 1 - right
+        row = torch.where(turns == 0, down, torch.where(turns == 1, right, torch.where(turns == 2, under, beside)))
+        column = torch.where(turns == 0, right, torch.where(turns == 1, under, torch.where(turns == 2, beside, down)))
+        at = first + _mirrored(top + row, height) * width + _mirrored(left + column, width)
+        found = self.pixels[at].permute(0, 3, 1, 2).contiguous().float() / 255
+        if bool((places.side == size).all()):
+            return found
+        weights = _antialiased(side, size, longest)
+        return weights @ found @ weights.transpose(-1, -2)
+
+
+def _tried(picture: Picture) -> np.ndarray | None:
+    try:
+        return picture.store.decoded(picture)
+    except Unreadable:
+        return None
+
+
+def _mirrored(at: Tensor, n: Tensor) -> Tensor:
+    """Indices beyond n pixels by reflection, the edge repeated."""
+    at = at % (2 * n)
+    return torch.where(at < n, at, 2 * n - 1 - at)
+
+
+def _antialiased(side: Tensor, size: int, longest: int) -> Tensor:
+    """(n, 1, size, longest) weights that reduce `side` (n, 1, 1) pixels to `size`, as torch's antialiased bilinear interpolation does."""
+    side = side[:, None]
+    scale = side / size
+    centre = (torch.arange(size, device=side.device).view(-1, 1) + 0.5) * scale
+    place = torch.arange(longest, device=side.device) + 0.5
+    weight = (1 - (place - centre).abs() / scale).clamp_min(0) * (place < side)
+    return weight / weight.sum(-1, keepdim=True)
+
+
+class OnDevice(Source):
+    """A source whose batches are made on a device."""
+
+    def __init__(self, source: Source, device: torch.device) -> None:
+        """Bring all photographs of `source` there. Raises InputError where too many, or all of an entry, cannot be read."""
+        self.data, self.store, self.photos, self.pairs = source.data, source.store, source.photos, source.pairs
+        self.device = device
+        started = time.perf_counter()
+        self.album = Album(sorted(source.pictures, key=lambda p: (str(p.path), p.half)), device)
+        self.decoding = time.perf_counter() - started
+        """Seconds that it took to bring them there."""
+        self.store.check()
+        self.rows = [self._rows(found) for found in self.entries]
+        """Of every entry (photographs, 2) long: where the clean and the degraded picture are, the second -1 where there is none."""
+
+    def _rows(self, found: list[Photograph]) -> Tensor:
+        rows = self.album.rows
+        both = [(p.clean, p.degraded) for p in found]
+        kept = [(rows[c], -1 if d is None else rows[d]) for c, d in both if c in rows and (d is None or d in rows)]
+        if found and not kept:
+            raise InputError(f"none of {len(found)} photographs can be read; the last is {found[-1].clean.path}")
+        return torch.tensor(kept, dtype=torch.long).view(-1, 2)
+
+    def hand(self, seed: int, step: int, count: int, part: int) -> Hand:
+        """Draws keyed by (seed, step, sample), the samples of a step numbered through all its parts."""
+        draws = Counted(seed, step, range(part * count, (part + 1) * count), self.device)
+        return _Counting(self, draws, draws.branch(_SIMULATORS), count)
+
+
+class _Counting(Hand):
+    def __init__(self, source: OnDevice, draws: Counted, random: Counted, count: int) -> None:
+        self.source, self.draws, self.random, self.count = source, draws, random, count
+
+    def _some(self, mask: Tensor) -> tuple[Tensor, Hand]:
+        chosen = mask.nonzero().flatten()
+        return chosen, _Counting(self.source, self.draws.of(chosen), self.random.of(chosen), len(chosen))
+
+    def dealt(self, shares: Tensor) -> list[Hand]:
+        entry = pick(shares, self.count, self.draws)
+        return [self._some(entry == n)[1] for n in range(len(shares))]
+
+    def crops(self, entry: int, size: int, reach: int) -> tuple[Tensor, Tensor | None]:
+        rows, album = self.source.rows[entry], self.source.album
+        u = self.draws.rand((self.count, 6), dtype=torch.float64, host=True)
+        chosen = rows[(u[:, 0] * len(rows)).long()]
+        height, width = album.told[chosen[:, 0]][:, 1:].unbind(1)
+        most = torch.minimum(height, width).clamp_max(reach).clamp_min(size)
+        least = torch.div(most, 2, rounding_mode="floor").clamp_min(size)
+        side = least + (u[:, 1] * (most + 1 - least)).long()
+        top = (u[:, 2] * (height - side + 1).clamp_min(1)).long()
+        left = (u[:, 3] * (width - side + 1).clamp_min(1)).long()
+        limits = torch.tensor(TURNS, dtype=torch.float64).cumsum(0)[:-1]
+        turns = torch.searchsorted(limits, u[:, 5].contiguous(), right=True)
+        places = Places(top, left, side, turns, (u[:, 4] < 0.5).long())
+        paired = bool((chosen[:, 1] >= 0).all())
+        return album.cut(chosen[:, 0], places, size), album.cut(chosen[:, 1], places, size) if paired else None
+
+    def parted(self, share: float) -> list[tuple[Tensor, Hand]]:
+        mask = self.draws.rand((self.count,), dtype=torch.float64, host=True) < share
+        return [self._some(mask), self._some(~mask)]
+
+    def touched(self, y: Tensor, share: float) -> Tensor:
+        if share == 0:
+            return y
+        chosen = (self.draws.rand((self.count,), dtype=torch.float64, host=True) < share).nonzero().flatten()
+        if len(chosen) == 0:
+            return y
+        own, here = self.draws.of(chosen), chosen.to(y.device)
+        steps = wild.mild(len(chosen), own.branch(_MILD))
+        return y.index_copy(0, here, wild.carry_out(y[here], steps, draws=own.branch(_MILD_NOISE)))
