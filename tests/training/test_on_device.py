@@ -19,12 +19,12 @@ from unveil.data.files import Picture, Store
 from unveil.errors import InputError
 from unveil.training import config as configuration
 from unveil.training.batches import Batch, Source
-from unveil.training.settings import Data, Pairs, Stage
 from unveil.training.distributed import World
 from unveil.training.loop import train
 from unveil.training.noising import normal
 from unveil.training.on_device import Album, OnDevice, Places
 from unveil.training.restoring import Restoring
+from unveil.training.settings import Data, Pairs, Stage
 
 Tree = Callable[..., dict[str, Any]]
 CPU, META = torch.device("cpu"), torch.device("meta")

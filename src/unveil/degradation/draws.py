@@ -20,18 +20,23 @@ class SampleDraws(Protocol):
     @property
     def device(self) -> torch.device:
         """Where numbers are made."""
+        ...
 
     def rand(self, shape: tuple[int, ...], *, dtype: torch.dtype = torch.float32, host: bool = False) -> Tensor:
         """Uniform in [0, 1); shape[0] is the number of samples. host: on the processor and not on the device."""
+        ...
 
     def randn(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal."""
+        ...
 
     def branch(self, number: int) -> SampleDraws:
         """Sequences of the same samples that have nothing in common with this one or with those of another number, 0 to 29."""
+        ...
 
     def of(self, chosen: Tensor) -> SampleDraws:
         """The sequences of the samples `chosen` (long, on the processor), from where this one stands."""
+        ...
 
 
 Random = torch.Generator | SampleDraws

@@ -135,11 +135,12 @@ class OnDevice(Source):
 
 class _Counting(Hand):
     def __init__(self, source: OnDevice, draws: Counted, random: Counted, count: int) -> None:
-        self.source, self.draws, self.random, self.count = source, draws, random, count
+        self.source, self.draws, self.count = source, draws, count
+        self.random = self._simulators = random
 
     def _some(self, mask: Tensor) -> tuple[Tensor, Hand]:
         chosen = mask.nonzero().flatten()
-        return chosen, _Counting(self.source, self.draws.of(chosen), self.random.of(chosen), len(chosen))
+        return chosen, _Counting(self.source, self.draws.of(chosen), self._simulators.of(chosen), len(chosen))
 
     def dealt(self, shares: Tensor) -> list[Hand]:
         entry = pick(shares, self.count, self.draws)
