@@ -1,6 +1,6 @@
 """Whether DA-CLIP's guidance helps: IR-SDE on three kinds of damage, told by a DA-CLIP what it sees, or not, three seeds.
 
-    python -m benchmarks guidance --json benchmarks/results/guidance.json                    three seeds of 200 steps
+    python -m benchmarks guidance --json benchmarks/results/guidance.json                    three seeds of 700 steps
     python -m benchmarks guidance --photos FOLDER --seeds 0 1 2 3 4 --steps 5000             on your own photographs
 
 For every seed: the controller of a small CLIP is trained to name the damage (the CLIP is of our own making and knows nothing: its
@@ -237,7 +237,7 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 def arguments(command: ArgumentParser) -> None:
     """The command's own options."""
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    command.add_argument("--steps", type=positive, default=200, help="of each network (default 200)")
+    command.add_argument("--steps", type=positive, default=700, help="of each network (default 700)")
     command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
     command.add_argument(
         "--merge", type=Path, nargs="+", metavar="FILE", help="results of other calls, instead of measuring"
