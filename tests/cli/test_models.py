@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from unveil import cli
 from unveil.models.weights_file import write
@@ -46,3 +47,23 @@ def test_a_file_a_run_and_a_name_are_shown(tmp_path: Path, capsys: pytest.Captur
     assert set(general["size"]) == {"low", "native"}
     assert cli.main(["models", "show", "genral"]) != 0
     assert "did you mean general" in capsys.readouterr().err
+
+
+def test_networks_are_counted_where_another_library_left_a_factory_on_the_processor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As transformers 5 does by loading a model: torch lists its factories once, while torch.linspace is another function."""
+    from torch.utils import _device
+
+    plain, lists = torch.linspace, _device._device_constructors
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "linspace", lambda *args, **kwargs: plain(*args, **kwargs))
+        lists.cache_clear()
+        with torch.device("meta"):
+            torch.empty(1)
+    try:
+        with torch.device("meta"):
+            assert torch.linspace(0, 1, 3).device.type == "cpu"
+        assert shown("learnir-paper", capsys)["size"].keys() == {"predictor", "correction"}
+    finally:
+        lists.cache_clear()

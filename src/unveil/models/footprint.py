@@ -97,6 +97,8 @@ def sizes(network: Mapping[str, Any], side: int = 512) -> dict[str, Size]:
         predictor: Any = build(network)
         head = build_head(network, predictor)
         x, level = torch.empty(1, 3, side, side), torch.empty(1)
+    # Once more: where transformers has loaded a model, torch.linspace makes its numbers on the processor all the same.
+    predictor, head = predictor.to("meta"), head if head is None else head.to("meta")
     parts: dict[str, nn.Module] = {"predictor": predictor}
     if network.get("kind") == "experts":
         parts = {"low": predictor.low, "native": predictor.native}

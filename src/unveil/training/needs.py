@@ -57,7 +57,7 @@ def needs(config: Config, stage: Stage) -> Needs:
         network = described(config)
         predictor: Any = network_registry.build(network)
         head: Any = network_registry.build_head({**network, "head": described_head(config)}, predictor)
-    modules = [m for m in (predictor, head) if m is not None]
+    modules = [m.to("meta") for m in (predictor, head) if m is not None]  # see `models.footprint.sizes`
     trained = {"joint": modules, "correction": modules[1:], "adapter": modules[1:]}.get(stage.kind, modules[:1])
     held = sum(p.numel() * (_BYTES["weights"] + _BYTES["average"]) for m in modules for p in m.parameters())
     held += sum(p.numel() * (_BYTES["gradients"] + _BYTES["moments"]) for m in trained for p in m.parameters())
