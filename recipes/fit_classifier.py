@@ -2,7 +2,7 @@
 
     python -m recipes fit_classifier -o runs/describe/describe.safetensors --json benchmarks/results/fit_classifier.json
 
-or only its linear laws of haze and low light, for a classifier trained before (some minutes): --again FILE
+or only its linear law of haze and low light, for a classifier trained before (half an hour): --again FILE
 
 Photographs and real pairs are split by name: 80 % train, 10 % fit the temperatures, 10 % are measured on; then real photographs with a
 known kind of damage, which nothing was fitted on. About a quarter of an hour of one processor core.
@@ -29,12 +29,15 @@ from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.files import Store
 from unveil.degradation.haze import haze
 from unveil.degradation.lowlight import lowlight
+from unveil.degradation.primitives import linear_to_srgb, log_uniform, srgb_to_linear
+from unveil.models import second_look, shelf
+from unveil.models.model import Model
 from unveil.models.spec import Defaults, Spec
 from unveil.models.treatment import NOTICED
 from unveil.models.weights_file import read_guide, write
-from unveil.networks.classifier import SIDE, WHOLE, DegradationClassifier, Survey, statistics, views
+from unveil.networks.classifier import SIDE, DegradationClassifier, Survey
 from unveil.networks.condition import LIGHT
-from unveil.networks.photometry import Photometry, brightness, heard, measures
+from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 from unveil.util.devices import computes_bf16
 
 COLUMNS = ("share", "accuracy", "recall", "precision", "auc")
@@ -48,8 +51,11 @@ REAL = {
     "Kodak24": ("test/Kodak24", "clean"),
 }
 RESULT = RESULTS / "fit_classifier.json"
-QUIET = {"haze": 0.993, "lowlight": 1 - 1 / 600}
-"""Share of the cuts without the kind that stay below the probability from which it is treated: by law and network for haze, else by law."""
+QUIET = {"haze": 0.995, "lowlight": 0.992}
+"""Share of the cuts without the kind that stay below the probability from which it is treated."""
+SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1500, 430)
+"""Sides of the cuts by which the law of the light is fitted, in pixels; severity from which a simulated veil is one; how many steps of
+cuts it is fitted on, and its bias is set and it is measured on."""
 OTHERS = ("blur", "jpeg", "noise", "rain")
 """Damage that leaves the light as it is, which must not be taken for haze and may be there besides."""
 PART, PART_SEED = 12_000, 1_000
@@ -58,81 +64,100 @@ Parts = tuple[tuple[list[Photograph], Pairs], tuple[list[Photograph], Pairs], tu
 """To train on, to fit temperatures and laws on, to measure on."""
 
 
-def fit_photometry(
-    net: DegradationClassifier,
-    train: tuple[list[Photograph], Pairs],
-    fitted: tuple[list[Photograph], Pairs],
-    count: int,
-    seed: int,
-) -> None:
-    """The linear laws of haze and of low light.
+Judged = tuple[Tensor, Tensor, Tensor]
+"""What the law of the light reads of cuts (n, N), which of JUDGED they have (n, 2), and which of these are to be learned (n, 2)."""
 
-    Haze: simulated veils over a cut of each of `count` photographs, some with other damage besides, against that cut as it was, at another
-    exposure, in simulated low light and with each other damage, and the real pairs of other damage. Low light: the degraded against the
-    clean side of real pairs, and of photographs as they are: exposures are not simulated, since what is dark enough to be lifted is a
-    matter of taste, and those pairs are what photographers did. How often each is found where it is not is set on photographs that the
-    network was not trained on, and for haze together with the network, as both are heard.
+
+def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: int, decay: float = 3e-3) -> None:
+    """The linear law of haze and of low light: the mean of three, since each takes other photographs for what they are not.
+
+    One reads all numbers; one what the restorer sees, the first `asked` of them; one what is measured and what the network says. Slopes
+    and bias are set on cuts of photographs that nothing was trained on: a share QUIET of those without a kind stay below the probability
+    from which it is treated.
     """
-    net.photometry = law = Photometry()
-    groups = measured_groups(None, *train, count, seed)
-    every = torch.cat([groups["haze"][0], groups["none"][0]])
-    law.centre.copy_(every.mean(0))
-    law.scale.copy_(every.std(0).clamp_min(1e-3))
-    fit_linear(law.haze, *(((groups[k][0] - law.centre) / law.scale).clamp(-5, 5) for k in ("haze", "none")))
-    fit_linear(law.lowlight, *(brightness(groups[k][0]) for k in ("low", "lit")))
-    kept = measured_groups(net, *fitted, count // 2, seed + 2)
-    with torch.no_grad():
-        measured, network = kept["none"]
-        together = heard("haze", network, law(measured)["haze"])
-        # Twice: the law's word is half of what is heard.
-        law.haze.bias += 2 * (torch.logit(torch.tensor(NOTICED["haze"])) - together.quantile(QUIET["haze"]))
-        alone = law(groups["lit"][0])["lowlight"]
-        law.lowlight.bias += torch.logit(torch.tensor(NOTICED["lowlight"])) - alone.quantile(QUIET["lowlight"])
+    numbers, has, known = train
+    count = numbers.shape[1]
+    net.light = law = LightLaw(count)
+    law.centre.copy_(numbers.mean(0))
+    law.scale.copy_(numbers.std(0).clamp_min(1e-3))
+    every = torch.arange(count)
+    beside = torch.cat([every[asked : asked + MEASURES], every[count - len(KINDS) :]])
+    for k, kind in enumerate(JUDGED):
+        law.layer.weight.data[k], law.layer.bias.data[k] = 0, 0
+        for chosen, penalty in ((every, decay), (every[:asked], decay), (beside, decay / 30)):
+            one, slope = _blank(len(chosen)), _blank(1)
+            fit_linear(one, *_with_and_without(law.standard(numbers)[:, chosen], has, known, k), penalty)
+            with torch.no_grad():
+                shown = _with_and_without(law.standard(fitted[0])[:, chosen], fitted[1], fitted[2], k)
+                said = [one(x) for x in shown]
+            fit_linear(slope, said[0], said[1], 0)
+            with torch.no_grad():
+                law.layer.weight[k, chosen] += slope.weight[0, 0] * one.weight[0] / 3
+        with torch.no_grad():
+            quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET[kind])
+            law.layer.bias[k] = torch.logit(torch.tensor(NOTICED[kind])) - quiet
 
 
-Measured = dict[str, tuple[Tensor, Tensor]]
-"""By what cuts are ("haze", "none", "low", "lit"): what is measured of them (n, MEASURES), and a network's logits of haze (n,)."""
+def _blank(numbers: int) -> torch.nn.Linear:
+    layer = torch.nn.Linear(numbers, 1)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _with_and_without(numbers: Tensor, has: Tensor, known: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    return numbers[(has[:, k] > 0.5) & (known[:, k] > 0.5)], numbers[(has[:, k] < 0.5) & (known[:, k] > 0.5)]
 
 
 @torch.inference_mode()
-def measured_groups(
-    net: DegradationClassifier | None, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
-) -> Measured:
-    """What is measured of cuts of `count` photographs, by what they are: with haze and without, in low light and lit.
+def judged(
+    net: DegradationClassifier, restorer: Model, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
+) -> Judged:
+    """What the law reads of some 22 cuts for each of `count` steps, and what is wrong with them.
 
-    Without a network, which takes most of the time, its logits are 0.
+    Of four photographs a step: simulated veils over all, one of them otherwise damaged too; two as they are, one at an exposure that
+    nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
+    brightest; simulated low light, two simulated shadows, and one other damage. Then both sides of a real pair of each kind.
+    A veil that hardly shows, and a curve that leaves the median above a fifth, are not learned from.
     """
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {"haze": [], "none": [], "low": [], "lit": []}
-    k = KINDS.index("haze")
+    rows: list[Tensor] = []
+    labels: list[tuple[float, float]] = []
+    known: list[tuple[float, float]] = []
 
-    def seen(images: Tensor, *groups: str) -> None:
-        for image in (images.clamp(0, 1) * 255).round() / 255:
-            said = torch.zeros(())
-            if net is not None:
-                whole, patches = views(image, side=WHOLE)
-                said = net(whole[None], patches[None], statistics(image)[None])[0, k]
-            measured = measures(image)
-            for group in groups:
-                found[group].append((measured, said))
+    def add(image: Tensor, haze: float = 0.0, dark: float = 0.0, sure: tuple[bool, bool] = (True, True)) -> None:
+        image = (image.clamp(0, 1) * 255).round() / 255
+        _, numbers = net.evidence(image, second_look.light(restorer, image))
+        assert numbers is not None
+        rows.append(numbers[0])
+        labels.append((haze, dark))
+        known.append((float(sure[0]), float(sure[1])))
 
-    for step in range(count // 4):
+    for step in range(count):
         generator = rng(seed, step)
-        torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
-        x, _ = crops(photographs, 4, CROP, generator, REACH)
-        veiled = haze(x, torch_generator)[0]
-        seen(veiled[:3], "haze")
-        seen(degradation.apply(OTHERS[step % len(OTHERS)], veiled[2:], torch_generator)[0], "haze")
-        seen(x, "none", "lit")
-        seen(degradation.exposed(x, torch_generator)[:2], "none")
-        seen(lowlight(x, torch_generator)[0][:2], "none")
-        for other, image in zip(OTHERS, x, strict=True):
-            seen(degradation.apply(other, image[None], torch_generator)[0], "none")
+        own = torch.Generator().manual_seed(int(generator.integers(2**62)))
+        x, _ = crops(photographs, 4, SIDES[step % len(SIDES)], generator, REACH if step % 4 else 0)
+        veiled, drawn = haze(x, own)
+        veiled[3:] = degradation.apply(OTHERS[step % len(OTHERS)], veiled[3:], own)[0]
+        for image, severity in zip(veiled, drawn["severity"].flatten().tolist(), strict=True):
+            add(image, haze=1, sure=(severity >= SHOWS, True))
+        add(x[0])
+        add(x[1])
+        for image, least, most, dark in ((x[2], 0.35, 1.0, 0), (x[3], 0.03, 0.25, 1)):
+            add(linear_to_srgb(srgb_to_linear(image) * log_uniform(1, own, least, most)[0]), dark=dark)
+        curved = x[step % 4] ** (1.8 + 2 * float(torch.rand((), generator=own)))
+        add(curved, dark=1, sure=(True, float(curved.median()) < 0.2))
+        add(lowlight(x[1:2], own)[0][0], dark=1)
+        for image in (x[:1], x[2:3]):
+            add(degradation.apply("shadow", image, own)[0][0])
+        add(degradation.apply(OTHERS[step // 2 % len(OTHERS)], x[3:], own)[0][0])
         for shown, kinds in pairs:
+            if kinds == ("blur",) and step % 3:
+                continue  # postcards, all alike
             clean, worse = crops(shown, 1, CROP, generator, REACH)
-            seen(clean, "none", "lit")
+            add(clean[0])
             if worse is not None:
-                seen(worse, "none", *(["low"] if "lowlight" in kinds else []))
-    return {group: (torch.stack([m for m, _ in v]), torch.stack([s for _, s in v])) for group, v in found.items()}
+                add(worse[0], dark=float("lowlight" in kinds))
+    return torch.stack(rows), torch.tensor(labels), torch.tensor(known)
 
 
 def fit_linear(layer: torch.nn.Linear, with_kind: Tensor, without: Tensor, decay: float = 1e-3) -> None:
@@ -243,15 +268,11 @@ def scores(probability: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def on_folder(net: DegradationClassifier, folder: Path, kind: str) -> dict[str, Any]:
+def on_folder(net: DegradationClassifier, restorer: Model, folder: Path, kind: str) -> dict[str, Any]:
     """How often the kind is found (probability over one half), how often it is the likeliest, and the mean probabilities."""
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"))
-    said = torch.stack(
-        [
-            net.probabilities(torch.from_numpy(np.ascontiguousarray(photo.read(p).pixels.transpose(2, 0, 1))))
-            for p in files
-        ]
-    )
+    images = (torch.from_numpy(np.ascontiguousarray(photo.read(p).pixels.transpose(2, 0, 1))) for p in files)
+    said = torch.stack([net.probabilities(image, second_look.light(restorer, image)) for image in images])
     k = KINDS.index(kind)
     return {
         "kind": kind,
@@ -325,15 +346,15 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 
 
 def laws(
-    net: DegradationClassifier, spec: Spec, given: Any, parts: Parts, clock: Clock, data: Path,
+    net: DegradationClassifier, spec: Spec, restorer: Model, given: Namespace, parts: Parts, clock: Clock, data: Path,
 ) -> None:  # fmt: skip
-    """Fit the linear laws of a trained classifier, measure it on real photographs again, and write both."""
-    measured = with_laws(net, parts, given.quick)
-    spec = dataclasses.replace(spec, network={**spec.network, "photometry": True})
+    """Fit the law of the light of a trained classifier, measure it on real photographs again, and write both."""
+    measured = with_law(net, restorer, parts, given.quick)
+    spec = dataclasses.replace(spec, network={**spec.network, "asked": second_look.light_numbers(restorer)})
     given.output.parent.mkdir(parents=True, exist_ok=True)
     digest = write(given.output, spec, net, None)
     result = json.loads(RESULT.read_text())
-    result["real"] = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
+    result["real"] = {name: on_folder(net, restorer, data / folder, kind) for name, (folder, kind) in REAL.items()}
     result["protocol"]["sha256"] = digest
     result["laws"] = {"processor_seconds": clock.processor, **measured}
     write_json(given.json, result)
@@ -341,33 +362,25 @@ def laws(
     print("\n\n".join(str(v) for k, v in facts(result).items() if k == "table.real"))
 
 
-def with_laws(net: DegradationClassifier, parts: Parts, quick: bool) -> dict[str, Any]:
-    """Fit the linear laws of a trained classifier; how many cuts they were fitted on, and what they find on others."""
-    (train, fitted, tested), count, seed = parts, 64 if quick else 1_600, 21
-    fit_photometry(net.requires_grad_(False), train, fitted, count, seed)
-    return {"count": count, "held_out": on_held_out(net, *tested, count // 5, seed + 1)}
+def with_law(net: DegradationClassifier, restorer: Model, parts: Parts, quick: bool) -> dict[str, Any]:
+    """Fit the law of the light of a trained classifier; on how many cuts it was fitted, and what it finds on others."""
+    net.requires_grad_(False).light = LightLaw(1)  # evidence is gathered for any law
+    (train, train_pairs), (fitted, fitted_pairs), (tested, tested_pairs) = parts
+    kept_pairs = [(a + b, kinds) for (a, kinds), (b, _) in zip(fitted_pairs, tested_pairs, strict=True)]
+    seen = judged(net, restorer, train, train_pairs, 16 if quick else STEPS[0], 21)
+    kept = judged(net, restorer, fitted + tested, kept_pairs, 16 if quick else STEPS[1], 22)
+    fit_light(net, seen, kept, second_look.light_numbers(restorer))
+    return {
+        "count": len(seen[0]), "kept": len(kept[0]), "model": restorer.sha256, "held_out": on_held_out(net.light, kept),
+    }  # fmt: skip
 
 
-@torch.inference_mode()
-def on_held_out(
-    net: DegradationClassifier, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
-) -> dict[str, dict[str, float]]:
-    """By kind: the share found of those with it and of those without, from the threshold on at which it is treated.
-
-    Haze by law and network as both are heard, low light by its law.
-    """
-    groups = measured_groups(net, photographs, pairs, count, seed)
-    law = net.photometry
-    assert law is not None
-
-    def said(kind: str, group: str) -> Tensor:
-        measured, network = groups[group]
-        own = law(measured)[kind]
-        return torch.sigmoid(heard(kind, network, own) if kind == "haze" else own)
-
+def on_held_out(law: LightLaw, tested: Judged) -> dict[str, dict[str, float]]:
+    """By kind: the share found of those with it and of those without, from the threshold on at which it is treated."""
+    said = torch.sigmoid(law(tested[0]))
     out = {}
-    for kind, (has, lacks) in {"haze": ("haze", "none"), "lowlight": ("low", "lit")}.items():
-        found, false = (said(kind, group) >= NOTICED[kind] for group in (has, lacks))
+    for k, kind in enumerate(JUDGED):
+        found, false = (s[:, k] >= NOTICED[kind] for s in _with_and_without(said, tested[1], tested[2], k))
         out[kind] = {"found": float(found.float().mean()), "false": float(false.float().mean())}
     return out
 
@@ -384,14 +397,17 @@ def arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--parts", type=Path, nargs="+", metavar="FILE", help="parts made before, in their order")
     command.add_argument(
-        "--again", type=Path, metavar="FILE", help="a classifier whose linear laws alone are fitted anew"
+        "--again", type=Path, metavar="FILE", help="a classifier whose law of the light alone is fitted anew"
+    )
+    command.add_argument(
+        "--model", default="general", help="name or file of the restorer that is asked about the light"
     )
 
 
 def main(given: Namespace) -> None:
     data, clock, seed = shared_folder() / "data", Clock(), 11
     count, epochs = (64, 1) if given.quick else (given.count, given.epochs)
-    store = Store()
+    restorer, store = shelf.load(given.model).to(torch.device("cpu")), Store()
     photographs, real_pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
     (train, train_pairs), fitted, tested = parts_of(photographs, real_pairs)
     if given.part is not None:
@@ -400,7 +416,7 @@ def main(given: Namespace) -> None:
     if given.again:
         network, spec, _ = read_guide(given.again)
         assert isinstance(network, DegradationClassifier)
-        laws(network, spec, given, ((train, train_pairs), fitted, tested), clock, data)
+        laws(network, spec, restorer, given, ((train, train_pairs), fitted, tested), clock, data)
         return
     if given.parts:
         found = [torch.load(path) for path in given.parts]
@@ -419,12 +435,18 @@ def main(given: Namespace) -> None:
     found = scores(after, testing[3])
     found["calibration_error_before"] = reliability(torch.sigmoid(raw), testing[3])
     seconds = clock.processor
-    measured = with_laws(net, ((train, train_pairs), fitted, tested), given.quick)
-    real = {name: on_folder(net, data / folder, kind) for name, (folder, kind) in REAL.items()}
+    measured = with_law(net, restorer, ((train, train_pairs), fitted, tested), given.quick)
+    real = {name: on_folder(net, restorer, data / folder, kind) for name, (folder, kind) in REAL.items()}
     recipe = {"script": "recipes/fit_classifier.py", "seed": seed, "crops": count, "epochs": epochs}
     spec = Spec(
         "describe",
-        {"kind": "classifier", "kinds": list(KINDS), "width": 64, "statistics": True, "photometry": True},
+        {
+            "kind": "classifier",
+            "kinds": list(KINDS),
+            "width": 64,
+            "statistics": True,
+            "asked": second_look.light_numbers(restorer),
+        },
         sampler="guide",
         value_range=(0.0, 1.0),
         multiple_of=1,

@@ -74,6 +74,23 @@ def test_any_size_is_looked_at(size: tuple[int, int]) -> None:
         assert math.isfinite(second_look.logit(tiny_experts(), plain))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (20, 300), (96, 96), (130, 511)])
+def test_what_the_expert_for_the_light_sees_is_the_mean_and_maximum_of_its_coarsest_features(
+    size: tuple[int, int],
+) -> None:
+    model, image = tiny_experts(), torch.rand(3, *size, generator=seeded(6))
+    seen = second_look.light(model, image)
+    assert seen.shape == (second_look.light_numbers(model),)
+    assert seen.isfinite().all()
+    untold, told = seen.chunk(2)
+    assert not torch.equal(untold, told), "told that haze is as likely as not"
+    widths = model.predictor.low.widths
+    mean, greatest = untold[: widths[-1]], untold[widths[-1] : 2 * widths[-1]]
+    assert (mean <= greatest + 1e-6).all()
+    assert torch.equal(second_look.light(model, image), seen)
+    assert not torch.equal(second_look.light(model, 1 - image), seen)
+
+
 def clean() -> np.ndarray:
     return photo.read(unveil.__path__[0] + "/examples/coffee.jpg").pixels
 

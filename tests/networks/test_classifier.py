@@ -6,7 +6,7 @@ import torch
 from unveil.networks.classifier import SIDE, DegradationClassifier, views
 from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.daclip_words import CLEAN, END, START, UNIVERSAL, WILD, joined, rows, words
-from unveil.networks.photometry import MEASURES, brightness, measures
+from unveil.networks.photometry import MEASURES, measures
 
 KINDS = ("noise", "blur", "clean")
 
@@ -88,25 +88,27 @@ def test_what_is_measured_of_every_size_is_a_number(size: tuple[int, int]) -> No
         assert measured.isfinite().all()
 
 
-def test_brightness_is_the_logarithm_of_upper_quantiles() -> None:
-    ramp = torch.linspace(0, 1, 256).expand(3, 256, 256)
-    wanted = torch.log(torch.tensor([0.75, 0.9, 0.99]) + 1 / 255)
-    assert brightness(measures(ramp)[None])[0] == pytest.approx(wanted, abs=3e-3)
-
-
-def test_haze_is_the_mean_of_network_and_law_and_low_light_the_surer() -> None:
+def test_the_law_of_the_light_reads_the_restorer_the_photograph_and_the_network() -> None:
     torch.manual_seed(0)
     kinds = ("noise", "haze", "lowlight", "clean")
-    net = DegradationClassifier(kinds, 16, photometry=True).eval().requires_grad_(False)
+    net = DegradationClassifier(kinds, 16, statistics=True, asked=5).eval().requires_grad_(False)
     image = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(5))
-    alone = DegradationClassifier(kinds, 16).eval().requires_grad_(False)
-    alone.load_state_dict(net.state_dict(), strict=False)
-    own = torch.logit(alone.probabilities(image)).tolist()
-    assert net.photometry is not None
-    net.photometry.haze.bias.fill_(-10)
-    net.photometry.lowlight.bias.fill_(3)
-    said = torch.logit(net.probabilities(image)).tolist()
-    assert said[0] == pytest.approx(own[0], abs=1e-5)
-    assert said[1] == pytest.approx((own[1] - 10) / 2, abs=1e-3)
-    assert said[2] == pytest.approx(3, abs=1e-5)  # of a logit near 0 beside it
-    assert said[3] == pytest.approx(-3, abs=1e-5)  # what is surely dark is not clean
+    asked = torch.arange(5.0)
+    logits, numbers = net.evidence(image, asked)
+    assert numbers is not None
+    assert numbers[0, :5].tolist() == [0, 1, 2, 3, 4]
+    assert torch.equal(numbers[0, 5 : 5 + MEASURES], measures(image))
+    assert torch.equal(numbers[0, -4:], logits)
+    alone = torch.logit(net.probabilities(image))
+    assert alone == pytest.approx(logits, abs=1e-5), "nobody was asked"
+    assert net.light is not None
+    # haze: what the restorer said last, in units of two from one on, and 0.5; low light: 3 whatever is read.
+    net.light.centre[4], net.light.scale[4], net.light.layer.weight[0, 4] = 1, 2, 1
+    net.light.layer.bias[:] = torch.tensor([0.5, 3])
+    said = torch.logit(net.probabilities(image, asked)).tolist()
+    assert said[0] == pytest.approx(float(alone[0]), abs=1e-5)
+    assert said[1] == pytest.approx((4 - 1) / 2 + 0.5, abs=1e-4)
+    assert said[2] == pytest.approx(3, abs=1e-5)
+    assert said[3] == pytest.approx(-3, abs=1e-5), "what is surely dark is not clean"
+    far_out = torch.logit(net.probabilities(image, torch.full((5,), 1000.0))).tolist()
+    assert far_out[1] == pytest.approx(5.5, abs=1e-3), "five units at most"

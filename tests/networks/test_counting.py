@@ -71,7 +71,7 @@ def test_windows_are_those_of_torch_bit_for_bit(size: tuple[int, int], side: tup
     assert np.array_equal(counting.means(values[None], side, 4), F.avg_pool2d(images, side, stride=4)[0].numpy())
 
 
-def trained(**settings: bool) -> DegradationClassifier:
+def trained(**settings: int) -> DegradationClassifier:
     """A network whose normalisation has seen something."""
     torch.manual_seed(0)
     net = DegradationClassifier(("noise", "haze", "lowlight", "clean"), 16, **settings)
@@ -83,13 +83,14 @@ def trained(**settings: bool) -> DegradationClassifier:
     return net.eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("settings", [{}, {"statistics": True, "photometry": True}])
-def test_folded_networks_say_what_they_said(settings: dict[str, bool]) -> None:
+@pytest.mark.parametrize("settings", [{}, {"statistics": True, "asked": 6}])
+def test_folded_networks_say_what_they_said(settings: dict[str, int]) -> None:
     net, image = trained(**settings), scene(190, 260)
+    asked = torch.linspace(-1, 1, 6) if settings else None
     folded = net.folded()
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in net.modules())
-    assert folded.probabilities(image) == pytest.approx(net.probabilities(image), abs=1e-6)
+    assert folded.probabilities(image, asked) == pytest.approx(net.probabilities(image, asked), abs=1e-6)
 
 
 def test_half_precision_moves_probabilities_by_little() -> None:

@@ -1,6 +1,6 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-Where the small classifier notices no noise, the restorer is asked about it (`models.second_look`): it knows more kinds.
+The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise where it notices none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SMALL = "describe"
 """The classifier that ships."""
 
 RESTORER = "general"
-"""Who is asked about noise: what other models take away means something else, and the law was fitted for this one."""
+"""Who is asked: what other models see and take away means something else, and the laws were fitted for this one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Describer:
         Args:
             pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
             dtype: What the classifier's eyes and the restorer compute in: bfloat16, or else float32.
-            restorer: A model at hand. It is asked about noise if it is RESTORER; else that is loaded. A DA-CLIP asks nobody.
+            restorer: A model at hand. It is asked if it is RESTORER; else that is loaded. A DA-CLIP asks nobody, nor does a classifier
+                without a law of the light.
 
         """
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
@@ -74,12 +75,15 @@ class Describer:
         if several:
             assert self._folded is not None
             folded = self._folded(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
-            said, kinds = folded.probabilities(image), network.kinds
+            model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
+            said, kinds = (
+                folded.probabilities(image, second_look.light(model, image) if network.light else None),
+                network.kinds,
+            )
         else:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unnoticed(found):
-            model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
             noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
             if noise > found["noise"]:
                 found["noise"] = noise
@@ -128,7 +132,7 @@ def load(name: str | Path = SMALL) -> Describer:
     """
     if str(name) == SMALL:
         network, _, digest = read_guide(*shelf.place(SMALL))
-        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked about noise"
+        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked about light and noise"
     else:
         network, _, digest = read_guide(Path(name))
         speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"

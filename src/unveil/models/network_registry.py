@@ -61,9 +61,7 @@ KINDS = {
         "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
     ),
     "daclip": Kind("unveil.models.network_registry:_daclip", ("vision", "text")),
-    "classifier": Kind(
-        "unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "photometry")
-    ),
+    "classifier": Kind("unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "asked")),
 }
 
 

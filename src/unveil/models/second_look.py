@@ -1,19 +1,25 @@
-"""Noise that the describer overlooks: the network that would take it away is asked how much there is.
+"""What the describer overlooks and the restorer knows, who has seen more: noise, haze and low light.
 
-The describer learned noise from simulators and overlooks much of what cameras, films and prints leave. The restorer does not: told
+The describer learned from simulators and overlooks much of what cameras, films and prints leave. The restorer does not: told
 that a photograph is noisy it takes away the noise that there is, and little where there is none. So pieces of the photograph are
 restored as if they were noisy, and a linear law judges what was taken away: noise is about as strong in plain parts as in busy ones,
 and each pixel's is its own or a little like its neighbours'; texture and edges are neither.
+
+Of the light it is not what the restorer would do that tells most, but what it sees: the features that its expert for the light makes
+of the reduced photograph are numbers for the law of `networks.photometry`.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unveil.models.model import Model
 from unveil.models.treatment import STEPS, treatment
 from unveil.networks.classifier import spread_patches
+from unveil.networks.compact import TimestepExperts
+from unveil.networks.condition import condition, vector
 
 SIDE, ACROSS, MARGIN, BLOCK = 96, 3, 8, 16
 """Up to ACROSS x ACROSS pieces of SIDE pixels are looked at, in blocks of BLOCK pixels, without a margin that misses its surroundings."""
@@ -21,6 +27,9 @@ FLOOR = 0.1
 """Levels of 255 that are added before a logarithm is taken."""
 MEASURES = 8
 """Numbers that `measures` returns."""
+
+LONG = 96
+"""Long side of the reduced photograph that the expert for the light is shown, in pixels."""
 
 # Fitted by `python -m recipes fit_second_look`, which prints them.
 CENTRE = (0.223, 0.417, 0.537, 0.43, 1.72, 0.29, 0.238, -0.128)
@@ -107,3 +116,40 @@ def _level(value: Tensor) -> Tensor:
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
     a, b = a - a.mean(), b - b.mean()
     return (a * b).mean() / (a.square().mean() * b.square().mean()).sqrt().clamp_min(1e-9)
+
+
+@torch.inference_mode()
+def light(model: Model, image: Tensor) -> Tensor:
+    """What the restorer's expert for the light sees in a photograph.
+
+    Args:
+        model: One of two experts, on any device.
+        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
+
+    Returns:
+        (light_numbers(model),): mean and maximum of each feature of its two coarsest levels, at its first step at fidelity 1, told nothing
+        and told that haze and low light are as likely as not.
+
+    """
+    assert isinstance(model.predictor, TimestepExperts)
+    path = model.spec.process(None, model.spec.defaults.steps)
+    level = float(path.sigma[path.steps])
+    expert = model.predictor.expert(level)
+    scale = LONG / max(image.shape[-2:])
+    of = expert.multiple_of
+    size = [max(of, round(n * scale / of) * of) for n in image.shape[-2:]]
+    low, high = model.spec.value_range
+    y = F.interpolate(image[None], size=size, mode="bilinear", antialias=True) * (high - low) + low
+    y = y.expand(2, -1, -1, -1).to(next(expert.parameters()))
+    odds = vector({"haze": 0.5, "lowlight": 0.5}).expand(2, -1)
+    told = condition(odds, torch.tensor([False, True]), torch.ones(2)).to(y.device)
+    start = float(path.alpha[path.steps] + path.beta[path.steps]) * y
+    seen = expert.features(start, y, torch.full((2,), level, device=y.device), told).levels
+    pooled = [pool for features in (seen[-1], seen[-2]) for pool in (features.mean((2, 3)), features.amax((2, 3)))]
+    return torch.cat(pooled, dim=1).flatten().float().cpu()
+
+
+def light_numbers(model: Model) -> int:
+    """How many numbers `light` returns."""
+    assert isinstance(model.predictor, TimestepExperts)
+    return 4 * sum(model.predictor.low.widths[-2:])

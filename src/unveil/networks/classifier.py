@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unveil.networks import counting
-from unveil.networks.photometry import Photometry, heard, measures
+from unveil.networks.photometry import JUDGED, MEASURES, LightLaw, measures
 
 SIDE = 64
 """Of the patches, in pixels; of the reduced photograph too in networks without statistics."""
@@ -101,25 +101,25 @@ def _layer(taken: int, given: int, stride: int = 1) -> tuple[nn.Module, ...]:
 class DegradationClassifier(nn.Module):
     """kinds: names of what is told, in the order of the outputs. width: features of each of the two looks.
 
-    statistics: whether it is given `statistics` of the photograph too. photometry: whether haze and low light are found by linear laws
-    as well (see `networks.photometry`), which see in real photographs what the network overlooks. temperature: (K,), by which each
-    kind's logit is divided; fitted after training, on photographs that it never saw.
+    statistics: whether it is given `statistics` of the photograph too. asked: how many numbers a restorer tells about the light, 0 where
+    none is asked; from these, and from what the network sees and counts, a linear law (`networks.photometry`) judges haze and low light,
+    which the network alone overlooks in real photographs. temperature: (K,), by which each kind's logit is divided; fitted after
+    training, on photographs that it never saw.
     """
 
     temperature: Tensor
     centre: Tensor
     scale: Tensor
 
-    def __init__(
-        self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False, photometry: bool = False
-    ) -> None:
+    def __init__(self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False, asked: int = 0) -> None:
         super().__init__()
         self.kinds = tuple(kinds)
-        self.photometry = Photometry() if photometry else None
         self.counts = STATISTICS if statistics else 0
         self.far = Survey(width) if statistics else Eye(width)
         self.near = Eye(width)
-        features, hidden = (4 if statistics else 2) * width + self.counts, 2 * width
+        seen = (3 if statistics else 1) * width
+        features, hidden = seen + width + self.counts, 2 * width
+        self.light = LightLaw(asked + MEASURES + seen + len(self.kinds)) if asked else None
         self.say = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds)))
         self.register_buffer("temperature", torch.ones(len(self.kinds)))
         if self.counts:
@@ -162,25 +162,42 @@ class DegradationClassifier(nn.Module):
             features.append(((counted - self.centre) / self.scale).clamp(-5, 5))
         return self.say(torch.cat(features, dim=1)) / self.temperature
 
-    def probabilities(self, image: Tensor) -> Tensor:
-        """(K,), each in [0, 1], independent of one another, of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
+    def evidence(self, image: Tensor, asked: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
 
-        What the linear laws say of a kind is heard beside the network as `photometry.heard` has it.
+        Args:
+            image: The photograph.
+            asked: What a restorer says about its light, (N,) as many as `asked` numbers; None where none was asked.
+
+        Returns:
+            The network's logits (K,), and the numbers (1, ...) that the law of the light reads: `asked`, what is measured, what is seen
+            of the whole, and those logits. None where there is no law or nobody was asked.
+
         """
+        lawful = self.light is not None and asked is not None
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
         (far, near), counted, measured = _at_once(
             lambda: (self.far(whole[None]), self._close(patches[None])),
             lambda: statistics(image, whole)[None] if self.counts else None,
-            lambda: None if self.photometry is None else measures(image)[None],
+            lambda: measures(image)[None] if lawful else None,
         )
-        logits = self._logits(far, near, counted)[0]
-        if self.photometry is not None:
-            for kind, logit in self.photometry(measured).items():
-                k = self.kinds.index(kind)
-                logits[k] = heard(kind, logits[k], logit[0])
+        logits = self._logits(far, near, counted)
+        return logits[0], torch.cat(
+            [asked[None], measured, far, logits], dim=1
+        ) if asked is not None and lawful else None
+
+    def probabilities(self, image: Tensor, asked: Tensor | None = None) -> Tensor:
+        """(K,), each in [0, 1], independent of one another; arguments as for `evidence`.
+
+        Of the kinds that the law of the light judges it has the word, where there is one.
+        """
+        logits, numbers = self.evidence(image, asked)
+        if self.light is not None and numbers is not None:
+            for kind, logit in zip(JUDGED, self.light(numbers)[0], strict=True):
+                logits[self.kinds.index(kind)] = logit
                 if "clean" in self.kinds:  # what has this kind is not clean
                     clean = self.kinds.index("clean")
-                    logits[clean] = torch.minimum(logits[clean], -logits[k])
+                    logits[clean] = torch.minimum(logits[clean], -logit)
         return torch.sigmoid(logits)
 
 

@@ -1,8 +1,9 @@
-"""What the light did to a photograph, told by two linear laws from a few dozen numbers.
+"""What the light did to a photograph, told by a linear law.
 
 A network that learned haze and low light from simulated photographs leans on what a simulator leaves behind (the noise of the dark, the
 smoothness of a veil) and overlooks real ones without it. How bright, how saturated and how rich in contrast a photograph is, near and
-far, is the same in both; a linear law of such numbers is too poor to lean on anything else.
+far, is the same in both, and so is what a restorer that knows real pairs makes of it. A linear law of such numbers is too poor to lean
+on anything else.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ SIDE = 256
 QUANTILES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 MEASURES = 5 * len(QUANTILES) + 10
 """Numbers that `measures` returns."""
-_BRIGHT = (6, 7, 9)
-"""Of QUANTILES, those that say how bright the bright parts are: three quarters, nine tenths and all but a hundredth lie below them."""
+JUDGED = ("haze", "lowlight")
+"""Kinds of damage that the law speaks of. (What tells a shadow from a dark thing is not in such numbers: docs/choices.md.)"""
 _WINDOW, _STRIDE = 9, 4
 
 
@@ -70,37 +71,29 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.floating:
     return (a * b).mean() / np.maximum(np.sqrt((a * a).mean() * (b * b).mean()), 1e-6)
 
 
-def heard(kind: str, network: Tensor, law: Tensor) -> Tensor:
-    """The logit of a kind from the network's and its law's, any equal shapes.
+class LightLaw(nn.Module):
+    """Logits of the kinds in JUDGED. Weights are fitted by recipes/fit_classifier.py; new ones say 0, which is one half.
 
-    Of haze the mean of the two: each alone takes some pale, blurred or rainy scenes for hazy, seldom the same ones. Of low light the surer
-    of the two: the network overlooks real low light without noise, and would outvote the law.
+    Args:
+        numbers: How many numbers it reads.
+
     """
-    return (network + law) / 2 if kind == "haze" else torch.maximum(network, law)
-
-
-class Photometry(nn.Module):
-    """Logits of haze and of low light. Weights are fitted by recipes/fit_classifier.py; new ones say 0, which is one half."""
 
     centre: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: int) -> None:
         super().__init__()
-        self.haze = nn.Linear(MEASURES, 1)
-        self.lowlight = nn.Linear(len(_BRIGHT), 1)
-        self.register_buffer("centre", torch.zeros(MEASURES))
-        self.register_buffer("scale", torch.ones(MEASURES))
-        for layer in (self.haze, self.lowlight):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.layer = nn.Linear(numbers, len(JUDGED))
+        self.register_buffer("centre", torch.zeros(numbers))
+        self.register_buffer("scale", torch.ones(numbers))
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
 
-    def forward(self, measured: Tensor) -> dict[str, Tensor]:
-        """Logits (B,) by kind, from (B, MEASURES) of `measures`: haze from them all, low light from how bright the bright parts are."""
-        haze = self.haze(((measured - self.centre) / self.scale).clamp(-5, 5))
-        return {"haze": haze[:, 0], "lowlight": self.lowlight(brightness(measured))[:, 0]}
+    def standard(self, numbers: Tensor) -> Tensor:
+        """(B, N) in units of their usual deviations from their usual values, none of them far out."""
+        return ((numbers - self.centre) / self.scale).clamp(-5, 5)
 
-
-def brightness(measured: Tensor) -> Tensor:
-    """(B, 3): logarithms of the upper quantiles of the largest channel, from (B, MEASURES)."""
-    return torch.log(measured[:, [len(QUANTILES) + k for k in _BRIGHT]] + 1 / 255)
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Logits (B, len(JUDGED)) from numbers (B, N)."""
+        return self.layer(self.standard(numbers))
