@@ -68,7 +68,7 @@ Judged = tuple[Tensor, Tensor, Tensor]
 """What the law of the light reads of cuts (n, N), which of JUDGED they have (n, 2), and which of these are to be learned (n, 2)."""
 
 
-def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: int, decay: float = 3e-3) -> None:
+def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: int, decay: float = 3e-3) -> LightLaw:
     """The linear law of haze and of low light: the mean of three, since each takes other photographs for what they are not.
 
     One reads all numbers; one what the restorer sees, the first `asked` of them; one what is measured and what the network says. Slopes
@@ -96,6 +96,7 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
         with torch.no_grad():
             quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET[kind])
             law.layer.bias[k] = torch.logit(torch.tensor(NOTICED[kind])) - quiet
+    return law
 
 
 def _blank(numbers: int) -> torch.nn.Linear:
@@ -369,9 +370,9 @@ def with_law(net: DegradationClassifier, restorer: Model, parts: Parts, quick: b
     kept_pairs = [(a + b, kinds) for (a, kinds), (b, _) in zip(fitted_pairs, tested_pairs, strict=True)]
     seen = judged(net, restorer, train, train_pairs, 16 if quick else STEPS[0], 21)
     kept = judged(net, restorer, fitted + tested, kept_pairs, 16 if quick else STEPS[1], 22)
-    fit_light(net, seen, kept, second_look.light_numbers(restorer))
+    law = fit_light(net, seen, kept, second_look.light_numbers(restorer))
     return {
-        "count": len(seen[0]), "kept": len(kept[0]), "model": restorer.sha256, "held_out": on_held_out(net.light, kept),
+        "count": len(seen[0]), "kept": len(kept[0]), "model": restorer.sha256, "held_out": on_held_out(law, kept),
     }  # fmt: skip
 
 

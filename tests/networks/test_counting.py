@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_windows_are_those_of_torch_bit_for_bit(size: tuple[int, int], side: tup
     assert np.array_equal(counting.means(values[None], side, 4), F.avg_pool2d(images, side, stride=4)[0].numpy())
 
 
-def trained(**settings: int) -> DegradationClassifier:
+def trained(**settings: Any) -> DegradationClassifier:
     """A network whose normalisation has seen something."""
     torch.manual_seed(0)
     net = DegradationClassifier(("noise", "haze", "lowlight", "clean"), 16, **settings)
@@ -84,7 +85,7 @@ def trained(**settings: int) -> DegradationClassifier:
 
 
 @pytest.mark.parametrize("settings", [{}, {"statistics": True, "asked": 6}])
-def test_folded_networks_say_what_they_said(settings: dict[str, int]) -> None:
+def test_folded_networks_say_what_they_said(settings: dict[str, Any]) -> None:
     net, image = trained(**settings), scene(190, 260)
     asked = torch.linspace(-1, 1, 6) if settings else None
     folded = net.folded()

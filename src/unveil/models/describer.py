@@ -132,7 +132,8 @@ def load(name: str | Path = SMALL) -> Describer:
     """
     if str(name) == SMALL:
         network, _, digest = read_guide(*shelf.place(SMALL))
-        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked about light and noise"
+        speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked"
+        speaker += " about light and noise"
     else:
         network, _, digest = read_guide(Path(name))
         speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"
