@@ -80,6 +80,11 @@ def draws(
     return torch.stack(out)
 
 
+def native_share(resolution: Resolution, process: GaussianPath, size: int) -> float:
+    """Network pixels of all evaluations on a square of `size` pixels, against all at its own resolution."""
+    return sum(h * w for h, w in resolution.sizes(process.steps, (size, size))) / (process.steps * size**2)
+
+
 def psnrs(prediction: Tensor, target: Tensor) -> list[float]:
     """PSNR of each image in dB. Both (N, 3, H, W) in [0, 1]."""
     return [decibel(float(e)) for e in ((prediction.double() - target.double()) ** 2).mean((1, 2, 3))]

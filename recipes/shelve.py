@@ -4,6 +4,7 @@
     python -m recipes shelve --numbers general     copy the measured numbers of results/quality.json into the entry
     python -m recipes shelve --numbers wild        the same of results/wild_model.json
     python -m recipes shelve --reach general       the reach of results/reach.json, by which tiles overlap
+    python -m recipes shelve --calibration         the factors of results/calibration.json, by which uncertainty is stretched
     python -m recipes shelve --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
 
 The numbers are only taken over from results that were measured with these very weights (same sha256).
@@ -21,8 +22,8 @@ from typing import Any
 import yaml
 
 import unveil.models
-from benchmarks._shared import RESULTS
-from benchmarks.quality import SETS, average
+from benchmarks._shared import RESULTS, average
+from benchmarks.quality import SETS
 from recipes._damaged_crops import PHOTOS
 from unveil.degradation import ORDER
 from unveil.models import weights_file
@@ -181,6 +182,7 @@ def arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
+    command.add_argument("--calibration", action="store_true", help="take over the fitted uncertainty")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
 
 
@@ -195,3 +197,5 @@ def main(args: Namespace) -> None:
         (wild_numbers if args.numbers == "wild" else numbers)(args.numbers)
     if args.reach:
         reach(args.reach)
+    if args.calibration:
+        calibrations(json.loads((RESULTS / "calibration.json").read_text()))
