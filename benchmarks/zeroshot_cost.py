@@ -19,9 +19,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, environment, positive, table, write_json
+from benchmarks._shared import Clock, positive, protocol, table
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
+
+
+def thousand() -> Any:
+    """The path of a thousand steps that diffusion models are commonly trained on."""
+    import torch
+
+    from unveil.diffusion import variance_preserving
+
+    return variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
 
 
 class Spectrum:
@@ -32,8 +41,6 @@ class Spectrum:
     def __init__(self, side: int) -> None:
         import torch
 
-        from unveil.diffusion import variance_preserving
-
         k = torch.arange(side)
         cosine = torch.cos(math.pi * (k + 0.5) * k[:, None] / side) * math.sqrt(2 / side)
         cosine[0] /= math.sqrt(2)
@@ -41,8 +48,7 @@ class Spectrum:
         self.cosine, self.opponent = cosine, opponent / opponent.norm(dim=1, keepdim=True)
         f = torch.hypot(k[:, None].float(), k[None].float()).clamp(min=0.7)
         self.power = torch.stack([share * side**2 * 0.02 * f**-2.2 for share in (1.0, 0.12, 0.05)])
-        beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-        self.process, self.device = variance_preserving(torch.cumprod(1 - beta, 0)), torch.device("cpu")
+        self.process, self.device = thousand(), torch.device("cpu")
 
     def denoise(self, z_t: Any, t: int, condition: Any = None, guidance: float = 1.0) -> Any:
         import torch
@@ -86,36 +92,29 @@ def rows(task: str, quick: bool, rounds: int | None) -> dict[str, tuple[str, Any
 
 def sd_table() -> list[dict[str, Any]]:
     """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
-    import torch
+    from types import SimpleNamespace
 
     from benchmarks import _prices as prices
     from benchmarks._prices import SD21, SD21_TAESD
-    from unveil.diffusion import variance_preserving
     from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published
 
-    class Path1000:
-        process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
-
+    prior: Any = SimpleNamespace(process=thousand())
     out = []
     for task, row in TASKS.items():
         ours = LDRPSSettings(task=task)
-        exact = published(task)
+        exact, begun = published(task), replace(ours, begin="input")
         kinds = {
             "official code": (exact, prices.official(row.rounds), SD21),
             "published order, nothing wasted": (exact, None, SD21),
             "default": (ours, None, SD21),
             "default, tiny decoder": (ours, None, SD21_TAESD),
-            "from the photograph": (replace(ours, begin="input"), None, SD21),
-            "from the photograph, every 2nd, no free run": (
-                replace(ours, begin="input", every=2, free=False),
-                None,
-                SD21,
-            ),
+            "from the photograph": (begun, None, SD21),
+            "from the photograph, every 2nd, no free run": (replace(begun, every=2, free=False), None, SD21),
         }
         official = 0.0
         for name, (settings, counts, price) in kinds.items():
             text = not (settings.original and task in ("dehaze", "denoise"))
-            counts = counts or prices.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
+            counts = counts or prices.counts(prior.process, grids(prior, settings, row.rounds), settings, text)
             bill = prices.priced(price, row, settings, 512, 512).bill(counts)
             official = official or bill
             out.append({"task": task, "run": name, **asdict(counts), "PFLOP": bill / 1e15, "cheaper": official / bill})
@@ -152,7 +151,7 @@ def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple
     return image, guidance.loss
 
 
-def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = None) -> list[dict[str, Any]]:
+def of_task(prior: Any, task: str, x: Any, given: Namespace) -> list[dict[str, Any]]:
     import torch
 
     from benchmarks._prices import flops
@@ -166,7 +165,7 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
         return float((-10 * ((image.clamp(0, 1) - x) ** 2).mean((1, 2, 3)).log10()).mean())
 
     out = [{"task": task, "run": "input", "PSNR": psnr(y)}]
-    for name, (method, settings) in rows(task, quick, rounds).items():
+    for name, (method, settings) in rows(task, given.quick, given.rounds).items():
         counted, clock, found = Counted(prior), Clock(), []
         total = 0.0
         for i, image in enumerate(2 * y - 1):
@@ -194,35 +193,36 @@ def arguments(made: ArgumentParser) -> None:
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
 
 
-def main(args: Namespace) -> None:
-    clock = Clock()
-    side, count = (64, 1) if args.quick else (args.side, args.count)
-    formula = sd_table()
-    print(show(formula, ("task", "run", "denoise", "decode", "decode_gradient", "encode", "PFLOP", "cheaper")))
-    result: dict[str, Any] = {"formula": formula}
-    if not args.formula:
-        if args.prior:
-            from unveil.zeroshot.priors.opening import open_prior
+def measure(given: Namespace) -> dict[str, Any]:
+    side, count = (64, 1) if given.quick else (given.side, given.count)
+    result: dict[str, Any] = {"formula": sd_table()}
+    if not given.formula:
+        from unveil.zeroshot.priors.opening import open_prior
 
-            prior: Any = open_prior(args.prior)
-        else:
-            prior = Spectrum(side)
+        prior: Any = open_prior(given.prior) if given.prior else Spectrum(side)
         x = photographs(count, side)
-        found = [r for task in args.task or FAULTS for r in measured(prior, task, x, args.quick, args.rounds)]
-        print(show(found, ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR")))
-        result |= {"measured": found, "prior": {"name": prior.name, "sha256": prior.sha256}}
-    result["protocol"] = {
+        result["measured"] = [row for task in given.task or FAULTS for row in of_task(prior, task, x, given)]
+        result["prior"] = {"name": prior.name, "sha256": prior.sha256}
+    about = {
         "photographs": f"{count} of the package's examples, squared to {side} pixels by LANCZOS",
-        "rounds": "the task's" if args.rounds is None else args.rounds,
+        "rounds": "the task's" if given.rounds is None else given.rounds,
         "faults": FAULTS, "seeds": "0 for the damage, the photograph's number for sampling", "PSNR": "RGB, mean over photographs",
-        "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data", **environment(),
+        "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data",
     }  # fmt: skip
-    write_json(args.json, result)
-    print(f"{clock.processor:.0f} s of processor time")
+    return {**result, "protocol": protocol(given, **about)}
 
 
-def show(found: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+def show(result: dict[str, Any]) -> str:
+    """Both tables."""
+
     def cell(value: Any) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    return table(columns, [[cell(r.get(c)) for c in columns] for r in found])
+    columns = {
+        "formula": ("task", "run", "denoise", "decode", "decode_gradient", "encode", "PFLOP", "cheaper"),
+        "measured": ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR"),
+    }
+    return "\n\n".join(
+        table(head, [[cell(row.get(c)) for c in head] for row in result.get(part, [])])
+        for part, head in columns.items()
+    )
