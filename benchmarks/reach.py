@@ -26,7 +26,7 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
 
     from unveil.models.treatment import Treatment, first_native
     from unveil.networks.condition import KINDS
-    from unveil.photo.noise import field
+    from unveil.photo.tiles import noise_field
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
@@ -39,7 +39,7 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
         # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
         early = first_native(process) if restorer.model.spec.conditioned else 0
         for t in range(1, process.steps + 1 - early):
-            eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
+            eps = noise_field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
             x_t = (process.alpha[t] + process.beta[t]).float() * y + process.sigma[t].float() * eps
             for denoise in makers:
                 whole = denoise(x_t, y, t)[..., :CUT]

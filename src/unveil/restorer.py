@@ -28,8 +28,7 @@ from unveil.models.treatment import Treatment, first_native, repeated, steps_of,
 from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, Options, chosen
 from unveil.photo import content
-from unveil.photo.noise import field as noise_field
-from unveil.photo.tiles import Plan, decide
+from unveil.photo.tiles import Plan, decide, noise_field
 from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, hardware, name_of, pick_device, pick_dtype
 from unveil.util.words import check_known
