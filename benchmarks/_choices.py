@@ -98,18 +98,18 @@ def natural(x: Tensor) -> float | None:
     return float(np.nanmean(scores))
 
 
-def drawn(model: Model, test: TestSet, process: GaussianPath, count: int, **how: Any) -> tuple[Tensor, float]:
+def drawn(model: Model, test: TestSet, path: GaussianPath, count: int, **how: Any) -> tuple[Tensor, float]:
     """`count` draws of every photograph, and the processor seconds that they took."""
     clock = Clock()
     with fast():
-        x = draws(model.denoiser(process, how.get("fidelity", 0.0)), test.y, process, count, seed=SEED, **how)
+        x = draws(model.denoiser(path, how.get("fidelity", 0.0)), test.y, path, count, seed=SEED, **how)
     return x, clock.processor
 
 
 def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     """(a) Quality of one draw and of the mean of 4, spread and sharpness over the dial."""
     test = crops_of(source, dict.fromkeys(_EACH, 1) if quick else _EACH, 1 if quick else 6, 96 if quick else 320)
-    process, d = model.spec.process(), model.spec.defaults
+    path, d = model.spec.process(), model.spec.defaults
     at = Resolution(d.resolution, d.low, d.switch)
     rows = [
         {
@@ -121,7 +121,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
         }
     ]
     for f in FIDELITIES:
-        x, seconds = drawn(model, test, process, 4 if f < 1 else 1, fidelity=f, solver=d.solver, resolution=at, batch=8)
+        x, seconds = drawn(model, test, path, 4 if f < 1 else 1, fidelity=f, solver=d.solver, resolution=at, batch=8)
         rows.append(
             {
                 "label": f"{f:g}",
@@ -139,9 +139,7 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     pair = []  # is half precision good enough to measure with?
     for precise in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
-            pair.append(
-                draws(model.denoiser(process, 0.0), test.y[few], process, 1, seed=SEED, solver=d.solver, batch=8)[0]
-            )
+            pair.append(draws(model.denoiser(path, 0.0), test.y[few], path, 1, seed=SEED, solver=d.solver, batch=8)[0])
     about = {
         "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, {at.reading} (low stage {at.low} px), {PRECISION}; "
         f"head {'present' if model.head is not None else 'absent: the noise alone is scaled'}",
@@ -163,10 +161,10 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     test = crops_of(source, each, 1 if quick else 4, 32 if quick else 128)
     grids = {"linear_pro, 5": residual(linear_pro(12)), "cubic, 5": residual(cubic(5)), "cubic, 8": residual(cubic(8))}
     rows = []
-    for label, process in grids.items():
+    for label, path in grids.items():
         for name in SOLVERS:
             clock = Clock()
-            x, seconds = drawn(model, test, process, count, solver=name, batch=len(test.x))
+            x, seconds = drawn(model, test, path, count, solver=name, batch=len(test.x))
             wall, whole = clock.wall, quality(x, test.x)
             rows.append(
                 {
@@ -201,13 +199,13 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     size, count = (96, 2) if quick else (320, 2)
     each = dict.fromkeys(_GLOBAL, 1) if quick else {"haze": 5, "shadow": 4, "lowlight": 5, "noise": 4}
     test = crops_of(source, each, 1 if quick else 6, size)
-    process, d = model.spec.process(), model.spec.defaults
+    path, d = model.spec.process(), model.spec.defaults
     lows: Sequence[int] = (48,) if quick else LOWS
     settings = [OFF, *(Resolution("coarse_to_fine", low, s) for low in lows for s in ("residual", "image"))]
     settings += [Resolution("hourglass", d.low, s) for s in ("residual", "image")]
     rows = []
     for setting in settings:
-        x, seconds = drawn(model, test, process, count, solver=d.solver, resolution=setting, batch=4)
+        x, seconds = drawn(model, test, path, count, solver=d.solver, resolution=setting, batch=4)
         rows.append(
             {
                 "reading": setting.reading,
@@ -216,7 +214,7 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
                 **quality(x, test.x),
                 "sharpness": sharpness(x[0], test.x),
                 "kinds": {k: quality(x[:, test.of(k)], test.x[test.of(k)])["one"] for k in dict.fromkeys(test.kinds)},
-                "pixels": native_share(setting, process, size),
+                "pixels": native_share(setting, path, size),
                 "seconds_per_draw": seconds / (count * len(test.x)),
             }
         )

@@ -62,7 +62,7 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
 
     widths = {name: narrowed if name == "on_policy" else nullcontext for name in HEADS}
     base_steps, extra_steps, each = (6, 4, 2) if given.quick else (BASE, EXTRA, EACH)
-    config, process, held_out, test = prepared(seed, each, SIZE, EVALUATION_SEED)
+    config, path, held_out, test = prepared(seed, each, SIZE, EVALUATION_SEED)
 
     def predictor(steps: int, rate: float, warmup: int) -> Stage:
         return Stage("predictor", steps, rate, BATCH, CROP, low=LOW_SHARE, balance=BALANCE, warmup=min(warmup, steps))
@@ -86,7 +86,7 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
     def evaluate(denoise: Any, noise: float) -> dict[str, list[float]]:
         count = DRAWS if noise < 1 else 1
         with fast():
-            return measured(draws(denoise, test.y, process, count, seed=EVALUATION_SEED, fidelity=noise, batch=48))
+            return measured(draws(denoise, test.y, path, count, seed=EVALUATION_SEED, fidelity=noise, batch=48))
 
     def dial(denoiser: Callable[[float], Any], noises: Sequence[float] = FIDELITIES) -> dict[str, Any]:
         return {f"{f:g}": evaluate(denoiser(f), f) for f in noises}
@@ -108,20 +108,20 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
         learner = branches.train("off", [base])
         sizes = parameters(learner)
         off = model(learner, config, head=False)
-        row("off", [base], dial(lambda f: off.denoiser(process, 0.0)), None)
+        row("off", [base], dial(lambda f: off.denoiser(path, 0.0)), None)
 
         def printed(x_t: Any, y: Any, t: int) -> Any:
-            x0 = off.predict(x_t, y, float(process.timestep[t]), 0.0)
-            c = leverage(process, t, t - 1, process.ancestral(t, t - 1))
-            return x0 - eq51(process, t, x_t, y, from_x0("residual_noise", process, t, x0, x_t, y)) / c
+            x0 = off.predict(x_t, y, float(path.timestep[t]), 0.0)
+            c = leverage(path, t, t - 1, path.ancestral(t, t - 1))
+            return x0 - eq51(path, t, x_t, y, from_x0("residual_noise", path, t, x0, x_t, y)) / c
 
         row("closed", [base], {}, evaluate(printed, 0.0))
 
         def dialled(made: Any, target: str, f: float) -> Any:
             if target == "on_policy" or f in (0.0, 1.0):
-                return made.denoiser(process, f)
+                return made.denoiser(path, f)
             # Trained at f = 1 alone: its whole correction, times f.
-            none, whole = made.denoiser(process, 0.0), made.denoiser(process, 1.0)
+            none, whole = made.denoiser(path, 0.0), made.denoiser(path, 1.0)
             return lambda x_t, y, t: (1 - f) * none(x_t, y, t) + f * whole(x_t, y, t)
 
         for name, stage in heads.items():
@@ -130,18 +130,16 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
             # The closed form leaves the range of images, and clamping it would be another method.
             made = model(learner, config, head=True, unbounded=name == "eq51")
             found = dial(partial(dialled, made, stage.target))
-            row(name, [base, stage], found, evaluate(made.denoiser(process, 1.0), 0.0), own=name)
+            row(name, [base, stage], found, evaluate(made.denoiser(path, 1.0), 0.0), own=name)
 
         more = model(branches.train("more", [further], after="off"), config, head=False)
-        row("more", [base, further], dial(lambda f: more.denoiser(process, 0.0)), None)
+        row("more", [base, further], dial(lambda f: more.denoiser(path, 0.0)), None)
 
         one_shot = [replace(s, kind="regression") for s in (base, further)]
-        predict = model(branches.train("regression", one_shot), config, head=False).denoiser(process, 0.0)
-        single = process.subset([0, process.steps])  # one evaluation, of the start's state without its noise
+        predict = model(branches.train("regression", one_shot), config, head=False).denoiser(path, 0.0)
+        single = path.subset([0, path.steps])  # one evaluation, of the start's state without its noise
         with fast():
-            x = draws(
-                lambda x_t, y, t: predict(x_t, y, process.steps), test.y, single, 1, seed=0, fidelity=1.0, batch=48
-            )
+            x = draws(lambda x_t, y, t: predict(x_t, y, path.steps), test.y, single, 1, seed=0, fidelity=1.0, batch=48)
         row("regression", one_shot, {"1": measured(x)}, None)
 
     about = {

@@ -40,14 +40,14 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
     from unveil.training.settings import Stage
 
     steps, each = (6, 1) if given.quick else (STEPS, EACH)
-    config, process, _, test = prepared(seed, each, SIZE, EVALUATION_SEED, large=True)
+    config, path, _, test = prepared(seed, each, SIZE, EVALUATION_SEED, large=True)
     native = Stage("predictor", steps, 8e-4, BATCH, CROP, balance=BALANCE, warmup=min(100, steps))
     views = replace(native, low=LOW_SHARE, switch=SWITCH_SHARE)
 
     def evaluate(made: Any, resolution: Any) -> dict[str, Any]:
         clock, noise = Clock(), {"seed": EVALUATION_SEED, "resolution": resolution, "batch": 8}
         with fast():
-            x = draws(made.denoiser(process, 0.0), test.y, process, DRAWS, **noise)
+            x = draws(made.denoiser(path, 0.0), test.y, path, DRAWS, **noise)
         seconds = clock.processor / (DRAWS * len(test.y))
         kinds = {k: {name: [v] for name, v in quality(x[:, test.of(k)], test.x[test.of(k)]).items()} for k in KINDS}
         whole = {name: [v] for name, v in quality(x, test.x).items()}
@@ -55,7 +55,7 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
             **whole,
             "kinds": kinds,
             "seconds_per_draw": [seconds],
-            "pixels": native_share(resolution, process, SIZE),
+            "pixels": native_share(resolution, path, SIZE),
         }
 
     rows: dict[str, Any] = {}

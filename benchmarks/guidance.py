@@ -129,19 +129,16 @@ def _loss(learner: Any, test: Any) -> float:
 
     from unveil.training.noising import grid_weight
 
-    process, values = learner.processes[0], []
+    path, values = learner.processes[0], []
     x0, y = test.x * 2 - 1, test.y * 2 - 1
     for index in GRID:
-        x_t = process.forward(x0, y, index, torch.randn(x0.shape, generator=torch.Generator().manual_seed(index)))
+        x_t = path.forward(x0, y, index, torch.randn(x0.shape, generator=torch.Generator().manual_seed(index)))
         t = torch.full((len(y),), index)
         with torch.inference_mode(), learner.autocast():
             residual = torch.cat(
-                [
-                    learner.answer(process, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual
-                    for i in range(0, len(y), 8)
-                ]
+                [learner.answer(path, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual for i in range(0, len(y), 8)]
             )
-        by_level = grid_weight(process, t, x_t, learner.asks.value_range)
+        by_level = grid_weight(path, t, x_t, learner.asks.value_range)
         values.append(float((by_level * ((y - residual - x0) ** 2).mean((1, 2, 3))).mean()))
     return fmean(values)
 

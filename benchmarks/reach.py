@@ -30,17 +30,17 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
-    process = restorer.model.spec.process()
+    path = restorer.model.spec.process()
     # A model that is told what to fix is measured untold, and told that everything is wrong.
     told = (None, Treatment(dict.fromkeys(KINDS, 1.0), True)) if restorer.model.spec.conditioned else (None,)
-    makers = [restorer.model.conditioned_on(treat).denoiser(process, fidelity) for treat in told]
+    makers = [restorer.model.conditioned_on(treat).denoiser(path, fidelity) for treat in told]
     found = torch.zeros(CUT)
     with torch.inference_mode():
         # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
-        early = first_native(process) if restorer.model.spec.conditioned else 0
-        for t in range(1, process.steps + 1 - early):
+        early = first_native(path) if restorer.model.spec.conditioned else 0
+        for t in range(1, path.steps + 1 - early):
             eps = noise_field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
-            x_t = (process.alpha[t] + process.beta[t]).float() * y + process.sigma[t].float() * eps
+            x_t = (path.alpha[t] + path.beta[t]).float() * y + path.sigma[t].float() * eps
             for denoise in makers:
                 whole = denoise(x_t, y, t)[..., :CUT]
                 part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)

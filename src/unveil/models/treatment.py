@@ -140,7 +140,7 @@ def steps_of(treat: Treatment | None, usual: int) -> int:
     return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
 
 
-def first_native(process: GaussianPath) -> int:
+def first_native(path: GaussianPath) -> int:
     """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.sigma[1:])
-    return early if early < process.steps else 0
+    early = sum(float(s) >= BORDER for s in path.sigma[1:])
+    return early if early < path.steps else 0
