@@ -337,7 +337,7 @@ class Restorer:
         )
 
     def _shortened(self, options: Options, treat: Treatment | None) -> Options:
-        """The options with fewer steps where nobody asked for a number and more say nothing more (`treatment.STEPS`)."""
+        """The options with fewer steps where no number was asked for and more would change nothing (`treatment.STEPS`)."""
         left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
         usual = self.model.spec.defaults.steps
         steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual
