@@ -58,8 +58,8 @@ def positive_number(word: str) -> float:
 
 
 def average(rows: Sequence[dict[str, float]], key: str = "psnr") -> float:
-    """Mean of one number of several photographs."""
-    return sum(row[key] for row in rows) / len(rows)
+    """Mean of one number of several photographs; NaN of none."""
+    return sum(row[key] for row in rows) / len(rows) if rows else float("nan")
 
 
 def protocol(given: Namespace, **about: Any) -> dict[str, Any]:
