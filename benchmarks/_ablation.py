@@ -13,8 +13,9 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._sampling import PRECISION
-from unveil.diffusion import sample
+from benchmarks._sampling import PRECISION, TestSet, simulated
+from benchmarks._shared import shared_folder
+from unveil.diffusion import GaussianPath, linear_pro, residual, sample
 from unveil.diffusion.resolution import OFF
 from unveil.models.model import Model
 from unveil.training import config as configuration
@@ -79,6 +80,38 @@ def narrowed() -> Iterator[None]:
 
     with mock.patch.object(restoring, "build", one_grid), mock.patch.object(objectives, "sample", plain):
         yield
+
+
+def prepared(
+    seed: int, each: int, size: int, evaluation_seed: int, *, large: bool = False
+) -> tuple[Config, GaussianPath, Source, TestSet]:
+    """(configuration, path, what training holds out, the crops that all rows are measured on).
+
+    Args:
+        seed: Of training.
+        each: Crops of each kind of damage.
+        size: Their side in pixels.
+        evaluation_seed: Of the crops and their damage.
+        large: Whether only photographs that fill a crop without a mirrored edge count.
+
+    """
+    config = base_config(shared_folder() / "data" / "train", seed)
+    held_out = Source(config.data, held_out=True)
+    photographs = [p for p in held_out.photos if not large or min(p.clean.shape[:2]) >= size]
+    test = simulated(photographs, KINDS, each, size, evaluation_seed)
+    return config, residual(linear_pro(config.steps)), held_out, test
+
+
+def measured_on(each: int, size: int, evaluation_seed: int, draws: int, kinds: bool) -> dict[str, str]:
+    """What protocols say of photographs and numbers. kinds: whether the numbers of one kind are pooled."""
+    return {
+        "photographs": "crops of held-out photographs of BSDS500 and SunHays80 (every 17th name), "
+        f"{each} crops of {size} px for each of {', '.join(KINDS)} at random severity, rounded to 8 bits; seed {evaluation_seed}",
+        "psnr": "dB, RGB, float against 8-bit target, full frame, clipped to [0, 1]. one, mean: averaged over images, of one draw "
+        f"(mean over {draws}) and of the mean of {draws} draws. pooled_one, pooled_mean{', kinds' * kinds}: of the squared error over all "
+        f"images{' (of all kinds, of one kind)' * kinds}",
+        "spread": "root mean square over images and pixels of the draws' unbiased standard deviation, full range = 1",
+    }
 
 
 class Branches:

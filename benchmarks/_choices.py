@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._ablation import KINDS as _GLOBAL
-from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, psnrs, quality, simulated
+from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, native_share, psnrs, quality, simulated
 from benchmarks._shared import Clock, shared_folder
 from unveil.data.dataset import Photograph, crops
 from unveil.diffusion import GaussianPath, cubic, linear_pro, residual
@@ -98,10 +98,18 @@ def natural(x: Tensor) -> float | None:
     return float(np.nanmean(scores))
 
 
+def drawn(model: Model, test: TestSet, path: GaussianPath, count: int, **how: Any) -> tuple[Tensor, float]:
+    """`count` draws of every photograph, and the processor seconds that they took."""
+    clock = Clock()
+    with fast():
+        x = draws(model.denoiser(path, how.get("fidelity", 0.0)), test.y, path, count, seed=SEED, **how)
+    return x, clock.processor
+
+
 def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     """(a) Quality of one draw and of the mean of 4, spread and sharpness over the dial."""
     test = crops_of(source, dict.fromkeys(_EACH, 1) if quick else _EACH, 1 if quick else 6, 96 if quick else 320)
-    process, d = model.spec.process(), model.spec.defaults
+    path, d = model.spec.process(), model.spec.defaults
     at = Resolution(d.resolution, d.low, d.switch)
     rows = [
         {
@@ -109,23 +117,11 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
             "one": mean(psnrs(test.y, test.x)),
             "sharpness": sharpness(test.y, test.x),
             "natural": natural(test.y),
+            "target_natural": natural(test.x),
         }
     ]
-    rows[0]["target_natural"] = natural(test.x)
     for f in FIDELITIES:
-        clock = Clock()
-        with fast():
-            x = draws(
-                model.denoiser(process, f),
-                test.y,
-                process,
-                4 if f < 1 else 1,
-                seed=SEED,
-                fidelity=f,
-                solver=d.solver,
-                resolution=at,
-                batch=8,
-            )
+        x, seconds = drawn(model, test, path, 4 if f < 1 else 1, fidelity=f, solver=d.solver, resolution=at, batch=8)
         rows.append(
             {
                 "label": f"{f:g}",
@@ -135,36 +131,27 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
                 "sharpness_mean": sharpness(x.mean(dim=0), test.x),
                 "natural": natural(x[0]),
                 "natural_mean": natural(x.mean(dim=0)),
-                "processor_seconds": clock.processor,
+                "processor_seconds": seconds,
             }
         )
-        print(f"  fidelity {f:g}: {rows[-1]['one']:.2f} dB, {clock.processor:.0f} s", flush=True)
+        print(f"  fidelity {f:g}: {rows[-1]['one']:.2f} dB, {seconds:.0f} s", flush=True)
     few = slice(0, len(test.x), 4)
     pair = []  # is half precision good enough to measure with?
     for precise in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
-            pair.append(
-                draws(model.denoiser(process, 0.0), test.y[few], process, 1, seed=SEED, solver=d.solver, batch=8)[0]
-            )
-    return {
-        "protocol": {
-            "photographs": described(test),
-            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, {at.reading} (low stage {at.low} px), {PRECISION}; "
-            f"head {'present' if model.head is not None else 'absent: the noise alone is scaled'}",
-            "sharpness": "gradient energy of the luma against the target's, geometric mean over images, of one draw and of the mean of 4",
-            "naturalness": "this package's naturalness score (lower is better), mean over images",
-            "bf16_against_fp32": {
-                "psnr_bf16": mean(psnrs(pair[0], test.x[few])),
-                "psnr_fp32": mean(psnrs(pair[1], test.x[few])),
-                "psnr_between": mean(psnrs(pair[0], pair[1])),
-            },
+            pair.append(draws(model.denoiser(path, 0.0), test.y[few], path, 1, seed=SEED, solver=d.solver, batch=8)[0])
+    about = {
+        "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, {at.reading} (low stage {at.low} px), {PRECISION}; "
+        f"head {'present' if model.head is not None else 'absent: the noise alone is scaled'}",
+        "sharpness": "gradient energy of the luma against the target's, geometric mean over images, of one draw and of the mean of 4",
+        "naturalness": "this package's naturalness score (lower is better), mean over images",
+        "bf16_against_fp32": {
+            "psnr_bf16": mean(psnrs(pair[0], test.x[few])),
+            "psnr_fp32": mean(psnrs(pair[1], test.x[few])),
+            "psnr_between": mean(psnrs(pair[0], pair[1])),
         },
-        "rows": rows,
     }
-
-
-def grids() -> dict[str, GaussianPath]:
-    return {"linear_pro, 5": residual(linear_pro(12)), "cubic, 5": residual(cubic(5)), "cubic, 8": residual(cubic(8))}
+    return {"protocol": {"photographs": described(test), **about}, "rows": rows}
 
 
 def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
@@ -172,24 +159,21 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     count = 19  # the fewest that bound a central 90 % interval
     each = dict.fromkeys(_GLOBAL, 1) if quick else {"haze": 4, "shadow": 3, "lowlight": 4, "noise": 4, "jpeg": 1}
     test = crops_of(source, each, 1 if quick else 4, 32 if quick else 128)
+    grids = {"linear_pro, 5": residual(linear_pro(12)), "cubic, 5": residual(cubic(5)), "cubic, 8": residual(cubic(8))}
     rows = []
-    for label, process in grids().items():
+    for label, path in grids.items():
         for name in SOLVERS:
             clock = Clock()
-            with fast():
-                x = draws(
-                    model.denoiser(process, 0.0), test.y, process, count, seed=SEED, solver=name, batch=len(test.x)
-                )
-            seconds, wall = clock.processor, clock.wall
-            four = quality(x[:4], test.x)
+            x, seconds = drawn(model, test, path, count, solver=name, batch=len(test.x))
+            wall, whole = clock.wall, quality(x, test.x)
             rows.append(
                 {
                     "grid": label,
                     "solver": name,
-                    "one": quality(x, test.x)["one"],
-                    "mean": four["mean"],
-                    "mean19": quality(x, test.x)["mean"],
-                    "spread": quality(x, test.x)["spread"],
+                    "one": whole["one"],
+                    "mean": quality(x[:4], test.x)["mean"],
+                    "mean19": whole["mean"],
+                    "spread": whole["spread"],
                     "crps": float(np.mean(crps(x, test.x))),
                     "coverage90": ensemble_coverage(x, test.x, [0.9])[0.9],
                     "sharpness": sharpness(x[0], test.x),
@@ -198,22 +182,16 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
                     "wall_seconds": wall,
                 }
             )
-            r = rows[-1]
-            print(
-                f"  {label} {name}: {r['one']:.2f} / {r['mean']:.2f} dB, coverage {r['coverage90']:.2f}, {seconds:.0f} s",
-                flush=True,
-            )
-    return {
-        "protocol": {
-            "photographs": described(test),
-            "sampler": f"fidelity 0 (no head), native resolution, {PRECISION}",
-            "coverage90": f"share of target values inside the central 90 % interval of {count} draws (type-6 quantiles), all pixels and "
-            "channels of all crops; 0.9 is calibrated",
-            "crps": f"fair estimator from {count} draws, full range = 1, lower is better",
-            "seconds_per_draw": "processor time of one draw of one crop",
-        },
-        "rows": rows,
+            found = f"{whole['one']:.2f} / {whole['mean']:.2f} dB, coverage {rows[-1]['coverage90']:.2f}"
+            print(f"  {label} {name}: {found}, {seconds:.0f} s", flush=True)
+    about = {
+        "sampler": f"fidelity 0 (no head), native resolution, {PRECISION}",
+        "coverage90": f"share of target values inside the central 90 % interval of {count} draws (type-6 quantiles), all pixels and "
+        "channels of all crops; 0.9 is calibrated",
+        "crps": f"fair estimator from {count} draws, full range = 1, lower is better",
+        "seconds_per_draw": "processor time of one draw of one crop",
     }
+    return {"protocol": {"photographs": described(test), **about}, "rows": rows}
 
 
 def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
@@ -221,26 +199,13 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     size, count = (96, 2) if quick else (320, 2)
     each = dict.fromkeys(_GLOBAL, 1) if quick else {"haze": 5, "shadow": 4, "lowlight": 5, "noise": 4}
     test = crops_of(source, each, 1 if quick else 6, size)
-    process, d = model.spec.process(), model.spec.defaults
+    path, d = model.spec.process(), model.spec.defaults
     lows: Sequence[int] = (48,) if quick else LOWS
     settings = [OFF, *(Resolution("coarse_to_fine", low, s) for low in lows for s in ("residual", "image"))]
     settings += [Resolution("hourglass", d.low, s) for s in ("residual", "image")]
     rows = []
     for setting in settings:
-        clock = Clock()
-        with fast():
-            x = draws(
-                model.denoiser(process, 0.0),
-                test.y,
-                process,
-                count,
-                seed=SEED,
-                solver=d.solver,
-                resolution=setting,
-                batch=4,
-            )
-        pixels = sum(h * w for h, w in setting.sizes(process.steps, (size, size))) / (process.steps * size**2)
-        kinds = {k: quality(x[:, test.of(k)], test.x[test.of(k)])["one"] for k in dict.fromkeys(test.kinds)}
+        x, seconds = drawn(model, test, path, count, solver=d.solver, resolution=setting, batch=4)
         rows.append(
             {
                 "reading": setting.reading,
@@ -248,22 +213,17 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
                 "low": setting.low if setting.reading == "coarse_to_fine" else None,
                 **quality(x, test.x),
                 "sharpness": sharpness(x[0], test.x),
-                "kinds": kinds,
-                "pixels": pixels,
-                "seconds_per_draw": clock.processor / (count * len(test.x)),
+                "kinds": {k: quality(x[:, test.of(k)], test.x[test.of(k)])["one"] for k in dict.fromkeys(test.kinds)},
+                "pixels": native_share(setting, path, size),
+                "seconds_per_draw": seconds / (count * len(test.x)),
             }
         )
-        print(
-            f"  {setting.reading} {setting.low} {setting.switch}: {rows[-1]['one']:.2f} dB, {clock.processor:.0f} s",
-            flush=True,
-        )
-    return {
-        "protocol": {
-            "photographs": described(test),
-            "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, fidelity 0 (no head), {PRECISION}, {count} draws",
-            "pixels": "network pixels of all evaluations against all native",
-            "kinds": "PSNR of one draw for each kind of damage",
-            "seconds_per_draw": "processor time of one draw of one crop",
-        },
-        "rows": rows,
+        named = f"{setting.reading} {setting.low} {setting.switch}"
+        print(f"  {named}: {rows[-1]['one']:.2f} dB, {seconds:.0f} s", flush=True)
+    about = {
+        "sampler": f"{d.grid}, {d.steps} steps, {d.solver}, fidelity 0 (no head), {PRECISION}, {count} draws",
+        "pixels": "network pixels of all evaluations against all native",
+        "kinds": "PSNR of one draw for each kind of damage",
+        "seconds_per_draw": "processor time of one draw of one crop",
     }
+    return {"protocol": {"photographs": described(test), **about}, "rows": rows}

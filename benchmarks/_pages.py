@@ -16,10 +16,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from statistics import fmean, stdev
-
-from jinja2 import Environment
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,37 @@ class Value:
         return f"{text} ± {stdev(self.values):.{self.digits}f}" if len(self.values) > 1 else text
 
 
+class Facts(dict[str, Value | str]):
+    """What pages may quote of a result: name -> number or text."""
+
+    def put(self, name: str, values: float | list[float], digits: int = 2, scale: float = 1.0) -> str:
+        """Keep a number, or one of each seed, in another unit; returns it as printed."""
+        values = values if isinstance(values, list) else [values]
+        self[name] = Value([scale * v for v in values], digits)
+        return str(self[name])
+
+    def cells(self, *names: str) -> list[str]:
+        """Facts as printed, "" for what is not there."""
+        return [str(self.get(name, "")) for name in names]
+
+
+def tables(facts: Mapping[str, Value | str]) -> str:
+    """All tables among the facts."""
+    return "\n\n".join(str(text) for name, text in facts.items() if name.startswith("table"))
+
+
 class PageError(ValueError):
     """A page that quotes what no result says, or says what no result bears out."""
 
 
 _REQUIRE = re.compile(r"(\S+) ([>~]) (\S+)(?: by (\S+))?")
-_ENGINE = Environment(trim_blocks=True, keep_trailing_newline=True, extensions=["jinja2.ext.do"], autoescape=False)
+
+
+@cache
+def _engine() -> Any:
+    from jinja2 import Environment  # measuring does without it
+
+    return Environment(trim_blocks=True, keep_trailing_newline=True, extensions=["jinja2.ext.do"], autoescape=False)
 
 
 class _Known(dict[str, Value | str]):
@@ -90,6 +114,6 @@ def require(facts: Mapping[str, Value | str], sentence: str) -> None:
 def render(text: str, facts: Mapping[str, Value | str]) -> str:
     """The page with every placeholder filled. Raises PageError for an unknown name or a requirement that does not hold."""
     try:
-        return _ENGINE.from_string(text).render(f=_Known(facts), require=partial(require, facts))
+        return _engine().from_string(text).render(f=_Known(facts), require=partial(require, facts))
     except TypeError as error:
         raise PageError(f"a difference of what is no number: {error}") from error

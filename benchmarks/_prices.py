@@ -66,7 +66,7 @@ SD21_TAESD = Price(denoise=0.804e12, decode=0.141e12, decode_gradient=0.283e12, 
 """The same with the tiny decoder TAESD."""
 
 
-def counts(process: GaussianPath, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
+def counts(path: GaussianPath, run: list[list[int]], settings: LDRPSSettings, text: bool) -> Counts:
     """One photograph, `run` the grids of its descents (`restore.grids`). text: whether a prompt doubles the evaluations.
 
     Per step: samples denoised, twice with a text. Per step that is looked at: every sample decoded and F-PAM's
@@ -84,7 +84,7 @@ def counts(process: GaussianPath, run: list[list[int]], settings: LDRPSSettings,
             total.denoise += samples * (2 if text else 1)
             if step % settings.every and u > 0:
                 continue
-            late = (t - 1) / process.steps < GUIDED
+            late = (t - 1) / path.steps < GUIDED
             total.decode_gradient += lead if late else 0
             total.decode += samples - lead + bool(settings.trust) if late else samples
             total.learn += samples * (settings.inner or max(1, round(waited / STRIDE)))

@@ -1,32 +1,63 @@
 """Many measurements, one command: `python -m benchmarks NAME ...`, and for what makes weights `python -m recipes NAME ...`.
 
-A module says in its docstring what it is, adds options of its own in `arguments(command)` and works in `main(given)`, whose result, if
-any, is the exit status. A module with `REST = True` is also given what nobody knows, as `given.rest`.
+A module says in its docstring what it is and adds options of its own in `arguments(command)`. One that measures has
+
+    measure(given) -> result    its "protocol" made by `_shared.protocol`
+    facts(result)               what pages may quote by name; what is called "table..." is printed, or what `show(result)` returns
+    single(*what)               if it has it: what `_shared.alone` runs in a process of its own
+
+and the rest (printing, processor time, --json, --merge) is done here. Another works in `main(given)`, whose result, if any, is the exit
+status. A module with `REST = True` is also given what nobody knows, as `given.rest`.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from benchmarks._shared import HERE, positive, use_threads
+from benchmarks._pages import tables
+from benchmarks._shared import HERE, Clock, merged, positive, read_json, write_json
 from unveil.errors import Cancelled, UnveilError
 
 STARTED = time.monotonic()
 
 
-def measuring(command: ArgumentParser) -> None:
-    """The options of everything that measures."""
+def measuring(command: ArgumentParser, module: Any) -> None:
+    """The options of everything that measures, and of a module that leaves the rest to the runner."""
     command.add_argument("--json", type=Path, metavar="OUT", help="write the numbers and their protocol here")
     command.add_argument(
         "--quick", action="store_true", help="a smoke test: runs everything, measures nothing worth quoting"
     )
     command.add_argument("--threads", type=positive, default=1, help="threads of torch (default 1)")
+    if hasattr(module, "measure"):
+        command.add_argument(
+            "--merge", type=Path, nargs="+", metavar="FILE",
+            help="measure nothing: print an earlier result, or put several of different seeds or parts together",
+        )  # fmt: skip
+    if hasattr(module, "single"):
+        command.add_argument("--single", type=json.loads, help="(internal) one row, measured here")
+
+
+def measured(name: str, module: Any, given: Namespace) -> None:
+    """Measure, print and write."""
+    if getattr(given, "single", None) is not None:
+        print(json.dumps(module.single(*given.single)))
+        return
+    clock = Clock()
+    if given.merge:
+        result = getattr(module, "merged", merged)([read_json(path) for path in given.merge])
+    else:
+        result = {"benchmark": name, **module.measure(given)}
+    write_json(given.json, result)
+    print(module.show(result) if hasattr(module, "show") else tables(module.facts(result)))
+    print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
 
 
 def listed(package: str, groups: Mapping[str, Sequence[str]]) -> str:
@@ -47,7 +78,7 @@ def parser(package: str, name: str, measures: bool) -> ArgumentParser:
         prog=f"python -m {package} {name}", description=module.__doc__, formatter_class=RawDescriptionHelpFormatter
     )
     if measures:
-        measuring(command)
+        measuring(command, module)
     if hasattr(module, "arguments"):
         module.arguments(command)
     return command
@@ -88,9 +119,14 @@ def run(
         command.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest, given.started = rest, began
     if name not in plain:
-        use_threads(given.threads)
+        import torch
+
+        torch.set_num_threads(given.threads)
     try:
-        return module.main(given) or 0
+        if not hasattr(module, "measure"):
+            return module.main(given) or 0
+        measured(name, module, given)
+        return 0
     except UnveilError as error:
         said, status = str(error), 2
     except (KeyboardInterrupt, Cancelled) as stopped:

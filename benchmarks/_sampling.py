@@ -58,7 +58,7 @@ def fast() -> contextlib.AbstractContextManager[Any]:
 def draws(
     denoise: Denoiser,
     y: Tensor,
-    process: GaussianPath,
+    path: GaussianPath,
     count: int,
     *,
     seed: int,
@@ -74,10 +74,15 @@ def draws(
         for first in range(0, len(y), batch):
             part = y[first : first + batch] * 2 - 1
             noise = seeded([(seed * 101 + k) * 100_003 + first + i for i in range(len(part))])
-            x = sample(denoise, part, process, noise, solver=solver, fidelity=fidelity, resolution=resolution)
+            x = sample(denoise, part, path, noise, solver=solver, fidelity=fidelity, resolution=resolution)
             parts.append(((x.float() + 1) / 2).clamp(0, 1))
         out.append(torch.cat(parts))
     return torch.stack(out)
+
+
+def native_share(resolution: Resolution, path: GaussianPath, size: int) -> float:
+    """Network pixels of all evaluations on a square of `size` pixels, against all at its own resolution."""
+    return sum(h * w for h, w in resolution.sizes(path.steps, (size, size))) / (path.steps * size**2)
 
 
 def psnrs(prediction: Tensor, target: Tensor) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the folder of photographs, processes of their own, ablations, and what `unveil.bench.record` has."""
+"""What the benchmarks share: the folder of photographs, types of options, files of results, processes of their own, memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from unveil.bench.record import Clock, environment, table
 from unveil.errors import InputError
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "ablation", "alone", "environment", "memory_status", "merged", "positive",
-    "positive_number", "read_json", "seeded_options", "shared_folder", "table", "use_threads", "write_json",
+    "HERE", "RESULTS", "Clock", "alone", "average", "earlier", "environment", "memory_status", "merged",
+    "over_seeds", "peak", "positive", "positive_number", "protocol", "read_json", "seeded_options", "shared_folder", "table", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -57,6 +57,16 @@ def positive_number(word: str) -> float:
     raise ArgumentTypeError(f"a number above 0, not {word!r}")
 
 
+def average(rows: Sequence[dict[str, float]], key: str = "psnr") -> float:
+    """Mean of one number of several photographs; NaN of none."""
+    return sum(row[key] for row in rows) / len(rows) if rows else float("nan")
+
+
+def protocol(given: Namespace, **about: Any) -> dict[str, Any]:
+    """What stands beside the numbers of every result: versions, machine, whether it was a smoke test, and `about`."""
+    return {**environment(), "quick": given.quick, **about}
+
+
 def read_json(path: Path) -> Any:
     """A result that an option names. Raises InputError for a file that is none."""
     try:
@@ -65,23 +75,10 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no result of a benchmark ({error}); --json writes such files") from None
 
 
-def use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
-
-
-def alone(name: str, *words: str) -> dict[str, Any]:
-    """What a benchmark of this name prints last, as JSON, in a process of its own: where memory is measured."""
-    call = [sys.executable, "-m", "benchmarks", name, *words]
-    ran = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
-def memory_status(key: str) -> int:
-    """Bytes of an entry of Linux's /proc/self/status: VmRSS, what the process holds; VmHWM, the most it held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
+def earlier(path: Path | None, protocol: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The result that stands in a file already; {} where there is none, or one of another protocol. protocol None: of any."""
+    before = read_json(path) if path is not None and path.exists() else {}
+    return before if protocol is None or before.get("protocol") == json.loads(json.dumps(protocol)) else {}
 
 
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
@@ -108,39 +105,42 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             )
         return first
 
-    return join(results, "")
+    return results[0] if len(results) == 1 else join(results, "")
 
 
 def seeded_options(command: ArgumentParser) -> None:
-    """The options of an ablation, beside those of everything that measures."""
+    """The options of an ablation."""
     command.add_argument("--seed", type=int, help="this seed alone")
-    command.add_argument(
-        "--length", type=positive_number, default=1.0, metavar="SHARE", help="of the steps of training (default: all)"
-    )
-    command.add_argument(
-        "--merge", type=Path, nargs="+", metavar="FILE", help="results of single seeds, instead of measuring"
-    )
 
 
-def ablation(
-    given: Namespace,
-    seeds: Sequence[int],
-    measure: Callable[[int, bool, float], dict[str, Any]],
-    report: Callable[[dict[str, Any]], str],
-) -> None:
-    """An ablation: its seeds one after the other, one alone, or results of single seeds put together.
+def over_seeds(
+    given: Namespace, seeds: Sequence[int], one: Callable[[int, Namespace], dict[str, Any]]
+) -> dict[str, Any]:
+    """The result of an ablation: `one(seed, given)` for its seeds one after the other, or for one alone."""
+    shared_folder()
+    parts = []
+    for seed in seeds if given.seed is None else (given.seed,):
+        print(f"seed {seed}", flush=True)
+        parts.append(one(seed, given))
+    return merged(parts)
 
-    measure(seed, quick, length): the result of one seed, trained for that share of the steps. report: what is printed of the whole.
-    """
-    if given.merge:
-        result = merged([read_json(p) for p in given.merge])
-    else:
-        shared_folder()
-        clock, parts = Clock(), []
-        for seed in seeds if given.seed is None else (given.seed,):
-            print(f"seed {seed}", flush=True)
-            parts.append(measure(seed, given.quick, given.length))
-        result = merged(parts)
-        print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
-    print(report(result))
-    write_json(given.json, result)
+
+def alone(name: str, threads: int, *what: Any) -> dict[str, Any]:
+    """What `single(*what)` of a benchmark returns in a process of its own: where memory is measured."""
+    call = [sys.executable, "-m", "benchmarks", name, "--single", json.dumps(what), "--threads", str(threads)]
+    ran = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def memory_status(key: str, pid: int | str = "self") -> int:
+    """Bytes of an entry of Linux's /proc/PID/status: VmRSS, what the process holds; VmHWM, the most it held."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
+
+
+def peak(work: Callable[[], Any]) -> dict[str, Any]:
+    """What `work` takes: resident memory beyond what is held already, and processor seconds."""
+    Path("/proc/self/clear_refs").write_text("5")  # so that what was held before and let go does not count
+    before, clock = memory_status("VmRSS"), Clock()
+    work()
+    return {"peak_bytes": memory_status("VmHWM") - before, "processor_seconds": clock.processor}

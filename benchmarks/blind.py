@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._pages import Value
+from benchmarks._pages import Facts
 from benchmarks._shared import environment, read_json, shared_folder, table, write_json
 
 SETS = ("DiffBIR_real47", "LIME_subset", "RealSRSet", "hazy_aodnet", "lowlight_sci", "old_photos")
@@ -82,29 +82,27 @@ def count(folder: Path) -> dict[str, Any]:
     return {"protocol": {**environment(), "sha256": kept["sha256"], "seed": SEED}, "eyes": eyes, "unchanged": unchanged}
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """A table by set; better, same, worse: shares of all words in per cent; photographs, eyes, unchanged: how many."""
     eyes = result["eyes"]
+
+    def shares(of: str) -> tuple[int, list[float]]:
+        """How many words there are of photographs whose names begin so, and the share of each word in per cent."""
+        words = Counter(word for eye in eyes for photograph, word in eye.items() if photograph.startswith(of))
+        return words.total(), [100 * words[word] / max(1, words.total()) for word in WORDS]
+
     rows = []
     for name in SETS:
-        words = Counter(word for eye in eyes for photograph, word in eye.items() if photograph.startswith(name + "/"))
-        total = sum(words.values())
-        if total:
-            rows.append([name, str(total // len(eyes)), *(f"{100 * words[w] / total:.0f} %" for w in WORDS)])
-    words = Counter(word for eye in eyes for word in eye.values())
-    total = sum(words.values())
-    both = [p for p in eyes[0] if all(eye[p] == eyes[0][p] for eye in eyes)]
-    worse = sorted(p for p in eyes[0] if all(eye[p] == "worse" for eye in eyes))
-    return {
-        "table": table(["photographs", "n", *WORDS], rows),
-        **{word: Value([100 * words[word] / total], 0) for word in WORDS},
-        "photographs": str(len(eyes[0])),
-        "eyes": str(len(eyes)),
-        "unchanged": str(len(result["unchanged"])),
-        "agree": Value([100 * len(both) / len(eyes[0])], 0),
-        "worse.names": ", ".join(worse) or "none",
-        "sha256": result["protocol"]["sha256"][:12],
-    }
+        total, found = shares(f"{name}/")
+        rows += [[name, str(total // len(eyes)), *(f"{share:.0f} %" for share in found)]] if total else []
+    made = Facts(table=table(["photographs", "n", *WORDS], rows))
+    for word, share in zip(WORDS, shares("")[1], strict=True):
+        made.put(word, share, 0)
+    agreed = {p: word for p, word in eyes[0].items() if all(eye[p] == word for eye in eyes)}
+    made.put("agree", 100 * len(agreed) / len(eyes[0]), 0)
+    made["worse.names"] = ", ".join(sorted(p for p, word in agreed.items() if word == "worse")) or "none"
+    counts = {"photographs": eyes[0], "eyes": eyes, "unchanged": result["unchanged"]}
+    return made | Facts({name: str(len(counted)) for name, counted in counts.items()})
 
 
 def arguments(command: ArgumentParser) -> None:

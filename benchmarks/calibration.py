@@ -1,37 +1,33 @@
 """How sure is a model, and rightly so? Coverage, CRPS and rank correlation of its draws, before and after recalibration.
 
-    python -m benchmarks calibration --json benchmarks/results/calibration.json --plot docs/img/reliability.png --shelve
+    python -m benchmarks calibration --json benchmarks/results/calibration.json
 
 The factor of each row (grid, steps and solver) is fitted on one part of the photographs that training kept back, and measured on the other
-part and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows). --shelve puts what was
-fitted into the model's entry of the manifest, which `Restoration.uncertainty` and `.interval` use; --entry prints it. --again works from
-an earlier result instead of measuring.
+part and on test photographs that nothing was fitted to. Rows are added to the JSON file one by one (--rows).
+`python -m recipes shelve --calibration` puts what was fitted into the model's entry of the manifest, which `Restoration.uncertainty` and
+`.interval` use.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, positive, read_json, shared_folder, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import Clock, earlier, positive, protocol, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil.networks.condition import KINDS
 
-NAME = "calibration"
 SEED = 29
 ROWS = ("doubt", "default", "second order", "cubic")
 FITTED_ON = "calibration part"
 HELD_OUT = "held-out part"
 TESTS = ("PolyU_100", "LOL_eval15", "SRD", "tao256/HSTS", "tao256/Kodak24")
 ALL = "all tests"
-STAGES = ("before", "after")
 
 
 def settings(row: str) -> dict[str, Any]:
@@ -140,15 +136,13 @@ def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[An
 
 def conformal(calibration: Any, found: list[Any]) -> dict[str, Any]:
     """level -> what the conformal widths hold: share of values, and share of photographs that hold the level."""
-    shares = {
-        level: [float((e.scores() <= q).mean()) for e in found] for level, q in calibration.pixel.items()
-    }  # fmt: skip
-    whole = {
-        level: [float((e.scores() <= q).mean()) for e in found] for level, q in calibration.photograph.items()
-    }  # fmt: skip
+
+    def shares(widths: dict[float, float]) -> dict[float, np.ndarray]:
+        return {level: np.array([float((e.scores() <= q).mean()) for e in found]) for level, q in widths.items()}
+
     return {
-        "pixel": {f"{level:g}": float(np.mean(s)) for level, s in shares.items()},
-        "photograph": {f"{level:g}": float(np.mean([v >= level for v in s])) for level, s in whole.items()},
+        "pixel": {f"{level:g}": float(s.mean()) for level, s in shares(calibration.pixel).items()},
+        "photograph": {f"{level:g}": float((s >= level).mean()) for level, s in shares(calibration.photograph).items()},
     }
 
 
@@ -200,13 +194,12 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
     return {"calibration": calibration.to_dict(), "sets": sets, "processor_seconds": clock.processor}
 
 
-def measure_all(arguments: Any) -> dict[str, Any]:
+def measure(given: Namespace) -> dict[str, Any]:
     from unveil.restorer import load
 
-    restorer = load(arguments.model, "cpu")
-    quick = arguments.quick
-    size, draws = (32, 4) if quick else (arguments.size, arguments.draws)
-    photographs, pairs, each = (16, 4, 1) if quick else (arguments.photographs, arguments.pairs, arguments.each)
+    restorer = load(given.model, "cpu")
+    size, draws = (32, 4) if given.quick else (given.size, given.draws)
+    photographs, pairs, each = (16, 4, 1) if given.quick else (given.photographs, given.pairs, given.each)
     first, second = held_out(restorer.model, size, photographs, pairs)
     groups = {FITTED_ON: first, HELD_OUT: second, **{n: test_set(n, size, each) for n in TESTS}}
     d = restorer.model.spec.defaults
@@ -218,21 +211,14 @@ def measure_all(arguments: Any) -> dict[str, Any]:
         "at most), cut in two at random, the first part to fit on; "
         f"{each} of each test set; seed {SEED}"
     )
-    own = {"model": restorer.model.spec.name, "sha256": restorer.model.sha256, "numbers": numbers}
-    protocol = {**environment(), "quick": quick, **own}
-    path = arguments.json
-    result: dict[str, Any] = {"benchmark": NAME, "protocol": protocol, "rows": {}}
-    for label in arguments.rows:
+    own = protocol(given, model=restorer.model.spec.name, sha256=restorer.model.sha256, numbers=numbers)
+    done: dict[str, Any] = {}
+    for label in given.rows:
         row = measure_row(restorer, label, groups, draws, numbers)
-        if path and path.exists():
-            before = read_json(path)
-            if before.get("protocol") == json.loads(json.dumps(protocol)):
-                result["rows"] = {**before["rows"], **result["rows"]}
-        result["rows"][label] = row
-        write_json(path, result)
-    result["rows"] = {label: result["rows"][label] for label in ROWS if label in result["rows"]}
-    write_json(path, result)
-    return result
+        done = {**earlier(given.json, own).get("rows", {}), **done, label: row}
+        done = {known: done[known] for known in ROWS if known in done}
+        write_json(given.json, {"protocol": own, "rows": done})
+    return {"protocol": own, "rows": done}
 
 
 def way(row: dict[str, Any], label: str) -> str:
@@ -247,75 +233,52 @@ HEAD = (
 )  # fmt: skip
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """Tables, and for every ROW (spaces as underscores) and SET: ROW.SET.before.90, .after.90, .patch, ...; ROW.factor."""
-    made: dict[str, Value | str] = {
-        "protocol": result["protocol"]["numbers"],
-        "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})",
-    }
+def facts(result: dict[str, Any]) -> Facts:
+    """Tables, and for every ROW (spaces as underscores) and SET: ROW.SET.before.90, .after.90, .patch, .pooled; ROW.factor."""
+    own = result["protocol"]
+    made = Facts(protocol=own["numbers"], model=f"{own['model']} (sha256 {own['sha256'][:12]})")
     body, factors, promised = [], [], []
     for label, row in result["rows"].items():
-        key = label.replace(" ", "_")
-        shown = way(row, label)
-        fitted = row["calibration"]
-        made[f"{key}.factor"] = Value([fitted["factor"]])
+        key, shown, fitted = label.replace(" ", "_"), way(row, label), row["calibration"]
         made[f"{key}.photographs"] = str(fitted["photographs"])
-        made[f"{key}.draws"] = str(fitted["draws"])
         widths = [fitted["pixel"].get(x) for x in ("0.5", "0.8", "0.9", "0.95")]
-        factors.append([shown, f"{fitted['factor']:.2f}", *("none" if w is None else f"{w:.2f}" for w in widths)])
+        widths = ["none" if w is None else f"{w:.2f}" for w in widths]
+        factors.append([shown, made.put(f"{key}.factor", fitted["factor"]), *widths])
         for name, found in row["sets"].items():
             place = f"{key}.{name.replace(' ', '_').replace('/', '_')}"
-            before, after = found["before"], found["after"]
-            for stage in STAGES:
-                for level, share in found[stage]["coverage"].items():
-                    made[f"{place}.{stage}.{round(100 * float(level))}"] = Value([100 * share], 1)
-                made[f"{place}.{stage}.crps"] = Value([255 * found[stage]["crps"]])
-            for short, long in (
-                ("patch", "patch_correlation"),
-                ("pixel", "pixel_correlation"),
-                ("pooled", "pooled_correlation"),
-            ):
-                made[f"{place}.{short}"] = Value([before[long]])
-            made[f"{place}.spread"], made[f"{place}.error"] = (Value([255 * before[x]], 1) for x in ("spread", "error"))
-            made[f"{place}.photographs"] = str(before["photographs"])
-            made[f"{place}.conformal"] = Value([100 * found["conformal"]["pixel"].get("0.9", float("nan"))], 1)
-            made[f"{place}.conformal_whole"] = Value(
-                [100 * found["conformal"]["photograph"].get("0.9", float("nan"))], 0
-            )
+            before, after, held = found["before"], found["after"], found["conformal"]
+            made.put(f"{place}.before.90", before["coverage"]["0.9"], 1, 100)
+            made.put(f"{place}.after.90", after["coverage"]["0.9"], 1, 100)
+            made.put(f"{place}.pooled", before["pooled_correlation"])
+            of = [f"{name} ({before['photographs']})", shown]
             body.append(
                 [
-                    f"{name} ({before['photographs']})",
-                    shown,
+                    *of,
                     *(f"{100 * before['coverage'][x]:.0f}" for x in ("0.5", "0.8", "0.9", "0.95")),
                     f"{100 * after['coverage']['0.9']:.0f}",
-                    f"{255 * before['crps']:.2f}",
-                    f"{255 * after['crps']:.2f}",
-                    f"{before['patch_correlation']:.2f}",
+                    *(f"{255 * stage['crps']:.2f}" for stage in (before, after)),
+                    made.put(f"{place}.patch", before["patch_correlation"]),
                     f"{before['pixel_correlation']:.2f}",
                 ]
             )
-            promised.append(
-                [
-                    f"{name} ({before['photographs']})",
-                    shown,
-                    str(made[f"{place}.conformal"]),
-                    f"{made[f'{place}.conformal_whole']}",
-                ]
-            )
+            shares = [100 * held[part].get("0.9", float("nan")) for part in ("pixel", "photograph")]
+            promised.append([*of, f"{shares[0]:.1f}", f"{shares[1]:.0f}"])
     order = {name: i for i, name in enumerate((HELD_OUT, *KINDS, *TESTS, ALL))}
 
     def arranged(rows: list[list[str]]) -> list[list[str]]:
         return sorted(rows, key=lambda r: order[r[0].rsplit(" (", 1)[0]])
 
     made["table"] = table(HEAD, arranged(body))
-    made["factors"] = table(
-        ["grid, steps, solver", "factor", "width 50 %", "width 80 %", "width 90 %", "width 95 %"], factors
-    )
-    made["promise"] = table(
-        ["photographs", "grid, steps, solver", "values inside (%)", "photographs with 90 % inside (%)"],
-        arranged(promised),
-    )
+    head = ["grid, steps, solver", "factor", *(f"width {level} %" for level in (50, 80, 90, 95))]
+    made["factors"] = table(head, factors)
+    head = ["photographs", "grid, steps, solver", "values inside (%)", "photographs with 90 % inside (%)"]
+    made["promise"] = table(head, arranged(promised))
     return made
+
+
+def show(result: dict[str, Any]) -> str:
+    found = facts(result)
+    return "\n\n".join(found.cells("table", "factors", "promise"))
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -330,26 +293,3 @@ def arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--pairs", type=positive, default=10, help="real pairs kept back by training")
     command.add_argument("--each", type=positive, default=2, help="photographs of each test set")
-    command.add_argument("--plot", type=Path, metavar="PNG", help="draw the reliability plot into this file")
-    command.add_argument("--again", type=Path, metavar="FILE", help="tables and plot of an earlier result")
-    command.add_argument("--entry", choices=list(ROWS), help="print what belongs beside the model")
-    command.add_argument(
-        "--shelve", action="store_true", help="put what was fitted into the manifest entry of these weights"
-    )
-
-
-def main(arguments: Namespace) -> None:
-    result = read_json(arguments.again) if arguments.again else measure_all(arguments)
-    if arguments.entry:
-        print(json.dumps(result["rows"][arguments.entry]["calibration"], indent=1))
-        return
-    found = facts(result)
-    print("\n\n".join(str(found[name]) for name in ("table", "factors", "promise")))
-    if arguments.plot:
-        from benchmarks.plots import reliability
-
-        print(f"wrote {reliability(result, arguments.plot)}")
-    if arguments.shelve:
-        from recipes import shelve
-
-        shelve.calibrations(result)

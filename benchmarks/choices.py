@@ -1,6 +1,6 @@
 """What a model's defaults rest on: the curve over fidelity, solver and grid, dynamic resolution. On held-out photographs.
 
-    python -m benchmarks choices --model general --json benchmarks/results/choices.json --plots docs/img
+    python -m benchmarks choices --model general --json benchmarks/results/choices.json
     python -m benchmarks choices --model runs/mine --part solver --json mine.json
 
 A part that is measured again replaces itself in the JSON file; the others stay if they are of the same model.
@@ -8,149 +8,109 @@ A part that is measured again replaces itself in the JSON file; the others stay 
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, read_json, shared_folder, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import Clock, earlier, protocol, shared_folder, table
 
-NAME = "choices"
 PARTS = ("fidelity", "solver", "resolution")
+UNITS = {
+    "one": (2, 1), "mean": (2, 1), "mean19": (2, 1), "spread": (1, 255), "sharpness": (2, 1), "sharpness_mean": (2, 1),
+    "natural": (2, 1), "natural_mean": (2, 1), "target_natural": (2, 1), "crps": (2, 255), "coverage90": (0, 100),
+    "seconds_per_draw": (3, 1),
+}  # fmt: skip
+"""Number -> decimals and factor of its unit on the page."""
 
 
-def measure(name: str, parts: list[str], quick: bool) -> dict[str, Any]:
+def measure(given: Namespace) -> dict[str, Any]:
+    shared_folder()
+    import torch
+
     from benchmarks import _choices
     from unveil.models import shelf
 
-    model = shelf.load(name)
+    model = shelf.load(given.model)
     if model.spec.sampler != "diffusion":
-        raise SystemExit(f"benchmark: {name} is a one-shot network; it has no fidelity, solver or resolution to choose")
-    import torch
-
+        raise SystemExit(
+            f"benchmark: {given.model} is a one-shot network; it has no fidelity, solver or resolution to choose"
+        )
     model.to(torch.device("cpu"))
     source = _choices.held_out(model)
     found: dict[str, Any] = {}
-    for part in parts:
-        print(part, flush=True)
+    for part in given.part:
         clock = Clock()
-        found[part] = getattr(_choices, part)(model, source, quick)
+        found[part] = getattr(_choices, part)(model, source, given.quick)
         found[part]["processor_seconds"] = clock.processor
         print(f"{part}: {clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all", flush=True)
-    return {
-        "benchmark": NAME,
-        "protocol": {
-            **environment(),
-            "quick": quick,
-            "model": model.spec.name,
-            "sha256": model.sha256,
-            "steps_trained": model.spec.recipe.get("steps_done"),
-            "psnr": "dB, RGB, full frame, clipped to [0, 1], averaged over images (one: and over the draws; mean: of the mean of "
-            "the draws, 4 unless said otherwise)",
-            "spread": "root mean square over images and pixels of the draws' unbiased standard deviation, full range = 1",
-        },
-        **found,
+    about = {
+        "model": model.spec.name,
+        "sha256": model.sha256,
+        "steps_trained": model.spec.recipe.get("steps_done"),
+        "psnr": "dB, RGB, full frame, clipped to [0, 1], averaged over images (one: and over the draws; mean: of the mean of "
+        "the draws, 4 unless said otherwise)",
+        "spread": "root mean square over images and pixels of the draws' unbiased standard deviation, full range = 1",
     }
+    own = protocol(given, **about)
+    return {**earlier(given.json, own), "protocol": own, **found}
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """What a page may quote: `fidelity.0.5.one`, `solver.cubic_5.2m.crps`, `resolution.coarse_to_fine.160.image.one`, tables."""
-    made: dict[str, Value | str] = {
-        "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})"
-    }
-    digits = {"one": (2, 1), "mean": (2, 1), "mean19": (2, 1), "spread": (1, 255), "sharpness": (2, 1), "sharpness_mean": (2, 1),
-              "natural": (2, 1), "natural_mean": (2, 1), "target_natural": (2, 1), "crps": (2, 255), "coverage90": (0, 100),
-              "seconds_per_draw": (3, 1)}  # fmt: skip
+    made = Facts(model=f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})")
 
-    def put(prefix: str, row: dict[str, Any]) -> None:
-        for key, (places, scale) in digits.items():
+    def cells(prefix: str, row: dict[str, Any], *keys: str) -> list[str]:
+        for key, (digits, scale) in UNITS.items():
             if row.get(key) is not None:
-                made[f"{prefix}.{key}"] = Value([row[key] * scale], places)
+                made.put(f"{prefix}.{key}", row[key], digits, scale)
+        return made.cells(*(f"{prefix}.{key}" for key in keys))
 
-    def cells(prefix: str, *keys: str) -> list[str]:
-        return [str(made.get(f"{prefix}.{key}", "")) for key in keys]
-
-    for part in PARTS:
-        if part in result:
-            made[f"{part}.photographs"] = result[part]["protocol"]["photographs"]
-    if "fidelity" in result:
-        rows = result["fidelity"]["rows"]
-        for row in rows:
-            put(f"fidelity.{row['label']}", row)
+    parts = {part: result[part]["rows"] for part in PARTS if part in result}
+    for part in parts:
+        made[f"{part}.photographs"] = result[part]["protocol"]["photographs"]
+    if "fidelity" in parts:
         keys = ("one", "mean", "spread", "sharpness", "sharpness_mean", "natural", "natural_mean")
+        body = [[row["label"], *cells(f"fidelity.{row['label']}", row, *keys)] for row in parts["fidelity"]]
         made["table.fidelity"] = table(
             ["fidelity", "one draw (dB)", "mean of 4 (dB)", "spread (of 255)", "sharpness, one", "sharpness, mean", "naturalness, one",
              "naturalness, mean"],
-            [[row["label"], *cells(f"fidelity.{row['label']}", *keys)] for row in rows]
-            + [["target", "", "", "", "1.00", "", *cells("fidelity.input", "target_natural"), ""]],
+            [*body, ["target", "", "", "", "1.00", "", *made.cells("fidelity.input.target_natural"), ""]],
         )  # fmt: skip
-    if "solver" in result:
-        rows = result["solver"]["rows"]
-        for row in rows:
-            put(f"solver.{row['grid'].replace(', ', '_')}.{row['solver']}", row)
+    if "solver" in parts:
         keys = ("one", "mean", "mean19", "spread", "crps", "coverage90", "sharpness", "seconds_per_draw")
-        made["table.solver"] = table(
-            ["grid and steps, solver", "one draw (dB)", "mean of 4", "mean of 19", "spread (of 255)", "CRPS (of 255)",
-             "coverage of 90 % (%)", "sharpness", "s a draw"],
-            [[", ".join((r["grid"], r["solver"])), *cells(f"solver.{r['grid'].replace(', ', '_')}.{r['solver']}", *keys)] for r in rows],
-        )  # fmt: skip
-    if "resolution" in result:
-        rows = result["resolution"]["rows"]
-        kinds = list(rows[0]["kinds"])
         body = []
-        for row in rows:
-            name = ".".join(str(v) for v in (row["reading"], row["low"], row["switch"]) if v is not None)
-            label = ", ".join(
-                str(v)
-                for v in (row["reading"].replace("_", " "), row["low"] and f"low {row['low']}", row["switch"])
-                if v
+        for row in parts["solver"]:
+            name = f"solver.{row['grid'].replace(', ', '_')}.{row['solver']}"
+            body.append([f"{row['grid']}, {row['solver']}", *cells(name, row, *keys)])
+        head = [
+            "grid and steps, solver",
+            "one draw (dB)",
+            "mean of 4",
+            "mean of 19",
+            "spread (of 255)",
+            "CRPS (of 255)",
+        ]
+        made["table.solver"] = table([*head, "coverage of 90 % (%)", "sharpness", "s a draw"], body)
+    if "resolution" in parts:
+        kinds, body = list(parts["resolution"][0]["kinds"]), []
+        for row in parts["resolution"]:
+            how = (row["reading"], row["low"], row["switch"])
+            name = "resolution." + ".".join(str(v) for v in how if v is not None)
+            label = [row["reading"].replace("_", " "), row["low"] and f"low {row['low']}", row["switch"]]
+            body.append(
+                [
+                    ", ".join(filter(None, label)),
+                    *cells(name, row, "one", "mean", "spread", "sharpness"),
+                    *(made.put(f"{name}.{kind}", row["kinds"][kind]) for kind in kinds),
+                    f"{100 * row['pixels']:.0f} %",
+                    *made.cells(f"{name}.seconds_per_draw"),
+                ]
             )
-            put(f"resolution.{name}", row)
-            for kind in kinds:
-                made[f"resolution.{name}.{kind}"] = Value([row["kinds"][kind]])
-            body.append([label, *cells(f"resolution.{name}", "one", "mean", "spread", "sharpness", *kinds),
-                         f"{100 * row['pixels']:.0f} %", *cells(f"resolution.{name}", "seconds_per_draw")])  # fmt: skip
-        made["table.resolution"] = table(
-            [
-                "reading, low stage, switch",
-                "one draw (dB)",
-                "mean of 2",
-                "spread (of 255)",
-                "sharpness",
-                *kinds,
-                "pixels",
-                "s a draw",
-            ],
-            body,
-        )
+        head = ["reading, low stage, switch", "one draw (dB)", "mean of 2", "spread (of 255)", "sharpness", *kinds]
+        made["table.resolution"] = table([*head, "pixels", "s a draw"], body)
     return made
 
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
-    command.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the curve over fidelity into this folder")
-    command.add_argument(
-        "--again", type=Path, metavar="FILE", help="tables and plots of an earlier result, instead of measuring"
-    )
-
-
-def main(arguments: Namespace) -> None:
-    if arguments.again:
-        result = read_json(arguments.again)
-    else:
-        shared_folder()
-        result = measure(arguments.model, arguments.part, arguments.quick)
-        if arguments.json and arguments.json.exists():
-            before = read_json(arguments.json)
-            if before.get("protocol") == json.loads(json.dumps(result["protocol"])):
-                result = {**before, **result}
-    found = facts(result)
-    print("\n\n".join(str(found[f"table.{part}"]) for part in PARTS if f"table.{part}" in found))
-    write_json(arguments.json, result)
-    if arguments.plots:
-        from benchmarks.plots import fidelity_curve
-
-        if "fidelity" in result:
-            print(f"wrote {fidelity_curve(result, arguments.plots / 'fidelity.png')}")

@@ -8,17 +8,19 @@ Central crops of every third photograph, because the package `bm3d`, which is ne
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tempfile
 from argparse import Namespace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from benchmarks._pages import Value
-from benchmarks._shared import read_json, shared_folder, table
-from unveil.bench import methods, quality
+from benchmarks._pages import Facts
+from benchmarks._shared import average, shared_folder, table
+from benchmarks.quality import scored
+from unveil.bench import methods
 from unveil.bench.sets import TestSet, find
 from unveil.restorer import load
 
@@ -39,48 +41,26 @@ def cropped(test: TestSet, folder: Path, every: int) -> TestSet:
     return dataclasses.replace(test, pairs=tuple(pairs), protocol="native")
 
 
-def show(result: dict[str, Any]) -> str:
-    """One line a method: PSNR in dB and SSIM on either set."""
-    lines = []
-    for title in TITLES:
-        rows = [result["sets"][name][title]["one draw"] for name in SETS]
-        cells = [
-            f"{np.mean([one[key] for one in row]):.{digits}f}"
-            for row in rows
-            for key, digits in (("psnr", 2), ("ssim", 3))
-        ]
-        lines.append([title, *cells])
-    return table(("", "sigma 25, PSNR", "SSIM", "sigma 50, PSNR", "SSIM"), lines)
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """`table`, `count`, `seconds` (of BM3D, a crop), and SET.ROW (PSNR in dB), spaces as underscores."""
-    found: dict[str, Value | str] = {"table": show(result)}
-    for name in SETS:
-        for title in TITLES:
-            scores = [one["psnr"] for one in result["sets"][name][title]["one draw"]]
-            found[f"{name}.{title}".replace(" ", "_").replace(",", "")] = Value([float(np.mean(scores))])
-            found["count"] = Value([len(scores)], 0)
-    spent = [s for name in SETS for s in result["sets"][name]["BM3D"]["processor_seconds"]]
-    found["seconds"] = Value([float(np.mean(spent))], 0)
+    rows = {(name, title): result["sets"][name][title]["one draw"] for title in TITLES for name in SETS}
+    body = [
+        [title, *(f"{average(rows[name, title], k):.{n}f}" for name in SETS for k, n in (("psnr", 2), ("ssim", 3)))]
+        for title in TITLES
+    ]
+    found = Facts(table=table(("", "sigma 25, PSNR", "SSIM", "sigma 50, PSNR", "SSIM"), body))
+    for (name, title), row in rows.items():
+        found.put(f"{name}.{title}".replace(" ", "_").replace(",", ""), average(row))
+    found.put("count", len(rows[SETS[0], TITLES[0]]), 0)
+    found.put("seconds", fmean(s for name in SETS for s in result["sets"][name]["BM3D"]["processor_seconds"]), 0)
     return found
 
 
-def main(args: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     found = find(shared_folder() / "data" / "test")
     rows = [methods.baseline(name) for name in BASELINES]
     rows.append(methods.model(load("general", "cpu"), TITLES[-1], fix="noise"))
-    result: dict[str, Any] = read_json(args.json) if args.json and args.json.exists() else {}
+    numbers = f"central {SIDE}x{SIDE} of every {EVERY}rd photograph, RGB, 8 bit"
     with tempfile.TemporaryDirectory() as folder:
-        for name in SETS:
-            result = quality.measure(
-                [cropped(found[name], Path(folder), 12 if args.quick else EVERY)],
-                rows,
-                before=result,
-                output=args.json,
-                about={
-                    "numbers": f"central {SIDE}x{SIDE} of every {EVERY}rd photograph, RGB, 8 bit",
-                    "quick": args.quick,
-                },
-            )
-    print(show(result))
+        sets = [cropped(found[name], Path(folder), 12 if given.quick else EVERY) for name in SETS]
+        return scored(given, itertools.product(sets, rows), 1, numbers=numbers)

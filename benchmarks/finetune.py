@@ -20,10 +20,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import HERE, Clock, environment, positive, read_json, shared_folder, table, write_json
+from benchmarks._pages import Facts, Value
+from benchmarks._shared import HERE, positive, protocol, read_json, shared_folder, table
 
-NAME = "finetune"
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
 WAYS = {"whole": "finetune", "head": "adapter"}
 LABELS = {
@@ -93,8 +92,7 @@ def prepare(kit: str, split: str, folder: Path, count: int) -> list[tuple[Any, A
     for side in ("degraded", "clean"):
         (folder / side).mkdir(parents=True, exist_ok=True)
     if kit == "shadow":
-        shaded = data / "train" / "SRD" / "shadow"
-        mine, others = _chosen(list(shaded.iterdir()), split, count)
+        mine, others = _chosen(list((data / "train" / "SRD" / "shadow").iterdir()), split, count)
         for path in mine:
             shutil.copy(path, folder / "degraded" / f"{path.stem}.jpg")
             shutil.copy(_shadow_free(path), folder / "clean" / f"{path.stem}.jpg")
@@ -167,71 +165,49 @@ def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[A
     ]
 
 
-def measure(
-    model: str,
-    split: str,
-    work: Path,
-    ways: list[str],
-    kits: list[str],
-    settings: dict[str, str],
-    count: int,
-    quick: bool,
-) -> dict[str, Any]:
-    """Everything, or from files in `work` what an earlier call has done already."""
+def measure(given: Namespace) -> dict[str, Any]:
+    """Everything, or from files in --work what an earlier call has done already."""
+    shared_folder()
+    from benchmarks._sampling import PRECISION
     from unveil.models import shelf
     from unveil.training.config import dump, find, load
 
-    kept: dict[str, Any] = {}
-    for kit in kits:
-        pairs = prepare(kit, split, work / kit / "pairs", count)
+    settings = {"validation.every": "0"} if given.quick else dict(s.split("=", 1) for s in given.set)
+    model, count, loaded = given.model, 2 if given.quick else given.count, shelf.load(given.model)
+    work = given.work / "-".join([loaded.sha256[:12], given.split, *(f"{k}={v}" for k, v in settings.items())])
+    kits: dict[str, Any] = {}
+    for kit in given.kits:
+        pairs = prepare(kit, given.split, work / kit / "pairs", count)
         # Undamaged photographs must stay as they are: what fine-tuning may forget.
         sets = {"damaged": pairs, "undamaged": [(x, x) for _, x in pairs[: max(1, count // 2)]]}
         rows: dict[str, dict[str, list[float]]] = {}
-
-        def row(
-            name: str,
-            source: str | Path | None,
-            fidelity: float | None,
-            *,
-            kit: str = kit,
-            sets: Any = sets,
-            rows: Any = rows,
-        ) -> None:
-            path = work / kit / f"{name}.json"
-            if not path.is_file():
-                result = {k: scored(source, fidelity, found) for k, found in sets.items() if source or k == "damaged"}
-                path.write_text(json.dumps(result))
-            rows[name] = read_json(path)
-            print(f"  {kit}, {name}: {fmean(rows[name]['damaged']):.2f} dB", flush=True)
-
-        row("input", None, None)
-        row("shelf", model, None)
-        row("shelf, fidelity 1", model, 1.0)
-        seconds = {}
-        for way in ways:
-            seconds[way] = trained(way, work / kit / "pairs", work / kit / way, {**settings, "init": model}, quick)
-            row(way, work / kit / way, None)
-            row(f"{way}, fidelity 1", work / kit / way, 1.0)
-        kept[kit] = {"rows": rows, "seconds": seconds}
-    from benchmarks._sampling import PRECISION
-
-    loaded = shelf.load(model)
-    return {
-        "benchmark": NAME,
-        "protocol": {
-            **environment(),
-            "model": loaded.spec.name,
-            "sha256": loaded.sha256,
-            "split": split,
-            "pairs": f"{PAIRS} of each kind, a fifth of them held out by the preset: shadow, SRD training pairs; faded, BSDS500",
-            "photographs": f"{count} at most: shadow, SRD test pairs; faded, Kodak24; whole, reduced to {LONG_SIDE} px along the "
-            "long side (bicubic)",
-            "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
-            "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
-            "presets": {way: dump(load(find(name), settings)) for way, name in WAYS.items()},
-        },
-        "kits": kept,
+        seconds: dict[str, float] = {}
+        ways = {"input": None, "shelf": model, **{way: work / kit / way for way in given.ways}}
+        for way, source in ways.items():
+            if way in WAYS:
+                seconds[way] = trained(
+                    way, work / kit / "pairs", work / kit / way, {**settings, "init": model}, given.quick
+                )
+            for name, fidelity in ((way, None), (f"{way}, fidelity 1", 1.0))[: 2 if source else 1]:
+                path = work / kit / f"{name}.json"
+                if not path.is_file():
+                    found = {k: scored(source, fidelity, v) for k, v in sets.items() if source or k == "damaged"}
+                    path.write_text(json.dumps(found))
+                rows[name] = read_json(path)
+                print(f"  {kit}, {name}: {fmean(rows[name]['damaged']):.2f} dB", flush=True)
+        kits[kit] = {"rows": rows, "seconds": seconds}
+    about = {
+        "model": loaded.spec.name,
+        "sha256": loaded.sha256,
+        "split": given.split,
+        "pairs": f"{PAIRS} of each kind, a fifth of them held out by the preset: shadow, SRD training pairs; faded, BSDS500",
+        "photographs": f"{count} at most: shadow, SRD test pairs; faded, Kodak24; whole, reduced to {LONG_SIDE} px along the "
+        "long side (bicubic)",
+        "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
+        "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
+        "presets": {way: dump(load(find(name), settings)) for way, name in WAYS.items()},
     }
+    return {"protocol": protocol(given, **about), "kits": kits}
 
 
 def change(row: list[float], reference: list[float]) -> tuple[float, float, int]:
@@ -240,74 +216,37 @@ def change(row: list[float], reference: list[float]) -> tuple[float, float, int]
     return fmean(differences), stdev(differences) / len(differences) ** 0.5, sum(d > 0 for d in differences)
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """What a page may quote: `shadow.whole.gain`, `shadow.whole.sure` (the gain less two standard errors), tables, `says`."""
-    made: dict[str, Value | str] = {"sha256": result["protocol"]["sha256"][:12]}
+def facts(result: dict[str, Any]) -> Facts:
+    """What a page may quote: `table.shadow`, `shadow.whole.gain`, `shadow.whole.sure` (the gain less two standard errors)."""
     model = result["protocol"]["model"]
+    made = Facts()
     for kit, found in result["kits"].items():
-        rows = found["rows"]
         lines = []
-        for name, row in rows.items():
+        for name, row in found["rows"].items():
             way, _, at_one = name.partition(", ")
             label = LABELS[way].format(model=model) + (", fidelity 1" if at_one else "")
-            made[f"{kit}.{name}"] = Value([fmean(row["damaged"])])
-            cells = [label, str(made[f"{kit}.{name}"])]
+            cells = [label, made.put(f"{kit}.{name}", fmean(row["damaged"])), "", ""]
             if way in WAYS:
-                gain, error, better = change(
-                    row["damaged"], rows["shelf, fidelity 1" if at_one else "shelf"]["damaged"]
-                )
+                reference = found["rows"]["shelf, fidelity 1" if at_one else "shelf"]
+                gain, error, better = change(row["damaged"], reference["damaged"])
                 made[f"{kit}.{name}.gain"] = Value([gain], signed=True)
                 made[f"{kit}.{name}.sure"] = Value([gain - 2 * error], signed=True)
-                cells += [f"{gain:+.2f} ± {error:.2f}", f"{better} of {len(row['damaged'])}"]
-            else:
-                cells += ["", ""]
-            cells.append(f"{fmean(row['undamaged']):.1f}" if "undamaged" in row else "")
-            lines.append(cells)
-        made[f"{kit}.table"] = table(
-            [KITS[kit], "PSNR (dB)", f"against `{model}` (± standard error)", "better", "undamaged stay (dB)"], lines
-        )
-        for way, seconds in found["seconds"].items():
-            made[f"{kit}.{way}.minutes"] = f"{seconds / 60:.1f}"
-        made[f"{kit}.count"] = str(len(rows["input"]["damaged"]))
+                cells[2:] = [f"{gain:+.2f} ± {error:.2f}", f"{better} of {len(row['damaged'])}"]
+            lines.append([*cells, f"{fmean(row['undamaged']):.1f}" if "undamaged" in row else ""])
+        head = [KITS[kit], "PSNR (dB)", f"against `{model}` (± standard error)", "better", "undamaged stay (dB)"]
+        made[f"table.{kit}"] = table(head, lines)
     return made
 
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="what to start from")
     command.add_argument("--split", choices=("test", "train"), default="test")
-    command.add_argument("--work", type=Path, default=HERE.parent / "runs" / NAME, help="where pairs and runs are kept")
+    command.add_argument(
+        "--work", type=Path, default=HERE.parent / "runs" / "finetune", help="where pairs and runs are kept"
+    )
     command.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
     command.add_argument("--kits", nargs="+", choices=tuple(KITS), default=list(KITS))
     command.add_argument("--count", type=positive, default=32, help="photographs to judge on, of each kind")
     command.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset to try instead"
     )
-
-
-def main(arguments: Namespace) -> None:
-    shared_folder()
-    settings = dict(s.split("=", 1) for s in arguments.set)
-    if arguments.quick:
-        settings = {"validation.every": "0"}
-    from unveil.models import shelf
-
-    clock = Clock()
-    key = f"{shelf.load(arguments.model).sha256[:12]}-{arguments.split}" + "".join(
-        f"-{k}={v}" for k, v in settings.items()
-    )
-    count = 2 if arguments.quick else arguments.count
-    result = measure(
-        arguments.model,
-        arguments.split,
-        arguments.work / key,
-        arguments.ways,
-        arguments.kits,
-        settings,
-        count,
-        arguments.quick,
-    )
-    result["protocol"]["quick"] = arguments.quick
-    result["processor_seconds"] = clock.processor
-    print("\n\n".join(str(v) for k, v in facts(result).items() if k.endswith("table")))
-    print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
-    write_json(arguments.json, result)

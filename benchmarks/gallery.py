@@ -9,7 +9,6 @@ restored), and the numbers that docs/failures.md quotes.
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from importlib.resources import files
@@ -18,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._pages import Value
-from benchmarks._shared import HERE, environment, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import HERE, earlier, protocol
 
-NAME = "gallery"
 SIZE = 256
 DRAWS = 4
 MOST = 100.0
@@ -72,12 +70,12 @@ def simulated(x: np.ndarray, kind: str, severity: float) -> np.ndarray:
 
 def tinted_shadow(x: np.ndarray) -> np.ndarray:
     """A shadow lit by blue sky alone, with a soft edge across the photograph."""
+    from unveil.photo.srgb import decode, encode
+
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     depth = 1 / (1 + np.exp(-(rows + 0.6 * columns - 0.75) / 0.02))[..., None]
     light = 1 - depth * (1 - np.array([0.18, 0.32, 0.62]))
-    linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) * light
-    coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255).astype(np.float32) / 255
+    return np.rint(encode(decode(x) * light) * 255).astype(np.float32) / 255
 
 
 def coarse(x: np.ndarray) -> np.ndarray:
@@ -89,62 +87,51 @@ def coarse(x: np.ndarray) -> np.ndarray:
     return np.asarray(small, np.float32) / 255
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--rows", nargs="+", choices=[*REAL, *SHEETS, *FAILURES], help="make these alone anew")
-    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
-
-
-def main(arguments: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     from unveil import figures, photo
     from unveil.evaluation.metrics.classical import psnr
     from unveil.restorer import load
 
-    restorer = load(arguments.model, "cpu")
-    draws = 2 if arguments.quick else DRAWS
-    rows: dict[str, Any] = {}
-    if arguments.json and arguments.json.exists():
-        rows = json.loads(arguments.json.read_text())["rows"]
-    for name in arguments.rows or [*REAL, *SHEETS, *FAILURES]:
+    restorer, draws = load(given.model, "cpu"), 2 if given.quick else DRAWS
+    given.output.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Any] = earlier(given.json).get("rows", {})
+    for name in given.rows or [*REAL, *SHEETS, *FAILURES]:
         if name in REAL:
-            out = restorer.restore(HERE.parent / "docs" / "photographs" / f"{name}.jpg", fix=REAL[name], seed=SEED)
-            before = photo.read(HERE.parent / "docs" / "photographs" / f"{name}.jpg").pixels
-            target = arguments.output / f"real_{name}.jpg"
-            titles = ["as taken", f"--fix {','.join(REAL[name])}"]
-            figures.side_by_side([before, out.image], titles).save(target, quality=88)
-            print(f"wrote {target}", flush=True)
+            source = HERE.parent / "docs" / "photographs" / f"{name}.jpg"
+            out = restorer.restore(source, fix=REAL[name], seed=SEED)
+            figures.side_by_side(
+                [photo.read(source).pixels, out.image], ["as taken", f"--fix {','.join(REAL[name])}"]
+            ).save(given.output / f"real_{name}.jpg", quality=88)
             continue
         photograph, damage = {**SHEETS, **FAILURES}[name]
         x = example(photograph, EXPOSURE.get(name, 1.0))
         y = damage(x)
         out = restorer.restore(y, samples=draws, fidelity=0.0, seed=SEED)
         doubt = np.asarray(figures.overlay(out.image, out.uncertainty), np.float32)[:SIZE] / 255  # without its legend
-        values = [decibel(psnr(np.rint(p * 255.0) / 255, x.astype(np.float64))) for p in (y, out.image)]
-        titles = [
-            f"damaged, {values[0]:.1f} dB" if values[0] < MOST else "as taken",
-            f"mean of {draws}, {values[1]:.1f} dB",
-            "the draws differ",
-            "original",
-        ]
-        pictures, kind = [y, out.image, doubt, x], "failure"
+        before, after = (decibel(psnr(np.rint(p * 255.0) / 255, x.astype(np.float64))) for p in (y, out.image))
+        pictures = {f"damaged, {before:.1f} dB" if before < MOST else "as taken": y}
         if name in SHEETS:
-            kind = "sheet"
-            pictures[1:1] = [out.samples[0], out.samples[1]]
-            titles[1:1] = ["a draw", "another draw"]
-        target = arguments.output / f"{kind}_{name}.jpg"
-        figures.side_by_side(pictures, titles).save(target, quality=90, subsampling=0)
-        rows[name] = {"input": values[0], "restored": values[1], "spread_levels": 255 * float(out.std.mean())}
-        print(f"wrote {target}: {values[0]:.2f} dB before, {values[1]:.2f} dB after", flush=True)
+            pictures |= {"a draw": out.samples[0], "another draw": out.samples[1]}
+        pictures |= {f"mean of {draws}, {after:.1f} dB": out.image, "the draws differ": doubt, "original": x}
+        target = given.output / f"{'sheet' if name in SHEETS else 'failure'}_{name}.jpg"
+        figures.side_by_side(list(pictures.values()), list(pictures)).save(target, quality=90, subsampling=0)
+        rows[name] = {"input": before, "restored": after, "spread_levels": 255 * float(out.std.mean())}
+        print(f"{name}: {before:.2f} dB before, {after:.2f} dB after", flush=True)
     own = {k: v for k, v in out.protocol.items() if k != "device"}
-    write_json(arguments.json, {"benchmark": NAME, "protocol": {**environment(), **own, "size": SIZE}, "rows": rows})
+    return {"protocol": protocol(given, **own, size=SIZE), "rows": rows}
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """NAME.input, NAME.restored (PSNR in dB), NAME.spread (8-bit levels)."""
-    made: dict[str, Value | str] = {
-        "model": f"{result['protocol']['model']} (sha256 {result['protocol']['sha256'][:12]})"
-    }
+    own = result["protocol"]
+    made = Facts(model=f"{own['model']} (sha256 {own['sha256'][:12]})")
     for name, row in result["rows"].items():
-        made[f"{name}.input"], made[f"{name}.restored"] = Value([row["input"]], 1), Value([row["restored"]], 1)
-        made[f"{name}.spread"] = Value([row["spread_levels"]], 1)
+        for key, kept in (("input", "input"), ("restored", "restored"), ("spread", "spread_levels")):
+            made.put(f"{name}.{key}", row[kept], 1)
     return made
+
+
+def arguments(command: ArgumentParser) -> None:
+    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
+    command.add_argument("--rows", nargs="+", choices=[*REAL, *SHEETS, *FAILURES], help="make these alone anew")
+    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")

@@ -12,17 +12,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._pages import Value
-from benchmarks._shared import HERE, Clock, environment, table, write_json
+from benchmarks._shared import HERE, Clock, protocol, table
 from benchmarks.gallery import SEED, SIZE, decibel, example, simulated
 from benchmarks.zeroshot_quality import KNOWN, NAMES, STEPS, options
 
-NAME = "gallery_methods"
 BLUR, GRAIN = 2.0, 0.02
 TILE, LABEL, LINE, GAP = 192, 118, 20, 4
 FEW = {**STEPS, "diffpir": 100}
@@ -43,17 +42,14 @@ class Damage:
     baseline: str | None = None
 
 
+LIGHT, HAZE, NOISE = (
+    partial(simulated, kind=k, severity=s) for k, s in (("lowlight", 0.5), ("haze", 0.5), ("noise", 0.6))
+)
 DAMAGES = {
-    "lowlight": Damage(
-        "low light", "coffee.jpg", lambda x: simulated(x, "lowlight", 0.5), "lowlight", baseline="lime-like"
-    ),
-    "haze": Damage("haze", "rocket.jpg", lambda x: simulated(x, "haze", 0.5), "dehaze", baseline="dark-channel-80"),
-    "noise": Damage(
-        "noise", "chelsea.jpg", lambda x: simulated(x, "noise", 0.6), "denoise", "identity", baseline="nlm"
-    ),
-    "blur": Damage(
-        "blur, a little noise", "astronaut.jpg", lambda x: blurred(x), None, f"blur:sigma={BLUR:g}", GRAIN, None
-    ),
+    "lowlight": Damage("low light", "coffee.jpg", LIGHT, "lowlight", baseline="lime-like"),
+    "haze": Damage("haze", "rocket.jpg", HAZE, "dehaze", baseline="dark-channel-80"),
+    "noise": Damage("noise", "chelsea.jpg", NOISE, "denoise", "identity", baseline="nlm"),
+    "blur": Damage("blur, a little noise", "astronaut.jpg", lambda x: blurred(x), None, f"blur:sigma={BLUR:g}", GRAIN),
 }
 
 
@@ -113,58 +109,44 @@ def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[s
     return page
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
-
-
-def main(arguments: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     from unveil.evaluation.metrics.classical import psnr
     from unveil.models import shelf
 
     pictures: dict[tuple[str, str], np.ndarray] = {}
-    numbers: dict[str, dict[str, float]] = {}
-    seconds: dict[str, dict[str, float]] = {}
+    numbers: dict[str, dict[str, float]] = {row: {} for row in ROWS if row != LAST}
+    seconds: dict[str, dict[str, float]] = {row: {} for row in numbers}
     for column, damage in DAMAGES.items():
         x = example(damage.photograph, 1.0)
-        y = damage.apply(x)
-        pictures[FIRST, column], pictures[LAST, column] = y, x
-        for row in list(ROWS)[1:-1]:
-            restore = restorer(row, damage, 0.1 if arguments.quick else 1.0)
-            if restore is not None:
+        pictures[FIRST, column], pictures[LAST, column] = damage.apply(x), x
+        for row in numbers:
+            if row != FIRST:
+                restore = restorer(row, damage, 0.1 if given.quick else 1.0)
+                if restore is None:
+                    continue
                 clock = Clock()
-                pictures[row, column] = np.asarray(restore(y), np.float64)
-                seconds.setdefault(row, {})[column] = clock.processor
-        for row in list(ROWS)[:-1]:
-            if (row, column) in pictures:
-                eight = np.rint(pictures[row, column].clip(0, 1).astype(np.float64) * 255) / 255
-                numbers.setdefault(row, {})[column] = decibel(psnr(eight, x.astype(np.float64)))
-                print(f"{damage.title}, {ROWS[row]}: {numbers[row][column]:.2f} dB", flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    target = arguments.output / "methods.jpg"
-    sheet(pictures, numbers).save(target, quality=88, subsampling=0)
-    print(f"wrote {target}")
-    rows = {row: {"psnr": numbers[row], "seconds": seconds.get(row, {})} for row in ROWS if row in numbers}
-    about = {
-        "size": SIZE,
-        "seed": SEED,
-        "quick": arguments.quick,
-        "numbers": "PSNR in dB, RGB, 8 bit; processor seconds",
-    }
+                pictures[row, column] = np.asarray(restore(pictures[FIRST, column]), np.float64)
+                seconds[row][column] = clock.processor
+            eight = np.rint(pictures[row, column].clip(0, 1).astype(np.float64) * 255) / 255
+            numbers[row][column] = decibel(psnr(eight, x.astype(np.float64)))
+            print(f"{damage.title}, {ROWS[row]}: {numbers[row][column]:.2f} dB", flush=True)
+    given.output.mkdir(parents=True, exist_ok=True)
+    sheet(pictures, numbers).save(given.output / "methods.jpg", quality=88, subsampling=0)
+    about = {"size": SIZE, "seed": SEED, "numbers": "PSNR in dB, RGB, 8 bit; processor seconds"}
     weights = {name: shelf.load(name).sha256 for name in MODELS}
-    write_json(
-        arguments.json, {"benchmark": NAME, "protocol": {**environment(), **about, "weights": weights}, "rows": rows}
-    )
+    rows = {row: {"psnr": numbers[row], "seconds": seconds[row]} for row in numbers}
+    return {"protocol": protocol(given, **about, weights=weights), "rows": rows}
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """`table` (PSNR of the sheet's pictures and processor seconds of a photograph), and ROW.COLUMN (dB)."""
-    made: dict[str, Value | str] = {}
+def show(result: dict[str, Any]) -> str:
+    """PSNR of the sheet's pictures and processor seconds of a photograph."""
     lines = []
     for row, of_row in result["rows"].items():
-        found = of_row["psnr"]
-        spent = list(of_row["seconds"].values())
+        spent, found = list(of_row["seconds"].values()), of_row["psnr"]
         numbers = [f"{found[c]:.1f}" if c in found else "" for c in DAMAGES]
         lines.append([ROWS[row], *numbers, f"{sum(spent) / len(spent):.1f}" if spent else ""])
-        made |= {f"{row}.{c}": Value([value], 1) for c, value in found.items()}
-    made["table"] = table(["", *[d.title for d in DAMAGES.values()], "processor seconds"], lines)
-    return made
+    return table(["", *[d.title for d in DAMAGES.values()], "processor seconds"], lines)
+
+
+def arguments(command: ArgumentParser) -> None:
+    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")

@@ -11,10 +11,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import environment, positive, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import positive, protocol, table
 
-NAME = "gpu"
 SIZES = ((512, 512), (2048, 2048), (3000, 4000))
 DTYPES = ("fp32", "bf16")
 
@@ -37,7 +36,7 @@ def once(restorer: Any, shape: tuple[int, int], repeats: int) -> dict[str, Any]:
     }
 
 
-def measure(model: str, repeats: int, quick: bool) -> dict[str, Any]:
+def measure(given: Namespace) -> dict[str, Any]:
     import torch
 
     import unveil
@@ -46,30 +45,21 @@ def measure(model: str, repeats: int, quick: bool) -> dict[str, Any]:
         raise SystemExit("benchmark: there is no GPU here; this measures one")
     rows = []
     for dtype in DTYPES:
-        restorer = unveil.load(model, device="cuda", dtype=dtype)
-        rows += [once(restorer, shape, repeats) for shape in (SIZES[:1] if quick else SIZES)]
-    sha256 = restorer.model.sha256
-    device = torch.cuda.get_device_name(0)
-    about = {"quick": quick, "model": model, "sha256": sha256, "device": device, "repeats": repeats}
-    return {"benchmark": NAME, "protocol": {**environment(), **about}, "rows": rows}
+        restorer = unveil.load(given.model, device="cuda", dtype=dtype)
+        rows += [once(restorer, shape, given.repeats) for shape in (SIZES[:1] if given.quick else SIZES)]
+    about = {"sha256": restorer.model.sha256, "device": torch.cuda.get_device_name(0), "repeats": given.repeats}
+    return {"protocol": protocol(given, model=given.model, **about), "rows": rows}
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """`device`, `512x512.bf16.seconds` and the like, `table`."""
-    made: dict[str, Value | str] = {"device": result["protocol"]["device"]}
+    made = Facts(device=result["protocol"]["device"])
     lines = []
     for row in result["rows"]:
-        key = f"{row['width']}x{row['height']}"
-        made[f"{key}.{row['dtype']}.seconds"] = Value([row["seconds"]], 3)
-        made[f"{key}.{row['dtype']}.peak"] = Value([row["peak_bytes"] / 2**20], 0)
-        lines.append(
-            [
-                f"{key}, {row['dtype']}",
-                f"{row['seconds']:.3f}",
-                f"{row['network_seconds']:.3f}",
-                f"{row['peak_bytes'] / 2**20:.0f}",
-            ]
-        )
+        key, dtype = f"{row['width']}x{row['height']}", row["dtype"]
+        seconds = made.put(f"{key}.{dtype}.seconds", row["seconds"], 3)
+        peak = made.put(f"{key}.{dtype}.peak", row["peak_bytes"], 0, 2**-20)
+        lines.append([f"{key}, {dtype}", seconds, f"{row['network_seconds']:.3f}", peak])
     made["table"] = table(("photograph, arithmetic", "seconds", "in the network", "peak, MiB"), lines)
     return made
 
@@ -77,9 +67,3 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
     command.add_argument("--repeats", type=positive, default=5, help="runs of which the median counts (default 5)")
-
-
-def main(arguments: Namespace) -> None:
-    result = measure(arguments.model, arguments.repeats, arguments.quick)
-    print(facts(result)["table"])
-    write_json(arguments.json, result)

@@ -25,8 +25,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, merged, positive, read_json, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import earlier, positive, protocol, table, write_json
 
 KINDS = ("haze", "shadow", "lowlight")
 NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
@@ -129,19 +129,16 @@ def _loss(learner: Any, test: Any) -> float:
 
     from unveil.training.noising import grid_weight
 
-    process, values = learner.processes[0], []
+    path, values = learner.processes[0], []
     x0, y = test.x * 2 - 1, test.y * 2 - 1
     for index in GRID:
-        x_t = process.forward(x0, y, index, torch.randn(x0.shape, generator=torch.Generator().manual_seed(index)))
+        x_t = path.forward(x0, y, index, torch.randn(x0.shape, generator=torch.Generator().manual_seed(index)))
         t = torch.full((len(y),), index)
         with torch.inference_mode(), learner.autocast():
             residual = torch.cat(
-                [
-                    learner.answer(process, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual
-                    for i in range(0, len(y), 8)
-                ]
+                [learner.answer(path, t[i : i + 8], x_t[i : i + 8], y[i : i + 8]).residual for i in range(0, len(y), 8)]
             )
-        by_level = grid_weight(process, t, x_t, learner.asks.value_range)
+        by_level = grid_weight(path, t, x_t, learner.asks.value_range)
         values.append(float((by_level * ((y - residual - x0) ** 2).mean((1, 2, 3))).mean()))
     return fmean(values)
 
@@ -205,7 +202,7 @@ def sentences(seeds: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def report(result: dict[str, Any]) -> str:
+def show(result: dict[str, Any]) -> str:
     """The rows, and what guidance does."""
     seeds = result["seeds"]
     number = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
@@ -213,25 +210,24 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join([rows_of(seeds), "", f"{number}:", *sentences(seeds), *named])
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """The table; the sentences as a list; steps, crops and seeds: how many; named: shares of damage named rightly, in %; and for each row
     the mean PSNR of each kind, the row's words joined.
     """
-    seeds, protocol = result["seeds"], result["protocol"]
-    named = [float(found[1]) for one in seeds if (found := re.search(r"(\d+)%", one["controller"]))]
-    return {
-        "table": rows_of(seeds),
-        "sentences": "\n".join(f"- {line}" for line in sentences(seeds)),
-        "steps": str(protocol["steps"]),
-        "crops": str(protocol["crops of each kind"]),
-        "seeds": str(len(seeds)),
-        "named": Value(named, 0),
-        **{
-            f"{row.replace(' ', '_')}.{kind}": Value([one["rows"][row][kind] for one in seeds], 1)
-            for row in (INPUT, NONE, UNTRAINED, GUIDED)
-            for kind in (*KINDS, "all")
-        },
-    }
+    seeds, about = result["seeds"], result["protocol"]
+    made = Facts(
+        table=rows_of(seeds),
+        sentences="\n".join(f"- {line}" for line in sentences(seeds)),
+        steps=str(about["steps"]),
+        crops=str(about["crops of each kind"]),
+        seeds=str(len(seeds)),
+    )
+    named = [re.search(r"(\d+)%", one["controller"]) for one in seeds]
+    made.put("named", [float(found[1]) for found in named if found], 0)
+    for row in (INPUT, NONE, UNTRAINED, GUIDED):
+        for kind in (*KINDS, "all"):
+            made.put(f"{row.replace(' ', '_')}.{kind}", [one["rows"][row][kind] for one in seeds], 1)
+    return made
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -239,36 +235,20 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     command.add_argument("--steps", type=positive, default=700, help="of each network (default 700)")
     command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
-    command.add_argument(
-        "--merge", type=Path, nargs="+", metavar="FILE", help="results of other calls, instead of measuring"
-    )
 
 
-def main(given: Namespace) -> None:
-    """Train, measure and tell."""
+def measure(given: Namespace) -> dict[str, Any]:
+    """Train and measure, seed by seed into the file."""
     import unveil
 
-    if given.merge:
-        result = merged([read_json(path) for path in given.merge])
-        print(report(result))
-        write_json(given.json, result)
-        return
     photos = given.photos or Path(unveil.__file__).parent / "examples"
     steps, count = (2, 1) if given.quick else (given.steps, 16)
-    clock = Clock()
-    found: list[dict[str, Any]] = []
-    protocol = {
-        **environment(), "quick": given.quick, "steps": steps, "crops of each kind": count, "crop in pixels": SIZE, "network": NETWORK,
-        "photographs": "/".join(photos.resolve().parts[-2:]),
-    }  # fmt: skip
-    before = read_json(given.json) if given.json and given.json.exists() else {}
-    if before.get("protocol") == protocol:
-        found = [one for one in before["seeds"] if one["seed"] in given.seeds]
-    for seed in given.seeds:
-        if any(one["seed"] == seed for one in found):
-            continue
+    about = {"steps": steps, "crops of each kind": count, "crop in pixels": SIZE, "network": NETWORK}
+    own = protocol(given, **about, photographs="/".join(photos.resolve().parts[-2:]))
+    found = [one for one in earlier(given.json, own).get("seeds", []) if one["seed"] in given.seeds]
+    done = [one["seed"] for one in found]
+    for seed in (seed for seed in given.seeds if seed not in done):
         print(f"seed {seed}", flush=True)
         found.append(one_seed(seed, photos, steps, count))
-        write_json(given.json, {"protocol": protocol, "seeds": found})
-    print(report({"seeds": found}))
-    print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")
+        write_json(given.json, {"protocol": own, "seeds": found})
+    return {"protocol": own, "seeds": found}

@@ -25,9 +25,10 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from benchmarks._shared import HERE, RESULTS
+from benchmarks._shared import HERE, RESULTS, table
 from unveil.evaluation import evaluate_pair
 from unveil.evaluation.metrics.elsewhere import LIBRARIES
+from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.resize import imresize
 
 PHOTO = HERE.parent / "src/unveil/examples/coffee.jpg"
@@ -50,7 +51,15 @@ PYIQA = {
 }
 """Row -> metric -> its name there. What it imports beside: BESIDE_PYIQA."""
 BESIDE_PYIQA = ["openai-clip", "facexlib", "timm", "einops", "opencv-python-headless==5.0.0.93"]
-DECODERS = {"opencv-python-headless": "5.0.0.93", "simplejpeg": "1.9.0"}
+OTHERS = {
+    "decoders": ["opencv-python-headless==5.0.0.93", "simplejpeg==1.9.0"],
+    "resizing": ["opencv-python-headless==5.0.0.93", "kornia==0.9.0", "kornia_rs"],
+}
+HEADS = {
+    "metrics": ["", "PSNR", "SSIM", "MS-SSIM", "MAE Lab", "CIEDE2000"],
+    "resizing": ["bicubic to a quarter", "PSNR to MATLAB's rule", "largest difference", "without the border"],
+    "decoders": ["decoder", "4:4:4, largest and mean", "4:2:0, largest and mean"],
+}
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:
@@ -90,36 +99,31 @@ def of_resizing() -> dict[str, list[float]]:
     clean = pair()[1]
     height, width = (side // 4 for side in clean.shape[:2])
     clean = clean[: height * 4, : width * 4]
-    stored = np.rint(clean * 255).astype(np.uint8)
     tensor = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
     true = imresize(clean, size=(height, width)).clip(0, 1)
 
     def back(made: Any) -> np.ndarray:
         return made[0].permute(1, 2, 0).numpy()
 
-    def interpolate(antialias: bool) -> np.ndarray:
-        return back(
-            torch.nn.functional.interpolate(
-                tensor, (height, width), mode="bicubic", align_corners=False, antialias=antialias
-            )
-        )
+    def interpolate(**how: bool) -> np.ndarray:
+        found = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", align_corners=False, **how)
+        return back(found)
 
-    def pillow(image: Image.Image) -> np.ndarray:
-        return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
+    def pillow(values: np.ndarray) -> np.ndarray:
+        small = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(small, dtype=np.float64)
 
+    floats = [pillow(clean[..., c].astype(np.float32)) for c in range(3)]
+    by_kornia = kornia.geometry.transform.resize(tensor.float(), (height, width), "bicubic", antialias=True)
     made = {
-        "Pillow BICUBIC, 8 bits": pillow(Image.fromarray(stored)) / 255,
-        "Pillow BICUBIC, floats (each channel)": np.stack(
-            [pillow(Image.fromarray(clean[..., c].astype(np.float32))) for c in range(3)], axis=2
-        ),
-        "torch interpolate, antialias=True": interpolate(True),
-        "torch interpolate, default": interpolate(False),
+        "Pillow BICUBIC, 8 bits": pillow(np.rint(clean * 255).astype(np.uint8)) / 255,
+        "Pillow BICUBIC, floats (each channel)": np.stack(floats, axis=2),
+        "torch interpolate, antialias=True": interpolate(antialias=True),
+        "torch interpolate, default": interpolate(),
         "OpenCV INTER_CUBIC": cv2.resize(clean, (width, height), interpolation=cv2.INTER_CUBIC),
         "OpenCV INTER_AREA": cv2.resize(clean, (width, height), interpolation=cv2.INTER_AREA),
         "scikit-image resize, order 3, anti-aliased": resize(clean, (height, width), order=3, anti_aliasing=True),
-        "kornia resize, bicubic, antialias=True": back(
-            kornia.geometry.transform.resize(tensor.float(), (height, width), "bicubic", antialias=True)
-        ),
+        "kornia resize, bicubic, antialias=True": back(by_kornia),
     }
     rows = {}
     for name, image in made.items():
@@ -137,6 +141,7 @@ def of_decoders() -> dict[str, list[float]]:
 
     stored = np.rint(pair()[1] * 255).astype(np.uint8)
     rows: dict[str, list[float]] = {}
+    fast = {"fastdct": True, "fastupsample": True}
     for sampling in (0, 2):
         memory = io.BytesIO()
         Image.fromarray(stored).save(memory, "JPEG", quality=85, subsampling=sampling)
@@ -147,9 +152,7 @@ def of_decoders() -> dict[str, list[float]]:
             "OpenCV imdecode": lambda data=data: cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1],
             "imagecodecs jpeg8_decode": lambda data=data: imagecodecs.jpeg8_decode(data),
             "simplejpeg decode_jpeg": lambda data=data: simplejpeg.decode_jpeg(data),
-            "simplejpeg, fastdct and fastupsample": lambda data=data: simplejpeg.decode_jpeg(
-                data, fastdct=True, fastupsample=True
-            ),
+            "simplejpeg, fastdct and fastupsample": lambda data=data: simplejpeg.decode_jpeg(data, **fast),
         }
         for name, call in calls.items():
             off = np.abs(call().astype(int) - true)
@@ -159,16 +162,11 @@ def of_decoders() -> dict[str, list[float]]:
 
 def ours() -> dict[str, dict[str, float]]:
     noisy, clean = pair()
+    uniform: Any = get_protocol("native").changed(ssim_window="uniform7")
     return {
         "ours, `native`": evaluate_pair(noisy, clean, protocol="native", metrics=METRICS)[0],
-        "ours, window `uniform7` (as `lol256`)": evaluate_pair(noisy, clean, protocol=_uniform(), metrics=["ssim"])[0],
+        "ours, window `uniform7` (as `lol256`)": evaluate_pair(noisy, clean, protocol=uniform, metrics=["ssim"])[0],
     }
-
-
-def _uniform() -> Any:
-    from unveil.evaluation.protocols import get_protocol
-
-    return get_protocol("native").changed(ssim_window="uniform7")
 
 
 def asked(what: str, packages: list[str]) -> dict[str, Any]:
@@ -225,12 +223,19 @@ def stand_in(packages: set[str]) -> None:
     sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
 
 
-def table(rows: dict[str, dict[str, float]]) -> str:
-    lines = ["| | PSNR | SSIM | MS-SSIM | MAE Lab | CIEDE2000 |", "|---|---:|---:|---:|---:|---:|"]
-    for name, row in rows.items():
-        cells = [f"{row[m]:.{4 if 'ssim' in m else 3}f}" if m in row else "" for m in METRICS]
-        lines.append(f"| {name} | {' | '.join(cells)} |" if "failed" not in row else f"| {name} | {row['failed']} |")
-    return "\n".join(lines)
+def show(result: dict[str, Any]) -> str:
+    """The three tables of docs/metrics.md."""
+    cells: dict[str, Callable[[Any], list[str]]] = {
+        "metrics": lambda row: [f"{row[m]:.{4 if 'ssim' in m else 3}f}" if m in row else "" for m in METRICS],
+        "resizing": lambda row: [f"{x:.2f}" for x in row],
+        "decoders": lambda row: [f"{row[i]:.0f}, {row[i + 1]:.3f}" for i in (0, 2)],
+    }
+    made = []
+    for what, head in HEADS.items():
+        failed = [f"{name}: {row}" for name, row in result[what].items() if "failed" in (name, *row)]
+        rows = [[name, *cells[what](row)] for name, row in result[what].items() if "failed" not in (name, *row)]
+        made += [table(head, rows), *failed, ""]
+    return "\n".join(made)
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -242,32 +247,19 @@ def main(given: Namespace) -> None:
         print(json.dumps(answer(given.what)))
         return
     place = RESULTS / "metrics_elsewhere.json"
-    result = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {"metrics": {}}
-    metrics = result["metrics"] = ours() | result["metrics"]
-    for name, versions in VERSIONS.items():
-        package = LIBRARIES[name].package
-        for version in versions:
-            wanted = [f"{package}=={version}", *BESIDE.get(name, [])] if package != "scikit-image" else []
-            if "failed" in metrics.get(f"{name} {version}", {"failed": "not asked yet"}):
-                metrics[f"{name} {version}"] = asked(name, wanted)
-                place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if not PYIQA.keys() <= metrics.keys():
-        metrics.update(asked("pyiqa", [next(iter(PYIQA)).replace(" ", "=="), *BESIDE_PYIQA]))
-    others = {
-        "decoders": [f"{name}=={version}" for name, version in DECODERS.items()],
-        "resizing": ["opencv-python-headless==5.0.0.93", "kornia==0.9.0", "kornia_rs"],
-    }
-    for what, wanted in others.items():
-        if "failed" in result.get(what, {"failed": "not asked yet"}):
-            result[what] = asked(what, wanted)
+    result = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    metrics = result["metrics"] = ours() | result.get("metrics", {})
+    wanted = [
+        (metrics, f"{name} {version}", name, [f"{LIBRARIES[name].package}=={version}", *BESIDE.get(name, [])])
+        for name, versions in VERSIONS.items()
+        for version in versions
+    ]
+    wanted += [(result, what, what, packages) for what, packages in OTHERS.items()]
+    for where, key, what, packages in wanted:
+        if "failed" in where.get(key, {"failed": "not asked yet"}):
+            where[key] = asked(what, packages if what != "scikit-image" else [])  # which is this environment's
             place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    resizing, decoders = result["resizing"], result["decoders"]
-    print(table(metrics))
-    print(
-        "\n| bicubic to a quarter | PSNR to MATLAB's rule | largest difference | without the border |\n|---|---:|---:|---:|"
-    )
-    for name, row in resizing.items():
-        print(f"| {name} | {' | '.join(f'{x:.2f}' for x in row)} |" if name != "failed" else row)
-    print("\n| decoder | 4:4:4, largest and mean | 4:2:0, largest and mean |\n|---|---:|---:|")
-    for name, row in decoders.items():
-        print(f"| {name} | {row[0]:.0f}, {row[1]:.3f} | {row[2]:.0f}, {row[3]:.3f} |" if name != "failed" else row)
+    if not PYIQA.keys() <= metrics.keys():
+        metrics |= asked("pyiqa", [next(iter(PYIQA)).replace(" ", "=="), *BESIDE_PYIQA])
+        place.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(show(result))

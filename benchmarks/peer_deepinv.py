@@ -46,8 +46,8 @@ def scored(prior: GaussianPrior, y: Tensor, text: str, seeds: Noise) -> Tensor:
     There a step's pull is multiplied by what a step makes of the score, a_t a_u sigma_t^2 (1 - sigma_u^2 / sigma_t^2), some beta_t.
     """
 
-    def strides(process: GaussianPath, t: int, u: int) -> float:
-        a, sigma = process.alpha, process.sigma / process.alpha
+    def strides(path: GaussianPath, t: int, u: int) -> float:
+        a, sigma = path.alpha, path.sigma / path.alpha
         undone = (dps.SIZE / y[0].numel()) ** 0.5  # our scaling of zeta with the size
         return undone / 2 * float(a[t] * a[u] * (sigma[t] ** 2 - sigma[u] ** 2))
 
@@ -114,9 +114,9 @@ def theirs(deepinv, prior: GaussianPrior, x0: Tensor, y: Tensor, mask: Tensor) -
         img_size=(3, SIDE, SIDE), mask=mask.expand(3, -1, -1), noise_model=deepinv.physics.GaussianNoise(NOISE)
     )
     seen = mask * (y + 1) / 2
-    process, found = prior.process, {}
+    path, found = prior.process, {}
     # The very noise levels that our 20 steps have, in units of images in [0, 1].
-    levels = [float(process.sigma[t] / process.alpha[t]) / 2 for t in process.uniform_timesteps(20)[:0:-1]]
+    levels = [float(path.sigma[t] / path.alpha[t]) / 2 for t in path.uniform_timesteps(20)[:0:-1]]
     sampler = deepinv.sampling.DDRM(Ideal(), sigmas=levels, eta=0.85, etab=1.0)
     found["deepinv DDRM 20"] = timed(lambda: 2 * sampler(seen.clone(), physics) - 1, x0, 20)
     fidelity = deepinv.optim.data_fidelity.L2()

@@ -9,111 +9,94 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from benchmarks._shared import HERE, RESULTS
+from benchmarks._shared import HERE, RESULTS, average
 from benchmarks.calibration import ALL, HELD_OUT, way
 
 COLOURS = ("#1f5fa8", "#c8551b", "#3a8a4d", "#7a4fa3")
-_ONE, _MEAN = COLOURS[:2]
+ONE = {"color": COLOURS[0]}
+GREY = {"color": "0.6", "linewidth": 0.8, "linestyle": ":"}
+NO_FRAME = {"frameon": False, "fontsize": 8}
 
 
-def fidelity_curve(result: dict[str, Any], path: Path) -> Path:
+def fidelity_curve(result: dict[str, Any]) -> Any:
     """PSNR, spread and sharpness over the dial, and the plane of distortion against perception."""
     rows = [r for r in result["fidelity"]["rows"] if "fidelity" in r]
     f = [r["fidelity"] for r in rows]
-    figure, (left, middle, right) = pyplot().subplots(1, 3, figsize=(12, 3.6), constrained_layout=True)
-
-    left.plot(f, [r["one"] for r in rows], "o-", color=_ONE, label="one draw")
-    left.plot(f, [r["mean"] for r in rows], "s--", color=_MEAN, label="mean of 4 draws")
+    figure, (left, middle, right) = axes(1, 3, (12, 3.6))
+    for name, style, colour, label in (
+        ("", "o-", COLOURS[0], "one draw"),
+        ("_mean", "s--", COLOURS[1], "mean of 4 draws"),
+    ):
+        quality = [r[name[1:] or "one"] for r in rows]
+        left.plot(f, quality, style, color=colour, label=label)
+        right.plot(quality, [r[f"sharpness{name}"] for r in rows], style, color=colour, label=label)
     left.set(xlabel="fidelity", ylabel="PSNR (dB)", title="Distortion")
     left.legend(frameon=False)
-
-    middle.plot(f, [255 * r["spread"] for r in rows], "o-", color=_ONE)
+    middle.plot(f, [255 * r["spread"] for r in rows], "o-", **ONE)
     middle.set(xlabel="fidelity", ylabel="spread of the draws (levels of 255)", title="Diversity")
     middle.set_ylim(bottom=0)
-
-    right.plot([r["one"] for r in rows], [r["sharpness"] for r in rows], "o-", color=_ONE, label="one draw")
-    right.plot(
-        [r["mean"] for r in rows], [r["sharpness_mean"] for r in rows], "s--", color=_MEAN, label="mean of 4 draws"
-    )
     for r in rows:
-        right.annotate(
-            f"{r['fidelity']:g}",
-            (r["one"], r["sharpness"]),
-            xytext=(5, 4),
-            textcoords="offset points",
-            color=_ONE,
-            fontsize=8,
-        )
-    right.axhline(1.0, color="0.6", linewidth=0.8, linestyle=":")
+        place = {"xy": (r["one"], r["sharpness"]), "xytext": (5, 4), "textcoords": "offset points"}
+        right.annotate(f"{r['fidelity']:g}", **place, **ONE, fontsize=8)
+    right.axhline(1.0, **GREY)
     right.set(xlabel="PSNR (dB)", ylabel="gradient energy, target = 1", title="Sharpness against distortion")
-    right.legend(frameon=False, loc="lower left", fontsize=8)
+    right.legend(loc="lower left", **NO_FRAME)
+    return figure
 
-    return saved(figure, (left, middle, right), path)
 
-
-def scatter(result: dict[str, Any], path: Path) -> Path:
+def scatter(result: dict[str, Any]) -> Any:
     """Every photograph's PSNR after against before, a panel a set: `quality.json`."""
     sets = {n: rows for n, rows in result["sets"].items() if "clean" not in n}
-    columns = 3
-    count = -(-len(sets) // columns)
-    figure, axes = pyplot().subplots(
-        count, columns, figsize=(3.6 * columns, 3.4 * count), constrained_layout=True, squeeze=False
-    )
-    flat = axes.ravel()
-    for axis, (name, rows) in zip(flat, sets.items(), strict=False):
-        before = [v["psnr"] for v in rows["input"]["one draw"]]
-        after = [v["psnr"] for v in rows["default"]["one draw"]]
-        low, high = min(before + after) - 1, max(before + after) + 1
-        axis.plot([low, high], [low, high], color="0.6", linewidth=0.8, linestyle=":")
-        axis.plot(before, after, "o", color=_ONE, markersize=4, alpha=0.7)
+    count = -(-len(sets) // 3)
+    figure, panels = axes(count, 3, (10.8, 3.4 * count))
+    for axis, (name, rows) in zip(panels, sets.items(), strict=False):
+        before, after = ([v["psnr"] for v in rows[row]["one draw"]] for row in ("input", "default"))
+        limits = (min(before + after) - 1, max(before + after) + 1)
+        axis.plot(limits, limits, **GREY)
+        axis.plot(before, after, "o", **ONE, markersize=4, alpha=0.7)
         better = sum(b > a for a, b in zip(before, after, strict=True))
         axis.set(title=f"{name}: {better} of {len(after)} better", xlabel="input (dB)", ylabel="restored (dB)")
-        axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-    for axis in flat[len(sets) :]:
+        axis.set(xlim=limits, ylim=limits, aspect="equal")
+    for axis in panels[len(sets) :]:
         axis.set_visible(False)
-    return saved(figure, flat, path)
+    return figure
 
 
-def steps(result: dict[str, Any], path: Path) -> Path:
+def steps(result: dict[str, Any]) -> Any:
     """PSNR over the number of steps and over processor seconds, a line a set: a result of `unveil bench quality --steps ...`."""
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.6, 3.8), constrained_layout=True, sharey=True)
+    figure, (left, right) = axes(1, 2, (9.6, 3.8), sharey=True)
     for colour, (name, rows) in zip(COLOURS, result["sets"].items(), strict=False):
         counted = sorted((r for r in rows.values() if "steps" in r["run"]), key=lambda r: r["run"]["steps"])
-        start = fmean(v["psnr"] for v in rows["input"]["one draw"])
-        gain = [fmean(v["psnr"] for v in r["one draw"]) - start for r in counted]
-        label = f"{name} ({len(counted[0]['images'])})"
-        left.plot([r["run"]["steps"] for r in counted], gain, "o-", color=colour, label=label)
+        gain = [average(r["one draw"]) - average(rows["input"]["one draw"]) for r in counted]
+        at = [r["run"]["steps"] for r in counted]
+        left.plot(at, gain, "o-", color=colour, label=f"{name} ({len(counted[0]['images'])})")
         right.plot([seconds(r) for r in counted], gain, "o-", color=colour)
+        left.set_xticks(at)
     left.set(xlabel="steps", ylabel="PSNR above the input, one draw (dB)", title="Quality against steps")
     right.set(xlabel="processor seconds a megapixel", title="Quality against time")
-    left.set_xticks(
-        sorted({r["run"]["steps"] for rows in result["sets"].values() for r in rows.values() if "steps" in r["run"]})
-    )
-    left.legend(frameon=False, fontsize=8)
-    return saved(figure, (left, right), path)
+    left.legend(**NO_FRAME)
+    return figure
 
 
-def reliability(result: dict[str, Any], path: Path) -> Path:
+def reliability(result: dict[str, Any]) -> Any:
     """Nominal level against coverage, before and after, on photographs kept back and on test photographs: `calibration.json`."""
-    colours = dict(zip(result["rows"], COLOURS, strict=False))
-    figure, axes = pyplot().subplots(1, 2, figsize=(9.6, 4.6), constrained_layout=True, sharey=True)
+    figure, panels = axes(1, 2, (9.6, 4.6), sharey=True)
     titles = {HELD_OUT: "Kept back by training, not fitted on", ALL: "Test photographs from elsewhere"}
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        axis.plot([0, 100], [0, 100], color="0.6", linewidth=0.8, linestyle=":")
-        for label, row in result["rows"].items():
+    for axis, (name, title) in zip(panels, titles.items(), strict=True):
+        axis.plot([0, 100], [0, 100], **GREY)
+        for colour, (label, row) in zip(COLOURS, result["rows"].items(), strict=False):
             for stage, style in (("before", "--"), ("after", "-")):
                 curve = row["sets"][name][stage]["curve"]
-                x, y = zip(*((100 * float(k), 100 * v) for k, v in curve.items()), strict=True)
-                axis.plot(x, y, style, color=colours[label], label=f"{way(row, label)}, {stage}", linewidth=1.6)
+                x, y = [100 * float(k) for k in curve], [100 * v for v in curve.values()]
+                axis.plot(x, y, style, color=colour, label=f"{way(row, label)}, {stage}", linewidth=1.6)
         axis.set(xlabel="nominal level of the interval (%)", title=title, xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes[0].set_ylabel("target values inside (%)")
-    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    return saved(figure, axes, path)
+    panels[0].set_ylabel("target values inside (%)")
+    panels[0].legend(loc="upper left", **NO_FRAME)
+    return figure
 
 
 def seconds(row: dict[str, Any]) -> float:
@@ -121,29 +104,32 @@ def seconds(row: dict[str, Any]) -> float:
     return sum(row["processor_seconds"]) / sum(row["megapixels"]) / row.get("draws", 1)
 
 
-def pyplot() -> Any:
-    """matplotlib's, that draws into files."""
+def axes(down: int, across: int, size: tuple[float, float], **more: Any) -> tuple[Any, Any]:
+    """A figure of matplotlib's, that draws into files, and its panels in one row."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    return pyplot
+    figure, panels = pyplot.subplots(down, across, figsize=size, constrained_layout=True, squeeze=False, **more)
+    return figure, panels.ravel()
 
 
-def saved(figure: Any, axes: Sequence[Any], path: Path) -> Path:
-    for axis in axes:
+def saved(figure: Any, path: Path) -> Path:
+    from matplotlib import pyplot
+
+    for axis in figure.axes:
         axis.grid(color="0.92")
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     # No software and date in the file: the same numbers give the same bytes.
     figure.savefig(path, dpi=110, metadata={"Software": None})
-    pyplot().close(figure)
+    pyplot.close(figure)
     return path
 
 
-PLOTS = {
+PLOTS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     # picture: (result, function)
     "fidelity": ("choices", fidelity_curve),
     "reliability": ("calibration", reliability),
@@ -158,7 +144,7 @@ def draw(folder: Path, results: Path = RESULTS) -> list[Path]:
     for name, (source, function) in PLOTS.items():
         path = results / f"{source}.json"
         if path.is_file():
-            made.append(function(json.loads(path.read_text(encoding="utf-8")), folder / f"{name}.png"))
+            made.append(saved(function(json.loads(path.read_text(encoding="utf-8"))), folder / f"{name}.png"))
     return made
 
 

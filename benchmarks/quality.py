@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from benchmarks._pages import Value
-from benchmarks._shared import positive, read_json, shared_folder
-from benchmarks._shared import table as markdown
+from benchmarks._pages import Facts
+from benchmarks._shared import average, earlier, positive, shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method
-from unveil.bench.sets import KNOWN, find
+from unveil.bench.sets import KNOWN, TestSet, find
 from unveil.restorer import load
 
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
@@ -56,49 +56,62 @@ def harmed(of_set: dict[str, Any], row: str, by: float = 0.5) -> float:
     return float(np.mean([b["psnr"] - a["psnr"] > by for a, b in zip(after, before, strict=True)]))
 
 
-def average(values: list[dict[str, float]], key: str) -> float:
-    return float(np.mean([v[key] for v in values]))
-
-
 HEAD = ("set (images)", "row", "PSNR, one draw", "lose over 0.5 dB", "SSIM", "mean-matched PSNR")
 
 
 def lines(name: str, of_set: dict[str, Any]) -> list[list[str]]:
     """One line a row."""
     out = []
-    for row in ROWS:
-        if row not in of_set:
-            continue
+    for row in (row for row in ROWS if row in of_set):
         one = of_set[row]["one draw"]
-        out.append(
-            [
-                f"{name} ({len(one)})",
-                row,
-                f"{average(one, 'psnr'):.2f}",
-                "" if row == "input" or "input" not in of_set else f"{harmed(of_set, row):.0%}",
-                f"{average(one, 'ssim'):.3f}",
-                f"{average(one, 'psnr_mean_matched'):.2f}",
-            ]
-        )
+        lost = "" if row == "input" or "input" not in of_set else f"{harmed(of_set, row):.0%}"
+        matched = f"{average(one, 'psnr_mean_matched'):.2f}"
+        out.append([f"{name} ({len(one)})", row, f"{average(one):.2f}", lost, f"{average(one, 'ssim'):.3f}", matched])
     return out
 
 
-def table(result: dict[str, Any]) -> str:
-    return markdown(HEAD, [line for name in SETS for line in lines(name, result["sets"].get(name, {}))])
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """`table`, and for every set and row SET.ROW.one and SET.ROW.mean (PSNR in dB), spaces and slashes as underscores."""
-    found: dict[str, Value | str] = {"table": table(result), "protocol": result["protocol"]["numbers"]}
+def facts(result: dict[str, Any]) -> Facts:
+    """`table`, and for every set and row SET.ROW.one (PSNR in dB), .ssim and .harmed (%), spaces and slashes as underscores."""
+    body = [line for name in SETS for line in lines(name, result["sets"].get(name, {}))]
+    found = Facts(table=table(HEAD, body), protocol=result["protocol"]["numbers"])
     for name, of_set in result["sets"].items():
         for row, r in of_set.items():
             key = f"{name}.{row}".replace(" ", "_").replace("/", "_")
-            found[f"{key}.one"] = Value([average(r["one draw"], "psnr")])
-            found[f"{key}.mean"] = Value([average(r.get("mean of draws", r["one draw"]), "psnr")])
-            found[f"{key}.ssim"] = Value([average(r.get("mean of draws", r["one draw"]), "ssim")], 3)
+            found.put(f"{key}.one", average(r["one draw"]))
+            found.put(f"{key}.ssim", average(r.get("mean of draws", r["one draw"]), "ssim"), 3)
             if row != "input" and "input" in of_set:
-                found[f"{key}.harmed"] = Value([100 * harmed(of_set, row)], 0)
+                found.put(f"{key}.harmed", harmed(of_set, row), 0, 100)
     return found
+
+
+def scored(given: Namespace, plan: Iterable[tuple[TestSet, Method]], every: int, **about: Any) -> dict[str, Any]:
+    """Every method of the plan on its set, row by row into the file of --json, from which an interrupted call goes on.
+
+    Args:
+        given: The options of the command.
+        plan: Test sets, each with a method.
+        every: Take each n-th photograph alone.
+        **about: What stands in the result's protocol besides.
+
+    """
+    result: dict[str, Any] = {}
+    for test, method in plan:
+        # Read again each time: other processes may be measuring other sets into the same file.
+        result = quality.measure(
+            [test],
+            [method],
+            before=earlier(given.json) or result,
+            output=given.json,
+            every=every,
+            about={**about, "quick": given.quick},
+        )
+        row = result["sets"][test.name][method.title]
+        if row["one draw"]:
+            said = f"{average(row['one draw']):.2f} dB, {np.mean(row['processor_seconds']):.1f} s a photograph"
+            print(f"{test.name} / {method.title}: {said}", flush=True)
+        for image, reason in row["failed"].items():
+            print(f"{test.name} / {method.title}, {image}: {reason}", flush=True)
+    return earlier(given.json) or result
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -113,24 +126,12 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--dtype", default="auto")
 
 
-def main(args: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     found = find(shared_folder() / "data" / "test")
-    result: dict[str, Any] = {}
-    for name in args.sets:
-        for method in rows(args, name):
-            # Read again each time: other processes may be measuring other sets into the same file.
-            before = read_json(args.json) if args.json and args.json.exists() else result
-            # One protocol for all sets, so that the page can say it once; `unveil bench` takes each set's own.
-            test = dataclasses.replace(found[name], protocol="native")
-            result = quality.measure(
-                [test],
-                [method],
-                before=before,
-                output=args.json,
-                every=8 if args.quick else 1,
-                about={"numbers": PROTOCOL, "quick": args.quick},
-            )
-            row = result["sets"][name][method.title]
-            best = average(row.get("mean of draws", row["one draw"]), "psnr")
-            print(f"{name} / {method.title}: {best:.2f} dB", flush=True)
-    print(table(read_json(args.json) if args.json else result))
+    # One protocol for all sets, so that the page can say it once; `unveil bench` takes each set's own.
+    plan = (
+        (dataclasses.replace(found[name], protocol="native"), method)
+        for name in given.sets
+        for method in rows(given, name)
+    )
+    return scored(given, plan, 8 if given.quick else 1, numbers=PROTOCOL)

@@ -12,9 +12,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from benchmarks._shared import Clock, environment, positive, shared_folder, table, write_json
+from benchmarks._shared import positive, protocol, shared_folder, table
 
-NAME = "reach"
 SIZE, CUT, STEP = 640, 368, 16
 LIMIT = 0.1 / 255
 FOLDERS = ("train/SunHays80", "train/SRD/shadow", "real/lowlight_sci", "real/hazy_aodnet")
@@ -27,21 +26,21 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
 
     from unveil.models.treatment import Treatment, first_native
     from unveil.networks.condition import KINDS
-    from unveil.photo.noise import field
+    from unveil.photo.tiles import noise_field
 
     low, high = restorer.model.spec.value_range
     y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
-    process = restorer.model.spec.process()
+    path = restorer.model.spec.process()
     # A model that is told what to fix is measured untold, and told that everything is wrong.
     told = (None, Treatment(dict.fromkeys(KINDS, 1.0), True)) if restorer.model.spec.conditioned else (None,)
-    makers = [restorer.model.conditioned_on(treat).denoiser(process, fidelity) for treat in told]
+    makers = [restorer.model.conditioned_on(treat).denoiser(path, fidelity) for treat in told]
     found = torch.zeros(CUT)
     with torch.inference_mode():
         # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
-        early = first_native(process) if restorer.model.spec.conditioned else 0
-        for t in range(1, process.steps + 1 - early):
-            eps = field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
-            x_t = (process.alpha[t] + process.beta[t]).float() * y + process.sigma[t].float() * eps
+        early = first_native(path) if restorer.model.spec.conditioned else 0
+        for t in range(1, path.steps + 1 - early):
+            eps = noise_field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
+            x_t = (path.alpha[t] + path.beta[t]).float() * y + path.sigma[t].float() * eps
             for denoise in makers:
                 whole = denoise(x_t, y, t)[..., :CUT]
                 part = denoise(x_t[..., :CUT].clone(), y[..., :CUT].clone(), t)
@@ -65,47 +64,34 @@ def arguments(made: ArgumentParser) -> None:
     made.add_argument("--count", type=positive, default=2, help="photographs of each folder")
 
 
-def main(args: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     import numpy as np
 
     import unveil
     from unveil import photo
 
-    restorer = unveil.load(args.model, device="cpu")
-    data = shared_folder() / "data"
-    clock = Clock()
+    restorer = unveil.load(given.model, device="cpu")
+    data, count = shared_folder() / "data", 1 if given.quick else given.count
     rows = []
-    for name in FOLDERS[: 1 if args.quick else None]:
-        files = [p for p in sorted((data / name).iterdir()) if p.is_file()]
-        change: list[float] = []
-        used = 0
-        for path in files:
+    for name in FOLDERS[: 1 if given.quick else None]:
+        found = []
+        for path in sorted(p for p in (data / name).iterdir() if p.is_file()):
             pixels = photo.read(path).pixels
             if min(pixels.shape[:2]) < 256 or pixels.shape[1] < SIZE:
                 continue
             top, left = (pixels.shape[0] - 256) // 2, (pixels.shape[1] - SIZE) // 2
             crop = np.ascontiguousarray(pixels[top : top + 256, left : left + SIZE])
-            for fidelity in (0.0, 1.0):
-                new = profile(restorer, crop, fidelity)
-                change = [max(a, b) for a, b in zip(change or new, new, strict=True)]
-            used += 1
-            if used == (1 if args.quick else args.count):
+            found.append([profile(restorer, crop, fidelity) for fidelity in (0.0, 1.0)])
+            if len(found) == count:
                 break
-        rows.append({"folder": name, "photographs": used, "change": change})
-    worst = [max(r["change"][i] for r in rows) for i in range(len(rows[0]["change"]))]
-    reach = next(STEP * i for i, value in enumerate(worst) if value <= LIMIT)
-    result = {
-        "name": NAME,
-        "protocol": {
-            "model": args.model, "sha256": restorer.model.sha256, "receptive_field": restorer.model.spec.receptive_field,
-            "what": f"largest change of the estimate over {SIZE}x256 crops when all right of column {CUT} is cut off, every step of the "
-            "default grid, states of the forward path with x0 = y, fidelity 0 and 1, fp32",
-            "quick": args.quick, **environment(),
-        },
-        "rows": rows, "all": {"folder": "all", "change": worst}, "reach": reach,
+        rows.append({"folder": name, "photographs": len(found), "change": np.max(found, axis=(0, 1)).tolist()})
+    worst = np.max([row["change"] for row in rows], axis=0).tolist()
+    about = {
+        "model": given.model, "sha256": restorer.model.sha256, "receptive_field": restorer.model.spec.receptive_field,
+        "what": f"largest change of the estimate over {SIZE}x256 crops when all right of column {CUT} is cut off, every step of the "
+        "default grid, states of the forward path with x0 = y, fidelity 0 and 1, fp32",
     }  # fmt: skip
-    print(show(result))
-    print(
-        f"no pixel moves by more than {255 * LIMIT:g}/255 from {reach} pixels on ({clock.processor:.0f} s of processor time)"
-    )
-    write_json(args.json, result)
+    reach = next(STEP * i for i, value in enumerate(worst) if value <= LIMIT)
+    return {
+        "protocol": protocol(given, **about), "rows": rows, "all": {"folder": "all", "change": worst}, "reach": reach,
+    }  # fmt: skip

@@ -14,10 +14,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from benchmarks import api, overview
-from benchmarks._pages import PageError, Value, render
+from benchmarks._pages import Facts, PageError, render
 from benchmarks._shared import HERE, RESULTS
+from unveil.bench import speed
 
 SHORT = {
     "ablation_dpsc": "dpsc",
@@ -30,7 +32,6 @@ SHORT = {
     "calibration": "calibration",
     "denoisers": "denoisers",
     "gallery": "gallery",
-    "gallery_methods": "methods",
     "zeroshot_quality": "zero",
     "wild_model": "wild",
     "wild": "pipeline",
@@ -44,7 +45,6 @@ MODULES = {
     "quality_wild": "benchmarks.quality",
     "fit_classifier": "recipes.fit_classifier",
     "fit_second_look": "recipes.fit_second_look",
-    "speed": "benchmarks._speed",
 }
 """What made a result and knows its facts, where it is not the benchmark of the result's name."""
 
@@ -53,23 +53,33 @@ CHOOSE = DOCS / "choose.md"
 PAGES = HERE / "pages"
 
 
-def facts(results: Path = RESULTS) -> dict[str, Value | str]:
+def of_speed(result: dict[str, Any]) -> Facts:
+    """Of `unveil bench speed`: `off.fp32.outside` (%), `off.fp32.passes`, the table."""
+    made = Facts({"table.speed": speed.markdown(result)})
+    for row in result["rows"]:
+        for key, value in speed.numbers(row).items():
+            made.put(f"{row['resolution']}.{row['dtype']}.{key}", value, 0 if key == "peak" else 2)
+    return made
+
+
+def facts(results: Path = RESULTS) -> Facts:
     """Every fact of every result that is there, under its benchmark's short name."""
-    found: dict[str, Value | str] = {}
+    found = Facts()
     for name, short in SHORT.items():
         path = results / f"{name}.json"
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
-            for key, value in importlib.import_module(MODULES.get(name, f"benchmarks.{name}")).facts(result).items():
-                found[f"{short}.{key}"] = value
+            module = MODULES.get(name, f"benchmarks.{name}")
+            of_result = of_speed(result) if name == "speed" else importlib.import_module(module).facts(result)
+            found |= {f"{short}.{key}": value for key, value in of_result.items()}
             found[f"{short}.machine"] = result["protocol"]["machine"]
     for name, entry in json.loads((files("unveil.models") / "manifest.json").read_text()).items():
         for key in ("sha256", "machine", "licence"):
             found[f"model.{name}.{key}"] = str(entry[key])
-        found[f"model.{name}.megabytes"] = Value([entry["bytes"] / 1e6], 1)
-        found[f"model.{name}.parameters"] = Value([entry["parameters"] / 1e6], 1)
-        found[f"model.{name}.steps"] = Value([entry["steps"]], 0)
-        found[f"model.{name}.before"] = Value([entry.get("started_from", {}).get("steps", 0)], 0)
+        found.put(f"model.{name}.megabytes", entry["bytes"] / 1e6, 1)
+        found.put(f"model.{name}.parameters", entry["parameters"] / 1e6, 1)
+        found.put(f"model.{name}.steps", entry["steps"], 0)
+        found.put(f"model.{name}.before", entry.get("started_from", {}).get("steps", 0), 0)
     return found
 
 
@@ -83,7 +93,7 @@ def choose(results: Path = RESULTS) -> str:
     return overview.placed(CHOOSE.read_text(encoding="utf-8"), overview.methods(quality, wild, zero, shelf))
 
 
-def pages(known: dict[str, Value | str] | None = None) -> dict[Path, str]:
+def pages(known: Facts | None = None) -> dict[Path, str]:
     """Target in docs/ -> what should stand there.
 
     Raises PageError, with the page's name, where a page contradicts the results.

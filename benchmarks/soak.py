@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import io
 import json
-import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,12 +22,14 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
+import httpx
 import numpy as np
 from PIL import Image
 
-from benchmarks._shared import positive, positive_number
+from benchmarks._server import Server
+from benchmarks._shared import memory_status, positive, positive_number
 
 PHOTOGRAPHS = 4
 SEEDS = 2
@@ -42,77 +39,63 @@ GARBAGE = (b"", b"{", b"[" * 3000, b"\0" * 500, b'{"photo": 1}', b'{"photo": "AA
 class Soak:
     """What the clients share. results: photograph and seed -> digests of what came back."""
 
-    def __init__(self, address: str, seconds: float) -> None:
-        self.host, self.port = urlsplit(address).hostname or "", urlsplit(address).port or 0
+    def __init__(self, client: httpx.Client, seconds: float) -> None:
+        self.http = client
         self.end = time.monotonic() + seconds
         self.photographs = [_photograph(n) for n in range(PHOTOGRAPHS)]
         self.statuses: Counter[str] = Counter()
         self.results: dict[tuple[int, int], set[str]] = {}
         self.lock = threading.Lock()
 
-    def ask(self, method: str, path: str, body: bytes = b"", kind: str = "application/json") -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """One request and its answer, counted."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=120)
-        try:
-            connection.request(method, path, body, {"Content-Type": kind})
-            answer = connection.getresponse()
-            data = answer.read()
-        finally:
-            connection.close()
+        answer = self.http.request(method, path, **sent)
         with self.lock:
-            self.statuses[f"{method} {answer.status}"] += 1
-        return answer.status, data
+            self.statuses[f"{method} {answer.status_code}"] += 1
+        return answer
 
-    def order(self, draw: random.Random) -> tuple[tuple[int, int], bytes]:
-        """A photograph and a seed, and the body that asks for them."""
+    def order(self, draw: random.Random) -> tuple[tuple[int, int], dict[str, Any]]:
+        """A photograph and a seed, and what asks for them."""
         which = (draw.randrange(PHOTOGRAPHS), draw.randrange(SEEDS))
         photo = b64encode(self.photographs[which[0]]).decode()
-        return which, json.dumps({"photo": photo, "name": "a.png", "seed": which[1], "steps": 2}).encode()
+        return which, {"photo": photo, "name": "a.png", "seed": which[1], "steps": 2}
 
-    def took(self, which: tuple[int, int], data: bytes) -> None:
+    def took(self, which: tuple[int, int], answer: httpx.Response) -> None:
         """Note a finished restoration."""
-        with self.lock:
-            self.results.setdefault(which, set()).add(hashlib.sha256(data).hexdigest())
+        if answer.status_code == 200:
+            with self.lock:
+                self.results.setdefault(which, set()).add(hashlib.sha256(answer.content).hexdigest())
 
     def restore(self, draw: random.Random) -> None:
         """Send and wait."""
         which, body = self.order(draw)
-        status, data = self.ask("POST", "/v1/restore", body)
-        if status == 200:
-            self.took(which, data)
+        self.took(which, self.ask("POST", "/v1/restore", json=body))
 
     def job(self, draw: random.Random) -> None:
         """Queue, then follow to the end, or cancel, or forget."""
         which, body = self.order(draw)
-        status, data = self.ask("POST", "/v1/jobs", body)
-        if status != 202:
+        answer = self.ask("POST", "/v1/jobs", json=body)
+        if answer.status_code != 202:
             return
-        here, fate = f"/v1/jobs/{json.loads(data)['id']}", draw.random()
+        here, fate = f"/v1/jobs/{answer.json()['id']}", draw.random()
         if fate < 0.5:
             self.ask("GET", f"{here}/events")
-            status, data = self.ask("GET", f"{here}/result")
-            if status == 200:
-                self.took(which, data)
+            self.took(which, self.ask("GET", f"{here}/result"))
         if fate < 0.9:
             self.ask("DELETE", here)
 
     def upload(self, draw: random.Random) -> None:
         """A photograph for the page, and a look at it."""
-        form = (
-            b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
-            + self.photographs[0]
-            + b"\r\n--b--\r\n"
-        )
-        status, data = self.ask("POST", "/page/photos", form, "multipart/form-data; boundary=b")
-        if status == 200:
-            self.ask("GET", json.loads(data)["view"])
+        answer = self.ask("POST", "/page/photos", files={"photo": ("a.png", self.photographs[0])})
+        if answer.status_code == 200:
+            self.ask("GET", answer.json()["view"])
 
     def leave(self, draw: random.Random) -> None:
         """Go away in the middle of sending, or of waiting."""
-        _, body = self.order(draw)
+        body, there = json.dumps(self.order(draw)[1]).encode(), self.http.base_url
         sent = body if draw.random() < 0.5 else body[: draw.randrange(len(body))]
-        head = f"POST /v1/restore HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        with socket.create_connection((self.host, self.port), timeout=60) as connection:
+        head = f"POST /v1/restore HTTP/1.1\r\nHost: {there.host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection((there.host, there.port or 80), timeout=60) as connection:
             connection.sendall(head.encode() + sent)
             time.sleep(draw.uniform(0, 0.3))
 
@@ -120,14 +103,14 @@ class Soak:
         """What nobody would send."""
         path = draw.choice(("/v1/restore", "/v1/jobs", "/page/photos", "/gradio_api/queue/join", "/nowhere"))
         kind = draw.choice(("application/json", "multipart/form-data; boundary=b", "text/plain"))
-        self.ask("POST", path, draw.choice(GARBAGE), kind)
+        self.ask("POST", path, content=draw.choice(GARBAGE), headers={"Content-Type": kind})
 
     def client(self, number: int) -> None:
         """One client until the end."""
         draw = random.Random(number)
         kinds: list[Callable[[random.Random], None]] = [self.restore, self.job, self.upload, self.leave, self.garbage]
         while time.monotonic() < self.end:
-            with contextlib.suppress(ConnectionError, TimeoutError, http.client.HTTPException):
+            with contextlib.suppress(ConnectionError, TimeoutError, httpx.TransportError):
                 draw.choices(kinds, (4, 4, 1, 2, 2))[0](draw)
 
 
@@ -137,36 +120,23 @@ def _photograph(seed: int) -> bytes:
     return out.getvalue()
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-
-
-def soak(minutes: float, clients: int) -> dict[str, object]:
+def soak(minutes: float, clients: int) -> dict[str, Any]:
     """Run everything; returns what came of it."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        environment = os.environ | {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}
-        options = ["--port", "0", "--device", "cpu", "--keep", "20", "--per-client", "16"]
-        command = [sys.executable, "-m", "unveil.cli", "web", *options]
         with tempfile.TemporaryFile() as log:
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[3]
-            run = Soak(address, 60 * minutes)
-            began = time.monotonic()
+            server = Server(["--keep", "20", "--per-client", "16"], {"TMPDIR": folder, "OMP_NUM_THREADS": "1"}, log)
+            run, began = Soak(server.client, 60 * minutes), time.monotonic()
             threads = [threading.Thread(target=run.client, args=(n,), daemon=True) for n in range(clients)]
             for thread in threads:
                 thread.start()
             weights: list[tuple[float, int]] = []
             while time.monotonic() < run.end:
                 time.sleep(min(5.0, 6 * minutes))
-                weights.append((time.monotonic() - began, resident(server.pid)))
+                weights.append((time.monotonic() - began, memory_status("VmRSS", server.process.pid)))
             for thread in threads:
                 thread.join(120)
             stopping = time.monotonic()
-            server.send_signal(signal.SIGTERM)
-            code = server.wait(60)
+            code = server.stop()
             stopped = time.monotonic() - stopping
             log.seek(0)
             faults = [line for line in log.read().decode(errors="replace").splitlines() if "Traceback" in line]
@@ -188,22 +158,17 @@ def soak(minutes: float, clients: int) -> dict[str, object]:
     }
 
 
-def wrong(found: dict[str, object]) -> list[str]:
+def wrong(found: dict[str, Any]) -> list[str]:
     """What is not as it should be."""
-    said = []
-    if any(status.endswith(" 500") for status in found["answers"]):  # type: ignore[attr-defined]
-        said.append("an answer was a 500")
-    if not found["restored"] or any(n != 1 for n in found["restored"].values()):  # type: ignore[attr-defined]
-        said.append("results differ, or there are none")
-    if float(found["growth"]) > 0.05:  # type: ignore[arg-type]
-        said.append("memory grew")
-    if float(found["stopped_s"]) > 10:  # type: ignore[arg-type]
-        said.append("it did not stop in ten seconds")
-    if found["left"]:
-        said.append("something was left in the temporary folder")
-    if found["tracebacks"]:
-        said.append("the log has tracebacks")
-    return said
+    wanted = {
+        "an answer was a 500": not any(status.endswith(" 500") for status in found["answers"]),
+        "results differ, or there are none": found["restored"] and all(n == 1 for n in found["restored"].values()),
+        "memory grew": found["growth"] <= 0.05,
+        "it did not stop in ten seconds": found["stopped_s"] <= 10,
+        "something was left in the temporary folder": not found["left"],
+        "the log has tracebacks": not found["tracebacks"],
+    }
+    return [fault for fault, holds in wanted.items() if not holds]
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -10,16 +10,14 @@ Memory is the growth of a process of its own over one step.
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, alone, environment, memory_status, positive, shared_folder, table, write_json
+from benchmarks._shared import alone, memory_status, positive, protocol, shared_folder, table
 
-NAME = "training"
 BATCH, CROP = 8, 96
 MEMORY = (8, 128)
 LOADED = (32, 256)
@@ -134,15 +132,30 @@ def loading(root: str, count: int) -> dict[str, Any]:
     return {"batch": LOADED[0], "crop": LOADED[1], "rows": rows}
 
 
-def memory(checkpointing: bool) -> dict[str, Any]:
+def single(checkpointing: bool) -> dict[str, Any]:
     """Growth of this process's peak memory over one step."""
-    settings = config(*MEMORY, checkpointing=checkpointing)
-    batch, ours = random_batch(*MEMORY), runner(settings)
-    before = memory_status("VmHWM")
-    started = time.process_time()
+    batch, ours = random_batch(*MEMORY), runner(config(*MEMORY, checkpointing=checkpointing))
+    before, started = memory_status("VmHWM"), time.process_time()
     ours._step(0, itertools.repeat(batch))
     seconds = time.process_time() - started
     return {"batch": MEMORY[0], "crop": MEMORY[1], "bytes": memory_status("VmHWM") - before, "seconds": seconds}
+
+
+def measure(given: Namespace) -> dict[str, Any]:
+    root = str(shared_folder() / "data" / "train" / "SRD")
+    steps, batches = (1, 1) if given.quick else (given.steps, given.batches)
+    about = {
+        "network": "compact, base 48, 6.4 M parameters", "precision": "fp32", "steps": steps,
+        "time": "processor seconds; median over steps taken in turns; images/s are of one processor core",
+    }  # fmt: skip
+    return {
+        "protocol": protocol(given, **about),
+        "speed": speed(steps),
+        "loader": loading(root, batches),
+        "memory": {
+            name: alone("training", given.threads, name == "checkpointing") for name in ("plain", "checkpointing")
+        },
+    }
 
 
 def show(result: dict[str, Any]) -> str:
@@ -165,30 +178,3 @@ def show(result: dict[str, Any]) -> str:
 def arguments(made: ArgumentParser) -> None:
     made.add_argument("--steps", type=positive, default=8)
     made.add_argument("--batches", type=positive, default=4, help="of the loader, twice")
-    made.add_argument("--memory", choices=["plain", "checkpointing"], help="measure this here and print it as JSON")
-
-
-def main(args: Namespace) -> None:
-    if args.memory:
-        print(json.dumps(memory(args.memory == "checkpointing")))
-        return
-    root = str(shared_folder() / "data" / "train" / "SRD")
-    clock = Clock()
-    result = {
-        "name": NAME,
-        "protocol": {
-            "network": "compact, base 48, 6.4 M parameters", "precision": "fp32", "steps": 1 if args.quick else args.steps,
-            "time": "processor seconds; median over steps taken in turns; images/s are of one processor core", "quick": args.quick,
-            **environment(),
-        },
-        "speed": speed(1 if args.quick else args.steps),
-        "loader": loading(root, 1 if args.quick else args.batches),
-        "memory": {},
-    }  # fmt: skip
-    for name in ("plain", "checkpointing"):
-        result["memory"][name] = alone(NAME, "--memory", name, "--threads", str(args.threads))
-    print(show(result))
-    print(
-        f"\nours : official = {result['speed']['ratio']:.2f} (median of paired steps); {clock.processor:.0f} s of processor time"
-    )
-    write_json(args.json, result)

@@ -8,14 +8,14 @@ work on the machine counts for nobody.
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from typing import Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import environment, positive, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import positive, protocol, table
+from unveil.errors import InputError
 
 
 def picture(size: int, seed: int) -> Any:
@@ -37,7 +37,7 @@ def timed(work: Any) -> tuple[Any, float]:
     return out, time.thread_time() - started
 
 
-def measure(size: int, count: int, together: int) -> dict[str, Any]:
+def of_size(size: int, count: int, together: int) -> dict[str, Any]:
     """Milliseconds of processor time for each picture, in all and in each operation, and how far the results differ."""
     import torch
 
@@ -83,14 +83,12 @@ def grainy(event: dict[str, Any]) -> bool:
     return event["operation"] == "noise" or family.startswith(("gaussian", "generalised", "anisotropic"))
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """Pictures a second and factors by size, and the table."""
-    out: dict[str, Value | str] = {"table": shown(result["rows"])}
+def facts(result: dict[str, Any]) -> Facts:
+    """The table, and by how much this project is faster, by size."""
+    made = Facts(table=shown(result["rows"]))
     for row in result["rows"]:
-        out[f"{row['size']}.ours"] = Value([1e3 / row["ours_ms"]], 0)
-        out[f"{row['size']}.loop"] = Value([1e3 / row["loop_ms"]], 0)
-        out[f"{row['size']}.factor"] = Value([row["loop_ms"] / row["ours_ms"]], 2)
-    return out
+        made.put(f"{row['size']}.factor", row["loop_ms"] / row["ours_ms"])
+    return made
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
@@ -113,28 +111,18 @@ def arguments(command: ArgumentParser) -> None:
     )
 
 
-def main(given: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     try:
         import cv2
     except ImportError:
-        print(
-            "benchmark: the loop needs OpenCV: pip install -c constraints.txt opencv-python-headless", file=sys.stderr
-        )
-        raise SystemExit(2) from None
+        raise InputError("the loop needs OpenCV: pip install -c constraints.txt opencv-python-headless") from None
     cv2.setNumThreads(given.threads)
     count, sizes = (6, [64]) if given.quick else (given.count, given.sizes)
-    rows = [measure(size, count, given.together) for size in sizes]
+    rows = [of_size(size, count, given.together) for size in sizes]
     for row in rows:
         print(
             f"{row['size']} px: {1e3 / row['ours_ms']:.0f} pictures/s a core, loop {1e3 / row['loop_ms']:.0f}. The "
             f"{row['comparable_pictures']} pictures without random noise differ by {row['mean_difference_levels']} levels"
         )
-    print(shown(rows))
-    protocol = {
-        **environment(),
-        "opencv": cv2.__version__,
-        "count": count,
-        "together": given.together,
-        "time": "processor time of one thread",
-    }
-    write_json(given.json, {"protocol": protocol, "rows": rows})
+    about = {"opencv": cv2.__version__, "count": count, "together": given.together}
+    return {"protocol": protocol(given, **about, time="processor time of one thread"), "rows": rows}

@@ -8,18 +8,27 @@ made on photographs held out of training, the rest on test photographs, which de
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, positive, read_json, shared_folder, table, write_json
+from benchmarks._pages import Facts
+from benchmarks._shared import Clock, positive, protocol, shared_folder, table
 
-STEPS = (100, 50, 20, 10, 5)
-SOLVERS = {"posterior": "ancestral", "sde": "sde", "ode": "ode", "ddim": "ddim"}
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SIZE, MARGIN = 128, 32
 SEED = 5
+ROWS = {
+    "few: posterior, 5 steps": (5, "ancestral"), "few: posterior, 10 steps": (10, "ancestral"),
+    "few: posterior, 20 steps": (20, "ancestral"), "few: posterior, 50 steps": (50, "ancestral"),
+    "few: posterior, 100 steps": (100, "ancestral"), "few: ddim, 10 steps": (10, "ddim"),
+    "few: sde, 100 steps": (100, "sde"), "few: ode, 100 steps": (100, "ode"),
+}  # fmt: skip
+"""Row -> steps and solver of the samplers that are compared, on few photographs."""
 DIALS = ((10, 0.0), (10, 0.5), (10, 1.0), (5, 0.0), (5, 1.0), (3, 1.0), (2, 1.0), (1, 1.0))
 """Steps and fidelity among which the model's defaults were chosen."""
 KINDS = ("wild", "blur", "jpeg", "noise")
@@ -27,21 +36,26 @@ BASELINES = ("nlm", "tv")
 PHOTOS = ("BSDS500", "SunHays80", "faces_ffhq6", "SRD/shadow_free")
 HELD_OUT = "held out"
 SETS = {"wild Kodak24": ("Kodak24", "wild"), "CBSD68, sigma 50": ("CBSD68", "sigma 50")}
+Keep = Callable[[str, str, dict[str, Any]], None]
 
 
-def central(path: Path, size: int):  # type: ignore[no-untyped-def]
+def central(path: Path, size: int) -> Tensor:
     """(3, size, size) float32 in [0, 1] from the middle of a photograph."""
-    import numpy as np
-    import torch
-
     from unveil import photo
 
     pixels = photo.read(path).pixels
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
-    return torch.from_numpy(np.ascontiguousarray(pixels[top : top + size, left : left + size].transpose(2, 0, 1)))
+    return planes([pixels[top : top + size, left : left + size]])[0]
 
 
-def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-def]
+def planes(images: Sequence[Any]) -> Tensor:
+    """(N, 3, H, W) float32 of arrays (H, W, 3)."""
+    import torch
+
+    return torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()).float() for image in images])
+
+
+def test_set(folder: Path, damage: str, count: int) -> tuple[Tensor, Tensor]:
     """(x, y), each (N, 3, SIZE, SIZE): `count` photographs spread over the folder; damaged with a margin that is cut off."""
     import torch
 
@@ -59,14 +73,14 @@ def test_set(folder: Path, damage: str, count: int):  # type: ignore[no-untyped-
     return x[inside], y[inside]
 
 
-def scores(x, restored) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+def scores(x: Tensor, restored: Tensor) -> dict[str, Any]:
     from benchmarks._sampling import psnrs
     from unveil.training.validation import ssim
 
     return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
 
 
-def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: ignore[no-untyped-def]
+def run(model: Any, y: Tensor, steps: int, solver: str, fidelity: float = 0.0) -> Tensor:
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
     from benchmarks._sampling import draws
     from unveil.models.path_config import path
@@ -77,25 +91,18 @@ def run(model, y, steps: int, solver: str, fidelity: float = 0.0):  # type: igno
     )[0]
 
 
-def default(restorer, y):  # type: ignore[no-untyped-def]
+def default(restorer: Any, y: Tensor) -> Tensor:
     """One draw of each with the model's own defaults."""
-    import torch
-
-    return torch.stack([torch.from_numpy(restorer.restore(p, seed=SEED).image.transpose(2, 0, 1).copy()) for p in y])
+    return planes([restorer.restore(p, seed=SEED).image for p in y])
 
 
-def denoised(name: str, y):  # type: ignore[no-untyped-def]
-    import torch
-
+def denoised(name: str, y: Tensor) -> Tensor:
     from unveil.evaluation.baselines import get_baseline
 
-    method = get_baseline(name)
-    return torch.stack(
-        [torch.from_numpy(method(p.permute(1, 2, 0).numpy()).transpose(2, 0, 1).copy()).float() for p in y]
-    )
+    return planes([get_baseline(name)(p.permute(1, 2, 0).numpy()) for p in y])
 
 
-def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, many: int, keep) -> None:  # type: ignore[no-untyped-def]
+def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, many: int, keep: Keep) -> None:
     """Everything about one test set, handed to `keep` row by row."""
     of, damage = SETS[name]
     x, y = test_set(folder / of, damage, many)
@@ -109,15 +116,11 @@ def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, ma
         keep(name, f"wild, 10 steps, fidelity {f:g}", scores(x, run(model, y, 10, "ancestral", f)))
     x, y = test_set(folder / of, damage, few)
     keep(name, "few: input", scores(x, y))
-    for steps in STEPS[::-1]:
-        keep(name, f"few: posterior, {steps} steps", scores(x, run(model, y, steps, "ancestral")))
-    for solver in ("ddim",):
-        keep(name, f"few: {solver}, 10 steps", scores(x, run(model, y, 10, SOLVERS[solver])))
-    for solver in ("sde", "ode"):
-        keep(name, f"few: {solver}, 100 steps", scores(x, run(model, y, 100, SOLVERS[solver])))
+    for row, (steps, solver) in ROWS.items():
+        keep(name, row, scores(x, run(model, y, steps, solver)))
 
 
-def held_out(data: Path, restorers: dict[str, Any], each: int, keep) -> None:  # type: ignore[no-untyped-def]
+def held_out(data: Path, restorers: dict[str, Any], each: int, keep: Keep) -> None:
     """The models on photographs that neither was trained on, by kind of damage: what `--method auto` chooses by."""
     from benchmarks._sampling import simulated
     from unveil.data.dataset import hold_out, load_clean
@@ -137,29 +140,23 @@ def held_out(data: Path, restorers: dict[str, Any], each: int, keep) -> None:  #
             keep(HELD_OUT, f"{kind}: wild, {steps} steps, fidelity {f:g}", scores(made.x, restored))
 
 
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    """Numbers by set, row and measure, and a table for each set."""
-    out: dict[str, Value | str] = {"machine": result["protocol"]["machine"], "numbers": result["protocol"]["numbers"]}
-    out["general"] = result["protocol"]["sha256"]["general"][:12]
+def facts(result: dict[str, Any]) -> Facts:
+    """PSNR and SSIM by set and row, and a table for each set."""
+    out = Facts(numbers=result["protocol"]["numbers"], general=result["protocol"]["sha256"]["general"][:12])
     for name, rows in result["sets"].items():
         short = name.split(",")[0].replace(" ", "_")
         for row, values in rows.items():
             key = row.replace("few: ", "few.").replace(", ", ".").replace(": ", ".").replace(" ", "_")
-            out[f"{short}.{key}.psnr"] = Value([mean(values["psnr"])])
-            out[f"{short}.{key}.ssim"] = Value([mean(values["ssim"])], 3)
-            out[f"{short}.{key}.n"] = Value([len(values["psnr"])], 0)
-        out[f"table.{short}"] = shown({k: v for k, v in rows.items() if not k.startswith("few: ")})
-        few = {k.removeprefix("few: "): v for k, v in rows.items() if k.startswith("few: ")}
+            out.put(f"{short}.{key}.psnr", fmean(values["psnr"]))
+            out.put(f"{short}.{key}.ssim", fmean(values["ssim"]), 3)
+        few = {k: v for k, v in rows.items() if k.startswith("few: ")}
+        out[f"table.{short}"] = shown({k: v for k, v in rows.items() if k not in few})
         if few:
-            out[f"table.{short}.few"] = shown(few)
+            out[f"table.{short}.few"] = shown({k.removeprefix("few: "): v for k, v in few.items()})
     return out
 
 
-def joined(results: list[dict[str, Any]]) -> dict[str, Any]:
+def merged(results: list[dict[str, Any]]) -> dict[str, Any]:
     """One result of several that measured different sets or rows with the same weights; processor seconds add up."""
     protocols = [r["protocol"] for r in results]
     if any(p["sha256"] != protocols[0]["sha256"] or p["quick"] for p in protocols):
@@ -174,7 +171,7 @@ def joined(results: list[dict[str, Any]]) -> dict[str, Any]:
 def shown(rows: dict[str, dict[str, list[float]]]) -> str:
     return table(
         ["", "photographs", "PSNR", "SSIM"],
-        [[k, str(len(v["psnr"])), f"{mean(v['psnr']):.2f}", f"{mean(v['ssim']):.3f}"] for k, v in rows.items()],
+        [[k, str(len(v["psnr"])), f"{fmean(v['psnr']):.2f}", f"{fmean(v['ssim']):.3f}"] for k, v in rows.items()],
     )
 
 
@@ -183,17 +180,10 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--few", type=positive, default=6, help="photographs where the sampler takes up to 100 steps")
     command.add_argument("--many", type=positive, default=16, help="photographs everywhere else")
     command.add_argument("--each", type=positive, default=6, help="held-out photographs for each kind of damage")
-    command.add_argument("--sheet", type=Path, help="write a picture of the first test photographs here, to look at")
     command.add_argument("--sets", nargs="+", default=[HELD_OUT, *SETS], choices=[HELD_OUT, *SETS])
-    command.add_argument(
-        "--merge", nargs="+", type=Path, help="measure nothing; join results that differ in their sets or rows"
-    )
 
 
-def main(given: Namespace) -> None:
-    if given.merge:
-        write_json(given.json, joined([read_json(path) for path in given.merge]))
-        return
+def measure(given: Namespace) -> dict[str, Any]:
     import torch
 
     from benchmarks._sampling import PRECISION, fast
@@ -206,7 +196,7 @@ def main(given: Namespace) -> None:
 
     def keep(of: str, row: str, values: dict[str, Any]) -> None:
         sets.setdefault(of, {})[row] = values
-        print(f"{of} / {row}: {mean(values['psnr']):.2f} dB, {clock.processor:.0f} s", flush=True)
+        print(f"{of} / {row}: {fmean(values['psnr']):.2f} dB, {clock.processor:.0f} s", flush=True)
 
     with torch.inference_mode(), fast():
         for name in given.sets:
@@ -214,25 +204,11 @@ def main(given: Namespace) -> None:
                 held_out(data / "train", restorers, each, keep)
             else:
                 measure_set(name, data / "test", restorers, few, many, keep)
-    protocol = {
-        **environment(),
+    about = {
         "sha256": {title: r.model.sha256 for title, r in restorers.items()},
         "numbers": f"central crops of {SIZE} px, damaged with {MARGIN} px around them that are then cut off; one draw, seed {SEED}, "
         "the same noise for every sampler; RGB in [0, 1], no border, mean over photographs; SSIM with an 11x11 Gaussian window; "
         f"networks in {PRECISION}",
         "processor_seconds": clock.processor,
-        "quick": given.quick,
     }
-    result = json.loads(json.dumps({"protocol": protocol, "sets": sets}))
-    write_json(given.json, result)
-    for key, text in facts(result).items():
-        if key.startswith("table."):
-            print(f"\n{key}\n{text}")
-    if given.sheet:
-        from unveil.training.validation import write_sheet
-
-        for name in SETS.keys() & given.sets:
-            of, damage = SETS[name]
-            x, y = test_set(data / "test" / of, damage, 4 if not given.quick else 1)
-            columns = [y, default(restorers["wild"], y), default(restorers["general"], y), x]
-            write_sheet(given.sheet.with_stem(f"{given.sheet.stem}_{name.split(',')[0].replace(' ', '_')}"), columns)
+    return {"protocol": protocol(given, **about), "sets": sets}

@@ -1,91 +1,48 @@
-"""What the zero-shot methods cost, and what is left of their quality when they are made cheap.
+"""What LD-RPS costs, and what is left of its quality when it is made cheap.
 
-    python -m benchmarks zeroshot_cost --prior FOLDER --json benchmarks/results/zeroshot_cost.json
+    python -m benchmarks zeroshot_cost --json benchmarks/results/zeroshot_cost.json
 
-Every row runs a method with some options on the same damaged photographs and counts what it asks of the prior and its
-FLOPs, adapters included. For LD-RPS the last guidance loss stands beside it, and what the same run would cost on Stable
-Diffusion 2.1 at 512 x 512: exact counts times the price of each part. The first table needs no run: it is the official
-code's cost against ours.
-
-Without --prior the prior is `spectrum`: Gaussian images with the 1/f^2 power of photographs, whose best denoiser is
-known and costs nothing. It shows how guidance fares with few steps, and nothing about how restored photographs look.
+Every row runs LD-RPS with some settings on the same damaged photographs and counts what it asks of the prior and its FLOPs, adapters
+included, beside the last guidance loss. The first table needs no run: what the official code and ours would cost on Stable Diffusion 2.1
+at 512 x 512, exact counts times the price of each part.
 """
 
 from __future__ import annotations
 
-import math
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, environment, positive, table, write_json
+from benchmarks._shared import Clock, positive, protocol, table
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
 
 
-class Spectrum:
-    """Gaussian images in the cosine basis and opponent colours, power falling as f^-2.2; implements Prior."""
-
-    name, sha256, channels, factor, multiple_of, native, prompted = "spectrum", "", 3, 1, 1, 64, False
-
-    def __init__(self, side: int) -> None:
-        import torch
-
-        from unveil.diffusion import variance_preserving
-
-        k = torch.arange(side)
-        cosine = torch.cos(math.pi * (k + 0.5) * k[:, None] / side) * math.sqrt(2 / side)
-        cosine[0] /= math.sqrt(2)
-        opponent = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]])
-        self.cosine, self.opponent = cosine, opponent / opponent.norm(dim=1, keepdim=True)
-        f = torch.hypot(k[:, None].float(), k[None].float()).clamp(min=0.7)
-        self.power = torch.stack([share * side**2 * 0.02 * f**-2.2 for share in (1.0, 0.12, 0.05)])
-        beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
-        self.process, self.device = variance_preserving(torch.cumprod(1 - beta, 0)), torch.device("cpu")
-
-    def denoise(self, z_t: Any, t: int, condition: Any = None, guidance: float = 1.0) -> Any:
-        import torch
-
-        a, s = float(self.process.alpha[t]), float(self.process.sigma[t])
-        seen = torch.einsum("cd,bdhw->bchw", self.opponent, self.cosine @ z_t @ self.cosine.T)
-        seen = seen * (a * self.power / (a * a * self.power + s * s))
-        return self.cosine.T @ torch.einsum("dc,bdhw->bchw", self.opponent, seen) @ self.cosine
-
-    def condition(self, prompt: str, negative: str = "") -> None:
-        return None
-
-    def encode(self, x: Any) -> Any:
-        return x
-
-    def decode(self, z: Any) -> Any:
-        return z
-
-
-def rows(task: str, quick: bool, rounds: int | None) -> dict[str, tuple[str, Any]]:
-    """Name of a row: (method, options). rounds: recurrences, None the task's."""
+def rows(task: str, quick: bool, rounds: int | None) -> dict[str, Any]:
+    """Name of a row: its settings. rounds: recurrences, None the task's."""
     from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, published
 
     if quick:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
-        return {"2 steps": ("ldrps", tiny), "1 step from the photograph": ("ldrps", replace(tiny, begin="input"))}
+        return {"2 steps": tiny, "1 step from the photograph": replace(tiny, begin="input")}
     ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds if rounds is None else rounds)
     return {
-        "as published": ("ldrps", published(task, original=False, rounds=ours.rounds)),
-        "100 steps": ("ldrps", replace(ours, steps=100)),
-        "default": ("ldrps", ours),
-        "25 steps": ("ldrps", replace(ours, steps=25)),
-        "default, every 2nd": ("ldrps", replace(ours, every=2)),
-        "default, no free run": ("ldrps", replace(ours, free=False)),
-        "default, from the photograph": ("ldrps", replace(ours, begin="input")),
-        "25 steps, no free run": ("ldrps", replace(ours, steps=25, free=False)),
-        "12 steps, no free run": ("ldrps", replace(ours, steps=12, free=False)),
-        "25 steps, from the photograph, no free run": ("ldrps", replace(ours, steps=25, begin="input", free=False)),
+        "as published": published(task, original=False, rounds=ours.rounds),
+        "100 steps": replace(ours, steps=100),
+        "default": ours,
+        "25 steps": replace(ours, steps=25),
+        "default, no free run": replace(ours, free=False),
+        "default, from the photograph": replace(ours, begin="input"),
+        "12 steps, no free run": replace(ours, steps=12, free=False),
+        "25 steps, from the photograph, no free run": replace(ours, steps=25, begin="input", free=False),
     }
 
 
 def sd_table() -> list[dict[str, Any]]:
     """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
+    from types import SimpleNamespace
+
     import torch
 
     from benchmarks import _prices as prices
@@ -93,29 +50,24 @@ def sd_table() -> list[dict[str, Any]]:
     from unveil.diffusion import variance_preserving
     from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published
 
-    class Path1000:
-        process = variance_preserving(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0))
-
+    steps = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    prior: Any = SimpleNamespace(process=variance_preserving(torch.cumprod(1 - steps, 0)))
     out = []
     for task, row in TASKS.items():
         ours = LDRPSSettings(task=task)
-        exact = published(task)
+        exact, begun = published(task), replace(ours, begin="input")
         kinds = {
             "official code": (exact, prices.official(row.rounds), SD21),
             "published order, nothing wasted": (exact, None, SD21),
             "default": (ours, None, SD21),
             "default, tiny decoder": (ours, None, SD21_TAESD),
-            "from the photograph": (replace(ours, begin="input"), None, SD21),
-            "from the photograph, every 2nd, no free run": (
-                replace(ours, begin="input", every=2, free=False),
-                None,
-                SD21,
-            ),
+            "from the photograph": (begun, None, SD21),
+            "from the photograph, every 2nd, no free run": (replace(begun, every=2, free=False), None, SD21),
         }
         official = 0.0
         for name, (settings, counts, price) in kinds.items():
             text = not (settings.original and task in ("dehaze", "denoise"))
-            counts = counts or prices.counts(Path1000.process, grids(Path1000, settings, row.rounds), settings, text)  # type: ignore[arg-type]
+            counts = counts or prices.counts(prior.process, grids(prior, settings, row.rounds), settings, text)
             bill = prices.priced(price, row, settings, 512, 512).bill(counts)
             official = official or bill
             out.append({"task": task, "run": name, **asdict(counts), "PFLOP": bill / 1e15, "cheaper": official / bill})
@@ -135,24 +87,19 @@ def photographs(count: int, side: int) -> Any:
     return torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).float() / 255
 
 
-def restored(prior: Any, y: Any, seed: int, method: str, settings: Any) -> tuple[Any, float | None]:
-    """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where the method has one to tell."""
+def restored(prior: Any, y: Any, seed: int, settings: Any) -> tuple[Any, float | None]:
+    """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where there was one."""
     from unveil.diffusion.noise import seeded
     from unveil.zeroshot import ldrps
-    from unveil.zeroshot.ldrps import TASKS
     from unveil.zeroshot.losses import perceptual
-    from unveil.zeroshot.methods import find
 
-    if method != "ldrps":
-        return find(method).call()(prior, y, seeded([seed]), settings), None
     grids = ldrps.grids(prior, settings, settings.rounds)
-    text = (prior.condition(""), 1.0)
-    row = TASKS[settings.task]
+    text, row = (prior.condition(""), 1.0), ldrps.TASKS[settings.task]
     image, guidance = ldrps.one(prior, y, seeded([seed]), settings, row, grids, text, perceptual(), lambda image: None)
     return image, guidance.loss
 
 
-def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = None) -> list[dict[str, Any]]:
+def of_task(prior: Any, task: str, x: Any, given: Namespace) -> list[dict[str, Any]]:
     import torch
 
     from benchmarks._prices import flops
@@ -166,15 +113,15 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
         return float((-10 * ((image.clamp(0, 1) - x) ** 2).mean((1, 2, 3)).log10()).mean())
 
     out = [{"task": task, "run": "input", "PSNR": psnr(y)}]
-    for name, (method, settings) in rows(task, quick, rounds).items():
+    for name, settings in rows(task, given.quick, given.rounds).items():
         counted, clock, found = Counted(prior), Clock(), []
         total = 0.0
         for i, image in enumerate(2 * y - 1):
-            total += flops(lambda: found.append(restored(counted, image[None], i, method, settings)))  # noqa: B023
+            total += flops(lambda: found.append(restored(counted, image[None], i, settings)))  # noqa: B023
         objectives = [objective for _, objective in found if objective is not None]
         out.append(
             {
-                "task": task, "run": name, "method": method,
+                "task": task, "run": name, "method": "ldrps",
                 **{k: v / len(x) for k, v in asdict(counted.counts).items() if k not in ("learn", "guide")},
                 "GFLOP": total / len(x) / 1e9, "seconds": clock.processor / len(x),
                 "objective": sum(objectives) / len(objectives) if objectives else None,
@@ -186,7 +133,7 @@ def measured(prior: Any, task: str, x: Any, quick: bool, rounds: int | None = No
 
 
 def arguments(made: ArgumentParser) -> None:
-    made.add_argument("--prior", metavar="FOLDER", help="a prior's folder or id; without it the analytic `spectrum`")
+    made.add_argument("--prior", default="small-latent", help="a prior's name, folder or id (default small-latent)")
     made.add_argument("--side", type=positive, default=128, help="side of the photographs in pixels (default 128)")
     made.add_argument("--count", type=positive, default=2, help="photographs (default 2)")
     made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
@@ -194,35 +141,38 @@ def arguments(made: ArgumentParser) -> None:
     made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
 
 
-def main(args: Namespace) -> None:
-    clock = Clock()
-    side, count = (64, 1) if args.quick else (args.side, args.count)
-    formula = sd_table()
-    print(show(formula, ("task", "run", "denoise", "decode", "decode_gradient", "encode", "PFLOP", "cheaper")))
-    result: dict[str, Any] = {"formula": formula}
-    if not args.formula:
-        if args.prior:
-            from unveil.zeroshot.priors.opening import open_prior
+def measure(given: Namespace) -> dict[str, Any]:
+    side, count = (64, 1) if given.quick else (given.side, given.count)
+    result: dict[str, Any] = {"formula": sd_table()}
+    if not given.formula:
+        from unveil.models import shelf
+        from unveil.zeroshot.priors.opening import open_prior
 
-            prior: Any = open_prior(args.prior)
-        else:
-            prior = Spectrum(side)
+        shipped = given.prior in shelf.priors()
+        prior = open_prior(shelf.prior_folder(given.prior) if shipped else given.prior)
         x = photographs(count, side)
-        found = [r for task in args.task or FAULTS for r in measured(prior, task, x, args.quick, args.rounds)]
-        print(show(found, ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR")))
-        result |= {"measured": found, "prior": {"name": prior.name, "sha256": prior.sha256}}
-    result["protocol"] = {
+        result["measured"] = [row for task in given.task or FAULTS for row in of_task(prior, task, x, given)]
+        result["prior"] = {"name": prior.name, "sha256": prior.sha256}
+    about = {
         "photographs": f"{count} of the package's examples, squared to {side} pixels by LANCZOS",
-        "rounds": "the task's" if args.rounds is None else args.rounds,
+        "rounds": "the task's" if given.rounds is None else given.rounds,
         "faults": FAULTS, "seeds": "0 for the damage, the photograph's number for sampling", "PSNR": "RGB, mean over photographs",
-        "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data", **environment(),
+        "prices": "torch FlopCounterMode; Stable Diffusion 2.1-base at 512 x 512 on tensors without data",
     }  # fmt: skip
-    write_json(args.json, result)
-    print(f"{clock.processor:.0f} s of processor time")
+    return {**result, "protocol": protocol(given, **about)}
 
 
-def show(found: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+def show(result: dict[str, Any]) -> str:
+    """Both tables."""
+
     def cell(value: Any) -> str:
         return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    return table(columns, [[cell(r.get(c)) for c in columns] for r in found])
+    columns = {
+        "formula": ("task", "run", "denoise", "decode", "decode_gradient", "encode", "PFLOP", "cheaper"),
+        "measured": ("task", "run", "denoise", "decode", "decode_gradient", "GFLOP", "objective", "PSNR"),
+    }
+    return "\n\n".join(
+        table(head, [[cell(row.get(c)) for c in head] for row in result.get(part, [])])
+        for part, head in columns.items()
+    )

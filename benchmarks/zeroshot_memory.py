@@ -9,13 +9,10 @@ the way back. Weights are in half precision (bf16), as on a small card; random o
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import Clock, alone, environment, memory_status, positive, table, use_threads, write_json
+from benchmarks._shared import alone, peak, positive, protocol, table
 
 UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
@@ -36,92 +33,77 @@ PARTS = ("evaluation", "guidance", "guidance, everything kept")
 TOKENS = 77
 
 
-def single(part: str, side: int, small: bool, threads: int) -> dict[str, Any]:
+def single(part: str, side: int, small: bool) -> dict[str, Any]:
     """One part of a step on a photograph of side x side, and what it took beyond the weights."""
     import torch
 
-    use_threads(threads)
     torch.manual_seed(0)
-    dtype = torch.bfloat16
     evaluation = part == PARTS[0]
-    module = (
-        _unet(SMALL_UNET if small else UNET, dtype) if evaluation else _vae(SMALL_VAE if small else VAE, dtype, part)
-    )
-    weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    z = torch.randn(1, 4, side // 8, side // 8, dtype=dtype)
-    Path("/proc/self/clear_refs").write_text("5")  # so that building the network does not count
-    before = memory_status("VmRSS")
-    clock = Clock()
-    if evaluation:
-        text = torch.zeros(2, TOKENS, module.config.cross_attention_dim, dtype=dtype)
-        with torch.no_grad():
-            out = module(z.expand(2, -1, -1, -1), torch.full((2,), 500), text).sample
-    else:
-        z.requires_grad_()
-        (out,) = torch.autograd.grad(module.decode(z).float().square().mean(), z)
-    assert bool(torch.isfinite(out).all())
-    return {
-        "peak_bytes": memory_status("VmHWM") - before,
-        "weight_bytes": weights,
-        "processor_seconds": clock.processor,
-    }
+    module = _unet(SMALL_UNET if small else UNET) if evaluation else _vae(SMALL_VAE if small else VAE, part)
+    z = torch.randn(1, 4, side // 8, side // 8, dtype=torch.bfloat16)
+    text = torch.zeros(2, TOKENS, module.config.cross_attention_dim, dtype=z.dtype) if evaluation else None
+
+    def step() -> None:
+        if evaluation:
+            with torch.no_grad():
+                out = module(z.expand(2, -1, -1, -1), torch.full((2,), 500), text).sample
+        else:
+            z.requires_grad_()
+            (out,) = torch.autograd.grad(module.decode(z).float().square().mean(), z)
+        assert bool(torch.isfinite(out).all())
+
+    return {**peak(step), "weight_bytes": sum(p.numel() * p.element_size() for p in module.parameters())}
 
 
-def _unet(sizes: dict[str, Any], dtype: Any) -> Any:
+def _unet(sizes: dict[str, Any]) -> Any:
     import torch
     from diffusers import UNet2DConditionModel
 
     before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)  # never twice the memory, not even while it is built
+    torch.set_default_dtype(torch.bfloat16)  # never twice the memory, not even while it is built
     try:
         return UNet2DConditionModel(**sizes).eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
 
 
-def _vae(sizes: dict[str, Any], dtype: Any, part: str) -> Any:
+def _vae(sizes: dict[str, Any], part: str) -> Any:
+    import torch
+
     from unveil.networks.autoencoder_kl import AutoencoderKL
 
-    vae = AutoencoderKL(sizes).to(dtype).eval().requires_grad_(False)
+    vae = AutoencoderKL(sizes).to(torch.bfloat16).eval().requires_grad_(False)
     vae.recompute(part == "guidance")
     return vae
 
 
-def measured(*what: Any) -> dict[str, Any]:
-    """`single` in a process of its own."""
-    return alone("zeroshot_memory", "--single", json.dumps(what))
-
-
-COLUMNS = ("part of a step, photograph", "peak beyond the weights (MiB)", "weights (MiB)", "processor time (s)")
-
-
-def shown(row: dict[str, Any]) -> list[str]:
-    return [
-        f"{row['part']}, {row['side']} x {row['side']}",
-        f"{row['peak_bytes'] / 2**20:,.0f}",
-        f"{row['weight_bytes'] / 2**20:,.0f}",
-        f"{row['processor_seconds']:.0f}",
-    ]
-
-
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--single", help="(internal) one row")
-    command.add_argument("--sizes", type=positive, nargs="+", default=[256, 512], help="sides of the photographs")
-
-
-def main(given: Namespace) -> None:
-    if given.single:
-        print(json.dumps(single(*json.loads(given.single))))
-        return
+def measure(given: Namespace) -> dict[str, Any]:
     rows = []
     for side in [64] if given.quick else given.sizes:
         for part in PARTS:
-            rows.append({"part": part, "side": side, **measured(part, side, given.quick, given.threads)})
-            print("; ".join(shown(rows[-1])), file=sys.stderr, flush=True)
-    print(table(COLUMNS, [shown(row) for row in rows]))
-    protocol = {
-        **environment(), "dtype": "bf16", "batch": "1; two texts in one batch for the evaluation",
+            rows.append(
+                {"part": part, "side": side, **alone("zeroshot_memory", given.threads, part, side, given.quick)}
+            )
+    about = {
+        "dtype": "bf16", "batch": "1; two texts in one batch for the evaluation",
         "model": "the shape of Stable Diffusion 2.1: U-Net of diffusers, autoencoder of this package, random weights",
         "peak": "resident, beyond weights and latents",
     }  # fmt: skip
-    write_json(given.json, {"protocol": protocol, "rows": rows})
+    return {"protocol": protocol(given, **about), "rows": rows}
+
+
+def show(result: dict[str, Any]) -> str:
+    head = ("part of a step, photograph", "peak beyond the weights (MiB)", "weights (MiB)", "processor time (s)")
+    body = [
+        [
+            f"{row['part']}, {row['side']} x {row['side']}",
+            *(f"{row[key] / 2**20:,.0f}" for key in ("peak_bytes", "weight_bytes")),
+            f"{row['processor_seconds']:.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    return table(head, body)
+
+
+def arguments(command: ArgumentParser) -> None:
+    command.add_argument("--sizes", type=positive, nargs="+", default=[256, 512], help="sides of the photographs")

@@ -6,20 +6,22 @@ The blind methods (LD-RPS, UP-ZeroIR, TAO, and GDP: its light model where photog
 DPS, DiffPIR, DDRM and PiGDM where the damage is known, which is noise, whose level they estimate. Every method has three seeds. Steps,
 photographs and the sides of the priors' networks are few: the priors are small and the machine a processor; the result says how few.
 
-The JSON file is written after every photograph, and an interrupted call goes on from it. `--sheet` writes what came out, side by side.
+The JSON file is written after every photograph, and an interrupted call goes on from it.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from benchmarks._pages import Value
-from benchmarks._shared import positive, positive_number, read_json, shared_folder, table
-from unveil.bench import methods, quality
+from benchmarks._pages import Facts, Value
+from benchmarks._shared import average, positive, positive_number, shared_folder, table
+from benchmarks.quality import scored
+from unveil.bench import methods
 from unveil.bench.methods import Method, Outcome
 from unveil.bench.sets import TestSet, find
 from unveil.evaluation.published import published_numbers
@@ -50,49 +52,23 @@ def options(method: str, task: str, steps: int) -> dict[str, Any]:
     return {"task": task, "steps": steps, **more[method]}
 
 
-def row(method: str, task: str, seed: int, steps: int, dtype: str, sheet: list[Any]) -> Method:
-    """A method with one seed. sheet: what came out is put there."""
+def row(method: str, task: str, seed: int, steps: int, dtype: str) -> Method:
+    """A method with one seed."""
     from unveil.loading import load
     from unveil.options import Options
 
-    chosen = options(method, task, steps)
-    restorer = load(method=method, dtype=dtype, **chosen)
-    called = Options(seed=seed)
-
-    def restore(y: np.ndarray) -> Outcome:
-        out = restorer.restore(y, called).image
-        sheet.append(out)
-        return Outcome(out)
-
-    protocol = {
-        k: v
-        for k, v in restorer.protocol(called).items()
-        if k not in ("device", "vgg", "arniqa", "captioner", "caption_model")
-    }
-    return Method(f"{NAMES[method]} seed {seed}", restore, protocol)
-
-
-def plan(
-    test: TestSet, task: str, chosen: list[str], seeds: list[int], dtype: str, steps: float, sheet: list[Any]
-) -> list[Method]:
-    made = [methods.baseline(name) for name in ("identity", *BASELINES[task])]
-    for seed in seeds:
-        for method in chosen:
-            if method not in KNOWN or task == "denoise":
-                made.append(row(method, task, seed, max(2, round(STEPS[method] * steps)), dtype, sheet))
-    return made
-
-
-def average(of_row: dict[str, Any], key: str = "psnr") -> float:
-    return float(np.mean([v[key] for v in of_row["one draw"]]))
+    restorer, called = load(method=method, dtype=dtype, **options(method, task, steps)), Options(seed=seed)
+    elsewhere = ("device", "vgg", "arniqa", "captioner", "caption_model")
+    run = {k: v for k, v in restorer.protocol(called).items() if k not in elsewhere}
+    return Method(f"{NAMES[method]} seed {seed}", lambda y: Outcome(restorer.restore(y, called).image), run)
 
 
 def value(of_set: dict[str, Any], title: str, key: str = "psnr", digits: int = 2) -> Value | None:
     """A method's mean over photographs, one for each seed that measured as many photographs as the first did."""
     rows = [of_set.get(f"{title} seed {seed}") for seed in SEEDS]
-    full = [r for r in rows if r is not None and r["one draw"]]
-    most = max((len(r["one draw"]) for r in full), default=0)
-    seen = [average(r, key) for r in full if len(r["one draw"]) == most]
+    full = [r["one draw"] for r in rows if r is not None and r["one draw"]]
+    most = max(map(len, full), default=0)
+    seen = [average(r, key) for r in full if len(r) == most]
     return Value(seen, digits) if seen else None
 
 
@@ -105,14 +81,22 @@ def lines(name: str, of_set: dict[str, Any]) -> list[list[str]]:
         if " seed " in title or not r["one draw"]:
             continue
         out.append(
-            [f"{name} ({len(r['images'])})", title, "", "", f"{average(r):.2f}", f"{average(r, 'ssim'):.3f}", ""]
+            [
+                f"{name} ({len(r['images'])})",
+                title,
+                "",
+                "",
+                f"{average(r['one draw']):.2f}",
+                f"{average(r['one draw'], 'ssim'):.3f}",
+                "",
+            ]
         )
     for title in NAMES.values():
         found = value(of_set, title)
         if found is None:
             continue
         first = next(r for seed in SEEDS if (r := of_set.get(f"{title} seed {seed}")))
-        seconds = float(np.mean(first["processor_seconds"]))
+        seconds = fmean(first["processor_seconds"])
         run, ssim = first["run"], value(of_set, title, "ssim", 3)
         where = f"{name} ({len(first['images'])})"
         out.append([where, title, str(run["model"]), str(run["steps"]), str(found), str(ssim), f"{seconds:.1f}"])
@@ -131,37 +115,23 @@ def printed() -> str:
     return table(("set", "method", "PSNR as printed", "where"), rows)
 
 
-def tables(result: dict[str, Any]) -> str:
-    return table(HEAD, [line for name in TASKS for line in lines(name, result["sets"].get(name, {}))])
-
-
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
+def facts(result: dict[str, Any]) -> Facts:
     """`table`, `printed`, `protocol`, and for every set and method SET.METHOD (PSNR in dB; slashes, spaces and hyphens as underscores)."""
-    found: dict[str, Value | str] = {
-        "table": tables(result),
-        "printed": printed(),
-        "protocol": result["protocol"]["about"],
-    }
+    body = [line for name in TASKS for line in lines(name, result["sets"].get(name, {}))]
+    found = Facts(table=table(HEAD, body), printed=printed(), protocol=result["protocol"]["about"])
     for name, of_set in result["sets"].items():
-        for title, r in of_set.items():
-            if " seed " not in title and r["one draw"]:
-                found[_key(f"{name}.{title}")] = Value([average(r)])
-        for title in NAMES.values():
-            if (mean := value(of_set, title)) is not None:
-                found[_key(f"{name}.{title}")] = mean
+        means = {title: value(of_set, title) for title in NAMES.values()}
+        means |= {
+            title: Value([average(r["one draw"])])
+            for title, r in of_set.items()
+            if " seed " not in title and r["one draw"]
+        }
+        found |= {re.sub("[/ -]", "_", f"{name}.{title}"): mean for title, mean in means.items() if mean is not None}
     return found
 
 
-def _key(text: str) -> str:
-    return text.replace("/", "_").replace(" ", "_").replace("-", "_")
-
-
-def save_sheet(path: Path, pictures: list[np.ndarray]) -> None:
-    from PIL import Image
-
-    height = min(p.shape[0] for p in pictures)
-    whole = np.concatenate([p[:height, : min(p.shape[1] for p in pictures)] for p in pictures], 1)
-    Image.fromarray((255 * whole.clip(0, 1)).round().astype(np.uint8)).save(path)
+def show(result: dict[str, Any]) -> str:
+    return f"{facts(result)['table']}\n{printed()}"
 
 
 def arguments(command: ArgumentParser) -> None:
@@ -171,38 +141,21 @@ def arguments(command: ArgumentParser) -> None:
     command.add_argument("--every", type=positive, default=8, help="take each n-th photograph of a set (default 8)")
     command.add_argument("--steps", type=positive_number, default=1.0, help="share of the steps in STEPS (default 1)")
     command.add_argument("--dtype", default="bf16")
-    command.add_argument(
-        "--sheet", type=Path, help="folder for a strip of results per set, which is no part of the project"
-    )
 
 
-def main(args: Namespace) -> None:
+def measure(given: Namespace) -> dict[str, Any]:
     found = find(shared_folder() / "data" / "test")
-    every, steps = (15, 0.1) if args.quick else (args.every, args.steps)
-    about = f"each {every}th photograph, by name, of each set; three seeds; priors small-pixel and small-latent in {args.dtype}"
-    result: dict[str, Any] = {}
-    for name in args.sets:
-        sheet: list[Any] = []
-        for method in plan(found[name], TASKS[name], args.methods, args.seeds, args.dtype, steps, sheet):
-            before = read_json(args.json) if args.json and args.json.exists() else result
-            result = quality.measure(
-                [found[name]],
-                [method],
-                before=before,
-                output=args.json,
-                every=every,
-                about={"about": about, "quick": args.quick},
-            )
-            done = result["sets"][name][method.title]
-            if done["one draw"]:
-                print(
-                    f"{name} / {method.title}: {average(done):.2f} dB, {np.mean(done['processor_seconds']):.1f} s",
-                    flush=True,
-                )
-            elif done["failed"]:
-                print(f"{name} / {method.title}: failed: {done['failed']}", flush=True)
-        if args.sheet and sheet:
-            args.sheet.mkdir(parents=True, exist_ok=True)
-            save_sheet(args.sheet / f"{name.replace('/', '_')}.png", sheet)
-    print(tables(result))
-    print(printed())
+    every, share = (15, 0.1) if given.quick else (given.every, given.steps)
+    about = f"each {every}th photograph, by name, of each set; three seeds; priors small-pixel and small-latent in {given.dtype}"
+
+    def plan() -> Iterator[tuple[TestSet, Method]]:
+        for name in given.sets:
+            task = TASKS[name]
+            for baseline in ("identity", *BASELINES[task]):
+                yield found[name], methods.baseline(baseline)
+            for seed, method in itertools.product(given.seeds, given.methods):
+                if method not in KNOWN or task == "denoise":
+                    steps = max(2, round(STEPS[method] * share))
+                    yield found[name], row(method, task, seed, steps, given.dtype)
+
+    return scored(given, plan(), every, about=about)

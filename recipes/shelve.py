@@ -4,6 +4,7 @@
     python -m recipes shelve --numbers general     copy the measured numbers of results/quality.json into the entry
     python -m recipes shelve --numbers wild        the same of results/wild_model.json
     python -m recipes shelve --reach general       the reach of results/reach.json, by which tiles overlap
+    python -m recipes shelve --calibration         the factors of results/calibration.json, by which uncertainty is stretched
     python -m recipes shelve --describer runs/describe/describe.safetensors   the classifier of `unveil describe`
 
 The numbers are only taken over from results that were measured with these very weights (same sha256).
@@ -16,13 +17,14 @@ import json
 import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 import unveil.models
-from benchmarks._shared import RESULTS
-from benchmarks.quality import SETS, average
+from benchmarks._shared import RESULTS, average
+from benchmarks.quality import SETS
 from recipes._damaged_crops import PHOTOS
 from unveil.degradation import ORDER
 from unveil.models import weights_file
@@ -33,6 +35,13 @@ METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
+def copied(target: Path, digest: str, summary: str, **about: Any) -> dict[str, Any]:
+    """The entry of a weight file that lies on the shelf now."""
+    target.chmod(0o644)
+    own = {"file": target.name, "sha256": digest, "bytes": target.stat().st_size}
+    return {**own, "summary": summary, "licence": LICENCE, **about}
+
+
 def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str, int] | None = None) -> None:
     """Copy the model with new defaults and write its entry. before: sha256 and steps of the weights that its run started from."""
     model = weights_file.read(path)
@@ -40,28 +49,24 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     target = WEIGHTS / f"{spec.name}.safetensors"
     target.parent.mkdir(exist_ok=True)
     digest = weights_file.write(target, spec, model.predictor, model.head, doubt=model.doubt)
-    target.chmod(0o644)
-    config = spec.recipe["config"]
-    entry = {
-        "file": target.name,
-        "sha256": digest,
-        "bytes": target.stat().st_size,
-        "summary": summary,
-        "licence": LICENCE,
-        "training_data": {
-            "photographs": config["data"]["photos"],
-            "pairs": [p["degraded"] for p in config["data"]["pairs"]],
-            "simulators": config["data"]["kinds"],
+    data = spec.recipe["config"]["data"]
+    parts = [m for m in (model.predictor, model.head, model.doubt) if m is not None]
+    entry = copied(
+        target,
+        digest,
+        summary,
+        training_data={
+            "photographs": data["photos"],
+            "pairs": [p["degraded"] for p in data["pairs"]],
+            "simulators": data["kinds"],
         },
-        "method": METHODS[spec.process().name.split("/")[0]],
-        "recipe": f"unveil train {spec.name}",
-        "seed": spec.recipe["seed"],
-        "steps": spec.recipe["steps_done"],
-        "machine": spec.recipe["machine"],
-        "parameters": sum(
-            p.numel() for m in (model.predictor, model.head, model.doubt) if m is not None for p in m.parameters()
-        ),
-    }
+        method=METHODS[spec.process().name.split("/")[0]],
+        recipe=f"unveil train {spec.name}",
+        seed=spec.recipe["seed"],
+        steps=spec.recipe["steps_done"],
+        machine=spec.recipe["machine"],
+        parameters=sum(p.numel() for m in parts for p in m.parameters()),
+    )
     if before:
         entry["started_from"] = {"sha256": before[0], "steps": before[1]}
     added(spec.name, entry)
@@ -69,72 +74,69 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
 
 def describer(path: Path) -> None:
     """Copy the classifier and write its entry, with what `fit_classifier` measured."""
-    result = json.loads((RESULTS / "fit_classifier.json").read_text())
     network, _, digest = weights_file.read_guide(path)
-    if digest != result["protocol"]["sha256"]:
-        raise SystemExit(
-            "results/fit_classifier.json was measured with another classifier; run python -m recipes fit_classifier again"
-        )
+    result = measured("fit_classifier", "recipes", digest)
     target = WEIGHTS / "describe.safetensors"
     shutil.copyfile(path, target)
-    target.chmod(0o644)
-    found = result["simulated"]
-    entry = {
-        "file": target.name,
-        "sha256": digest,
-        "bytes": target.stat().st_size,
-        "task": "describe",
-        "summary": "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
-        "licence": LICENCE,
-        "training_data": {"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
-        "recipe": "python -m recipes fit_classifier",
-        "seed": result["protocol"]["recipe"]["seed"],
-        "steps": result["protocol"]["recipe"]["epochs"] * (result["protocol"]["recipe"]["crops"] // 16),
-        "machine": result["protocol"]["machine"],
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "accuracy": {
-            "protocol": result["protocol"]["simulated"],
+    found, own = result["simulated"], result["protocol"]
+    entry = copied(
+        target,
+        digest,
+        "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
+        task="describe",
+        training_data={"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
+        recipe="python -m recipes fit_classifier",
+        seed=own["recipe"]["seed"],
+        steps=own["recipe"]["epochs"] * (own["recipe"]["crops"] // 16),
+        machine=own["machine"],
+        parameters=sum(p.numel() for p in network.parameters()),
+        accuracy={
+            "protocol": own["simulated"],
             "kinds": round(found["accuracy"], 3),
             "likeliest": round(found["likeliest_is_right"], 3),
             "calibration error": round(found["calibration_error"], 3),
         },
-    }
+    )
     added("describe", entry)
 
 
+def measured(name: str, package: str, sha256: str, of: str = "") -> dict[str, Any]:
+    """A result, with these very weights. of: the name of the weights in it, where it is of several. Ends the program for other weights."""
+    result = json.loads((RESULTS / f"{name}.json").read_text())
+    known = result["protocol"]["sha256"]
+    if (known[of] if of else known) != sha256:
+        raise SystemExit(f"results/{name}.json was measured with other weights; run python -m {package} {name} again")
+    return result
+
+
 def wild_numbers(name: str) -> None:
-    """The same for the model whose sampler was measured by `wild_model`."""
-    manifest, result = load(), json.loads((RESULTS / "wild_model.json").read_text())
-    if result["protocol"]["sha256"][name] != manifest[name]["sha256"]:
-        raise SystemExit(
-            "results/wild_model.json was measured with other weights; run python -m benchmarks wild_model again"
-        )
-    measured: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
-    for of_set, rows in result["sets"].items():
-        if f"{name}, as shipped" in rows:
-            values = rows[f"{name}, as shipped"]["psnr"]
-            before = rows["input"]["psnr"]
-            measured[of_set] = {
-                "one draw": round(sum(values) / len(values), 2),
-                "input": round(sum(before) / len(before), 2),
-                "images": len(values),
-            }
-    manifest[name]["psnr"] = measured
+    """PSNR of one draw of the model whose sampler was measured by `wild_model`."""
+    manifest = load()
+    result = measured("wild_model", "benchmarks", manifest[name]["sha256"], name)
+    manifest[name]["psnr"] = {"protocol": result["protocol"]["numbers"]} | {
+        of_set: {
+            "one draw": round(fmean(rows[f"{name}, as shipped"]["psnr"]), 2),
+            "input": round(fmean(rows["input"]["psnr"]), 2),
+            "images": len(rows["input"]["psnr"]),
+        }
+        for of_set, rows in result["sets"].items()
+        if f"{name}, as shipped" in rows
+    }
     save(manifest)
 
 
 def numbers(name: str) -> None:
     """Add PSNR of one draw and of the mean of draws for every set, with their protocol."""
     manifest, result = load(), json.loads((RESULTS / "quality.json").read_text())
-    measured: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
+    found: dict[str, Any] = {"protocol": result["protocol"]["numbers"]}
     for of_set in SETS:
         row = result["sets"][of_set]["default"]
         if row["run"]["sha256"] != manifest[name]["sha256"]:
             raise SystemExit(f"{of_set}: measured with other weights; run python -m benchmarks quality again")
-        measured[of_set] = {"one draw": round(average(row["one draw"], "psnr"), 2), "images": len(row["one draw"])}
+        found[of_set] = {"one draw": round(average(row["one draw"]), 2), "images": len(row["one draw"])}
         if "mean of draws" in row:
-            measured[of_set][f"mean of {row['draws']} draws"] = round(average(row["mean of draws"], "psnr"), 2)
-    manifest[name]["psnr"] = measured
+            found[of_set][f"mean of {row['draws']} draws"] = round(average(row["mean of draws"]), 2)
+    manifest[name]["psnr"] = found
     save(manifest)
 
 
@@ -151,10 +153,8 @@ def calibrations(result: dict[str, Any]) -> None:
 
 def reach(name: str) -> None:
     """How far the network was measured to look (results/reach.json), which is half of what neighbouring tiles share."""
-    manifest, result = load(), json.loads((RESULTS / "reach.json").read_text())
-    if result["protocol"]["sha256"] != manifest[name]["sha256"]:
-        raise SystemExit("results/reach.json was measured with other weights; run python -m benchmarks reach again")
-    manifest[name]["reach"] = result["reach"]
+    manifest = load()
+    manifest[name]["reach"] = measured("reach", "benchmarks", manifest[name]["sha256"])["reach"]
     save(manifest)
 
 
@@ -181,6 +181,7 @@ def arguments(command: ArgumentParser) -> None:
     )
     command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
     command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
+    command.add_argument("--calibration", action="store_true", help="take over the fitted uncertainty")
     command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
 
 
@@ -195,3 +196,5 @@ def main(args: Namespace) -> None:
         (wild_numbers if args.numbers == "wild" else numbers)(args.numbers)
     if args.reach:
         reach(args.reach)
+    if args.calibration:
+        calibrations(json.loads((RESULTS / "calibration.json").read_text()))

@@ -17,7 +17,7 @@ from unveil.util.words import did_you_mean
 MOST_SEED = 2**53 - 1
 """The largest seed: the largest whole number that JSON carries safely."""
 GENERATORS = ("philox4x64", "philox4x32")
-"""Of noise: on the processor (`photo.noise`), or in torch on any device (`diffusion.noise`)."""
+"""Of noise: on the processor (`photo.tiles`), or in torch on any device (`diffusion.noise`)."""
 
 
 def check_seed(seed: int) -> None:

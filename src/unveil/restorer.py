@@ -28,8 +28,7 @@ from unveil.models.treatment import Treatment, first_native, repeated, steps_of,
 from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, Options, chosen
 from unveil.photo import content
-from unveil.photo.noise import field as noise_field
-from unveil.photo.tiles import Plan, decide
+from unveil.photo.tiles import Plan, decide, noise_field
 from unveil.restoration import Doubt, Restoration, RunningMoments
 from unveil.util.devices import DTYPES, hardware, name_of, pick_device, pick_dtype
 from unveil.util.words import check_known
@@ -338,7 +337,7 @@ class Restorer:
         )
 
     def _shortened(self, options: Options, treat: Treatment | None) -> Options:
-        """The options with fewer steps where nobody asked for a number and more say nothing more (`treatment.STEPS`)."""
+        """The options with fewer steps where no number was asked for and more would change nothing (`treatment.STEPS`)."""
         left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
         usual = self.model.spec.defaults.steps
         steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual

@@ -29,7 +29,7 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
 
 
 def tiny_experts(seed: int = 0, *, low: int = 32, doubt: bool = False) -> Model:
-    """As `tiny_model`, of two experts that are told what to fix. doubt: with a network that says how far it is off."""
+    """As `tiny_model`, of two experts conditioned on what to fix. doubt: with a network that estimates its error."""
     sizes = {"base": 4, "mults": [1, 2], "blocks": 1, "bottom": 0, "up_blocks": 1}
     predictor = TimestepExperts(sizes, sizes)
     # From a generator of its own: torch's is shared by all threads, and a server builds models in several.

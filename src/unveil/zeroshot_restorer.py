@@ -29,7 +29,7 @@ from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
 from unveil.zeroshot.priors.opening import open_prior
 
 LARGEST = 1024
-"""Longest side in pixels that a prior is given in one piece unless told otherwise; beyond it, in tiles of half this size."""
+"""Longest side in pixels that a prior is given in one piece by default; beyond it, in tiles of half this size."""
 _NOT_HERE = ("fidelity", "solver", "grid", "resolution")
 _TRIAL = 128
 """Side of the crop that the time of a restoration is estimated on."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import guidance
+from benchmarks._runner import run
 from unveil.diffusion.irsde import matching_loss
 from unveil.models.path_config import path
 from unveil.training.noising import grid_weight
@@ -55,11 +55,9 @@ def test_seeds_of_several_calls_become_one_result(tmp_path: Path, capsys: pytest
     files = [tmp_path / f"{number}.json" for number in range(3)]
     for number, file in enumerate(files):
         file.write_text(json.dumps({"protocol": protocol, "seeds": [seed(number, 1.0 + number)]}))
-    out, command = tmp_path / "all.json", ArgumentParser()
-    guidance.arguments(command)
-    given = command.parse_args(["--merge", *map(str, files)])
-    given.json, given.quick = out, False
-    guidance.main(given)
+    out, groups = tmp_path / "all.json", {"quality": ("guidance",)}
+    words = ["guidance", "--merge", *map(str, files), "--json", str(out)]
+    assert run("benchmarks", groups, words=words) == 0
     assert "3 seeds:" in capsys.readouterr().out
     result = json.loads(out.read_text())
     assert [one["seed"] for one in result["seeds"]] == [0, 1, 2]
@@ -68,7 +66,7 @@ def test_seeds_of_several_calls_become_one_result(tmp_path: Path, capsys: pytest
     assert str(facts["table"]).count("15.00") > 4
     files[0].write_text(json.dumps({"protocol": protocol | {"steps": 100}, "seeds": [seed(0, 1.0)]}))
     with pytest.raises(SystemExit, match="differ at /protocol"):
-        guidance.main(given)
+        run("benchmarks", groups, words=words)
 
 
 def test_the_loss_is_one_that_weighs_the_start_of_sampling() -> None:

@@ -111,7 +111,7 @@ def test_merging_joins_seeds_and_keeps_the_protocol() -> None:
 
 
 def test_the_scripts_import_no_torch_before_they_measure() -> None:
-    names = "render, ablation_dpsc, ablation_drm, choices, _speed"
+    names = "render, ablation_dpsc, ablation_drm, choices"
     code = f"import sys; from benchmarks import {names}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

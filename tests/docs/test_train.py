@@ -25,7 +25,7 @@ def test_the_tables_of_fine_tuning_are_the_measured_ones_and_show_a_gain() -> No
     result = json.loads((ROOT / "benchmarks" / "results" / "finetune.json").read_text(encoding="utf-8"))
     facts = finetune.facts(result)
     for kit in result["kits"]:
-        assert str(facts[f"{kit}.table"]).strip() in PAGE, kit
+        assert str(facts[f"table.{kit}"]).strip() in PAGE, kit
     # Beyond two standard errors on damage that the shipped model never saw, both ways.
     assert facts["faded.whole.sure"].mean > 0
     assert facts["faded.head.sure"].mean > 0

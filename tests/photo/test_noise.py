@@ -9,7 +9,7 @@ from scipy import stats
 
 from unveil.errors import UnveilError
 from unveil.photo import tiles
-from unveil.photo.noise import field
+from unveil.photo.tiles import noise_field as field
 
 
 @settings(max_examples=40, deadline=None)

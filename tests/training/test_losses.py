@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from unveil.training.losses import LOSSES, loss
+from unveil.training.objectives import LOSSES, loss
 
 
 def test_values_by_hand() -> None:

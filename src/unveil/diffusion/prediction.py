@@ -106,11 +106,11 @@ def _pick(table: dict[str, Convert], kind: str) -> Convert:
     return table[kind]
 
 
-def to_x0(kind: str, process: GaussianPath, t: int, output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def to_x0(kind: str, path: GaussianPath, t: int, output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """x0_hat from a network's output of type `kind` at index t >= 1. All tensors (B, C, H, W)."""
-    return _pick(_FROM, kind)(process, t, output, x_t, y)
+    return _pick(_FROM, kind)(path, t, output, x_t, y)
 
 
-def from_x0(kind: str, process: GaussianPath, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def from_x0(kind: str, path: GaussianPath, t: int, x0: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """The output of a perfect network of type `kind` if the clean image were x0: the inverse of `to_x0`."""
-    return _pick(_TO, kind)(process, t, x0, x_t, y)
+    return _pick(_TO, kind)(path, t, x0, x_t, y)

@@ -40,15 +40,15 @@ def rddm(alpha: Tensor, variance: Tensor, total: float = 0.01) -> GaussianPath:
     return GaussianPath(f"rddm/{len(alpha)}", 1 - left, left, s, torch.ones_like(left), index - 1)
 
 
-def from_both(process: GaussianPath, t: int, residual: Tensor, eps: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def from_both(path: GaussianPath, t: int, residual: Tensor, eps: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """The x0_hat whose deterministic step from t to t - 1 is RDDM's own for two free predictions (its Eq. 12, no noise).
 
     Networks that predict residual and noise apart say one thing too many: x_t already ties the two. The official step
     follows both, x_u = x_t - (abar_t - abar_u) residual - (bbar_t - bbar_u) eps, and this is the one x0_hat that leads
     there by eta = 0 ("ddim"). Into the clean end it is the official x0_hat = x_t - abar residual - bbar eps itself.
     """
-    a, b, s = (float(c[t]) for c in (process.alpha, process.beta, process.sigma))
-    a_u, b_u, s_u = (float(c[t - 1]) for c in (process.alpha, process.beta, process.sigma))
+    a, b, s = (float(c[t]) for c in (path.alpha, path.beta, path.sigma))
+    a_u, b_u, s_u = (float(c[t - 1]) for c in (path.alpha, path.beta, path.sigma))
     keep = s_u / s
     x_u = x_t - (b - b_u) * residual - (s - s_u) * eps
     return (x_u - b_u * y - keep * (x_t - b * y)) / (a_u - keep * a)

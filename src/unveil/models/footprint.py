@@ -51,11 +51,11 @@ def bytes_per_pixel(model: Model, fidelity: float = 0.5) -> float:
     """
     side = 4 * model.spec.multiple_of
     tile = torch.zeros(1, 3, side, side, device=next(model.predictor.parameters()).device)
-    process = model.spec.process()
-    denoise = model.with_guide_of(tile).denoiser(process, fidelity)
+    path = model.spec.process()
+    denoise = model.with_guide_of(tile).denoiser(path, fidelity)
     modules = [m for m in (model.predictor, model.head) if m is not None]
     with _Alive(modules) as alive:
-        denoise(tile, tile.clone(), process.steps)
+        denoise(tile, tile.clone(), path.steps)
     return MARGIN * alive.most / side**2
 
 

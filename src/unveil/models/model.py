@@ -127,7 +127,7 @@ class Model:
     @torch.inference_mode()
     def estimate(
         self,
-        process: GaussianPath,
+        path: GaussianPath,
         t: int,
         x_t: Tensor,
         y: Tensor,
@@ -138,12 +138,12 @@ class Model:
 
         Clamped as the published samplers do, or not at all (`bounded`).
         """
-        timestep = torch.full((len(y),), float(process.timestep[t]), device=y.device)
+        timestep = torch.full((len(y),), float(path.timestep[t]), device=y.device)
         model_output = _with_nan(self.predictor(x_t, y, timestep, *contexts).float())
-        x0_hat = bounded(self.spec, estimated(self.spec, process, t, model_output, x_t, y))
+        x0_hat = bounded(self.spec, estimated(self.spec, path, t, model_output, x_t, y))
         if self.head is None or fidelity <= 0:
             return x0_hat
-        level = torch.full((len(y),), float(process.sigma[t]), device=y.device)
+        level = torch.full((len(y),), float(path.sigma[t]), device=y.device)
         f = torch.full((len(y),), float(fidelity), device=y.device)
         return bounded(self.spec, x0_hat - _with_nan(self.head(Answer(x_t, y, level, y - x0_hat), f).float()))
 
@@ -183,17 +183,17 @@ class Model:
         """
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
-    def denoiser(self, process: GaussianPath, fidelity: float) -> Denoiser:
+    def denoiser(self, path: GaussianPath, fidelity: float) -> Denoiser:
         """This model as the denoiser of the sampling loop."""
         if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
-            return lambda x_t, y, t: self.predict(x_t, y, float(process.timestep[t]), fidelity)
+            return lambda x_t, y, t: self.predict(x_t, y, float(path.timestep[t]), fidelity)
 
         if self.spec.network.get("mask_channels"):
-            return lambda x_t, y, t: self.estimate(process, t, x_t, y, (self._mask_of(y),), fidelity)
+            return lambda x_t, y, t: self.estimate(path, t, x_t, y, (self._mask_of(y),), fidelity)
 
         def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
             contexts = self.contexts(y) if self.context is None else tuple(c.expand(len(y), -1) for c in self.context)
-            return self.estimate(process, t, x_t, y, contexts, fidelity)
+            return self.estimate(path, t, x_t, y, contexts, fidelity)
 
         return denoise
 
@@ -207,12 +207,12 @@ def _with_nan(model_output: Tensor) -> Tensor:
     )  # on other devices checking first would wait for the device
 
 
-def estimated(spec: Spec, process: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
+def estimated(spec: Spec, path: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
     """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t.
 
     Args:
         spec: What the network predicts, and the range of its images.
-        process: The path that is sampled.
+        path: The path that is sampled.
         t: The index of the state, at least 1.
         model_output: (B, C, H, W) output, 6 channels where residual and noise are predicted apart.
         x_t: (B, 3, H, W) state.
@@ -223,8 +223,8 @@ def estimated(spec: Spec, process: GaussianPath, t: int, model_output: Tensor, x
         residual, noise = model_output.split(3, dim=1)
         from unveil.diffusion.rddm import from_both
 
-        return from_both(process, t, residual.clamp(*spec.value_range), noise, x_t, y)
-    return to_x0(spec.prediction, process, t, model_output[:, :3], x_t, y)
+        return from_both(path, t, residual.clamp(*spec.value_range), noise, x_t, y)
+    return to_x0(spec.prediction, path, t, model_output[:, :3], x_t, y)
 
 
 def bounded(spec: Spec, x0_hat: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {"light": LIGHT, "all": KINDS}
 NOTICED: dict[str, float] = {
     "haze": 0.35, "shadow": 0.8, "lowlight": 0.15, "noise": 0.4, "blur": 0.45, "jpeg": 0.4, "rain": 0.2,
 }  # fmt: skip
-"""Probability from which a kind of damage that nobody named is treated: what about two in a hundred held-out photographs without that
+"""Probability from which a kind of damage that was not named is treated: what about two in a hundred held-out photographs without that
 kind reach (docs/choices.md), fewer for shadows. Below it the network is told nothing of the kind."""
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
@@ -54,7 +54,7 @@ class Treatment:
         return vector(self.probabilities)
 
     def sentence(self) -> str:
-        """For the person: what will be fixed and who said so."""
+        """For the user: what will be fixed, and whether the user or the describer decided it."""
         found = {k: p for k, p in self.probabilities.items() if p > 0}
         if not found:
             return "nothing to fix was found; it is left as it is (say what to fix with --fix)"
@@ -114,7 +114,7 @@ def treatment(
 
 
 def _at_equal_odds(probability: float, threshold: float) -> float:
-    """What the network is told of a kind: the odds against those of the threshold, which stands at one half.
+    """The input of the network for a kind: the odds against those of the threshold, which stands at one half.
 
     The describer speaks of all photographs, of which few have any one kind of damage; the network was taught with guesses for which each
     kind is as often there as not. The ratio of odds is what changes from the one prior to the other.
@@ -136,11 +136,11 @@ def repeated(recorded: Mapping[str, Any]) -> Treatment:
 
 
 def steps_of(treat: Treatment | None, usual: int) -> int:
-    """How many steps to take at fidelity 1 where nobody asked for a number. usual: the model's own."""
+    """How many steps to take at fidelity 1 where no number was asked for. usual: the model's own."""
     return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
 
 
-def first_native(process: GaussianPath) -> int:
+def first_native(path: GaussianPath) -> int:
     """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
-    early = sum(float(s) >= BORDER for s in process.sigma[1:])
-    return early if early < process.steps else 0
+    early = sum(float(s) >= BORDER for s in path.sigma[1:])
+    return early if early < path.steps else 0

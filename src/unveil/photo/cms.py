@@ -63,7 +63,9 @@ class TableSpace:
     def __init__(self, data: bytes) -> None:
         _profiles(data)
         self.profile, self.srgb = data, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        self.from_srgb(self.to_srgb(np.zeros((1, 3), np.float32)))  # a profile of one direction is known now
+        self.from_srgb(
+            self.to_srgb(np.zeros((1, 3), np.float32))
+        )  # fails now where the profile has one direction alone
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
         """See Space."""

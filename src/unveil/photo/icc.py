@@ -201,7 +201,7 @@ ADOBE_GAMMA = 563 / 256
 
 
 def profile(primaries: int, transfer: int, grey: bool = False) -> bytes | None:
-    """A profile of what the numbers mean, None where that is sRGB or not told. Raises ValueError for numbers that mean nothing here."""
+    """A profile of what the numbers mean, None where that is sRGB or not stated. Raises ValueError for numbers that mean nothing here."""
     curve = _CURVES.get(transfer)
     if curve is None or (primaries not in PRIMARIES and primaries != UNSTATED):
         raise ValueError(

@@ -145,7 +145,7 @@ def encode_jp2(picture: Picture) -> bytes:
 
 
 def _with_profile(data: bytes, icc: bytes) -> bytes:
-    """The file with its colour box told by a profile: enumerated colours replaced, the box around it made longer."""
+    """The file with a profile in its colour box: enumerated colours replaced, the box around it made longer."""
     for kind, start, end in isobmff.boxes(data, 0, len(data)):
         if kind != b"jp2h":
             continue

@@ -252,7 +252,7 @@ def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> 
 
 
 def _space(channels: int, profile: bytes | None) -> tuple[Space | None, tuple[str, ...]]:
-    """As `spaces.space_for`, which is not needed where nothing is said and light is grey or red, green and blue: that is sRGB."""
+    """As `spaces.space_for`, which is not needed where no colour space is stated and light is grey or red, green and blue: that is sRGB."""
     if profile is None and channels != 4:
         return None, ()
     from unveil.photo.spaces import space_for

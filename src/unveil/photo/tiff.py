@@ -144,7 +144,7 @@ def colours(tiff: Tiff, tags: dict[int, Entry]) -> int:
 def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
     """How to read this page here, or None where Pillow should (palettes, fax, JPEG inside TIFF, fewer than 8 bits).
 
-    Raises ValueError for what nobody here can read, with the reason.
+    Raises ValueError for what cannot be read here, with the reason.
     """
     photometric = colours(tiff, tags)
     compression = tiff.integer(tags, 259, 1)

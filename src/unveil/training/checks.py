@@ -13,7 +13,7 @@ from unveil.models.network_registry import Weightless
 from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.rddm_unet import CorrectionUNet, UNet
-from unveil.training.losses import LOSSES
+from unveil.training.objectives import LOSSES
 from unveil.training.settings import Config, Data, Network, Stage
 from unveil.util.words import did_you_mean
 

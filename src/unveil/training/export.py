@@ -241,7 +241,7 @@ def _stages(config: Config) -> list[str]:
 def card(
     config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None, defaults: Defaults
 ) -> str:
-    """The card as Markdown. defaults: how the model is run where nothing is said."""
+    """The card as Markdown. defaults: how the model is run without options."""
     what = "a regression network, evaluated once" if one_shot(config) else "a posterior sampler of the residual path"
     lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
     lines += [

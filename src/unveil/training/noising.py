@@ -16,16 +16,16 @@ _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of th
 
 
 def levels(
-    process: GaussianPath, count: int, low: bool, start: float, generator: torch.Generator
+    path: GaussianPath, count: int, low: bool, start: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(count,) sqrt(abar) values, half from the grid of the process, half anywhere between its ends; (count,) which are first states.
+    """(count,) sqrt(abar) values, half from the grid of the path, half anywhere between its ends; (count,) which are first states.
 
     The grid is what the paper trains; the rest lets one network serve other grids and numbers of steps. Reduced views
     draw from the noisy end. start: share of states moved to the first one that sampling from coarse to fine meets at this
     resolution: the very start of all for reduced views, the one after the change of resolution for native ones.
     """
-    full = process.decay[1:].float()
-    noisy = process.sigma[1:].float() >= _LOW_FROM
+    full = path.decay[1:].float()
+    noisy = path.sigma[1:].float() >= _LOW_FROM
     grid = full[noisy] if low else full
     entry = full[-1] if low or bool(noisy.all()) else full[~noisy][-1]
     on_grid = grid[torch.randint(len(grid), (count,), generator=generator)]
@@ -51,7 +51,7 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def forward_states(
-    process: GaussianPath, batch: Batch, switch: float, start: float, generator: torch.Generator
+    path: GaussianPath, batch: Batch, switch: float, start: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """(x_t, s_t) with x_t = a x0 + b y + s eps; a share `switch` of native states carries the estimate of the low-resolution stage.
 
@@ -59,7 +59,7 @@ def forward_states(
     The first states of native views are always such ones.
     """
     x0 = batch.x0
-    signal, first = levels(process, len(x0), batch.low, start, generator)
+    signal, first = levels(path, len(x0), batch.low, start, generator)
     if (switch > 0 or start > 0) and not batch.low:
         factor = 2.0 ** (0.5 + 3.5 * float(torch.rand((), generator=generator)))
         small = (max(1, round(x0.shape[-2] / factor)), max(1, round(x0.shape[-1] / factor)))
@@ -109,11 +109,11 @@ def sampled_conditions(kinds: Tensor, share: float, fidelity: float, generator: 
     return condition(guessed, known, torch.full((b,), fidelity))
 
 
-def grid_states(process: GaussianPath, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def grid_states(path: GaussianPath, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(x_t, t) on any path: t (B,) uniform on its trained grid, 1..T, as published; reduced views in its upper half, t > T/2."""
-    least = process.steps // 2 + 1 if batch.low else 1
-    t = least + torch.randint(process.steps + 1 - least, (len(batch.x0),), generator=generator)
-    return process.forward(batch.x0, batch.y, t, normal(batch.x0, generator)), t
+    least = path.steps // 2 + 1 if batch.low else 1
+    t = least + torch.randint(path.steps + 1 - least, (len(batch.x0),), generator=generator)
+    return path.forward(batch.x0, batch.y, t, normal(batch.x0, generator)), t
 
 
 def weight(level: Tensor) -> Tensor:
@@ -121,14 +121,12 @@ def weight(level: Tensor) -> Tensor:
     return 1.25 / (level**2 + 0.25)
 
 
-def residual_noise_weight(process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
+def residual_noise_weight(path: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     """(B,) weights that make the squared error of x0 at the indices t that of the residual noise (LearnIR, Eq. 5): (a / s + k)^2.
 
     eps_res = (x_t - a x0 - b y) / s + k (y - x0) is linear in x0 where the state is given, so the one error is the other, weighted.
     """
-    factors = [
-        float(process.alpha[i]) / float(process.sigma[i]) + residual_noise_factor(process, i) for i in t.tolist()
-    ]
+    factors = [float(path.alpha[i]) / float(path.sigma[i]) + residual_noise_factor(path, i) for i in t.tolist()]
     return torch.tensor(factors, dtype=torch.float32).square().to(like.device)
 
 
@@ -136,16 +134,14 @@ _PRIOR = 0.01
 _LEAST = 0.05
 
 
-def grid_weight(
-    process: GaussianPath, t: Tensor, like: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)
-) -> Tensor:
+def grid_weight(path: GaussianPath, t: Tensor, like: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
     """(B,) weights of the squared error of x0 at the indices t of a path whose noise is small: 1 at the start, up to 20 at its end.
 
     A state determines x0 up to the variance v = (s / a)^2, and y alone up to about 0.01 on [-1, 1], so that an error of v * 0.01 / (v +
     0.01) can be reached; this is its inverse, bounded. Without it the last steps, whose errors are the smallest and stay in the
     photograph, would hardly be trained.
     """
-    a, s = (process.at(c, t, like).flatten() for c in (process.alpha, process.sigma))
+    a, s = (path.at(c, t, like).flatten() for c in (path.alpha, path.sigma))
     prior = _PRIOR * ((value_range[1] - value_range[0]) / 2) ** 2
     attainable = s**2 / (s**2 + prior * a**2)
     return 1 / (attainable + _LEAST) * (1 + _LEAST)

@@ -23,7 +23,6 @@ from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.predictor import Answer, Features, Predictor
 from unveil.training.batches import Batch
 from unveil.training.guide import Guide
-from unveil.training.losses import loss
 from unveil.training.noising import (
     after_switch,
     forward_states,
@@ -35,6 +34,38 @@ from unveil.training.noising import (
     weight,
 )
 from unveil.training.settings import Stage
+
+LOSSES = ("squared", "l1", "charbonnier", "psnr")
+
+_CHARBONNIER = 1e-3 * 2  # of the range [-1, 1]
+
+
+def loss(kind: str, error: Tensor, floor: float = 0.0) -> Tensor:
+    """Loss of each sample of a batch of errors.
+
+    Args:
+        kind: "squared" (its minimiser is the posterior's mean), "l1" (the median), "charbonnier" (sqrt(e^2 + c^2), between the
+            two), or "psnr": half the logarithm of (mean squared error + floor), what the mean PSNR of a test set asks for, so that
+            every sample counts by how much it can still gain and not by how damaged it was.
+        error: (B, C, H, W), x0_hat - x0 on [-1, 1].
+        floor: squared error below which "psnr" no longer counts a gain.
+
+    Returns:
+        (B,) losses.
+
+    Raises:
+        ValueError: Another kind.
+
+    """
+    if kind == "squared":
+        return error.square().mean((1, 2, 3))
+    if kind == "l1":
+        return error.abs().mean((1, 2, 3))
+    if kind == "charbonnier":
+        return (error.square() + _CHARBONNIER**2).sqrt().mean((1, 2, 3))
+    if kind == "psnr":
+        return 0.5 * torch.log(error.square().mean((1, 2, 3)) + floor)
+    raise ValueError(f"unknown loss {kind!r}; known are {', '.join(LOSSES)}")
 
 
 @dataclass
@@ -90,16 +121,16 @@ class Learner:
             return ("predictor", "head")
         return ("head",) if stage.kind in ("correction", "adapter") else ("predictor",)
 
-    def answer(self, process: GaussianPath, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
+    def answer(self, path: GaussianPath, t: Tensor, x_t: Tensor, y: Tensor) -> Answer:
         """x0_hat of states at the indices t (B,) of a grid, for every time input and prediction type."""
-        level = at(process.sigma, process, t, x_t)
+        level = at(path.sigma, path, t, x_t)
         if self.answers:
             return self.at_level(x_t, y, level)
         contexts = () if self.guide is None else self.guide.contexts(y, self.asks.value_range)
-        out = self.predictor(x_t, y, at(process.timestep, process, t, x_t), *contexts).float()
+        out = self.predictor(x_t, y, at(path.timestep, path, t, x_t), *contexts).float()
 
         def read(i: int, model_output: Tensor, state: Tensor, damaged: Tensor) -> Tensor:
-            return estimated(self.asks, process, i, model_output, state, damaged)
+            return estimated(self.asks, path, i, model_output, state, damaged)
 
         return Answer(x_t, y, level, y - by_index(read, t, out, x_t, y))
 
@@ -127,9 +158,9 @@ def by_index(function: Callable[..., Tensor], t: Tensor, *tensors: Tensor) -> Te
     return out
 
 
-def at(table: Tensor, process: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
-    """(B,) values of a table of the process at the indices t."""
-    return process.at(table, t, like).flatten()
+def at(table: Tensor, path: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
+    """(B,) values of a table of the path at the indices t."""
+    return path.at(table, t, like).flatten()
 
 
 Objective = Callable[[Learner, Batch, Stage, torch.Generator], float]
@@ -149,29 +180,29 @@ def predictor(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gen
     On IR-SDE's path too, where it is the unbiased sibling of `matching`.
     """
     batch = batch.repeated(stage.states)
-    process = learner.processes[0]
+    path = learner.processes[0]
     if learner.free and stage.error == "x0":
-        x_t, level = forward_states(process, batch, stage.switch, stage.start, generator)
+        x_t, level = forward_states(path, batch, stage.switch, stage.start, generator)
         by_level = weight(level)
         with learner.autocast():
             residual = learner.at_level(x_t, batch.y, level).residual
     else:
-        x_t, t = grid_states(process, batch, generator)
-        by_level = _by_level(learner, process, t, stage, x_t)
+        x_t, t = grid_states(path, batch, generator)
+        by_level = _by_level(learner, path, t, stage, x_t)
         with learner.autocast():
-            residual = learner.answer(process, t, x_t, batch.y).residual
+            residual = learner.answer(path, t, x_t, batch.y).residual
     error = loss(stage.loss, batch.y - residual - batch.x0, stage.floor)
     total = (balance(batch, stage) * by_level * error).mean()
     total.backward()
     return float(total.detach())
 
 
-def _by_level(learner: Learner, process: GaussianPath, t: Tensor, stage: Stage, like: Tensor) -> Tensor:
+def _by_level(learner: Learner, path: GaussianPath, t: Tensor, stage: Stage, like: Tensor) -> Tensor:
     if stage.error == "residual_noise" or stage.kind == "joint":
-        return residual_noise_weight(process, t, like)
+        return residual_noise_weight(path, t, like)
     if name_of(learner.asks.schedule) in RESIDUAL:
-        return weight(at(process.sigma, process, t, like))
-    return grid_weight(process, t, like, learner.asks.value_range)
+        return weight(at(path.sigma, path, t, like))
+    return grid_weight(path, t, like, learner.asks.value_range)
 
 
 def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -180,22 +211,22 @@ def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generat
     The correction is a shift of x0_hat; times the leverage of the step it is mu (`diffusion.correction`). No gradient flows through its
     target, so that the second term does not train the predictor.
     """
-    process = learner.processes[0]
-    x_t, t = grid_states(process, batch, generator)
-    eps = by_index(lambda i, x, y, x0: _noise_of(process, i, x, y, x0), t, x_t, batch.y, batch.x0)
+    path = learner.processes[0]
+    x_t, t = grid_states(path, batch, generator)
+    eps = by_index(lambda i, x, y, x0: _noise_of(path, i, x, y, x0), t, x_t, batch.y, batch.x0)
     with learner.autocast():
-        answer = learner.answer(process, t, x_t, batch.y)
+        answer = learner.answer(path, t, x_t, batch.y)
         seen = frozen(answer)
         offset = learner.offset(seen, torch.ones(len(batch.y), device=batch.y.device))
 
     def target_of(i: int, x: Tensor, y: Tensor, x0_hat: Tensor, x0: Tensor, noise: Tensor) -> Tensor:
-        return shift_target(stage.target, process, i, x, y, x0_hat, x0, noise)
+        return shift_target(stage.target, path, i, x, y, x0_hat, x0, noise)
 
     target = by_index(target_of, t, x_t, batch.y, batch.y - seen.residual, batch.x0, eps)
-    c = torch.tensor([leverage(process, i, i - 1, process.ancestral(i, i - 1)) for i in t.tolist()]).to(x_t)
+    c = torch.tensor([leverage(path, i, i - 1, path.ancestral(i, i - 1)) for i in t.tolist()]).to(x_t)
     error = loss(stage.loss, batch.y - answer.residual - batch.x0, stage.floor)
     missed = c**2 * ((offset - target) ** 2).mean((1, 2, 3))
-    total = (balance(batch, stage) * (residual_noise_weight(process, t, x_t) * error + missed)).mean()
+    total = (balance(batch, stage) * (residual_noise_weight(path, t, x_t) * error + missed)).mean()
     total.backward()
     return float(total.detach())
 
@@ -208,8 +239,8 @@ def frozen(answer: Answer) -> Answer:
     return answer._replace(residual=answer.residual.detach(), features=features)
 
 
-def _noise_of(process: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
-    return (x_t - float(process.alpha[t]) * x0 - float(process.beta[t]) * y) / float(process.sigma[t])
+def _noise_of(path: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
+    return (x_t - float(path.alpha[t]) * x0 - float(path.beta[t]) * y) / float(path.sigma[t])
 
 
 def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
@@ -226,10 +257,10 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator)
 
-    process = learner.processes[0 if float(uniform()) < 0.75 else -1]
+    path = learner.processes[0 if float(uniform()) < 0.75 else -1]
     on_path = float(uniform()) < stage.forward
     fidelity = 0.0 if on_path else min(1.0, float(uniform()) / max(1 - stage.quiet, 1e-9))
-    indices = [t for t in range(process.steps, 0, -1) if (float(process.sigma[t]) >= BORDER) == (stage.expert == "low")]
+    indices = [t for t in range(path.steps, 0, -1) if (float(path.sigma[t]) >= BORDER) == (stage.expert == "low")]
     if stage.first and not on_path and float(uniform()) < stage.first:
         indices = indices[:1]
     expert = learner.modules[stage.expert]
@@ -252,22 +283,22 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
         return torch.full((len(batch.y),), value, device=batch.y.device)
 
     if on_path:
-        low, high = float(process.sigma[indices[-1]]), float(process.sigma[indices[0]])
+        low, high = float(path.sigma[indices[-1]]), float(path.sigma[indices[0]])
         s = torch.where(uniform(len(x0)) < 0.5, low + (high - low) * uniform(len(x0)), torch.tensor(high))
         a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients((1 - s**2).sqrt()))
         first = (s >= high - 1e-4) if stage.expert == "native" else torch.zeros_like(s, dtype=torch.bool)
         x_t = a * torch.where(first, given, x0) + b * batch.y + s * normal(x0, generator)
         return evaluate(x_t, s.flatten())[1]
     t = indices[0]
-    a, b, s = (float(c[t]) for c in (process.alpha, process.beta, process.sigma))
+    a, b, s = (float(c[t]) for c in (path.alpha, path.beta, path.sigma))
     x = a * given + b * batch.y + (1 - fidelity) * s * normal(x0, generator)
     total = 0.0
     for t, u in zip(indices, [*indices[1:], 0], strict=True):
-        x0_hat, value = evaluate(x, same(float(process.sigma[t])))
+        x0_hat, value = evaluate(x, same(float(path.sigma[t])))
         total += value
         if u:
-            amount = eta(process, "ancestral", t, u)
-            x = step(process, t, u, x, x0_hat, batch.y, amount, (1 - fidelity) * normal(x0, generator))
+            amount = eta(path, "ancestral", t, u)
+            x = step(path, t, u, x, x0_hat, batch.y, amount, (1 - fidelity) * normal(x0, generator))
     return total
 
 
@@ -276,23 +307,23 @@ def matching(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gene
 
     The noise prediction is the one that the predicted residual implies.
     """
-    process = learner.processes[0]
-    x_t, t = grid_states(process, batch, generator)
+    path = learner.processes[0]
+    x_t, t = grid_states(path, batch, generator)
     with learner.autocast():
-        residual = learner.answer(process, t, x_t, batch.y).residual
-    a, b, s = (process.at(c, t, x_t) for c in (process.alpha, process.beta, process.sigma))
+        residual = learner.answer(path, t, x_t, batch.y).residual
+    a, b, s = (path.at(c, t, x_t) for c in (path.alpha, path.beta, path.sigma))
     eps_hat = (x_t - a * (batch.y - residual) - b * batch.y) / s
-    total = matching_loss(process, t, x_t, batch.y, batch.x0, eps_hat)
+    total = matching_loss(path, t, x_t, batch.y, batch.x0, eps_hat)
     total.backward()
     return float(total.detach())
 
 
 def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """One-shot baseline: the same network sees y alone (the start's state without its noise) and returns x0."""
-    process = learner.processes[0]
-    last = torch.full((len(batch.y),), process.steps)
+    path = learner.processes[0]
+    last = torch.full((len(batch.y),), path.steps)
     with learner.autocast():
-        residual = learner.answer(process, last, process.start(batch.y, torch.zeros_like(batch.y)), batch.y).residual
+        residual = learner.answer(path, last, path.start(batch.y, torch.zeros_like(batch.y)), batch.y).residual
     error = loss(stage.loss, batch.y - residual - batch.x0, stage.floor)
     total = (balance(batch, stage) * error).mean()
     total.backward()
@@ -310,7 +341,7 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     def pick(n: int) -> int:
         return int(torch.randint(n, (), generator=generator))
 
-    process = learner.processes[pick(len(learner.processes))]
+    path = learner.processes[pick(len(learner.processes))]
     fidelity = min(1.0, 1.25 * float(torch.rand((), generator=generator)))
     side = max(batch.y.shape[-2:])
     low = Resolution("coarse_to_fine", low=side // (2 ** (1 + pick(2)))) if pick(2) else Resolution("off")
@@ -319,17 +350,17 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
 
     def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
         nonlocal total
-        level = torch.full((len(y),), float(process.sigma[t]), device=y.device)
+        level = torch.full((len(y),), float(path.sigma[t]), device=y.device)
         x0 = resize(batch.x0, (int(y.shape[-2]), int(y.shape[-1])))
         with learner.autocast():
             with torch.no_grad():
-                answer = learner.answer(process, torch.full((len(y),), t), x_t, y)
+                answer = learner.answer(path, torch.full((len(y),), t), x_t, y)
             if not learner.answers:  # as the sampler does before the correction
                 answer = answer._replace(residual=y - bounded(learner.asks, y - answer.residual))
             offset = learner.offset(answer, f)
         corrected = y - answer.residual - offset
         error = ((corrected - x0) ** 2).mean((1, 2, 3))
-        share = (balance(batch, stage) * weight(level) * error).mean() / process.steps
+        share = (balance(batch, stage) * weight(level) * error).mean() / path.steps
         share.backward()
         total += float(share.detach())
         corrected = corrected.detach()
@@ -341,23 +372,23 @@ def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     solver = ("ancestral", "2m")[pick(2)]
     if learner.published is not None:  # such a network is run as its authors do
         solver, low = learner.published.defaults.solver, Resolution("off")
-    sample(denoise, batch.y, process, noise, solver=solver, fidelity=fidelity, resolution=low)
+    sample(denoise, batch.y, path, noise, solver=solver, fidelity=fidelity, resolution=low)
     return total
 
 
 def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
     """DPSC's other targets (ablation): regress mu on states drawn from the forward path, at fidelity 1."""
-    process = learner.processes[0]
-    t = 1 + int(torch.randint(process.steps, (), generator=generator))
+    path = learner.processes[0]
+    t = 1 + int(torch.randint(path.steps, (), generator=generator))
     eps = normal(batch.x0, generator)
-    x_t = process.forward(batch.x0, batch.y, t, eps)
-    level = torch.full((len(batch.y),), float(process.sigma[t]), device=batch.y.device)
+    x_t = path.forward(batch.x0, batch.y, t, eps)
+    level = torch.full((len(batch.y),), float(path.sigma[t]), device=batch.y.device)
     f = torch.ones(len(batch.y), device=batch.y.device)
     with learner.autocast():
         with torch.no_grad():
-            answer = learner.answer(process, torch.full((len(batch.y),), t), x_t, batch.y)
+            answer = learner.answer(path, torch.full((len(batch.y),), t), x_t, batch.y)
         offset = learner.offset(answer, f)
-    target = shift_target(stage.target, process, t, x_t, batch.y, batch.y - answer.residual, batch.x0, eps)
+    target = shift_target(stage.target, path, t, x_t, batch.y, batch.y - answer.residual, batch.x0, eps)
     total = weight(level)[0] * (balance(batch, stage) * ((offset - target) ** 2).mean((1, 2, 3))).mean()
     total.backward()
     return float(total.detach())

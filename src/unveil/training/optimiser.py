@@ -39,7 +39,7 @@ CONTRASTIVE = AdamW((0.9, 0.98), 1e-6, 0.05)
 
 
 def adamw_of(stage: Stage) -> AdamW:
-    """AdamW's settings of a stage, with the defaults of its kind where it says nothing."""
+    """AdamW's settings of a stage, with the defaults of its kind for what it leaves out."""
     usual = CONTRASTIVE if stage.kind == "contrastive" else AdamW()
     betas = (stage.betas[0], stage.betas[1]) if stage.betas else usual.betas
     return AdamW(betas, usual.eps, stage.decay if stage.decay >= 0 else usual.decay)

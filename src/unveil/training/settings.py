@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 OWN_HELD_OUT = 0.06
-"""Share of one's own photographs that is kept for validation where nothing is said."""
+"""Default share of one's own photographs that is kept for validation."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Stage:
     """Side of the crops in pixels."""
 
     low: float = 0.0
-    """Share of batches seen at reduced resolution (DRM)."""
+    """Share of batches at reduced resolution (DRM)."""
 
     switch: float = 0.0
     """Share of native states rebuilt as after the change of resolution (mathematics, equation 5)."""

@@ -134,16 +134,16 @@ def restore(
     low, high = model.spec.value_range
     defaults = model.spec.defaults
     state_y = y * (high - low) + low
-    process = model.spec.process()
-    denoise = model.with_guide_of(state_y).denoiser(process, fidelity)
+    path = model.spec.process()
+    denoise = model.with_guide_of(state_y).denoiser(path, fidelity)
     with autocast():
         if model.spec.sampler == "one_shot":
-            x0 = denoise(process.start(state_y, torch.zeros_like(state_y)), state_y, process.steps)
+            x0 = denoise(path.start(state_y, torch.zeros_like(state_y)), state_y, path.steps)
         else:
             x0 = sample(
                 denoise,
                 state_y,
-                process,
+                path,
                 seeded([_SEED + first_seed + i for i in range(len(y))]),
                 solver=defaults.solver,
                 fidelity=fidelity,

@@ -14,7 +14,7 @@ RAW = (
 )  # fmt: skip
 """Of cameras' own files, which are read and never written."""
 READABLE = (*FORMATS, *RAW, ".pbm")
-"""Of files that are taken for photographs where nobody named them."""
+"""Suffixes of the files that count as photographs in folders and patterns."""
 TRAINING = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Of files in a folder of training photographs."""
 SCORED = (*TRAINING, ".avif", ".heic", ".heif")

@@ -31,7 +31,7 @@ _REFUSAL = (
 
 
 class Bounded(H11Protocol):
-    """uvicorn's connection with a stopwatch for its client. most: connections at a time; stall: seconds of one look at the watch.
+    """uvicorn's connection that drops a client that stalls. most: connections at a time; stall: seconds over which that is judged.
 
     A client that should send (a request that has begun, or a connection that never asked anything) and sends less than `LEAST_RATE`
     over `stall` seconds is dropped; so is one that takes nothing of its answer for as long. Where `most` are open, a new one takes the

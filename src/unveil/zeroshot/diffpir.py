@@ -43,11 +43,11 @@ class DiffpirSettings:
     zeta: float = 1.0
 
 
-def quadratic_timesteps(process: GaussianPath, steps: int) -> list[int]:
+def quadratic_timesteps(path: GaussianPath, steps: int) -> list[int]:
     """Indices N (1 - sqrt(1 - i / K)), rounded, each at least one above the last. Raises InputError for too many."""
-    n = process.steps
+    n = path.steps
     if not 1 <= steps <= n:
-        raise InputError(f"steps must be between 1 and {n} for {process.name}, got {steps}")
+        raise InputError(f"steps must be between 1 and {n} for {path.name}, got {steps}")
     indices = [0]
     for i in range(1, steps + 1):
         wanted = round(n * (1 - (1 - i / steps) ** 0.5))
@@ -63,15 +63,15 @@ def restore(
     """Sample images (B, 3, H, W) around [-1, 1] for the photographs y; see `measured` for shapes, units and errors."""
     in_pixels(prior, "diffpir")
     m = measured(prior, y, settings.operator, settings.noise)
-    process = prior.process
-    sampling = GuidedSampling(prior, m, quadratic_timesteps(process, settings.steps), noise, callback)
+    path = prior.process
+    sampling = GuidedSampling(prior, m, quadratic_timesteps(path, settings.steps), noise, callback)
 
     def denoise(x: Tensor, t: int) -> Tensor:
-        rho = settings.weight * (m.sigma * float(process.alpha[t] / process.sigma[t])) ** 2
+        rho = settings.weight * (m.sigma * float(path.alpha[t] / path.sigma[t])) ** 2
         return m.operator.prox(m.y, prior.denoise(x, t), rho)
 
     def guide(x_u: Tensor, x0: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
         fresh = sampling.fresh(u, x_t) if u > 0 else None
-        return step(process, t, u, x_t, x0, x0, settings.zeta**0.5 * float(process.sigma[u]), fresh)
+        return step(path, t, u, x_t, x0, x0, settings.zeta**0.5 * float(path.sigma[u]), fresh)
 
     return sampling.run(denoise, "ddim", guide)

@@ -22,9 +22,9 @@ DIVERGED = 100.0
 HALVINGS = 3
 
 
-def trained_steps(process: GaussianPath, t: int, u: int) -> float:
+def trained_steps(path: GaussianPath, t: int, u: int) -> float:
     """How many steps of a path of a thousand the step from t to u stands for: published weights are per such step."""
-    return 1000.0 * (t - u) / process.steps
+    return 1000.0 * (t - u) / path.steps
 
 
 def in_pixels(prior: Prior, method: str) -> None:

@@ -40,15 +40,15 @@ Guide = Callable[[StepState], Tensor | None]
 """StepState -> the state at u to go on from, (B, C, h, w); None ends the descent with the last good estimate."""
 
 
-def leading_timesteps(process: GaussianPath, steps: int) -> list[int]:
+def leading_timesteps(path: GaussianPath, steps: int) -> list[int]:
     """Stable Diffusion's own spacing ("leading", offset 1): the model's steps k (T // steps) + 1, ending at index 1.
 
     The last state keeps the noise of the model's step 0, because the published scheduler has no clean end.
     """
-    stride = process.steps // steps if steps else 0
+    stride = path.steps // steps if steps else 0
     if stride < 1:
-        raise InputError(f"steps must lie between 1 and {process.steps} for {process.name}, got {steps}")
-    top = min(steps, (process.steps - 2) // stride + 1)
+        raise InputError(f"steps must lie between 1 and {path.steps} for {path.name}, got {steps}")
+    top = min(steps, (path.steps - 2) // stride + 1)
     return [*(k * stride + 2 for k in range(top - 1, -1, -1)), 1]
 
 
@@ -74,13 +74,13 @@ def quantiles(rows: Tensor, q: float) -> Tensor:
     return torch.lerp(below, above, place - low)
 
 
-def renoise(process: GaussianPath, z: Tensor, t: int, eps: Tensor) -> Tensor:
+def renoise(path: GaussianPath, z: Tensor, t: int, eps: Tensor) -> Tensor:
     """The state at index t of the clean z: a_t z + s_t eps. z, eps: (B, C, h, w)."""
-    return process.forward(z, z, t, eps)  # the path of a prior ignores y: b = 0
+    return path.forward(z, z, t, eps)  # the path of a prior ignores y: b = 0
 
 
 def descend(
-    process: GaussianPath,
+    path: GaussianPath,
     z: Tensor,
     grid: Sequence[int],
     denoise: Callable[[Tensor, int], Tensor],
@@ -104,7 +104,7 @@ def descend(
             )
             return last
         limited = limit(z0_hat)
-        z_u = step(process, t, u, z, z0_hat, z0_hat, 0.0, None) + float(process.alpha[u]) * (limited - z0_hat)
+        z_u = step(path, t, u, z, z0_hat, z0_hat, 0.0, None) + float(path.alpha[u]) * (limited - z0_hat)
         guided = guide(StepState(t, u, z, z0_hat, limited, z_u))
         if guided is None:
             return limited

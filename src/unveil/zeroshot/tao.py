@@ -245,10 +245,10 @@ def _one(
     show: Callback,
 ) -> Tensor:
     """One photograph as a pair of samples; its restoration (3, H, W)."""
-    process = prior.process
+    path = prior.process
     guard, pull = DivergenceGuard(m.y), torch.zeros(())
     to_image = (m.y[:1] + 1) / 2
-    strides = {t: trained_steps(process, t, u) for u, t in pairwise(indices)}
+    strides = {t: trained_steps(path, t, u) for u, t in pairwise(indices)}
 
     def twice(k: int, like: Tensor) -> Tensor:
         return torch.cat([noise(2 * k, like[:1]), noise(2 * k + 1, like[1:])])
@@ -262,7 +262,7 @@ def _one(
         def denoise(x: Tensor, t: int) -> Tensor:
             nonlocal pull
             x0_hat = prior.denoise(x, t)
-            time = (t - 1) / process.steps
+            time = (t - 1) / path.steps
             with torch.enable_grad():
                 z = x0_hat.detach().requires_grad_()
                 image = decode(z)
@@ -273,7 +273,7 @@ def _one(
             return x0_hat
 
         def guide(x_u: Tensor, x0_hat: Tensor, x_t: Tensor, t: int, u: int) -> Tensor:
-            return x_u + guard.share * float(process.alpha[u]) * pull
+            return x_u + guard.share * float(path.alpha[u]) * pull
 
         return GuidedSampling(prior, m, indices, twice, show).run(denoise, "ancestral", guide)
 

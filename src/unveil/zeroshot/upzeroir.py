@@ -208,7 +208,7 @@ class Objective:
             self.adversary = Adversary(judge, task.rates[1])
 
     def context(self, z0_hat: Tensor) -> Fit:
-        """What PCDM is told, a law: of z0_hat (1, C, h, w), or the photograph's. No gradient flows through it."""
+        """PCDM's condition, a distribution: of z0_hat (1, C, h, w), or the photograph's. No gradient flows through it."""
         if self.settings.embed == "input":
             return self.target
         with torch.no_grad():

@@ -239,7 +239,7 @@ def mild(b: int, generator: Random) -> Tensor:
 
 
 WORDS = ("blur", "ringing artifact", "jpeg block", "noise")
-"""The words of the published captions. A change of size counts as blur; noise is said also where none came of it."""
+"""The words of the published captions. A change of size counts as blur; noise is named also where none was drawn."""
 
 _NAMED = {"family": FAMILIES, "interpolation": INTERPOLATIONS}
 _WHOLE = ("size", "direction", "quality", "seed")

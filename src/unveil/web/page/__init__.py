@@ -1,9 +1,13 @@
-"""The page for people: Gradio's controls around our own elements, which get and send photographs over our own addresses."""
+"""The page for people: Gradio's controls around our own elements, which get and send photographs over our own addresses.
+
+A head, three tabs, system fonts, nothing fetched from elsewhere.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 from unveil.web.page import cache
 
@@ -11,13 +15,79 @@ from unveil.web.page import cache
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_TEMP_DIR"] = str(cache.FOLDER)
 
-import gradio
+import gradio as gr
 from fastapi import FastAPI
+from gradio.themes import Base, Default
 
-from unveil.web.page import photographs
+from unveil.web.page import compare_tab, degrade_tab, photographs, restore_tab, words, working
 from unveil.web.page.batches import Batches
-from unveil.web.page.layout import HEAD, blocks, theme
 from unveil.web.service import Service
+
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+MONO = ("ui-monospace", "Consolas", "monospace")
+HEAD = "\n".join(
+    [
+        '<meta name="description" content="Restore photographs">',
+        '<link rel="stylesheet" href="/page/assets/page.css">',
+        *(
+            f'<script type="module" src="/page/assets/{name}.js"></script>'
+            for name in ("drop", "progress", "compare", "copy")
+        ),
+    ]
+)
+
+
+def theme() -> Base:
+    """Gradio's plain theme in our colours and the system's fonts (its own come from Google)."""
+    return Default(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO)
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_text_color="white",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        slider_color="*primary_600",
+        color_accent="*primary_600",
+    )
+
+
+TITLE = "Unveil"
+LINE = "Restores photographs: haze, shadow, low light, noise, blur, compression. And says how sure it is."
+LINKS = (("help", "Help"), ("help#fails", "Where it fails"))
+
+
+def blocks(service: Service, batches: Batches) -> gr.Blocks:
+    """The page in front of a service."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
+        visits = working.Visits(service, working.GRACE)
+        page.unload(visits.leave)
+        links = "".join(f'<a href="/page/{place}" target="_blank">{title}</a>' for place, title in LINKS)
+        gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>', js_on_load=None)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Restore", id="restore"):
+                photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches)
+            with gr.Tab("Compare", id="compare") as comparing:
+                compare_tab.tab(service, visits, comparing, photo, settings)
+            with gr.Tab("Degrade", id="degrade"):
+                hand_on, made = degrade_tab.tab(service, visits)
+
+        async def move(request: gr.Request, id: str | None) -> tuple[Any, ...]:
+            given = await degrade_tab.adopt(service, id, working.client(request))
+            there = gr.update(selected="restore")
+            if given is None:
+                lost = words.alert("It was deleted after its time; damage the photograph again.")
+                return gr.update(), gr.update(), lost, gr.update(), there
+            ready = gr.update(value=restore_tab.ASK, interactive=True)
+            return given.id, [given.id], words.handed(given, "restore"), ready, there
+
+        outputs = [photo, photos, stage, button, tabs]
+        hand_on.click(move, made, outputs, **working.QUIET)
+    page.queue(default_concurrency_limit=None, max_size=256)
+    return page
 
 
 def mount(app: FastAPI, service: Service) -> None:
@@ -41,7 +111,7 @@ def _mount(app: FastAPI, service: Service) -> None:
     page = blocks(service, app.state.batches)
     # Gradio checks where a file lies only on a page that was launched, which a mounted one never says by itself.
     page.has_launched = True
-    gradio.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
         page,
         path="/",

@@ -205,11 +205,11 @@ def presets(service: Service, model: str) -> list[tuple[str, str]]:
 
 def solvers(service: Service, model: str) -> tuple[str, ...]:
     """The solvers of a model, IR-SDE's own among them where its path has them; none for a method without this dial."""
-    process = getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "process", None)
-    if process is None:
+    path = getattr(service.restorers.get(model, service.devices[0]).resolve(Options()), "process", None)
+    if path is None:
         return ()
     try:
-        irsde.check(process)
+        irsde.check(path)
     except InputError:
         return SOLVERS
     return (*SOLVERS, *EULER)

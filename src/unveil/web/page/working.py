@@ -24,7 +24,7 @@ element.dataset.heard = 'yes';
 element.dispatchEvent(new Event('heard'));
 """
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-"""Of every event: what happens is shown by our own elements, and nobody calls it from elsewhere."""
+"""Arguments of every event: our own elements show what happens, and the events are no interface for programs."""
 GRACE = 20.0
 """Seconds for which the work of a closed page goes on, in case the page is loaded again."""
 

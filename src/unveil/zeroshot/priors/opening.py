@@ -266,7 +266,7 @@ def open_prior(
 
 
 def _supported(folder: Path, sizes: dict[str, Any]) -> None:
-    """Raise ModelError for a network that must be told more than a text, by what it is."""
+    """Raise ModelError for a network that needs further conditions beside a text, and name them."""
     if sizes.get("addition_embed_type") is not None or (folder / "text_encoder_2").is_dir():
         raise ModelError(
             f"{folder}: a network of SDXL's kind, with two text encoders and sizes of pictures among what it is told, is not supported; "
@@ -279,7 +279,7 @@ def _supported(folder: Path, sizes: dict[str, Any]) -> None:
 
 
 def _label(folder: Path, sizes: dict[str, Any], label: int | None) -> int | None:
-    """The class that a network is told, None for one without classes.
+    """The class that a network is conditioned on, None for one without classes.
 
     One class more than a round number stands for none, and is the last, as where the label was dropped in training (Ho and Salimans 2022).
     Raises ModelError where one must be named, or the one that is does not exist.

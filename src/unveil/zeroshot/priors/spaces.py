@@ -219,7 +219,7 @@ class LatentPrior:
 
 
 def _estimate(prior: PixelPrior | LatentPrior, output: Tensor, z_t: Tensor, t: int) -> Tensor:
-    """z0_hat from what the network said of a state z_t at index t."""
+    """z0_hat from the network's output for a state z_t at index t."""
     if prior.preconditioning is not None:
         return prior.preconditioning.x0_hat(output, z_t, t)
     return to_x0(prior.prediction, prior.process, t, output, z_t, z_t)
