@@ -51,7 +51,7 @@ REAL = {
     "Kodak24": ("test/Kodak24", "clean"),
 }
 RESULT = RESULTS / "fit_classifier.json"
-QUIET = {"haze": 0.995, "lowlight": 0.992}
+QUIET = 0.995
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1500, 430)
 """Sides of the cuts by which the law of the light is fitted, in pixels; severity from which a simulated veil is one; how many steps of
@@ -71,9 +71,9 @@ Judged = tuple[Tensor, Tensor, Tensor]
 def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: int, decay: float = 3e-3) -> LightLaw:
     """The linear law of haze and of low light: the mean of three, since each takes other photographs for what they are not.
 
-    One reads all numbers; one what the restorer sees, the first `asked` of them; one what is measured and what the network says. Slopes
-    and bias are set on cuts of photographs that nothing was trained on: a share QUIET of those without a kind stay below the probability
-    from which it is treated.
+    One reads all numbers; one what the restorer sees, the first `asked` of them; of the third one half is a law of what is measured, the
+    other the network's own word. Slopes and bias are set on cuts of photographs that nothing was trained on: a share QUIET of those without
+    a kind stay below the probability from which it is treated.
     """
     numbers, has, known = train
     count = numbers.shape[1]
@@ -81,20 +81,24 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
     law.centre.copy_(numbers.mean(0))
     law.scale.copy_(numbers.std(0).clamp_min(1e-3))
     every = torch.arange(count)
-    beside = torch.cat([every[asked : asked + MEASURES], every[count - len(KINDS) :]])
     for k, kind in enumerate(JUDGED):
         law.layer.weight.data[k], law.layer.bias.data[k] = 0, 0
-        for chosen, penalty in ((every, decay), (every[:asked], decay), (beside, decay / 30)):
+        for chosen in (every, every[:asked]):
             one, slope = _blank(len(chosen)), _blank(1)
-            fit_linear(one, *_with_and_without(law.standard(numbers)[:, chosen], has, known, k), penalty)
+            fit_linear(one, *_with_and_without(law.standard(numbers)[:, chosen], has, known, k), decay)
             with torch.no_grad():
                 shown = _with_and_without(law.standard(fitted[0])[:, chosen], fitted[1], fitted[2], k)
                 said = [one(x) for x in shown]
             fit_linear(slope, said[0], said[1], 0)
             with torch.no_grad():
                 law.layer.weight[k, chosen] += slope.weight[0, 0] * one.weight[0] / 3
+        measured, own = every[asked : asked + MEASURES], count - len(KINDS) + KINDS.index(kind)
+        one = _blank(MEASURES)
+        fit_linear(one, *_with_and_without(law.standard(numbers)[:, measured], has, known, k), decay / 3)
         with torch.no_grad():
-            quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET[kind])
+            law.layer.weight[k, measured] += one.weight[0] / 6
+            law.layer.weight[k, own] += law.scale[own] / 6
+            quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET)
             law.layer.bias[k] = torch.logit(torch.tensor(NOTICED[kind])) - quiet
     return law
 
@@ -114,11 +118,11 @@ def _with_and_without(numbers: Tensor, has: Tensor, known: Tensor, k: int) -> tu
 def judged(
     net: DegradationClassifier, restorer: Model, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
 ) -> Judged:
-    """What the law reads of some 22 cuts for each of `count` steps, and what is wrong with them.
+    """What the law reads of some 25 cuts for each of `count` steps, and what is wrong with them.
 
-    Of four photographs a step: simulated veils over all, one of them otherwise damaged too; two as they are, one at an exposure that
+    Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
-    brightest; simulated low light, two simulated shadows, and one other damage. Then both sides of a real pair of each kind.
+    brightest; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of each kind.
     A veil that hardly shows, and a curve that leaves the median above a fifth, are not learned from.
     """
     rows: list[Tensor] = []
@@ -138,7 +142,8 @@ def judged(
         own = torch.Generator().manual_seed(int(generator.integers(2**62)))
         x, _ = crops(photographs, 4, SIDES[step % len(SIDES)], generator, REACH if step % 4 else 0)
         veiled, drawn = haze(x, own)
-        veiled[3:] = degradation.apply(OTHERS[step % len(OTHERS)], veiled[3:], own)[0]
+        other, first = OTHERS[step // 2 % len(OTHERS)], 3 - step % 2
+        veiled[first:] = degradation.apply(other, veiled[first:], own)[0]
         for image, severity in zip(veiled, drawn["severity"].flatten().tolist(), strict=True):
             add(image, haze=1, sure=(severity >= SHOWS, True))
         add(x[0])
@@ -150,7 +155,8 @@ def judged(
         add(lowlight(x[1:2], own)[0][0], dark=1)
         for image in (x[:1], x[2:3]):
             add(degradation.apply("shadow", image, own)[0][0])
-        add(degradation.apply(OTHERS[step // 2 % len(OTHERS)], x[3:], own)[0][0])
+        for other, image in zip(OTHERS, x, strict=True):
+            add(degradation.apply(other, image[None], own)[0][0])
         for shown, kinds in pairs:
             if kinds == ("blur",) and step % 3:
                 continue  # postcards, all alike

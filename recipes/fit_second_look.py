@@ -129,8 +129,13 @@ def fitted(train: Groups, kept: Groups) -> dict[str, list[float] | float]:
     }
 
 
+def as_it_stands() -> dict[str, Any]:
+    """The law in the module."""
+    return {name: getattr(second_look, name) for name in ("CENTRE", "SCALE", "WEIGHTS", "BIAS")}
+
+
 def said(law: dict[str, Any], found: Tensor) -> Tensor:
-    """(n,) log odds by a law that is not in the module yet."""
+    """(n,) log odds by a law, which may not be in the module yet."""
     centre, scale, weights = (torch.tensor(law[name]) for name in ("CENTRE", "SCALE", "WEIGHTS"))
     return ((found - centre) / scale).clamp(-4, 4) @ weights + law["BIAS"]
 
@@ -147,6 +152,9 @@ def facts(result: dict[str, Any]) -> dict[str, Value | str]:
 
 def arguments(command: ArgumentParser) -> None:
     command.add_argument("--model", type=Path, default=Path("general"), help="name or file of the model that is asked")
+    command.add_argument(
+        "--again", action="store_true", help="fit nothing; measure the law as it stands with this model"
+    )
 
 
 def main(given: Namespace) -> None:
@@ -161,9 +169,10 @@ def main(given: Namespace) -> None:
     for number, share in enumerate((0.5, 0.5, 0)):
         kept = [(hold_out(found, share), kinds) for found, kinds in pairs]
         here, photographs = hold_out(photographs, share)
-        parts.append(measured(model, cuts(here, [(sides[0], kinds) for sides, kinds in kept], 100 * number)))
+        if number == 2 or not given.again:
+            parts.append(measured(model, cuts(here, [(sides[0], kinds) for sides, kinds in kept], 100 * number)))
         pairs = [(sides[1], kinds) for sides, kinds in kept]
-    law = fitted(parts[0], parts[1])
+    law = as_it_stands() if given.again else fitted(parts[0], parts[1])
     print(law)
     threshold = float(torch.logit(torch.tensor(NOTICED["noise"])))
 
@@ -177,11 +186,13 @@ def main(given: Namespace) -> None:
         test[name] = found(measured(model, (("", p) for p in pictures))[""])
     result = {
         "law": law,
-        "held_out": {kind: found(rows) for kind, rows in parts[2].items()},
+        "held_out": {kind: found(rows) for kind, rows in parts[-1].items()},
         "test": test,
         "protocol": {
             **environment(),
             "model": model.spec.name,
+            "sha256": model.sha256,
+            "fitted": not given.again,
             "wrong": WRONG,
             "processor_seconds": clock.processor,
             "quick": given.quick,
