@@ -184,5 +184,6 @@ def test_a_method_on_a_device_is_timed_by_the_clock(data: Path, restorer: Restor
         if line.startswith("| ")
     }
     at = [c.strip() for c in lines["method"]].index("s a photograph on the device")
-    assert float(lines["tiny"][at]) > 0
+    assert all(seconds > 0 for seconds in rows["tiny"]["seconds"])
+    assert float(lines["tiny"][at]) >= 0, "a fast machine's may be rounded to nothing"
     assert not lines["here"][at].strip()

@@ -99,7 +99,7 @@ def test_half_precision_moves_probabilities_by_little() -> None:
     pixels = scene(300, 523).permute(1, 2, 0).numpy()
     whole = speaker.describe(pixels).probabilities
     half = speaker.describe(pixels, torch.bfloat16).probabilities
-    assert max(abs(whole[k] - half[k]) for k in whole) < 0.005
+    assert max(abs(whole[k] - half[k]) for k in whole) < 0.02
     assert half != whole
 
 

@@ -129,7 +129,7 @@ class DegradationClassifier(nn.Module):
     def folded(self, dtype: torch.dtype = torch.float32) -> DegradationClassifier:
         """A copy that can be evaluated alone, in half of the time: normalisation is part of the weights.
 
-        dtype: of the convolutions. In float32 it says the same to rounding; bfloat16 moves probabilities by a few thousandths at most.
+        dtype: of the convolutions. In float32 it says the same to rounding; bfloat16 moves probabilities by a hundredth or two.
         """
         out = copy.deepcopy(self).requires_grad_(False)
         for eye in (out.far, out.near):
