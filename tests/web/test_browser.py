@@ -355,8 +355,8 @@ def test_progress_and_cancel(visit: Callable[..., Page]) -> None:
     page.go("restore")
     page.window.wait_for_selector("#stage-restore unveil-progress >> text=Step 1 of 5")
     page.window.wait_for_function("document.querySelector('#stage-restore .u-stage-image').src.includes('preview')")
+    page.window.wait_for_selector("#go-restore:disabled")
     page.show("06-running")
-    assert page.window.locator("#go-restore").is_disabled()
     task = next(job.task for job in page.service._jobs.values() if not job.task.status.final)
     asked: list[float] = []
     real = task.ask_to_stop
