@@ -198,3 +198,15 @@ def test_a_closed_queue_cancels_what_is_left_and_takes_nothing(make: Callable[..
     assert (running.status.state, waiting.status.state) == ("cancelled", "cancelled")
     with pytest.raises(Full, match="shutting down"):
         queue.submit("a", lambda task, device: None)
+
+
+def test_a_worker_outlives_what_fails_after_a_task(
+    make: Callable[..., Queue], caplog: pytest.LogCaptureFixture
+) -> None:
+    def record(task: Task) -> None:
+        raise FileNotFoundError("its folder is gone")
+
+    queue = make(record=record)
+    for _ in range(2):
+        assert queue.submit("somebody", lambda task, device: 7).wait(PATIENCE).state == "done"
+    assert "its folder is gone" in caplog.text

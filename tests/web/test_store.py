@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gc
 import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from unveil.web.store import Store
+from unveil.web.store import Store, _bytes
 
 
 class Clock:
@@ -79,3 +81,17 @@ def test_names_cannot_be_guessed() -> None:
     names = {store.make().name for _ in range(20)}
     assert len(names) == 20
     assert min(map(len, names)) >= 22  # 128 bits in base64
+
+
+def test_a_folder_that_is_deleted_while_it_is_counted_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"123")
+    assert _bytes(tmp_path) == 3
+    listed = Path.iterdir
+
+    def gone(self: Path) -> Iterator[Path]:
+        yield from list(listed(self))
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    assert _bytes(tmp_path) == 3, "what was counted until then"
+    assert _bytes(tmp_path / "never") == 0

@@ -307,7 +307,10 @@ class Queue:
             with self._changed:
                 self._running.discard(task)
                 self._usual += 0.2 * (task.status.seconds - self._usual)
-            self._record(task)
+            try:
+                self._record(task)
+            except Exception:  # an exception here would end the worker, and all that wait would wait for ever
+                logging.getLogger(__name__).exception("what is done after a task failed")
 
     def _next(self) -> Task | None:
         with self._changed:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,9 +167,8 @@ def _remove(base: Path, lock: FileLock) -> None:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for path in folder.glob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue  # deleted just now
+    with suppress(OSError):  # the folder was deleted just now, before or while it is listed
+        for path in folder.iterdir():
+            with suppress(OSError):
+                total += path.stat().st_size
     return total
