@@ -132,15 +132,17 @@ def tab(
             yield words.alert(str(error)), gr.update()
             return
         client = working.client(request)
-        yield gr.update(), gr.update(value="Restoring", interactive=False)
+        # Said with every message: of two that follow one another closely the browser may apply the last alone.
+        busy = gr.update(value="Restoring", interactive=False)
+        yield gr.update(), busy
         if len(orders) > 1:
             batch = batches.start(orders, client)
-            yield words.photograph(given) + words.following(batch.id, NAME), gr.update()
+            yield words.photograph(given) + words.following(batch.id, NAME), busy
             await until_over(request, batch)
         else:
             start = lambda: service.restore(orders[0][1], given, client)  # noqa: E731
             async for html, _ in visits.follow(request, given, start, result, NAME):
-                yield html, gr.update()
+                yield html, busy
         yield gr.update(), gr.update(value=_ask(ids), interactive=True)
 
     async def until_over(request: gr.Request, batch: several.Batch) -> None:
@@ -168,7 +170,7 @@ def tab(
         elif job is not None and job.order is not None and job.photo == given.id:
             yield given.id, ids, gr.update(), busy
             async for html, _ in visits.follow(request, given, lambda: job, result, NAME):
-                yield gr.update(), gr.update(), html, gr.update()
+                yield gr.update(), gr.update(), html, busy
             yield gr.update(), gr.update(), gr.update(), gr.update(value=ASK, interactive=True)
         else:
             yield given.id, ids, words.photograph(given), gr.update()
