@@ -132,8 +132,7 @@ def tab(
             yield words.alert(str(error)), gr.update()
             return
         client = working.client(request)
-        # Said with every message: of two that follow one another closely the browser may apply the last alone.
-        busy = gr.update(value="Restoring", interactive=False)
+        busy = working.busy("Restoring")
         yield gr.update(), busy
         if len(orders) > 1:
             batch = batches.start(orders, client)
@@ -160,7 +159,7 @@ def tab(
             return
         ids = _known(event, given)
         batch, job = batches.find(_said(event, "batch") or ""), service.find(_said(event, "job") or "")
-        busy = gr.update(value="Restoring", interactive=False)
+        busy = working.busy("Restoring")
         if batch is not None and not batch.over.is_set():
             yield given.id, ids, _standing(service, given, batch) + words.following(batch.id, NAME), busy
             await until_over(request, batch)
