@@ -29,6 +29,8 @@ from unveil.util.devices import computes_bf16
 
 CROP, REAL, CLEAN, UNCERTAIN = 192, 0.3, 0.08, 0.2
 """Side of a crop; shares of real pairs, of undamaged crops, and of crops whose damage is only guessed."""
+SIZES: dict[str, Any] = {"width": 32, "wide": 16, "windows": [1, 5, 15]}
+"""Of the network (`networks.doubt.DoubtNetwork`)."""
 REACH = 640
 SEED = 17
 
@@ -80,7 +82,7 @@ def errors(x0_hat: Tensor, x0: Tensor) -> tuple[Tensor, Tensor]:
 def trained(data: Examples, epochs: int, seed: int, batch: int = 8, side: int = 96) -> DoubtNetwork:
     """The network after `epochs` over the crops, of which it sees a random part of `side` pixels each time."""
     torch.manual_seed(seed)
-    net = DoubtNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = DoubtNetwork(**SIZES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = epochs * (len(data[0]) // batch)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.1)
@@ -130,6 +132,6 @@ def main(given: Namespace) -> None:
     model = restorer.model
     tree = model.spec.to_json()
     spec = Spec.from_json(tree)
-    spec.network["doubt"] = {"width": 32, "wide": 16}
+    spec.network["doubt"] = SIZES
     digest = write(given.output, spec, model.predictor, model.head, doubt=doubt)
     print(f"{given.output}: sha256 {digest[:12]}, {clock.processor:.0f} s of processor time")

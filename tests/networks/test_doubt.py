@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from unveil.networks.condition import KINDS
-from unveil.networks.doubt import LEAST, MOST, DoubtNetwork, deviations, likelihood
+from unveil.networks.doubt import LEAST, MOST, DoubtNetwork, _activity, _paired, deviations, likelihood
 
 
-@pytest.fixture(scope="module")
-def network() -> DoubtNetwork:
+@pytest.fixture(scope="module", params=[(), (1, 5)], ids=["pixels", "activity"])
+def network(request: pytest.FixtureRequest) -> DoubtNetwork:
     torch.manual_seed(0)
-    return DoubtNetwork(8, 4).eval()
+    return DoubtNetwork(8, 4, request.param).eval()
 
 
 def pair(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -89,3 +89,20 @@ def test_it_learns_the_deviation_of_the_errors_it_is_shown() -> None:
         said = network(y, y, kinds)[0]
     assert float(said[y > 0.1].mean().exp()) == pytest.approx(0.2, rel=0.3)
     assert float(said[y < -0.1].mean().exp()) == pytest.approx(0.02, rel=0.5)
+
+
+def test_activity_is_counted_at_its_place() -> None:
+    """A step of 0.4 between columns 7 and 8 in the restoration alone: its slope and the change, where they are, and the floor elsewhere."""
+    y = torch.zeros(1, 3, 16, 24)
+    x0_hat = y.clone()
+    x0_hat[..., 8:] = 0.4
+    slope_y, slope, change = _activity(_paired(y, x0_hat), 1)[0].expand(3, 8, 12)
+    floor = (math.log(1e-3) + 4) / 2
+    assert torch.allclose(slope_y, torch.full_like(slope_y, floor))
+    assert torch.allclose(slope[:, [3, 5]], torch.tensor(floor))
+    assert torch.allclose(
+        slope[:, 4], torch.tensor((math.log(0.4 / 2 + 1e-3) + 4) / 2)
+    )  # one column of the two of a place
+    clipped = min(0.4, 2 / 8)
+    assert torch.allclose(change[:, 4:], torch.tensor((math.log(clipped + 1e-3) + 4) / 2))
+    assert torch.allclose(change[:, :4], torch.tensor(floor))

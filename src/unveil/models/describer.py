@@ -1,6 +1,7 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise unless it is sure of it.
+The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise unless it
+is sure of it.
 """
 
 from __future__ import annotations

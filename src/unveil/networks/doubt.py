@@ -8,6 +8,7 @@ what is off about the light of the whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 import torch
@@ -36,21 +37,27 @@ class DoubtNetwork(nn.Module):
     Args:
         width: Channels of the local branch.
         wide: Channels of the global branch.
+        windows: Odd sides, at half of the resolution, of windows in which activity is counted (`_activity`) for the local branch.
 
     """
 
-    def __init__(self, width: int = 32, wide: int = 16) -> None:
+    def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = ()) -> None:
         super().__init__()
-        self.enter = _layer(36, width)
+        self.windows = tuple(windows)
+        counted = 3 * len(self.windows)
+        self.enter = _layer(36 + counted, width)
         self.told = nn.Linear(len(KINDS), 2 * width)
         self.layers = nn.ModuleList(_layer(width, width, d) for d in _DILATIONS)
         self.far = nn.ModuleList(_layer(9 if i == 0 else wide, wide, d) for i, d in enumerate(_FAR_DILATIONS))
         self.join = nn.Conv2d(wide, width, 1)
-        self.leave = nn.Conv2d(width, 12, 1)
+        self.leave = nn.Conv2d(width + counted, 12, 1)
         self.light = nn.Sequential(nn.Linear(len(KINDS) + 6, 24), nn.SiLU(), nn.Linear(24, 1))
 
-    reach = 2 * (2 + sum(_DILATIONS))
-    """Reach of the local branch in pixels: tiles with this margin give the same as the whole."""
+    @property
+    def reach(self) -> int:
+        """Reach of the local branch in pixels: tiles with this margin give the same as the whole."""
+        counted = 1 + max(self.windows) // 2 if self.windows else 0
+        return 2 * (2 + sum(_DILATIONS) + counted)
 
     def places(self, y: Tensor, x0_hat: Tensor) -> Tensor:
         """(B, wide, WHOLE, WHOLE) from the global branch; arguments as for `local`."""
@@ -75,12 +82,15 @@ class DoubtNetwork(nn.Module):
         """
         h, w = int(y.shape[-2]), int(y.shape[-1])
         pair = F.pad(_paired(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
-        x = self.enter(F.pixel_unshuffle(pair, 2)) + self.join(_within(places, box, (h + 1) // 2, (w + 1) // 2))
+        counted = [_activity(pair, window) for window in self.windows]
+        x = self.enter(torch.cat([F.pixel_unshuffle(pair, 2), *counted], dim=1)) + self.join(
+            _within(places, box, (h + 1) // 2, (w + 1) // 2)
+        )
         scale, shift = self.told(kinds)[:, :, None, None].chunk(2, dim=1)
         x = F.silu(x * (1 + scale) + shift)
         for layer in self.layers:
             x = x + F.silu(layer(x))
-        return _bounded(F.pixel_shuffle(self.leave(x), 2)[..., :h, :w])
+        return _bounded(F.pixel_shuffle(self.leave(torch.cat([x, *counted], dim=1)), 2)[..., :h, :w])
 
     def whole(self, y: Tensor, x0_hat: Tensor, kinds: Tensor) -> Tensor:
         """(B,) logarithm of the standard deviation of the mean error of a channel; arguments as for `local`, of whole photographs."""
@@ -149,6 +159,25 @@ def _layer(taken: int, given: int, dilation: int = 1) -> nn.Conv2d:
 def _paired(y: Tensor, x0_hat: Tensor) -> Tensor:
     """(B, 9, H, W): both images, and their difference times a gain."""
     return torch.cat([y, x0_hat, (_DETAIL * (x0_hat - y)).clamp(-2, 2)], dim=1)
+
+
+def _activity(pair: Tensor, window: int) -> Tensor:
+    """(B, 3, H / 2, W / 2) of what `_paired` gives, H and W even: logarithms of means in windows, around 0.
+
+    Of the differences of neighbours in the photograph and in its restoration, and of what the restoration changed. An error is about
+    proportional to how much goes on at its place, so that its logarithm is nearly a sum of these.
+    """
+    y, x0_hat, change = pair.chunk(3, dim=1)
+    found = torch.stack([_slope(y), _slope(x0_hat), change.abs().mean(1) / _DETAIL], dim=1)
+    mean = F.avg_pool2d(F.avg_pool2d(found, 2), window, 1, window // 2, count_include_pad=False)
+    return (torch.log(mean + 1e-3) + 4) / 2
+
+
+def _slope(x: Tensor) -> Tensor:
+    """(B, H, W) mean absolute difference of the pixels of (B, 3, H, W) to the left and upper neighbour."""
+    padded = F.pad(x, (1, 0, 1, 0), mode="replicate")
+    across = (x - padded[..., 1:, :-1]).abs()
+    return (across + (x - padded[..., :-1, 1:]).abs()).mean(1)
 
 
 def _within(places: Tensor, box: Box, height: int, width: int) -> Tensor:
