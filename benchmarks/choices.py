@@ -8,11 +8,15 @@ A part that is measured again replaces itself in the JSON file; the others stay 
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
+import torch
+
+from benchmarks import _choices
 from benchmarks._pages import Facts
-from benchmarks._shared import Clock, earlier, protocol, shared_folder, table
+from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table
+from unveil.models import shelf
 
 PARTS = ("fidelity", "solver", "resolution")
 UNITS = {
@@ -25,11 +29,6 @@ UNITS = {
 
 def measure(given: Namespace) -> dict[str, Any]:
     shared_folder()
-    import torch
-
-    from benchmarks import _choices
-    from unveil.models import shelf
-
     model = shelf.load(given.model)
     if model.spec.sampler != "diffusion":
         raise SystemExit(
@@ -111,6 +110,4 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
+OPTIONS = {"--model": MODEL, "--part": (PARTS, "", PARTS)}
