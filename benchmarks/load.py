@@ -27,7 +27,7 @@ from unveil.restorer import load
 
 SIDE = 256
 CLIENTS = (1, 4, 16)
-OPTIONS = ("--waiting", "64", "--per-client", "64", "--no-page")
+SERVER = ("--waiting", "64", "--per-client", "64", "--no-page")
 
 
 def photographs(count: int) -> list[bytes]:
@@ -91,7 +91,7 @@ def load_test(server: Server, model: str, files: list[bytes], clients: int) -> d
 
 def measure(given: Namespace) -> dict[str, Any]:
     files = photographs(16 if given.quick else given.requests)
-    server = Server(OPTIONS, {"OMP_NUM_THREADS": str(given.threads)})
+    server = Server(SERVER, {"OMP_NUM_THREADS": str(given.threads)})
     try:
         answered(server, given.model, files[0])
         rows = []
