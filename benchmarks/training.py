@@ -22,13 +22,12 @@ import torch
 from benchmarks._shared import alone, memory_status, protocol, shared_folder, table
 from unveil.diffusion import linear_pro
 from unveil.networks.compact import CompactUNet
-from unveil.training.batches import Batch, Source
+from unveil.training.batches import Batch, Source, ahead
 from unveil.training.config import parse
 from unveil.training.distributed import World, pick_device
-from unveil.training.loader import ahead
-from unveil.training.restoring import Restoring
 from unveil.training.stage import StageRunner, Stop, TrainingRun, _batch
 from unveil.training.state import State
+from unveil.training.trainer import Restoring
 
 BATCH, CROP = 8, 96
 MEMORY = (8, 128)

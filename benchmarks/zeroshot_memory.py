@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks._shared import alone, peak, protocol, table
-from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.networks.diffusers_networks import AutoencoderKL
 
 UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),

@@ -22,9 +22,14 @@ from torch import Tensor, nn
 from benchmarks._shared import positive
 from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.files import Picture, Store
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_blocks import WEIGHTS, ResnetBlock, write_index, write_part
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import (
+    WEIGHTS,
+    AutoencoderKL,
+    DiffusersUNet,
+    ResnetBlock,
+    write_index,
+    write_part,
+)
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.loop import run

@@ -352,9 +352,9 @@ class Restorer:
         whole = (box.left, box.right) == (0, source.width)
         if not source.xmp or not whole or source.orientation > _UPRIGHT:
             return 0
-        from unveil.photo import xmp
+        from unveil.photo import metadata
 
-        if not xmp.goes_round(source.xmp, source.width):
+        if not metadata.goes_round(source.xmp, source.width):
             return 0
         run, spec = self.resolve(options), self.model.spec
         first = _begin(run, treat)

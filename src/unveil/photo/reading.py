@@ -204,14 +204,16 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
 
 
 def _tone_mapped(samples: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
-    from unveil.photo import tone
+    from unveil.photo import spaces
 
     out = np.empty_like(samples)
     rows = max(1, CHUNK // samples.shape[1])
     top = 1 if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max
     for start in range(0, len(samples), rows):
         part = samples[start : start + rows]
-        mapped = tone.to_srgb(np.clip(unit(part), 0, 1).reshape(-1, 3), primaries, transfer).reshape(part.shape) * top
+        mapped = (
+            spaces.tone_mapped(np.clip(unit(part), 0, 1).reshape(-1, 3), primaries, transfer).reshape(part.shape) * top
+        )
         out[start : start + rows] = mapped if top == 1 else np.rint(mapped)
     return out
 

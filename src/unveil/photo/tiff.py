@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import TiffImagePlugin
 
-from unveil.photo import captions, icc, pillow, png
+from unveil.photo import icc, metadata, pillow, png
 from unveil.photo.encoding import Picture
 from unveil.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, POINTERS, TYPES, Entry, Tiff, open_tiff
 from unveil.photo.header import Header
@@ -363,7 +363,7 @@ def decode(data: bytes, header: Header) -> Decoded:
     found.icc, found.xmp = _raw(tiff, tags, ICC_TAG) or _chromatic(tiff, tags), _raw(tiff, tags, XMP_TAG)
     found.exif, notes = gather(tiff, tags)
     found.dpi, found.notes = _dpi(tiff, tags), (*found.notes, *notes, *_left_out(about))
-    found.extra = (*captions.of_tiff(_raw(tiff, tags, PHOTOSHOP_TAG), _raw(tiff, tags, IPTC_TAG)), *_places(tiff, tags))
+    found.extra = (*metadata.of_tiff(_raw(tiff, tags, PHOTOSHOP_TAG), _raw(tiff, tags, IPTC_TAG)), *_places(tiff, tags))
     return found
 
 
@@ -389,7 +389,7 @@ def _places(tiff: Tiff, tags: dict[int, Entry]) -> Iterator[tuple[str, bytes]]:
         if tag in tags and tags[tag].type < 16:  # wider types exist in BigTIFF alone
             entry = tags[tag]
             raw = in_order(entry.raw(tiff.data), entry.type, tiff.endian == ">")
-            yield captions.TIFF, struct.pack("<HHI", tag, entry.type, entry.count) + raw
+            yield metadata.TIFF, struct.pack("<HHI", tag, entry.type, entry.count) + raw
 
 
 def _chromatic(tiff: Tiff, tags: dict[int, Entry]) -> bytes | None:
@@ -616,13 +616,13 @@ def _extra(picture: Picture, swapped: bool) -> list[Any]:
     """Tags that other TIFFs and JPEGs brought along: georeferences and captions."""
     found: list[Any] = []
     for name, content in picture.extra:
-        if name == captions.TIFF:
+        if name == metadata.TIFF:
             tag, kind, count = struct.unpack_from("<HHI", content)
             found.append((tag, kind, count, in_order(content[8:], kind, swapped), True))
-    resources = captions.resources(picture.extra)
+    resources = metadata.resources(picture.extra)
     if resources:
         found.append((PHOTOSHOP_TAG, 7, len(resources), resources, True))
-        iptc = captions.iptc(resources)
+        iptc = metadata.iptc(resources)
         if iptc:
             found.append((IPTC_TAG, 7, len(iptc), iptc, True))
     return found

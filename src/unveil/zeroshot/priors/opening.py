@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet
 from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.spaces import LatentPrior, PixelPrior, open_text
 
