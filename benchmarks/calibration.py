@@ -30,6 +30,7 @@ from unveil.evaluation.evidence import gather, gather_stated
 from unveil.models.calibration import DECIDES
 from unveil.networks.condition import KINDS
 from unveil.restorer import load
+from unveil.util.tensors import batch_of
 
 SEED = 29
 ROWS = ("doubt", "default", "second order", "cubic")
@@ -104,7 +105,7 @@ def test_set(name: str, size: int, count: int) -> Group:
         y, x = (photo.read(path).pixels for path in pairs[i][1:])
         places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
         top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
-        found.append([torch.from_numpy(_cut(a, (top, left), size).transpose(2, 0, 1).copy())[None] for a in (x, y)])
+        found.append([batch_of(_cut(a, (top, left), size)) for a in (x, y)])
     told = tuple(TOLD[name].split(","))
     return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]), (told,) * len(found))
 

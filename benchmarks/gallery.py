@@ -24,6 +24,7 @@ from unveil import degradation, figures, photo
 from unveil.evaluation.metrics.classical import psnr
 from unveil.photo.srgb import decode, encode
 from unveil.restorer import load
+from unveil.util.tensors import batch_of, pixels_of
 
 SIZE = 256
 DRAWS = 4
@@ -62,9 +63,8 @@ def decibel(value: float) -> float:
 
 
 def simulated(x: np.ndarray, kind: str, severity: float) -> np.ndarray:
-    batch = torch.from_numpy(x.transpose(2, 0, 1).copy())[None]
-    y, _ = degradation.apply(kind, batch, torch.Generator().manual_seed(SEED), severity)
-    return degradation.quantise(y)[0].permute(1, 2, 0).numpy()
+    y, _ = degradation.apply(kind, batch_of(x), torch.Generator().manual_seed(SEED), severity)
+    return pixels_of(degradation.quantise(y))
 
 
 def tinted_shadow(x: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from unveil import photo
 from unveil.models.treatment import Treatment, first_native
 from unveil.networks.condition import KINDS
 from unveil.photo.tiles import noise_field
+from unveil.util.tensors import batch_of
 
 SIZE, CUT, STEP = 640, 368, 16
 LIMIT = 0.1 / 255
@@ -31,7 +32,7 @@ SHOWN = (32, 64, 96, 128, 144, 160, 192, 240)
 def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     """max |whole - cut| in [0, 1] over all steps and pixels that lie 0, 16, 32, ... pixels or more from the cut."""
     low, high = restorer.model.spec.value_range
-    y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
+    y = batch_of(pixels) * (high - low) + low
     path = restorer.model.spec.process()
     # A model that is told what to fix is measured untold, and told that everything is wrong.
     told = (None, Treatment(dict.fromkeys(KINDS, 1.0), True)) if restorer.model.spec.conditioned else (None,)

@@ -24,6 +24,7 @@ from unveil.options import GENERATORS, Options
 from unveil.photo import content
 from unveil.photo.tiles import Plan, noise_field
 from unveil.restoration import RunningMoments
+from unveil.util.tensors import batch_of
 
 Callback = Callable[[Progress], "bool | None"]
 _UPRIGHT = 4
@@ -167,7 +168,7 @@ class Draws:
         low, high = self.model.spec.value_range
         pixels, beyond = self.seen.box.of(source.pixels), self.beyond
         # In place: every array of the photograph's size counts.
-        state_y = torch.from_numpy(content.around(pixels, beyond).transpose(2, 0, 1).copy())[None].to(self.device)
+        state_y = batch_of(content.around(pixels, beyond)).to(self.device)
         state_y.mul_(high - low).add_(low)
         if len(indices) > 1:
             state_y = state_y.repeat(len(indices), 1, 1, 1)
