@@ -181,7 +181,7 @@ def test_content_is_drawn_to_captions_where_there_are_some(
 def test_captions_that_are_missing_or_wrong_are_named(
     pairs: Path, clip: Path, vocabulary: Path, tmp_path: Path
 ) -> None:
-    table = tmp_path / "daclip.tsv"
+    table = tmp_path / "captions.tsv"
     table.write_text("clean/scene0.png\ta house\n")
     with pytest.raises(
         InputError, match=r"5 of 6 photographs have no caption in .*captions\.tsv; the first is .*scene1\.png"
@@ -203,7 +203,7 @@ def test_check_looks_at_captions_and_their_vocabulary(
     pairs: Path, clip: Path, vocabulary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a run would stop at, `--check` says before."""
-    table, file = tmp_path / "daclip.tsv", tmp_path / "eyes.yaml"
+    table, file = tmp_path / "captions.tsv", tmp_path / "eyes.yaml"
     tree = settings(pairs, clip)
 
     def checked(tokenizer: Path) -> tuple[int, str]:
