@@ -106,7 +106,22 @@ def test_all_clean_is_the_identity(batch: Tensor) -> None:
     assert params == {}
 
 
+def test_a_share_of_a_kind_is_drawn_strong(batch: Tensor) -> None:
+    x = batch[:, :, :16, :16].repeat(-(-600 // len(batch)), 1, 1, 1)
+    for share in (0.0, 0.5, 1.0):
+        _, _, params = mixture(x, seeded(3), weights={"noise": 1.0}, second=0.0, clean=0.0, strong={"noise": share})
+        severity = params["noise"]["severity"].flatten()
+        expected = share + (1 - share) / 3
+        assert float((severity > 2 / 3).float().mean()) == pytest.approx(expected, abs=4 * 0.5 / len(x) ** 0.5)
+        assert float(severity.max()) <= 1
+    whole, _, _ = mixture(batch, seeded(), weights={"haze": 1.0})
+    untouched, _, _ = mixture(batch, seeded(), weights={"haze": 1.0}, strong={"noise": 0.5})
+    assert torch.equal(whole, untouched)
+
+
 def test_wrong_arguments_are_refused(batch: Tensor) -> None:
+    with pytest.raises(InputError, match="share of strong 'noise'"):
+        mixture(batch, seeded(), strong={"noise": 1.5})
     with pytest.raises(InputError, match="did you mean noise"):
         mixture(batch, seeded(), weights={"nois": 1.0})
     with pytest.raises(InputError, match="positive weight"):

@@ -368,7 +368,7 @@ def test_progress_and_cancel(visit: Callable[..., Page]) -> None:
     assert task.ended is not None
     assert task.ended - asked[0] < 1, "the server's part"
     page.show("07-cancelled")
-    assert page.window.locator("#go-restore").is_enabled()
+    page.window.wait_for_selector("#go-restore:not([disabled])")
     assert page.service.queue.running == 0
     # The picture of a step may have been asked for just when everything about the job was deleted.
     page.refused = [(status, path) for status, path in page.refused if not ("preview" in path and status == 404)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from unveil.degradation.compression import compressed
 from unveil.degradation.draws import Random, branch, of, pick, rand, randn, whole
 from unveil.degradation.primitives import (
+    Severity,
     chance,
     check,
     convolve,
@@ -33,7 +34,7 @@ _BLUR_ODDS = (0.35, 0.25, 0.2, 0.2)
 _RADIUS = 13
 
 
-def blur(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def blur(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """One blur kernel per sample: Gaussian, anisotropic Gaussian, defocus disk or motion line, borders mirrored.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: sigma 0.4 px (severity 0) to 3.5 px (severity 1),
@@ -86,7 +87,7 @@ NOISE_TYPES = ("colour", "grey", "camera", "correlated", "blotched", "demosaiced
 _NOISE_ODDS = (0.3, 0.08, 0.12, 0.17, 0.08, 0.25)
 
 
-def noise(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def noise(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Additive noise of standard deviation sigma, of five types, then clipped to [0, 1].
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: sigma 1/255 (severity 0) to 60/255 (severity 1), geometrically,
@@ -187,7 +188,7 @@ QUALITY = (95.0, 8.0)
 LONGEST = 65_000
 
 
-def jpeg(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def jpeg(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Compression by libjpeg through Pillow, and back, or on a device its arithmetic (`compression`), the same bits; not differentiable.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: quality 95 (severity 0) to 8 (severity 1), linearly. Chroma is

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unveil.degradation.draws import Random, rand, randn
 from unveil.degradation.primitives import (
+    Severity,
     chance,
     check,
     convolve,
@@ -33,7 +34,7 @@ VEIL = (0.01, 0.16)
 _REACH = 24
 
 
-def rain(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def rain(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Streaks screened over the image, y = 1 - (1 - x')(1 - r), x' being x under a thin veil x + v (A - x).
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength (severity 0 to 1): drops per pixel 0.0012 to 0.012, brightness
@@ -86,7 +87,7 @@ def _streaks(
 BETA = (0.3, 2.0)
 
 
-def haze(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def haze(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Haze or fog: y = x t + A (1 - t), t = exp(-beta d) (Koschmieder's law).
 
     x: (B, 3, H, W) float32 in [0, 1]. Applied to display (sRGB) values, as the synthetic sets RESIDE and HSTS do,

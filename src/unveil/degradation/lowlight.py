@@ -7,6 +7,7 @@ from torch import Tensor
 
 from unveil.degradation.draws import Random, randn
 from unveil.degradation.primitives import (
+    Severity,
     chance,
     check,
     geometric,
@@ -26,7 +27,7 @@ ELECTRONS = 8000.0
 """Electrons at white at unit gain: a small sensor's well, and the scale of the shot noise."""
 
 
-def lowlight(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def lowlight(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """An underexposed photograph: darkened in linear light, noisy, with another tone curve and colour cast, in 8 bits.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light is divided by `factor`, from 3 (severity 0) to 40

@@ -13,6 +13,9 @@ from unveil.degradation.draws import Random, rand, randn
 from unveil.errors import InputError
 from unveil.util.guided_filter import linear_law
 
+Severity = float | Tensor | None
+"""How strong damage is: a number in [0, 1] for all samples of a batch, (B, 1, 1, 1) of them, or None, drawn for each."""
+
 
 def srgb_to_linear(x: Tensor) -> Tensor:
     """Display values in [0, 1] to linear light in [0, 1]; any shape. Negative values stay on the linear segment."""
@@ -34,17 +37,22 @@ def quantise(x: Tensor) -> Tensor:
     return x.clamp(0.0, 1.0).mul_(255.0).round_().div_(255.0)
 
 
-def check(x: Tensor, severity: float | None = None) -> None:
+def check(x: Tensor, severity: Severity = None) -> None:
     """Refuse what no simulator can degrade.
 
-    x: (B, 3, H, W) float32, B, H, W >= 1. severity: None or a number in [0, 1]. Raises InputError otherwise.
+    x: (B, 3, H, W) float32, B, H, W >= 1. severity: None, a number in [0, 1] or (B, 1, 1, 1) of them. Raises InputError otherwise.
     """
     if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
         found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise InputError(f"a batch to degrade must be a tensor of shape (B, 3, H, W) with no empty side, not {found}")
     if x.dtype != torch.float32:
         raise InputError(f"a batch to degrade must be float32 in [0, 1], not {x.dtype}; convert it first")
-    if severity is not None and not 0.0 <= severity <= 1.0:
+    if isinstance(severity, Tensor):
+        if tuple(severity.shape) != (len(x), 1, 1, 1):
+            raise InputError(
+                f"severities of {len(x)} samples must be of shape ({len(x)}, 1, 1, 1), not {tuple(severity.shape)}"
+            )
+    elif severity is not None and not 0.0 <= severity <= 1.0:
         raise InputError(f"severity must lie in [0, 1] (0 mildest, 1 strongest) or be None, not {severity!r}")
 
 
@@ -63,13 +71,20 @@ def chance(b: int, generator: Random, probability: float) -> Tensor:
     return rand((b, 1, 1, 1), generator) < probability
 
 
-def severities(b: int, generator: Random, severity: float | None) -> Tensor:
-    """(b, 1, 1, 1) severities in [0, 1]: `severity` for all, or uniform draws when it is None.
+def severities(b: int, generator: Random, severity: Severity) -> Tensor:
+    """(b, 1, 1, 1) severities in [0, 1]: `severity` for all or of each, or uniform draws when it is None.
 
     The draw is made in either case, so that pinning the severity changes nothing else in the sequence of draws.
     """
     drawn = uniform(b, generator)
-    return drawn if severity is None else torch.full_like(drawn, float(severity))
+    return pinned(drawn, severity)
+
+
+def pinned(drawn: Tensor, severity: Severity) -> Tensor:
+    """The draws (b, ...), one of each sample, or the severities that take their place."""
+    if severity is None:
+        return drawn
+    return severity.to(drawn).reshape(drawn.shape) if isinstance(severity, Tensor) else torch.full_like(drawn, severity)
 
 
 def geometric(s: Tensor, low: float, high: float) -> Tensor:

@@ -12,7 +12,7 @@ from unveil.degradation.camera import BLUR_TYPES, NOISE_TYPES, blur, jpeg, noise
 from unveil.degradation.draws import Random, branch, of, pick, rand
 from unveil.degradation.haze import haze, rain
 from unveil.degradation.lowlight import lowlight
-from unveil.degradation.primitives import check, quantise
+from unveil.degradation.primitives import Severity, check, quantise, uniform
 from unveil.degradation.shadow import shadow
 from unveil.degradation.wild import events, labels, wild
 from unveil.errors import InputError
@@ -22,14 +22,13 @@ from unveil.util.words import did_you_mean
 class Simulator(Protocol):
     """One kind of damage: x (B, 3, H, W) float32 in [0, 1] to (the same damaged, the parameters drawn).
 
-    Every parameter is a tensor with first dimension B. `severity` in [0, 1] pins the strength, None draws it for each
-    sample; all draws come from `generator`: a CPU generator, or the samples' own numbers (`draws`), made on the device of x, where then
-    everything is computed and nothing fetched from it. Raises InputError for a wrong shape, type or severity.
+    Every parameter is a tensor with first dimension B. `severity` in [0, 1] pins the strength, of all or of each
+    (B, 1, 1, 1); None draws it for each sample. All draws come from `generator`: a CPU generator, or the samples' own
+    numbers (`draws`), made on the device of x, where then everything is computed and nothing fetched from it. Raises
+    InputError for a wrong shape, type or severity.
     """
 
-    def __call__(
-        self, x: Tensor, generator: Random, severity: float | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+    def __call__(self, x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
 KINDS: dict[str, Simulator] = {
@@ -52,7 +51,7 @@ def simulator(kind: str) -> Simulator:
     return KINDS[kind]
 
 
-def apply(kind: str, x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def apply(kind: str, x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Damage x (B, 3, H, W) float32 in [0, 1] by the simulator called `kind`; see `Simulator`. Raises InputError."""
     return simulator(kind)(x, generator, severity)
 
@@ -66,6 +65,9 @@ ALONE = "wild"
 LIGHT: tuple[str, ...] = ("shadow", "haze", "lowlight")
 """Those that change the light itself, and with it the exposure."""
 
+_STRENGTH = 29
+"""Branch of a kind's draws for the severities of `strong`: none that a simulator takes."""
+
 STORED = 0.9
 """Share of damaged samples rounded to 8 bits, as nearly every real photograph is."""
 
@@ -76,6 +78,7 @@ def mixture(
     weights: dict[str, float] | None = None,
     second: float = 0.35,
     clean: float = 0.08,
+    strong: dict[str, float] | None = None,
 ) -> tuple[Tensor, list[tuple[str, ...]], dict[str, dict[str, Tensor]]]:
     """Damage each sample of x (B, 3, H, W) float32 in [0, 1] by its own random kinds, at random severities.
 
@@ -83,7 +86,8 @@ def mixture(
     "wild" is a whole pipeline: a sample that it damages gets no second kind, and it is never the second. second:
     probability of another kind beside the first. clean: probability that a sample stays as it is, bit for bit. Two
     kinds are applied in the order in which they happen to a photograph, ORDER. Nine in ten damaged samples are
-    rounded to 8 bits. Returns y in [0, 1]; for each sample the kinds applied, in order, () for a clean one; and for
+    rounded to 8 bits. strong: for some kinds, the share of their samples whose severity is drawn from the upper third instead of the
+    whole range. Returns y in [0, 1]; for each sample the kinds applied, in order, () for a clean one; and for
     each kind that occurred the parameters drawn, with `index` (n,), the samples they belong to. A function of x and
     the generator's state alone. Raises InputError for a wrong batch, unknown kinds, or weights and probabilities out
     of range.
@@ -93,6 +97,10 @@ def mixture(
     for name, p in (("second", second), ("clean", clean)):
         if not 0.0 <= p <= 1.0:
             raise InputError(f"{name} is a probability and must lie in [0, 1], not {p!r}")
+    for kind, share in (strong or {}).items():
+        simulator(kind)
+        if not 0.0 <= share <= 1.0:
+            raise InputError(f"the share of strong {kind!r} must lie in [0, 1], not {share!r}")
     b = len(x)
     untouched = rand((b,), generator, host=True) < clean
     doubled = rand((b,), generator, host=True) < second
@@ -123,7 +131,8 @@ def mixture(
             continue
         here = index.to(x.device)
         own = branch(of(generator, index), list(KINDS).index(kind))
-        damaged, drawn = simulator(kind)(y[here], own)
+        severity = _severities(len(index), branch(own, _STRENGTH), (strong or {}).get(kind, 0.0))
+        damaged, drawn = simulator(kind)(y[here], own, severity)
         y[here] = damaged
         params[kind] = {"index": index, **drawn}
         for i in index.tolist():
@@ -131,6 +140,14 @@ def mixture(
     rounded = (stored & ~untouched).nonzero().flatten().to(x.device)
     y[rounded] = quantise(y[rounded])
     return y, [tuple(kinds_of) for kinds_of in labels], params
+
+
+def _severities(n: int, generator: Random, strong: float) -> Severity:
+    """(n, 1, 1, 1) severities, a share `strong` of them in the upper third and the others anywhere; None, drawn by the simulator, for 0."""
+    if not strong:
+        return None
+    whole, above = uniform(n, generator), uniform(n, generator)
+    return torch.where(above < strong, (2 + whole) / 3, whole)
 
 
 def _odds(weights: dict[str, float] | None) -> tuple[list[str], Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unveil.degradation.draws import Random, branch, of, pick, randn
 from unveil.degradation.primitives import (
+    Severity,
     chance,
     check,
     fractal,
@@ -115,7 +116,7 @@ def _bars(p: Tensor, q: Tensor, generator: Random) -> Tensor:
 LIGHT_LEFT = (0.8, 0.12)
 
 
-def shadow(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def shadow(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Hard and soft cast shadows: in linear light y = x (1 - m (1 - a)), m the mask, a the light left in each channel.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: the light left, averaged over the channels, from 0.8 (severity

@@ -281,7 +281,7 @@ class Source:
             if kinds is unlit:
                 piece = degradation.exposed(piece, own.random)
             y, kinds_here, _ = degradation.mixture(
-                piece, own.random, weights=kinds, second=data.second, clean=data.clean
+                piece, own.random, weights=kinds, second=data.second, clean=data.clean, strong=data.strong
             )
             parts.append((piece, y, named(kinds_here)))
         clean, degraded, labels = zip(*parts, strict=True)

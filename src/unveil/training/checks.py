@@ -270,6 +270,9 @@ def _data(data: Data) -> None:
     for kind, weight in data.kinds.items():
         _one_of("data.kinds", kind, KINDS)
         _within(f"data.kinds.{kind}", weight, 0)
+    for kind, share in data.strong.items():
+        _one_of("data.strong", kind, KINDS)
+        _within(f"data.strong.{kind}", share, 0, 1)
     for name in ("second", "clean", "exposure"):
         _within(f"data.{name}", getattr(data, name), 0, 1)
     _within("data.reach", data.reach, 0)

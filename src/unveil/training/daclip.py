@@ -124,7 +124,7 @@ class NamedSource:
         torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
         data = self.data
         damaged, kinds, drawn = degradation.mixture(
-            clean, torch_generator, weights=data.kinds or None, second=data.second, clean=data.clean
+            clean, torch_generator, weights=data.kinds or None, second=data.second, clean=data.clean, strong=data.strong
         )
         words: list[Words] = list(kinds)
         if "wild" in drawn:

@@ -72,6 +72,10 @@ class Data:
     clean: float = 0.08
     """Share of simulated samples that are left undamaged."""
 
+    strong: dict[str, float] = field(default_factory=dict)
+    """Of some kinds of damage, the share of their samples drawn from the upper third of the severities instead of from all; so heavy
+    noise, rare where levels are spread evenly in the logarithm, is met more often."""
+
     exposure: float = 0.0
     """Share of the clean photographs that are darkened before they are damaged and stay dark in the target, so that darkness alone is
     no damage."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unveil.degradation.camera import recompress
 from unveil.degradation.draws import Random, SampleDraws
-from unveil.degradation.primitives import check, fast_size, quantise
+from unveil.degradation.primitives import Severity, check, fast_size, pinned, quantise
 from unveil.degradation.wild import kernels
 from unveil.degradation.wild.kernels import shake, under_display
 from unveil.degradation.wild.plan import COLUMN, FAMILIES, INTERPOLATIONS, OPERATIONS, plan, words
@@ -309,7 +309,7 @@ BATCH_SIZES = {"cpu": 1, "cuda": 32, "mps": 16}
 """How many pictures one operation takes at once: a processor's cache is best used by one, an accelerator by many."""
 
 
-def wild(x: Tensor, generator: Random, severity: float | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def wild(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Damage as photographs in the wild bear it: blur, resizing, noise and compression, in three shuffled phases.
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. The pipeline of DA-CLIP's successor for images in the wild (Luo et al., CVPR
@@ -323,7 +323,7 @@ def wild(x: Tensor, generator: Random, severity: float | None = None) -> tuple[T
     steps = plan(len(x), generator, severity)
     done = steps[:, :, COLUMN["operation"]] >= 0
     strength = (steps[:, :, COLUMN["strength"]] * done).sum(1) / done.sum(1).clamp_min(1)
-    strength = strength if severity is None else torch.full_like(strength, float(severity))
+    strength = pinned(strength, severity)
     drawn = {"severity": strength.float().view(-1, 1, 1, 1), "steps": steps, "words": words(steps)}
     return carry_out(x, steps, draws=generator if isinstance(generator, SampleDraws) else None), drawn
 

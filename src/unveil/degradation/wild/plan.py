@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unveil.degradation.draws import Random, rand
+from unveil.degradation.primitives import Severity, pinned
 
 OPERATIONS = ("blur", "under_display", "resize", "noise", "jpeg")
 INTERPOLATIONS = ("area", "cubic", "linear")
@@ -77,7 +78,7 @@ SHAPES = {"generalised": (0.5, 2.0), "plateau": (1.0, 1.5)}
 class Draws:
     """Columns of draws for a batch of b pictures, from a generator, with or without a severity."""
 
-    def __init__(self, b: int, generator: Random, severity: float | None) -> None:
+    def __init__(self, b: int, generator: Random, severity: Severity) -> None:
         self.b, self.generator, self.severity = b, generator, severity
         self.strengths: list[Tensor] = []
 
@@ -96,7 +97,7 @@ class Draws:
     def strong(self, weak: float, strong: float) -> Tensor:
         """(b,) uniform between the two, or at the position the severity says. The draw is made either way."""
         u = self.unit()
-        u = u if self.severity is None else torch.full_like(u, float(self.severity))
+        u = pinned(u, self.severity)
         self.strengths.append(u)
         return weak + (strong - weak) * u
 
@@ -196,7 +197,7 @@ def _jpeg(draws: Draws, p: float, quality: tuple[float, float]) -> Tensor:
     return draws.row("jpeg", fires, quality=draws.strong(*quality).floor())
 
 
-def plan(b: int, generator: Random, severity: float | None = None, under_display: bool = True) -> Tensor:
+def plan(b: int, generator: Random, severity: Severity = None, under_display: bool = True) -> Tensor:
     """(b, 9, COLUMNS) float64: for each picture its operations in the order in which they happen, -1 for none.
 
     Three phases, of four, two and three operations, each shuffled for each picture on its own. severity: None, or the

@@ -48,7 +48,8 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             yield words.alert(str(error)), gr.update()
             return
         client = working.client(request)
-        yield gr.update(), gr.update(value="Comparing", interactive=False)
+        busy = working.busy("Comparing")
+        yield gr.update(), busy
         done: list[tuple[Job, str]] = []
         for model, fidelity in ((model_a, fidelity_a), (model_b, fidelity_b)):
             dial = None if default_fidelity(service, model) is None else fidelity
@@ -61,7 +62,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             finished = None
             async for html, finished in visits.follow(request, given, start, lambda job: ""):
                 if finished is None:
-                    yield html, gr.update()
+                    yield html, busy
             if finished is None:
                 break
             done.append((finished, model if dial is None else f"{model}, fidelity {dial:g}"))

@@ -53,11 +53,11 @@ def tab(service: Service, visits: working.Visits) -> tuple[gr.Button, gr.State]:
             return
         client = working.client(request)
         start = lambda: service.degrade(given, kind, float(severity), int(seed or 0), client)  # noqa: E731
-        yield gr.update(), gr.update(interactive=False), None, gr.update(visible=False)
+        yield gr.update(), working.busy(), None, gr.update(visible=False)
         job = None
         async for html, made_by in visits.follow(request, given, start, _result):
             job = made_by
-            yield html, gr.update(), None, gr.update()
+            yield html, working.busy(), None, gr.update()
         yield gr.update(), gr.update(interactive=True), job.id if job else None, gr.update(visible=job is not None)
 
     drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)

@@ -132,15 +132,16 @@ def tab(
             yield words.alert(str(error)), gr.update()
             return
         client = working.client(request)
-        yield gr.update(), gr.update(value="Restoring", interactive=False)
+        busy = working.busy("Restoring")
+        yield gr.update(), busy
         if len(orders) > 1:
             batch = batches.start(orders, client)
-            yield words.photograph(given) + words.following(batch.id, NAME), gr.update()
+            yield words.photograph(given) + words.following(batch.id, NAME), busy
             await until_over(request, batch)
         else:
             start = lambda: service.restore(orders[0][1], given, client)  # noqa: E731
             async for html, _ in visits.follow(request, given, start, result, NAME):
-                yield html, gr.update()
+                yield html, busy
         yield gr.update(), gr.update(value=_ask(ids), interactive=True)
 
     async def until_over(request: gr.Request, batch: several.Batch) -> None:
@@ -158,7 +159,7 @@ def tab(
             return
         ids = _known(event, given)
         batch, job = batches.find(_said(event, "batch") or ""), service.find(_said(event, "job") or "")
-        busy = gr.update(value="Restoring", interactive=False)
+        busy = working.busy("Restoring")
         if batch is not None and not batch.over.is_set():
             yield given.id, ids, _standing(service, given, batch) + words.following(batch.id, NAME), busy
             await until_over(request, batch)
@@ -168,7 +169,7 @@ def tab(
         elif job is not None and job.order is not None and job.photo == given.id:
             yield given.id, ids, gr.update(), busy
             async for html, _ in visits.follow(request, given, lambda: job, result, NAME):
-                yield gr.update(), gr.update(), html, gr.update()
+                yield gr.update(), gr.update(), html, busy
             yield gr.update(), gr.update(), gr.update(), gr.update(value=ASK, interactive=True)
         else:
             yield given.id, ids, words.photograph(given), gr.update()

@@ -49,6 +49,15 @@ def stage(name: str) -> gr.HTML:
     return gr.HTML("", js_on_load=None, elem_id=f"stage-{name}", apply_default_css=False)
 
 
+def busy(name: str = "") -> dict[str, Any]:
+    """What a button becomes while its work goes on, under another name where one is given.
+
+    It belongs to every message of the work, not to the first alone: of two that follow one another closely a busy browser may apply the
+    last alone.
+    """
+    return gr.update(value=name, interactive=False) if name else gr.update(interactive=False)
+
+
 def client(request: gr.Request) -> Caller:
     """Whose share it is: the address's; and whose turn: within it every open page has its own."""
     return Caller(request.client.host if request.client else "unknown", str(request.session_hash))
