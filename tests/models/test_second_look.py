@@ -119,7 +119,7 @@ def test_noise_that_the_classifier_overlooks_is_found_and_none_where_there_is_no
     assert list(said.values()) == sorted(said.values(), reverse=True)
 
 
-def test_the_restorer_is_asked_where_no_noise_was_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_restorer_is_asked_unless_the_classifier_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Model] = []
 
     def logit(model: Model, image: Tensor, dtype: torch.dtype) -> float:
@@ -128,12 +128,27 @@ def test_the_restorer_is_asked_where_no_noise_was_noticed(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(second_look, "logit", logit)
     said = {"noise": 0.1, "jpeg": 0.9, "graphic": 0.0}
-    assert describer._unnoticed(said)
-    assert not describer._unnoticed({**said, "noise": NOTICED["noise"]}), "it was noticed"
-    assert not describer._unnoticed({**said, "graphic": 0.9}), "a page of text"
-    assert not describer._unnoticed({"clean": 1.0}), "nobody speaks of noise"
+    assert describer._unsure(said)
+    assert describer._unsure({**said, "noise": 0.6})
+    assert not describer._unsure({**said, "noise": 0.99})
+    assert not describer._unsure({**said, "graphic": 0.9}), "a page of text"
+    assert not describer._unsure({"clean": 1.0}), "nobody speaks of noise"
     own = shelf.load("general")
     describer.shipped().describe(clean(), restorer=own)
     describer.shipped().describe(clean(), restorer=tiny_experts())
     assert asked[0] is own
     assert asked[1].sha256 == own.sha256, "the law is about one model; another says something else"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "restorer", "lowlight", "agreed"),
+    [
+        (0.1, 0.02, 0.0, 0.1),  # neither
+        (0.1, 0.8, 0.0, 0.8),  # overlooked
+        (0.6, 0.3, 0.0, 0.6),  # noticed, and the restorer sees some
+        (0.6, 0.01, 0.0, 0.01),  # fur
+        (0.6, 0.01, 0.9, 0.6),  # in the dark
+    ],
+)
+def test_what_both_say_of_noise(classifier: float, restorer: float, lowlight: float, agreed: float) -> None:
+    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, restorer) == agreed

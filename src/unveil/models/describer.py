@@ -1,6 +1,6 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise where it notices none.
+The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise unless it is sure of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ SMALL = "describe"
 
 RESTORER = "general"
 """Who is asked: what other models see and take away means something else, and the laws were fitted for this one."""
+
+
+SURE = 0.95
+"""Probability of noise from which the classifier's word is enough."""
+
+DENIED = 0.1
+"""Probability of noise under which the restorer sees none."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,11 @@ class Describer:
         else:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
-        if several and _unnoticed(found):
+        if several and _unsure(found):
             noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
-            if noise > found["noise"]:
-                found["noise"] = noise
-                if "clean" in found:
-                    found["clean"] = min(found["clean"], 1 - noise)
+            found["noise"] = _agreed(found, noise)
+            if "clean" in found:
+                found["clean"] = min(found["clean"], 1 - found["noise"])
         return Description(dict(sorted(found.items(), key=lambda pair: -pair[1])), self.speaker, not several)
 
     @staticmethod
@@ -104,9 +110,21 @@ class Describer:
         return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0], tuple(known)
 
 
-def _unnoticed(found: dict[str, float]) -> bool:
-    """Whether no noise was noticed by somebody who speaks of it, in a photograph that is neither a drawing nor a page."""
-    return found.get("noise", 1.0) < NOTICED["noise"] and found.get("graphic", 0.0) < DRAWN
+def _unsure(found: dict[str, float]) -> bool:
+    """Whether somebody who speaks of noise is not sure that there is some, in a photograph that is neither a drawing nor a page."""
+    return found.get("noise", 1.0) < SURE and found.get("graphic", 0.0) < DRAWN
+
+
+def _agreed(found: dict[str, float], noise: float) -> float:
+    """Probability of noise from the classifier's word and the restorer's, `noise`.
+
+    What the classifier overlooked is found by the restorer. What it noticed is noise unless the restorer sees none: fur, foliage and
+    tiles pass for noise with the classifier alone. In the dark it stands, since there the light will bring out what cannot be seen yet.
+    """
+    if found["noise"] < NOTICED["noise"]:
+        return max(found["noise"], noise)
+    dark = found.get("lowlight", 0.0) >= NOTICED["lowlight"]
+    return noise if noise < DENIED and not dark else found["noise"]
 
 
 @cache

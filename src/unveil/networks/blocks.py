@@ -28,14 +28,41 @@ class StandardizedConv2d(nn.Conv2d):
 
     Statistics per output filter, biased variance, eps 1e-5, always at least in float32: they depend on the weights
     alone, so a half-precision network stays the same function. (The official code takes eps 1e-3 for half-precision
-    inputs, and with that another function.)
+    inputs, and with that another function.) Without gradients the standardised filters are kept for the next call.
     """
 
+    _kept: tuple[tuple[int, int, torch.dtype, torch.device], Tensor] | None = None
+
     def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input, self._filters(input.device.type), self.bias)
+
+    def _filters(self, device_type: str) -> Tensor:
+        # Kept in the type that autocast would bring them to, since it keeps only what gradients go to.
+        weight = self.weight
+        if torch.is_grad_enabled() or weight.is_inference() or torch.compiler.is_compiling():
+            return self._standardised()
+        autocast = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+        dtype = torch.get_autocast_dtype(device_type) if autocast else weight.dtype
+        state = (weight.data_ptr(), weight._version, dtype, weight.device)
+        kept = self._kept
+        if kept is None or kept[0] != state:
+            kept = self._kept = (state, self._standardised().to(dtype))
+        return kept[1]
+
+    def _standardised(self) -> Tensor:
         weight = at_least_float32(self.weight)
         variance, mean = torch.var_mean(weight, dim=(1, 2, 3), correction=0, keepdim=True)
-        weight = (weight - mean) * torch.rsqrt(variance + 1e-5)
-        return self._conv_forward(input, weight.to(self.weight.dtype), self.bias)
+        return ((weight - mean) * torch.rsqrt(variance + 1e-5)).to(self.weight.dtype)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """1x1 convolution as a matrix product over pixels, which with channels last reads and writes them as they lie."""
+
+    def __init__(self, dim: int, dim_out: int, *, bias: bool = True) -> None:
+        super().__init__(dim, dim_out, 1, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -53,9 +80,10 @@ class ChannelNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1, dim, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        full = at_least_float32(x)
-        variance, mean = torch.var_mean(full, dim=1, correction=0, keepdim=True)
-        return ((full - mean) * torch.rsqrt(variance + 1e-5)).to(x.dtype) * self.g
+        # With channels last, as models are evaluated, the permutations are views.
+        pixels = at_least_float32(x).permute(0, 2, 3, 1)
+        normed = F.layer_norm(pixels, pixels.shape[-1:], eps=1e-5)
+        return normed.permute(0, 3, 1, 2).to(x.dtype) * self.g
 
 
 class ConvBlock(nn.Module):
@@ -72,10 +100,19 @@ class ConvBlock(nn.Module):
         self.norm = GroupNorm(8, dim_out) if normalised else nn.Identity()
 
     def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        x = self.norm(self.proj(x))
-        if scale is not None and shift is not None:
-            x = x * (scale + 1) + shift
-        return F.silu(x)
+        x = self.proj(x)
+        x = self.norm(x) if scale is None or shift is None else self._modulated(x, scale + 1, shift)
+        return F.silu(x, inplace=not torch.is_grad_enabled())
+
+    def _modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        norm = self.norm
+        if (
+            isinstance(norm, GroupNorm) and len(x) == scale.numel() // scale.shape[1] == 1
+        ):  # one affine map in place of two
+            scale, shift = scale.flatten(), shift.flatten()
+            weight, bias = norm.weight * scale, norm.bias * scale + shift
+            return torch.group_norm(x, norm.num_groups, weight, bias, norm.eps)
+        return norm(x) * scale + shift
 
 
 class ResnetBlock(nn.Module):
@@ -89,7 +126,7 @@ class ResnetBlock(nn.Module):
         self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(time_dim, 2 * dim_out))
         self.block1 = ConvBlock(dim, dim_out, normalised=normalised)
         self.block2 = ConvBlock(dim_out, dim_out, normalised=normalised)
-        self.res_conv = nn.Conv2d(dim, dim_out, 1, bias=normalised) if dim != dim_out else nn.Identity()
+        self.res_conv = PointwiseConv2d(dim, dim_out, bias=normalised) if dim != dim_out else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.mlp(time)[:, :, None, None].chunk(2, dim=1)
@@ -174,12 +211,21 @@ class LinearAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Conv2d(hidden, dim, 1), ChannelNorm(dim))
 
     def forward(self, x: Tensor, *_: Tensor) -> Tensor:
-        batch, height, width = x.shape[0], x.shape[2], x.shape[3]
+        batch, channels, height, width = x.shape
+        pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)  # a view with channels last
         # float16 has no room for keys of size 1 / (H W) times values over H W
-        q, k, v = split_heads(at_least_float32(self.to_qkv(x)), self.heads)
-        summary = k.softmax(dim=-1) @ v.transpose(-1, -2) * (self.scale / (height * width))
-        out = summary.transpose(-1, -2) @ q.softmax(dim=-2)
-        return self.to_out(out.reshape(batch, -1, height, width).to(x.dtype))
+        q, k, v = (
+            at_least_float32(F.linear(pixels, weight)).unflatten(-1, (self.heads, -1))
+            for weight in self.to_qkv.weight.flatten(1).chunk(3)
+        )
+        summary = k.softmax(dim=1).permute(0, 2, 3, 1) @ v.transpose(1, 2)
+        # What is read out by a head's queries is projected right away: one product over all pixels in place of two.
+        project = self.to_out[0]
+        assert isinstance(project, nn.Conv2d)
+        out_weight = at_least_float32(project.weight.flatten(1)).unflatten(1, (self.heads, -1))
+        reading = torch.einsum("bhde,che->bhdc", summary, out_weight).flatten(1, 2)
+        out = q.softmax(dim=-1).flatten(2) @ reading * (self.scale / (height * width)) + project.bias
+        return self.to_out[1](out.to(x.dtype).permute(0, 2, 1).unflatten(2, (height, width)))
 
 
 class Attention(nn.Module):
