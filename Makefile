@@ -30,7 +30,7 @@ export UNVEIL_SCREENSHOTS
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.core
-	@$(BIN)/python -m unveil.demo
+	@$(BIN)/python examples/demo.py
 
 # A link to the environment of this clone, which it needs to stay; nothing that is not such a link is replaced.
 install: $(VENV)/.web

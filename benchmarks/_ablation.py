@@ -19,7 +19,7 @@ from unveil.diffusion import GaussianPath, linear_pro, residual, sample
 from unveil.diffusion.resolution import OFF
 from unveil.models.model import Model
 from unveil.training import config as configuration
-from unveil.training import loop, objectives, restoring
+from unveil.training import loop, objectives, trainer
 from unveil.training.batches import Source
 from unveil.training.export import spec
 from unveil.training.loop import build, train
@@ -78,7 +78,7 @@ def narrowed() -> Iterator[None]:
     def plain(*args: Any, **settings: Any) -> Any:
         return sample(*args, **{**settings, "solver": "ancestral", "resolution": OFF})
 
-    with mock.patch.object(restoring, "build", one_grid), mock.patch.object(objectives, "sample", plain):
+    with mock.patch.object(trainer, "build", one_grid), mock.patch.object(objectives, "sample", plain):
         yield
 
 

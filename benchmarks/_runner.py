@@ -1,6 +1,7 @@
 """Many measurements, one command: `python -m benchmarks NAME ...`, and for what makes weights `python -m recipes NAME ...`.
 
-A module says in its docstring what it is and adds options of its own in `arguments(command)`. One that measures has
+A module says in its docstring what it is, and which options it has in `OPTIONS` (`_shared.options`), or adds them in `arguments(command)`.
+One that measures has
 
     measure(given) -> result    its "protocol" made by `_shared.protocol`
     facts(result)               what pages may quote by name; what is called "table..." is printed, or what `show(result)` returns
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import tables
-from benchmarks._shared import HERE, Clock, merged, positive, read_json, write_json
+from benchmarks._shared import HERE, Clock, merged, options, positive, read_json, write_json
 from unveil.errors import Cancelled, UnveilError
 
 STARTED = time.monotonic()
@@ -79,6 +80,7 @@ def parser(package: str, name: str, measures: bool) -> ArgumentParser:
     )
     if measures:
         measuring(command, module)
+    options(command, getattr(module, "OPTIONS", {}))
     if hasattr(module, "arguments"):
         module.arguments(command)
     return command

@@ -8,12 +8,9 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-# Threads that spin while they wait slow two busy processes down six-fold; must be set before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from unveil.bench import record
 from unveil.bench.record import Clock, environment, table
@@ -21,10 +18,16 @@ from unveil.errors import InputError
 
 __all__ = [
     "HERE", "RESULTS", "Clock", "alone", "average", "earlier", "environment", "memory_status", "merged",
-    "over_seeds", "peak", "positive", "positive_number", "protocol", "read_json", "seeded_options", "shared_folder", "table", "write_json",
+    "options", "over_seeds", "peak", "positive", "positive_number", "protocol", "read_json", "shared_folder", "table", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+MODEL = ("general", "name on the shelf, model file or run folder")
+"""The option of what measures a model."""
+PICTURES = (HERE.parent / "docs" / "img", "folder for the pictures")
+"""The option of what draws."""
+SEED = {"type": int, "help": "this seed alone"}
+"""The option of an ablation."""
 
 
 def shared_folder() -> Path:
@@ -55,6 +58,39 @@ def positive_number(word: str) -> float:
         if 0 < float(word) < float("inf"):
             return float(word)
     raise ArgumentTypeError(f"a number above 0, not {word!r}")
+
+
+def options(command: ArgumentParser, known: Mapping[str, Any]) -> None:
+    """Add options that are written as data.
+
+    Args:
+        command: Where to.
+        known: Name, or names with a space between -> the words of `add_argument`; or the default, alone or as (default, help) or
+            (default, help, choices). What is read is of the default's kind: whole numbers of at least 1, or any where the default is
+            0, numbers above 0, paths, words, several of any of these, or a switch for False.
+
+    """
+    for names, words in known.items():
+        if not isinstance(words, dict):
+            default, text, choices = (*words, None)[:3] if isinstance(words, tuple) else (words, "", None)
+            several = not isinstance(default, (bool, int, float, str, Path))
+            default = list(default) if several else default
+            words = {"default": default, "help": text}
+            if default is False:
+                words["action"] = "store_true"
+            else:
+                words |= {"type": _kind(default), "choices": choices and list(choices)} | (
+                    {"nargs": "*"} if several else {}
+                )
+                words["help"] += "" if several or isinstance(default, Path) else f" (default {default})"
+        command.add_argument(*names.split(), **words)
+
+
+def _kind(default: Any) -> Callable[[str], Any]:
+    """What reads an option with this default."""
+    if isinstance(default, list):
+        return int if 0 in default else _kind(default[0]) if default else str
+    return {int: positive, float: positive_number}.get(type(default), type(default))
 
 
 def average(rows: Sequence[dict[str, float]], key: str = "psnr") -> float:
@@ -106,11 +142,6 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return first
 
     return results[0] if len(results) == 1 else join(results, "")
-
-
-def seeded_options(command: ArgumentParser) -> None:
-    """The options of an ablation."""
-    command.add_argument("--seed", type=int, help="this seed alone")
 
 
 def over_seeds(

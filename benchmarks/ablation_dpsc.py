@@ -20,8 +20,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks._ablation import (
+    KINDS,
+    Branches,
+    described,
+    measured_on,
+    model,
+    multiply_adds,
+    narrowed,
+    parameters,
+    prepared,
+)
 from benchmarks._pages import Facts
-from benchmarks._shared import over_seeds, protocol, seeded_options, table
+from benchmarks._sampling import PRECISION, draws, fast, pooled, quality
+from benchmarks._shared import SEED, over_seeds, protocol, table
+from unveil.diffusion.correction import eq51, leverage
+from unveil.diffusion.prediction import from_x0
+from unveil.training.settings import Stage
 
 SEEDS = (0, 1, 2)
 HEADS = ("on_policy", "on_policy_all", "posterior", "forward", "eq51")
@@ -44,22 +59,6 @@ LABELS = {
 
 def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
-    from benchmarks._ablation import (
-        KINDS,
-        Branches,
-        described,
-        measured_on,
-        model,
-        multiply_adds,
-        narrowed,
-        parameters,
-        prepared,
-    )  # fmt: skip
-    from benchmarks._sampling import PRECISION, draws, fast, pooled, quality
-    from unveil.diffusion.correction import eq51, leverage
-    from unveil.diffusion.prediction import from_x0
-    from unveil.training.settings import Stage
-
     widths = {name: narrowed if name == "on_policy" else nullcontext for name in HEADS}
     base_steps, extra_steps, each = (6, 4, 2) if given.quick else (BASE, EXTRA, EACH)
     config, path, held_out, test = prepared(seed, each, SIZE, EVALUATION_SEED)
@@ -210,7 +209,7 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-arguments = seeded_options
+OPTIONS = {"--seed": SEED}
 
 
 def measure(given: Namespace) -> dict[str, Any]:

@@ -17,8 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks._ablation import KINDS, Branches, described, measured_on, model, parameters, prepared
 from benchmarks._pages import Facts
-from benchmarks._shared import Clock, over_seeds, protocol, seeded_options, table
+from benchmarks._sampling import PRECISION, draws, fast, mean, native_share, psnrs, quality
+from benchmarks._shared import SEED, Clock, over_seeds, protocol, table
+from unveil.diffusion.resolution import OFF, Resolution
+from unveil.training.settings import Stage
 
 SEEDS = (0, 1, 2)
 STEPS, BATCH, CROP, LOW_SHARE, SWITCH_SHARE, BALANCE = 2400, 16, 48, 0.4, 0.3, 0.1
@@ -34,11 +38,6 @@ LABELS = {
 
 def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
     """One seed, all rows. Lists in the result have one entry a seed."""
-    from benchmarks._ablation import KINDS, Branches, described, measured_on, model, parameters, prepared
-    from benchmarks._sampling import PRECISION, draws, fast, mean, native_share, psnrs, quality
-    from unveil.diffusion.resolution import OFF, Resolution
-    from unveil.training.settings import Stage
-
     steps, each = (6, 1) if given.quick else (STEPS, EACH)
     config, path, _, test = prepared(seed, each, SIZE, EVALUATION_SEED, large=True)
     native = Stage("predictor", steps, 8e-4, BATCH, CROP, balance=BALANCE, warmup=min(100, steps))
@@ -119,7 +118,7 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-arguments = seeded_options
+OPTIONS = {"--seed": SEED}
 
 
 def measure(given: Namespace) -> dict[str, Any]:

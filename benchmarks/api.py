@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -119,8 +119,7 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--freeze", action="store_true", help="write tests/public_api.txt")
+OPTIONS = {"--freeze": (False, "write tests/public_api.txt")}
 
 
 def main(given: Namespace) -> None:

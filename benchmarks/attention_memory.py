@@ -8,11 +8,16 @@ force the kernel that holds the matrix, as long as it fits the limit; beyond, it
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import contextlib
+from argparse import Namespace
 from typing import Any
 
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
 from benchmarks._pages import Facts
-from benchmarks._shared import alone, peak, positive, positive_number, protocol, table
+from benchmarks._shared import alone, peak, protocol, table
+from unveil.networks.conditional_unet import ConditionalUNet, daclip_unet, wild_unet
 
 NETWORKS = {"daclip_unet": 8, "wild_unet": 16}
 """By how much each has reduced height and width where its transformers work."""
@@ -30,13 +35,6 @@ def matrix_bytes(side: int, reduction: int, width: int) -> int:
 
 def single(name: str, side: int, full: bool, width: int) -> dict[str, Any]:
     """One evaluation of one photograph, and what it took beyond the weights."""
-    import contextlib
-
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    from unveil.networks.conditional_unet import ConditionalUNet, daclip_unet, wild_unet
-
     net: ConditionalUNet = {"daclip_unet": daclip_unet, "wild_unet": wild_unet}[name]().eval()
     if width < 64:  # the smoke test's
         wild = name == "wild_unet"
@@ -100,8 +98,7 @@ def shown(row: dict[str, Any]) -> list[str]:
     return [name, f"{row['tokens']:,}", most, mib("full_matrix_peak_bytes"), mib("matrix_bytes"), seconds]
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument(
-        "--limit", type=positive_number, default=4.0, help="leave out what is expected to take more GiB"
-    )
-    command.add_argument("--sizes", type=positive, nargs="+", default=list(SIZES), help="sides of the photographs")
+OPTIONS = {
+    "--limit": (4.0, "leave out what is expected to take more GiB"),
+    "--sizes": (SIZES, "sides of the photographs"),
+}

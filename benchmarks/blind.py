@@ -11,15 +11,18 @@ comes back bit for bit as it was is "same" without being looked at.
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from benchmarks._pages import Facts
 from benchmarks._shared import environment, read_json, shared_folder, table, write_json
+from unveil import figures, photo
+from unveil.restorer import load
 
 SETS = ("DiffBIR_real47", "LIME_subset", "RealSRSet", "hazy_aodnet", "lowlight_sci", "old_photos")
 SIDE, SEED = 620, 5
@@ -28,11 +31,6 @@ WORDS = ("better", "same", "worse")
 
 def sheets(folder: Path) -> None:
     """Restore every photograph as `unveil restore` does, and write the sheets and the key."""
-    from PIL import Image
-
-    from unveil import figures, photo
-    from unveil.restorer import load
-
     folder.mkdir(parents=True, exist_ok=True)
     restorer, generator = load("general", "cpu"), np.random.default_rng(SEED)
     root, key = shared_folder() / "data" / "real", {}
@@ -105,9 +103,7 @@ def facts(result: dict[str, Any]) -> Facts:
     return made | Facts({name: str(len(counted)) for name, counted in counts.items()})
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("what", choices=("sheets", "count"))
-    command.add_argument("folder", type=Path)
+OPTIONS = {"what": {"choices": ("sheets", "count")}, "folder": {"type": Path}}
 
 
 def main(given: Namespace) -> None:

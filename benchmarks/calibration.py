@@ -11,16 +11,26 @@ part and on test photographs that nothing was fitted to. Rows are added to the J
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from benchmarks import _choices
 from benchmarks._pages import Facts
-from benchmarks._shared import Clock, earlier, positive, protocol, shared_folder, table, write_json
+from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table, write_json
 from benchmarks.quality import TOLD
+from unveil import degradation, photo
+from unveil.bench.sets import find
+from unveil.data.dataset import crops
+from unveil.evaluation import calibration as intervals
+from unveil.evaluation.evidence import gather, gather_stated
+from unveil.models.calibration import DECIDES
 from unveil.networks.condition import KINDS
+from unveil.restorer import load
+from unveil.util.tensors import batch_of
 
 SEED = 29
 ROWS = ("doubt", "default", "second order", "cubic")
@@ -56,12 +66,6 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     Clean photographs are damaged as in the model's own training, all of them; real pairs come as they are. Of an odd number the first
     part has more.
     """
-    import torch
-
-    from benchmarks import _choices
-    from unveil import degradation
-    from unveil.data.dataset import crops
-
     source = _choices.held_out(model)
     real = [
         (p, tuple(entry.kinds))
@@ -94,11 +98,6 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
 
 def test_set(name: str, size: int, count: int) -> Group:
     """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_choices.most_damaged`)."""
-    import torch
-
-    from unveil import photo
-    from unveil.bench.sets import find
-
     pairs = find(shared_folder() / "data" / "test")[name].pairs
     generator = np.random.default_rng([SEED, size])
     found = []
@@ -106,7 +105,7 @@ def test_set(name: str, size: int, count: int) -> Group:
         y, x = (photo.read(path).pixels for path in pairs[i][1:])
         places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
         top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
-        found.append([torch.from_numpy(_cut(a, (top, left), size).transpose(2, 0, 1).copy())[None] for a in (x, y)])
+        found.append([batch_of(_cut(a, (top, left), size)) for a in (x, y)])
     told = tuple(TOLD[name].split(","))
     return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]), (told,) * len(found))
 
@@ -117,8 +116,6 @@ def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
 
 def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[Any], dict[str, Any]]:
     """The evidence of every photograph, restored as `unveil restore --uncertainty` does, and the protocol of the runs."""
-    from unveil.evaluation.evidence import gather, gather_stated
-
     found, protocol = [], {}
     for i, (x, y, told) in enumerate(zip(group.x, group.y, group.told, strict=True)):
         fix = {"fix": told} if restorer.model.spec.conditioned else {}
@@ -153,9 +150,6 @@ def _plain(measured: Any) -> dict[str, Any]:
 
 
 def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int, numbers: str) -> dict[str, Any]:
-    from unveil.evaluation.calibration import fit, fit_stated, measure
-    from unveil.models.calibration import DECIDES
-
     clock = Clock()
     known, protocol = evidence(restorer, groups[FITTED_ON], label, draws)
     own = {k: protocol[k] for k in ("model", *DECIDES, "dtype")}
@@ -163,7 +157,11 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
     stated = label == "doubt"
     if stated:  # fewer where light stays, which `Restorer` knows
         about["steps"] = restorer.model.spec.defaults.steps
-    calibration = fit_stated(known, groups[FITTED_ON].told, protocol=about) if stated else fit(known, protocol=about)
+    calibration = (
+        intervals.fit_stated(known, groups[FITTED_ON].told, protocol=about)
+        if stated
+        else intervals.fit(known, protocol=about)
+    )
     found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
     told = {name: list(group.told) for name, group in groups.items()}
     found[ALL], told[ALL] = ([e for name in TESTS for e in of[name]] for of in (found, told))
@@ -173,16 +171,18 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
             found[kind], told[kind] = ([of[HELD_OUT][i] for i in chosen] for of in (found, told))
     sets: dict[str, Any] = {}
     for name, values in found.items():
-        before = measure(values)
+        before = intervals.measure(values)
         if stated:
             values = [e.restated(calibration.std(e.spread, names)) for e, names in zip(values, told[name], strict=True)]
-            after = measure(values)
+            after = intervals.measure(values)
         else:
-            after = measure(values, calibration.factor)
+            after = intervals.measure(values, calibration.factor)
         sets[name] = {
             "before": _plain(before),
             "after": _plain(after),
-            "coverage90_of_each": [measure([e], 1.0 if stated else calibration.factor).coverage[0.9] for e in values],
+            "coverage90_of_each": [
+                intervals.measure([e], 1.0 if stated else calibration.factor).coverage[0.9] for e in values
+            ],
             "conformal": conformal(calibration, values),
         }
         print(
@@ -195,8 +195,6 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    from unveil.restorer import load
-
     restorer = load(given.model, "cpu")
     size, draws = (32, 4) if given.quick else (given.size, given.draws)
     photographs, pairs, each = (16, 4, 1) if given.quick else (given.photographs, given.pairs, given.each)
@@ -281,15 +279,12 @@ def show(result: dict[str, Any]) -> str:
     return "\n\n".join(found.cells("table", "factors", "promise"))
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument(
-        "--rows", nargs="+", choices=list(ROWS), default=["default"], help="default alone if not named"
-    )
-    command.add_argument("--size", type=positive, default=256)
-    command.add_argument("--draws", type=positive, default=8)
-    command.add_argument(
-        "--photographs", type=positive, default=24, help="kept back by training, with simulated damage"
-    )
-    command.add_argument("--pairs", type=positive, default=10, help="real pairs kept back by training")
-    command.add_argument("--each", type=positive, default=2, help="photographs of each test set")
+OPTIONS = {
+    "--model": MODEL,
+    "--rows": (("default",), "default alone if not named", ROWS),
+    "--size": 256,
+    "--draws": 8,
+    "--photographs": (24, "kept back by training, with simulated damage"),
+    "--pairs": (10, "real pairs kept back by training"),
+    "--each": (2, "photographs of each test set"),
+}

@@ -14,14 +14,25 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+
 from benchmarks._pages import Facts, Value
-from benchmarks._shared import HERE, positive, protocol, read_json, shared_folder, table
+from benchmarks._sampling import PRECISION
+from benchmarks._shared import HERE, protocol, read_json, shared_folder, table
+from unveil.data.dataset import to_tensor
+from unveil.evaluation.metrics.classical import decibel
+from unveil.models import shelf
+from unveil.restorer import load
+from unveil.training import config as configuration
+from unveil.training.loop import train
 
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
 WAYS = {"whole": "finetune", "head": "adapter"}
@@ -39,8 +50,6 @@ def faded(x: Any, seed: int) -> Any:
 
     In optical density, where dyes act: what is left of each is 0.4 to 0.85, less towards one side, and the paper adds yellow.
     """
-    import torch
-
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float) -> float:
@@ -61,11 +70,6 @@ def faded(x: Any, seed: int) -> Any:
 
 def _reduced(path: Path, side: int) -> Any:
     """(3, h, w) in [0, 1], 8-bit levels, the long side `side` pixels."""
-    import numpy as np
-    from PIL import Image
-
-    from unveil.data.dataset import to_tensor
-
     with Image.open(path) as image:
         picture = image.convert("RGB")
     factor = min(1.0, side / max(picture.size))
@@ -74,8 +78,6 @@ def _reduced(path: Path, side: int) -> Any:
 
 
 def _save(x: Any, path: Path) -> None:
-    from PIL import Image
-
     Image.fromarray((x * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
 
 
@@ -117,15 +119,12 @@ def _shadow_free(path: Path) -> Path:
 
 def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick: bool) -> float:
     """Train by the preset of `way` into `folder`, from its last checkpoint if there is one. Returns processor seconds in all."""
-    from unveil.training.config import find, load
-    from unveil.training.loop import train
-
     spent = folder / "seconds.txt"
     before = float(spent.read_text()) if spent.is_file() else 0.0
     if (folder / "model.safetensors").is_file():
         return before
-    config = load(
-        find(WAYS[way]), {**settings, "data.root": str(data), "workers": "0"}
+    config = configuration.load(
+        configuration.find(WAYS[way]), {**settings, "data.root": str(data), "workers": "0"}
     )  # all in this process, whose time is taken
     if quick:
         config = replace(config, stages=[replace(s, steps=2, batch=2) for s in config.stages])
@@ -143,8 +142,6 @@ def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick:
 
 def psnr(restored: Any, wanted: Any) -> float:
     """dB over all pixels and channels of 8-bit images; (3, H, W) in [0, 1]."""
-    from unveil.evaluation.metrics.classical import decibel
-
     rounded = (restored * 255).round() / 255
     return decibel(float(((rounded.double() - wanted.double()) ** 2).mean()))
 
@@ -153,11 +150,6 @@ def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[A
     """PSNR of one draw of every photograph, by the model's defaults but for `fidelity`. model None: of the input."""
     if model is None:
         return [psnr(y, x) for y, x in pairs]
-    import torch
-
-    from benchmarks._sampling import PRECISION
-    from unveil import load
-
     restorer = load(model, "cpu", PRECISION)
     return [
         psnr(torch.from_numpy(restorer.restore(y, seed=SEED, fidelity=fidelity).image).permute(2, 0, 1), x)
@@ -168,10 +160,6 @@ def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[A
 def measure(given: Namespace) -> dict[str, Any]:
     """Everything, or from files in --work what an earlier call has done already."""
     shared_folder()
-    from benchmarks._sampling import PRECISION
-    from unveil.models import shelf
-    from unveil.training.config import dump, find, load
-
     settings = {"validation.every": "0"} if given.quick else dict(s.split("=", 1) for s in given.set)
     model, count, loaded = given.model, 2 if given.quick else given.count, shelf.load(given.model)
     work = given.work / "-".join([loaded.sha256[:12], given.split, *(f"{k}={v}" for k, v in settings.items())])
@@ -205,7 +193,10 @@ def measure(given: Namespace) -> dict[str, Any]:
         "long side (bicubic)",
         "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
         "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
-        "presets": {way: dump(load(find(name), settings)) for way, name in WAYS.items()},
+        "presets": {
+            way: configuration.dump(configuration.load(configuration.find(name), settings))
+            for way, name in WAYS.items()
+        },
     }
     return {"protocol": protocol(given, **about), "kits": kits}
 
@@ -238,15 +229,12 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="what to start from")
-    command.add_argument("--split", choices=("test", "train"), default="test")
-    command.add_argument(
-        "--work", type=Path, default=HERE.parent / "runs" / "finetune", help="where pairs and runs are kept"
-    )
-    command.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS))
-    command.add_argument("--kits", nargs="+", choices=tuple(KITS), default=list(KITS))
-    command.add_argument("--count", type=positive, default=32, help="photographs to judge on, of each kind")
-    command.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the preset to try instead"
-    )
+OPTIONS = {
+    "--model": ("general", "what to start from"),
+    "--split": ("test", "", ("test", "train")),
+    "--work": (HERE.parent / "runs" / "finetune", "where pairs and runs are kept"),
+    "--ways": (WAYS, "", WAYS),
+    "--kits": (KITS, "", KITS),
+    "--count": (32, "photographs to judge on, of each kind"),
+    "--set": {"nargs": "*", "default": [], "metavar": "NAME=VALUE", "help": "settings of the preset to try instead"},
+}

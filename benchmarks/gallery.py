@@ -9,16 +9,22 @@ restored), and the numbers that docs/failures.md quotes.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image
 
 from benchmarks._pages import Facts
-from benchmarks._shared import HERE, earlier, protocol
+from benchmarks._shared import HERE, MODEL, PICTURES, earlier, protocol
+from unveil import degradation, figures, photo
+from unveil.evaluation.metrics.classical import psnr
+from unveil.photo.srgb import decode, encode
+from unveil.restorer import load
+from unveil.util.tensors import batch_of, pixels_of
 
 SIZE = 256
 DRAWS = 4
@@ -43,8 +49,6 @@ EXPOSURE = {"dark_on_purpose": 0.35}
 
 def example(name: str, exposure: float) -> np.ndarray:
     """The middle square of an example, SIZE pixels a side, (SIZE, SIZE, 3) float32 in [0, 1]."""
-    from PIL import Image
-
     with Image.open(str(files("unveil") / "examples" / name)) as image:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -59,19 +63,12 @@ def decibel(value: float) -> float:
 
 
 def simulated(x: np.ndarray, kind: str, severity: float) -> np.ndarray:
-    import torch
-
-    from unveil import degradation
-
-    batch = torch.from_numpy(x.transpose(2, 0, 1).copy())[None]
-    y, _ = degradation.apply(kind, batch, torch.Generator().manual_seed(SEED), severity)
-    return degradation.quantise(y)[0].permute(1, 2, 0).numpy()
+    y, _ = degradation.apply(kind, batch_of(x), torch.Generator().manual_seed(SEED), severity)
+    return pixels_of(degradation.quantise(y))
 
 
 def tinted_shadow(x: np.ndarray) -> np.ndarray:
     """A shadow lit by blue sky alone, with a soft edge across the photograph."""
-    from unveil.photo.srgb import decode, encode
-
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     depth = 1 / (1 + np.exp(-(rows + 0.6 * columns - 0.75) / 0.02))[..., None]
     light = 1 - depth * (1 - np.array([0.18, 0.32, 0.62]))
@@ -80,18 +77,12 @@ def tinted_shadow(x: np.ndarray) -> np.ndarray:
 
 def coarse(x: np.ndarray) -> np.ndarray:
     """An eighth of the pixels a side, enlarged again: the face is some twelve pixels wide."""
-    from PIL import Image
-
     image = Image.fromarray(np.rint(x * 255).astype(np.uint8))
     small = image.resize((SIZE // 8, SIZE // 8), Image.Resampling.BOX).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(small, np.float32) / 255
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    from unveil import figures, photo
-    from unveil.evaluation.metrics.classical import psnr
-    from unveil.restorer import load
-
     restorer, draws = load(given.model, "cpu"), 2 if given.quick else DRAWS
     given.output.mkdir(parents=True, exist_ok=True)
     rows: dict[str, Any] = earlier(given.json).get("rows", {})
@@ -131,7 +122,8 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--rows", nargs="+", choices=[*REAL, *SHEETS, *FAILURES], help="make these alone anew")
-    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
+OPTIONS = {
+    "--model": MODEL,
+    "--rows": ((), "make these alone anew", (*REAL, *SHEETS, *FAILURES)),
+    "-o --output": PICTURES,
+}

@@ -9,18 +9,24 @@ operator are left out where nobody could tell them one.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
-from benchmarks._shared import HERE, Clock, protocol, table
+from benchmarks._shared import PICTURES, Clock, protocol, table
 from benchmarks.gallery import SEED, SIZE, decibel, example, simulated
 from benchmarks.zeroshot_quality import KNOWN, NAMES, STEPS, options
+from unveil.evaluation.baselines import get_baseline
+from unveil.evaluation.metrics.classical import psnr
+from unveil.loading import load
+from unveil.models import shelf
+from unveil.options import Options
 
 BLUR, GRAIN = 2.0, 0.02
 TILE, LABEL, LINE, GAP = 192, 118, 20, 4
@@ -55,8 +61,6 @@ DAMAGES = {
 
 def blurred(x: np.ndarray) -> np.ndarray:
     """A Gaussian blur of standard deviation BLUR pixels, noise of GRAIN, eight bits; x: (H, W, 3) in [0, 1]."""
-    from scipy.ndimage import gaussian_filter
-
     soft = gaussian_filter(x.astype(np.float64), (BLUR, BLUR, 0), mode="reflect")
     grain = np.random.default_rng(SEED).normal(0, GRAIN, x.shape)
     return (np.rint((soft + grain).clip(0, 1) * 255) / 255).astype(np.float32)
@@ -64,10 +68,6 @@ def blurred(x: np.ndarray) -> np.ndarray:
 
 def restorer(row: str, damage: Damage, steps: float) -> Callable[[np.ndarray], np.ndarray] | None:
     """The method of a row, made ready for a column; None where it has nothing to say. steps: share of those in FEW."""
-    from unveil.evaluation.baselines import get_baseline
-    from unveil.loading import load
-    from unveil.options import Options
-
     if row == "classical":
         return get_baseline(damage.baseline) if damage.baseline else None
     if row in MODELS:
@@ -88,8 +88,6 @@ ROWS = {FIRST: FIRST, "classical": "classical", **{m: m for m in MODELS}, **NAME
 
 def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[str, float]]) -> Any:
     """The pictures (row, column) -> (H, W, 3) in [0, 1] in their places, each with its PSNR below; what is missing stays white."""
-    from PIL import Image, ImageDraw, ImageFont
-
     high = TILE + LINE + GAP
     page = Image.new("RGB", (LABEL + len(DAMAGES) * (TILE + GAP), LINE + 2 * GAP + len(ROWS) * high), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=15)
@@ -110,9 +108,6 @@ def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[s
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    from unveil.evaluation.metrics.classical import psnr
-    from unveil.models import shelf
-
     pictures: dict[tuple[str, str], np.ndarray] = {}
     numbers: dict[str, dict[str, float]] = {row: {} for row in ROWS if row != LAST}
     seconds: dict[str, dict[str, float]] = {row: {} for row in numbers}
@@ -148,5 +143,4 @@ def show(result: dict[str, Any]) -> str:
     return table(["", *[d.title for d in DAMAGES.values()], "processor seconds"], lines)
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img")
+OPTIONS = {"-o --output": PICTURES}

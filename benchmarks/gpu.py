@@ -8,20 +8,21 @@ warms up, a new seed each.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
+import numpy as np
+import torch
+
+import unveil
 from benchmarks._pages import Facts
-from benchmarks._shared import positive, protocol, table
+from benchmarks._shared import MODEL, protocol, table
 
 SIZES = ((512, 512), (2048, 2048), (3000, 4000))
 DTYPES = ("fp32", "bf16")
 
 
 def once(restorer: Any, shape: tuple[int, int], repeats: int) -> dict[str, Any]:
-    import numpy as np
-    import torch
-
     photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)  # content does not matter
     torch.cuda.reset_peak_memory_stats()
     runs = [restorer.restore(photo, seed=seed) for seed in range(repeats + 1)][1:]
@@ -37,10 +38,6 @@ def once(restorer: Any, shape: tuple[int, int], repeats: int) -> dict[str, Any]:
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    import torch
-
-    import unveil
-
     if not torch.cuda.is_available():
         raise SystemExit("benchmark: there is no GPU here; this measures one")
     rows = []
@@ -64,6 +61,4 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("--repeats", type=positive, default=5, help="runs of which the median counts (default 5)")
+OPTIONS = {"--model": MODEL, "--repeats": (5, "runs of which the median counts")}

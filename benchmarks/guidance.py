@@ -20,13 +20,27 @@ from __future__ import annotations
 
 import re
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import torch
+
+import unveil
 from benchmarks._pages import Facts
-from benchmarks._shared import earlier, positive, protocol, table, write_json
+from benchmarks._sampling import simulated
+from benchmarks._shared import earlier, protocol, table, write_json
+from unveil.evaluation.metrics.classical import decibel
+from unveil.models.importing import import_file
+from unveil.networks.clip import CLIP, VisionTower
+from unveil.training.batches import Source
+from unveil.training.config import parse
+from unveil.training.export import as_model
+from unveil.training.loop import train
+from unveil.training.noising import grid_weight
+from unveil.training.validation import restore
+from unveil.util.statistics import central_quantile
 
 KINDS = ("haze", "shadow", "lowlight")
 NONE, UNTRAINED, GUIDED = "not guided", "guide untrained", "guided"
@@ -42,11 +56,6 @@ GRID = range(10, 100, 20)
 
 def clip(folder: Path, seed: int) -> Path:
     """A DA-CLIP on a CLIP with random weights: four tokens a side, embeddings of 32."""
-    import torch
-
-    from unveil.models.importing import import_file
-    from unveil.networks.clip import CLIP, VisionTower
-
     torch.manual_seed(seed)
     network = CLIP(VisionTower(32, SIZE, SIZE // 4, 64, 3, 4), 16, 49408, 32, 1, 2)
     torch.save(
@@ -65,10 +74,6 @@ def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
         count: Held-out crops of each kind.
 
     """
-    from benchmarks._sampling import simulated
-    from unveil.training.batches import Source
-    from unveil.training.config import parse
-
     data = {
         "root": str(photos), "photos": ["."], "kinds": dict.fromkeys(KINDS, 1.0), "second": 0.0, "clean": 0.0,
         "held_out": 0.25,
@@ -105,19 +110,11 @@ def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
 
 
 def _trained(tree: dict[str, Any], folder: Path) -> tuple[Any, list[str]]:
-    from unveil.training.config import parse
-    from unveil.training.loop import train
-
     said: list[str] = []
     return train(parse(tree), folder, report=said.append), said
 
 
 def _scores(learner: Any, config: Any, test: Any) -> dict[str, float]:
-    import torch
-
-    from unveil.training.export import as_model
-    from unveil.training.validation import restore
-
     model = as_model(learner, config, config.stages[0].steps)
     parts = [restore(model, test.y[i : i + 8], learner.autocast, 0.0, i) for i in range(0, len(test.y), 8)]
     return _by_kind(torch.cat(parts), test)
@@ -125,10 +122,6 @@ def _scores(learner: Any, config: Any, test: Any) -> dict[str, float]:
 
 def _loss(learner: Any, test: Any) -> float:
     """The loss of training, mean over all crops at the states of GRID; noise of a seed."""
-    import torch
-
-    from unveil.training.noising import grid_weight
-
     path, values = learner.processes[0], []
     x0, y = test.x * 2 - 1, test.y * 2 - 1
     for index in GRID:
@@ -144,8 +137,6 @@ def _loss(learner: Any, test: Any) -> float:
 
 
 def _by_kind(pixels: Any, test: Any) -> dict[str, float]:
-    from unveil.evaluation.metrics.classical import decibel
-
     errors = ((pixels - test.x) ** 2).mean((1, 2, 3)).double()
     found = {kind: fmean(decibel(float(errors[i])) for i in test.of(kind)) for kind in KINDS}
     return {**found, "all": fmean(found.values())}
@@ -156,8 +147,6 @@ def compared(seeds: list[dict[str, Any]], better: str, than: str, what: str = "a
 
     what: "all" or a kind, in dB; or LOSS, in per cent by which it is lower.
     """
-    from unveil.util.statistics import central_quantile
-
     pairs = [(one["rows"][better][what], one["rows"][than][what]) for one in seeds]
     gains = [100 * (b - a) / b if what == LOSS else a - b for a, b in pairs]
     half = float("inf")
@@ -230,17 +219,15 @@ def facts(result: dict[str, Any]) -> Facts:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    """The command's own options."""
-    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    command.add_argument("--steps", type=positive, default=700, help="of each network (default 700)")
-    command.add_argument("--photos", type=Path, help="folder of photographs (default: the four examples that ship)")
+OPTIONS = {
+    "--seeds": [0, 1, 2],
+    "--steps": (700, "of each network"),
+    "--photos": {"type": Path, "help": "folder of photographs (default: the four examples that ship)"},
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:
     """Train and measure, seed by seed into the file."""
-    import unveil
-
     photos = given.photos or Path(unveil.__file__).parent / "examples"
     steps, count = (2, 1) if given.quick else (given.steps, 16)
     about = {"steps": steps, "crops of each kind": count, "crop in pixels": SIZE, "network": NETWORK}

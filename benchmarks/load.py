@@ -13,23 +13,25 @@ from __future__ import annotations
 import io
 import os
 import threading
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from benchmarks._server import Server
-from benchmarks._shared import Clock, positive, protocol, table
+from benchmarks._shared import MODEL, Clock, protocol, table
+from unveil import photo
+from unveil.restorer import load
 
 SIDE = 256
 CLIENTS = (1, 4, 16)
-OPTIONS = ("--waiting", "64", "--per-client", "64", "--no-page")
+SERVER = ("--waiting", "64", "--per-client", "64", "--no-page")
 
 
 def photographs(count: int) -> list[bytes]:
     """JPEGs of smooth colours with noise; speed hardly depends on content."""
-    import numpy as np
-    from PIL import Image
-
     files = []
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     for seed in range(count):
@@ -42,9 +44,6 @@ def photographs(count: int) -> list[bytes]:
 
 def in_process(model: str, files: list[bytes]) -> dict[str, float]:
     """Wall and processor seconds a photograph, read and written as the server does, after one that warms up."""
-    from unveil import photo
-    from unveil.restorer import load
-
     restorer = load(model, "cpu")
 
     def one(data: bytes) -> bytes:
@@ -92,7 +91,7 @@ def load_test(server: Server, model: str, files: list[bytes], clients: int) -> d
 
 def measure(given: Namespace) -> dict[str, Any]:
     files = photographs(16 if given.quick else given.requests)
-    server = Server(OPTIONS, {"OMP_NUM_THREADS": str(given.threads)})
+    server = Server(SERVER, {"OMP_NUM_THREADS": str(given.threads)})
     try:
         answered(server, given.model, files[0])
         rows = []
@@ -129,8 +128,4 @@ def show(result: dict[str, Any]) -> str:
     return f"{table(head, body)}\nin-process: {alone}"
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general")
-    command.add_argument(
-        "--requests", type=positive, default=48, help="requests for each number of clients (default 48)"
-    )
+OPTIONS = {"--model": MODEL, "--requests": (48, "requests for each number of clients")}

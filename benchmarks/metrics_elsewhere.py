@@ -16,13 +16,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks._shared import HERE, RESULTS, table
@@ -77,8 +78,6 @@ def of_library(name: str) -> dict[str, float]:
 
 def of_pyiqa() -> dict[str, dict[str, float]]:
     """Row -> metric -> number. Not among `LIBRARIES`, since it does not run without torchvision; an empty one stands here."""
-    import torch
-
     stand_in({name for name in ("torchvision", "bitsandbytes", "icecream", "datasets") if find_spec(name) is None})
     import pyiqa  # type: ignore[import-not-found]
 
@@ -93,7 +92,6 @@ def of_resizing() -> dict[str, list[float]]:
     """Bicubic reduction to a quarter: name -> PSNR against MATLAB's rule, and the largest difference in levels, everywhere and inside."""
     import cv2
     import kornia
-    import torch
     from skimage.transform import resize
 
     clean = pair()[1]
@@ -238,8 +236,7 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(made)
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("what", nargs="?", help="(internal) one answer as JSON")
+OPTIONS = {"what": {"nargs": "?", "help": "(internal) one answer as JSON"}}
 
 
 def main(given: Namespace) -> None:

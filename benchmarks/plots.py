@@ -8,12 +8,12 @@ Needs matplotlib, a tool of the developers.
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import HERE, RESULTS, average
+from benchmarks._shared import PICTURES, RESULTS, average
 from benchmarks.calibration import ALL, HELD_OUT, way
 
 COLOURS = ("#1f5fa8", "#c8551b", "#3a8a4d", "#7a4fa3")
@@ -148,8 +148,7 @@ def draw(folder: Path, results: Path = RESULTS) -> list[Path]:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("-o", "--output", type=Path, default=HERE.parent / "docs" / "img", help="folder to draw into")
+OPTIONS = {"-o --output": PICTURES}
 
 
 def main(given: Namespace) -> None:

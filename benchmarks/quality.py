@@ -11,14 +11,14 @@ share the work by rows and sets. `unveil bench quality` does the same for any mo
 from __future__ import annotations
 
 import dataclasses
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from benchmarks._pages import Facts
-from benchmarks._shared import average, earlier, positive, shared_folder, table
+from benchmarks._shared import average, earlier, shared_folder, table
 from unveil.bench import methods, quality
 from unveil.bench.methods import Method
 from unveil.bench.sets import KNOWN, TestSet, find
@@ -114,16 +114,15 @@ def scored(given: Namespace, plan: Iterable[tuple[TestSet, Method]], every: int,
     return earlier(given.json) or result
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="shelf name, file or run; none to leave its rows out")
-    command.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
-    command.add_argument("--rows", nargs="*", choices=ROWS)
-    command.add_argument("--draws", type=positive, default=1)
-    command.add_argument(
-        "--few", type=positive, default=1, help="draws of the rows that cost most or are for comparison only"
-    )
-    command.add_argument("--device", default="cpu")
-    command.add_argument("--dtype", default="auto")
+OPTIONS = {
+    "--model": ("general", "shelf name, file or run; none to leave its rows out"),
+    "--sets": (SETS, "", SETS),
+    "--rows": (ROWS, "", ROWS),
+    "--draws": 1,
+    "--few": (1, "draws of the rows that cost most or are for comparison only"),
+    "--device": "cpu",
+    "--dtype": "auto",
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:

@@ -9,10 +9,19 @@ because a restoration takes several steps. `python -m recipes shelve --reach` pu
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
-from benchmarks._shared import positive, protocol, shared_folder, table
+import numpy as np
+import torch
+
+import unveil
+from benchmarks._shared import MODEL, protocol, shared_folder, table
+from unveil import photo
+from unveil.models.treatment import Treatment, first_native
+from unveil.networks.condition import KINDS
+from unveil.photo.tiles import noise_field
+from unveil.util.tensors import batch_of
 
 SIZE, CUT, STEP = 640, 368, 16
 LIMIT = 0.1 / 255
@@ -22,14 +31,8 @@ SHOWN = (32, 64, 96, 128, 144, 160, 192, 240)
 
 def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     """max |whole - cut| in [0, 1] over all steps and pixels that lie 0, 16, 32, ... pixels or more from the cut."""
-    import torch
-
-    from unveil.models.treatment import Treatment, first_native
-    from unveil.networks.condition import KINDS
-    from unveil.photo.tiles import noise_field
-
     low, high = restorer.model.spec.value_range
-    y = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None] * (high - low) + low
+    y = batch_of(pixels) * (high - low) + low
     path = restorer.model.spec.process()
     # A model that is told what to fix is measured untold, and told that everything is wrong.
     told = (None, Treatment(dict.fromkeys(KINDS, 1.0), True)) if restorer.model.spec.conditioned else (None,)
@@ -59,17 +62,10 @@ def show(result: dict[str, Any]) -> str:
     return table(("photographs", *(f"{d} px" for d in SHOWN)), rows)
 
 
-def arguments(made: ArgumentParser) -> None:
-    made.add_argument("--model", default="general")
-    made.add_argument("--count", type=positive, default=2, help="photographs of each folder")
+OPTIONS = {"--model": MODEL, "--count": (2, "photographs of each folder")}
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    import numpy as np
-
-    import unveil
-    from unveil import photo
-
     restorer = unveil.load(given.model, device="cpu")
     data, count = shared_folder() / "data", 1 if given.quick else given.count
     rows = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,7 @@ def pages(known: Facts | None = None) -> dict[Path, str]:
     return made
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--check", action="store_true", help="write nothing")
+OPTIONS = {"--check": (False, "write nothing")}
 
 
 def main(arguments: Namespace) -> int:

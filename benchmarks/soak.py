@@ -17,7 +17,7 @@ import socket
 import tempfile
 import threading
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable
@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks._server import Server
-from benchmarks._shared import memory_status, positive, positive_number
+from benchmarks._shared import memory_status
 
 PHOTOGRAPHS = 4
 SEEDS = 2
@@ -171,9 +171,7 @@ def wrong(found: dict[str, Any]) -> list[str]:
     return [fault for fault, holds in wanted.items() if not holds]
 
 
-def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=positive_number, default=30.0)
-    parser.add_argument("--clients", type=positive, default=12)
+OPTIONS = {"--minutes": 30.0, "--clients": 12}
 
 
 def main(given: Namespace) -> int:

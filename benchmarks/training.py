@@ -12,11 +12,22 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks._shared import alone, memory_status, positive, protocol, shared_folder, table
+import torch
+
+from benchmarks._shared import alone, memory_status, protocol, shared_folder, table
+from unveil.diffusion import linear_pro
+from unveil.networks.compact import CompactUNet
+from unveil.training.batches import Batch, Source, ahead
+from unveil.training.config import parse
+from unveil.training.distributed import World, pick_device
+from unveil.training.stage import StageRunner, Stop, TrainingRun, _batch
+from unveil.training.state import State
+from unveil.training.trainer import Restoring
 
 BATCH, CROP = 8, 96
 MEMORY = (8, 128)
@@ -25,8 +36,6 @@ LOADED = (32, 256)
 
 def config(batch: int, crop: int, root: str = ".", checkpointing: bool = False) -> Any:
     """The compact network in its shipped size, one predictor stage, real pairs."""
-    from unveil.training.config import parse
-
     return parse(
         {
             "checkpointing": checkpointing,
@@ -38,11 +47,6 @@ def config(batch: int, crop: int, root: str = ".", checkpointing: bool = False) 
 
 def runner(settings: Any) -> Any:
     """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`, on the device that it says."""
-    from unveil.training.distributed import World, pick_device
-    from unveil.training.restoring import Restoring
-    from unveil.training.stage import StageRunner, Stop, TrainingRun
-    from unveil.training.state import State
-
     trainer, world = Restoring(settings), World(device=pick_device(settings.device))
     state = State.fresh(trainer.config, trainer.learner(world.device))
     run = TrainingRun(trainer, state, None, world, None, Stop(), Path("."))  # type: ignore[arg-type]
@@ -50,10 +54,6 @@ def runner(settings: Any) -> Any:
 
 
 def random_batch(batch: int, crop: int) -> Any:
-    import torch
-
-    from unveil.training.batches import Batch
-
     generator = torch.Generator().manual_seed(0)
     x0, y = (torch.rand(batch, 3, crop, crop, generator=generator) * 2 - 1 for _ in range(2))
     return Batch(x0, y, False, torch.zeros(len(x0), 7))
@@ -66,11 +66,6 @@ def official(settings: Any) -> Any:
     residual noise eps + (1 - sqrt(alpha)) sqrt(1 - abar) / beta R, gradients clipped at norm 1, AdamW with AMSGrad and no weight decay,
     fp32, the default layout of memory, no average of the weights.
     """
-    import torch
-
-    from unveil.diffusion import linear_pro
-    from unveil.networks.compact import CompactUNet
-
     net, size = settings.network, torch.float32
     torch.manual_seed(0)
     network = CompactUNet(net.base, tuple(net.mults), net.blocks)
@@ -114,12 +109,6 @@ def speed(steps: int) -> dict[str, Any]:
 
 def loading(root: str, count: int) -> dict[str, Any]:
     """Images a second of processor time that the loader makes ready: decoding, and again from its cache."""
-    from functools import partial
-
-    from unveil.training.batches import Source
-    from unveil.training.loader import ahead
-    from unveil.training.stage import _batch
-
     settings = config(*LOADED, root=root)
     source, stage = Source(settings.data), settings.stages[0]
     rows = {}
@@ -175,6 +164,4 @@ def show(result: dict[str, Any]) -> str:
     return table(("what", "on", "measured"), rows)
 
 
-def arguments(made: ArgumentParser) -> None:
-    made.add_argument("--steps", type=positive, default=8)
-    made.add_argument("--batches", type=positive, default=4, help="of the loader, twice")
+OPTIONS = {"--steps": 8, "--batches": (4, "of the loader, twice")}

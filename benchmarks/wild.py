@@ -9,20 +9,22 @@ work on the machine counts for nobody.
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
+import torch
+
 from benchmarks._pages import Facts
-from benchmarks._shared import positive, protocol, table
+from benchmarks._shared import protocol, table
+from unveil.degradation import wild
+from unveil.degradation.wild.pipeline import operate
 from unveil.errors import InputError
 
 
 def picture(size: int, seed: int) -> Any:
     """(3, size, size) in 8-bit levels with the spectrum of photographs, 1/f."""
-    import numpy as np
-    import torch
-
     rng = np.random.default_rng(seed)
     f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     f[0, 0] = 1
@@ -39,11 +41,7 @@ def timed(work: Any) -> tuple[Any, float]:
 
 def of_size(size: int, count: int, together: int) -> dict[str, Any]:
     """Milliseconds of processor time for each picture, in all and in each operation, and how far the results differ."""
-    import torch
-
-    from benchmarks._wild_opencv import degrade
-    from unveil.degradation import wild
-    from unveil.degradation.wild.pipeline import operate
+    from benchmarks._wild_opencv import degrade  # OpenCV is needed to measure, not to render
 
     x = torch.stack([picture(size, seed) for seed in range(count)])
     steps, drawing = timed(lambda: wild.plan(count, torch.Generator().manual_seed(0)))
@@ -103,12 +101,11 @@ def shown(rows: list[dict[str, Any]]) -> str:
     return table(["", "times", "this project (ms)", "numpy + OpenCV (ms)", "faster by"], body)
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--count", type=positive, default=200, help="pictures for each size (default 200)")
-    command.add_argument("--sizes", type=positive, nargs="+", default=[128, 256], help="their sides in pixels")
-    command.add_argument(
-        "--together", type=positive, default=1, help="pictures in one tensor (default 1, best on a processor)"
-    )
+OPTIONS = {
+    "--count": (200, "pictures for each size"),
+    "--sizes": ((128, 256), "their sides in pixels"),
+    "--together": (1, "pictures in one tensor; 1 is best on a processor"),
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:

@@ -8,17 +8,25 @@ made on photographs held out of training, the rest on test photographs, which de
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from benchmarks._pages import Facts
-from benchmarks._shared import Clock, positive, protocol, shared_folder, table
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from benchmarks._sampling import PRECISION, draws, fast, psnrs, simulated
+from benchmarks._shared import MODEL, Clock, protocol, shared_folder, table
+from unveil import degradation, photo
+from unveil.data.dataset import hold_out, load_clean
+from unveil.data.files import Store
+from unveil.evaluation.baselines import get_baseline
+from unveil.models.path_config import path
+from unveil.restorer import load
+from unveil.training.validation import ssim
 
 SIZE, MARGIN = 128, 32
 SEED = 5
@@ -41,8 +49,6 @@ Keep = Callable[[str, str, dict[str, Any]], None]
 
 def central(path: Path, size: int) -> Tensor:
     """(3, size, size) float32 in [0, 1] from the middle of a photograph."""
-    from unveil import photo
-
     pixels = photo.read(path).pixels
     top, left = (pixels.shape[0] - size) // 2, (pixels.shape[1] - size) // 2
     return planes([pixels[top : top + size, left : left + size]])[0]
@@ -50,17 +56,11 @@ def central(path: Path, size: int) -> Tensor:
 
 def planes(images: Sequence[Any]) -> Tensor:
     """(N, 3, H, W) float32 of arrays (H, W, 3)."""
-    import torch
-
     return torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()).float() for image in images])
 
 
 def test_set(folder: Path, damage: str, count: int) -> tuple[Tensor, Tensor]:
     """(x, y), each (N, 3, SIZE, SIZE): `count` photographs spread over the folder; damaged with a margin that is cut off."""
-    import torch
-
-    from unveil import degradation
-
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".bmp"))
     files = [files[round(i * (len(files) - 1) / max(1, count - 1))] for i in range(min(count, len(files)))]
     x = torch.stack([central(p, SIZE + 2 * MARGIN) for p in files])
@@ -74,17 +74,11 @@ def test_set(folder: Path, damage: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 def scores(x: Tensor, restored: Tensor) -> dict[str, Any]:
-    from benchmarks._sampling import psnrs
-    from unveil.training.validation import ssim
-
     return {"psnr": psnrs(restored, x), "ssim": ssim(restored, x).tolist()}
 
 
 def run(model: Any, y: Tensor, steps: int, solver: str, fidelity: float = 0.0) -> Tensor:
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
-    from benchmarks._sampling import draws
-    from unveil.models.path_config import path
-
     process = path(model.spec.schedule, model.spec.time).respaced(steps)
     return draws(
         model.denoiser(process, fidelity), y, process, 1, seed=SEED, solver=solver, fidelity=fidelity, batch=4
@@ -97,8 +91,6 @@ def default(restorer: Any, y: Tensor) -> Tensor:
 
 
 def denoised(name: str, y: Tensor) -> Tensor:
-    from unveil.evaluation.baselines import get_baseline
-
     return planes([get_baseline(name)(p.permute(1, 2, 0).numpy()) for p in y])
 
 
@@ -122,10 +114,6 @@ def measure_set(name: str, folder: Path, restorers: dict[str, Any], few: int, ma
 
 def held_out(data: Path, restorers: dict[str, Any], each: int, keep: Keep) -> None:
     """The models on photographs that neither was trained on, by kind of damage: what `--method auto` chooses by."""
-    from benchmarks._sampling import simulated
-    from unveil.data.dataset import hold_out, load_clean
-    from unveil.data.files import Store
-
     # wild began as general, which held out other photographs: only those that neither saw count.
     held = [hold_out(load_clean([data / f for f in of], Store()), 0.06)[1] for of in (PHOTOS, PHOTOS[:3])]
     photographs = [p for p in held[0] if p.name in {q.name for q in held[1]}]
@@ -175,20 +163,16 @@ def shown(rows: dict[str, dict[str, list[float]]]) -> str:
     )
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="wild", help="name on the shelf, weight file or run folder")
-    command.add_argument("--few", type=positive, default=6, help="photographs where the sampler takes up to 100 steps")
-    command.add_argument("--many", type=positive, default=16, help="photographs everywhere else")
-    command.add_argument("--each", type=positive, default=6, help="held-out photographs for each kind of damage")
-    command.add_argument("--sets", nargs="+", default=[HELD_OUT, *SETS], choices=[HELD_OUT, *SETS])
+OPTIONS = {
+    "--model": ("wild", MODEL[1]),
+    "--few": (6, "photographs where the sampler takes up to 100 steps"),
+    "--many": (16, "photographs everywhere else"),
+    "--each": (6, "held-out photographs for each kind of damage"),
+    "--sets": ((HELD_OUT, *SETS), "", (HELD_OUT, *SETS)),
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    import torch
-
-    from benchmarks._sampling import PRECISION, fast
-    from unveil.restorer import load
-
     few, many, each = (1, 1, 1) if given.quick else (given.few, given.many, given.each)
     data, clock = shared_folder() / "data", Clock()
     restorers = {"wild": load(given.model, "cpu", PRECISION), "general": load("general", "cpu", PRECISION)}

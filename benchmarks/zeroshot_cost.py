@@ -9,20 +9,35 @@ at 512 x 512, exact counts times the price of each part.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from benchmarks._shared import Clock, positive, protocol, table
+import numpy as np
+import torch
+from PIL import Image
+
+import unveil
+from benchmarks import _prices as prices
+from benchmarks._prices import SD21, SD21_TAESD, flops
+from benchmarks._shared import Clock, protocol, table
+from unveil.degradation.registry import apply
+from unveil.diffusion import variance_preserving
+from unveil.diffusion.noise import seeded
+from unveil.models import shelf
+from unveil.zeroshot import ldrps
+from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published
+from unveil.zeroshot.losses import perceptual
+from unveil.zeroshot.priors import Counted
+from unveil.zeroshot.priors.opening import open_prior
 
 FAULTS = {"denoise": ("noise", 0.5), "lowlight": ("lowlight", 0.5), "dehaze": ("haze", 0.5)}
 
 
 def rows(task: str, quick: bool, rounds: int | None) -> dict[str, Any]:
     """Name of a row: its settings. rounds: recurrences, None the task's."""
-    from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, published
-
     if quick:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
         return {"2 steps": tiny, "1 step from the photograph": replace(tiny, begin="input")}
@@ -41,15 +56,6 @@ def rows(task: str, quick: bool, rounds: int | None) -> dict[str, Any]:
 
 def sd_table() -> list[dict[str, Any]]:
     """LD-RPS on Stable Diffusion 2.1 at 512 x 512 by the formula: the official code, and ours, without running either."""
-    from types import SimpleNamespace
-
-    import torch
-
-    from benchmarks import _prices as prices
-    from benchmarks._prices import SD21, SD21_TAESD
-    from unveil.diffusion import variance_preserving
-    from unveil.zeroshot.ldrps import TASKS, LDRPSSettings, grids, published
-
     steps = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
     prior: Any = SimpleNamespace(process=variance_preserving(torch.cumprod(1 - steps, 0)))
     out = []
@@ -76,12 +82,6 @@ def sd_table() -> list[dict[str, Any]]:
 
 def photographs(count: int, side: int) -> Any:
     """The free photographs of the package, squared to `side`: (count, 3, side, side) in [0, 1]."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    import unveil
-
     files = sorted((Path(unveil.__file__).parent / "examples").glob("*.jpg"))[:count]
     seen = [np.asarray(Image.open(f).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)) for f in files]
     return torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).float() / 255
@@ -89,10 +89,6 @@ def photographs(count: int, side: int) -> Any:
 
 def restored(prior: Any, y: Any, seed: int, settings: Any) -> tuple[Any, float | None]:
     """One image (1, 3, H, W) in [-1, 1] restored, and the last guidance loss where there was one."""
-    from unveil.diffusion.noise import seeded
-    from unveil.zeroshot import ldrps
-    from unveil.zeroshot.losses import perceptual
-
     grids = ldrps.grids(prior, settings, settings.rounds)
     text, row = (prior.condition(""), 1.0), ldrps.TASKS[settings.task]
     image, guidance = ldrps.one(prior, y, seeded([seed]), settings, row, grids, text, perceptual(), lambda image: None)
@@ -100,12 +96,6 @@ def restored(prior: Any, y: Any, seed: int, settings: Any) -> tuple[Any, float |
 
 
 def of_task(prior: Any, task: str, x: Any, given: Namespace) -> list[dict[str, Any]]:
-    import torch
-
-    from benchmarks._prices import flops
-    from unveil.degradation.registry import apply
-    from unveil.zeroshot.priors import Counted
-
     kind, severity = FAULTS[task]
     y = apply(kind, x, torch.Generator().manual_seed(0), severity)[0]
 
@@ -132,22 +122,20 @@ def of_task(prior: Any, task: str, x: Any, given: Namespace) -> list[dict[str, A
     return out
 
 
-def arguments(made: ArgumentParser) -> None:
-    made.add_argument("--prior", default="small-latent", help="a prior's name, folder or id (default small-latent)")
-    made.add_argument("--side", type=positive, default=128, help="side of the photographs in pixels (default 128)")
-    made.add_argument("--count", type=positive, default=2, help="photographs (default 2)")
-    made.add_argument("--task", action="append", choices=list(FAULTS), help="default: all; may be repeated")
-    made.add_argument("--rounds", type=int, help="recurrences of every row (default: the task's)")
-    made.add_argument("--formula", action="store_true", help="the table of costs on Stable Diffusion only")
+OPTIONS = {
+    "--prior": ("small-latent", "a prior's name, folder or id"),
+    "--side": (128, "side of the photographs in pixels"),
+    "--count": (2, "photographs"),
+    "--task": {"action": "append", "choices": list(FAULTS), "help": "default: all; may be repeated"},
+    "--rounds": {"type": int, "help": "recurrences of every row (default: the task's)"},
+    "--formula": (False, "the table of costs on Stable Diffusion only"),
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:
     side, count = (64, 1) if given.quick else (given.side, given.count)
     result: dict[str, Any] = {"formula": sd_table()}
     if not given.formula:
-        from unveil.models import shelf
-        from unveil.zeroshot.priors.opening import open_prior
-
         shipped = given.prior in shelf.priors()
         prior = open_prior(shelf.prior_folder(given.prior) if shipped else given.prior)
         x = photographs(count, side)

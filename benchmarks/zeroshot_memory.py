@@ -9,10 +9,13 @@ the way back. Weights are in half precision (bf16), as on a small card; random o
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
-from benchmarks._shared import alone, peak, positive, protocol, table
+import torch
+
+from benchmarks._shared import alone, peak, protocol, table
+from unveil.networks.diffusers_networks import AutoencoderKL
 
 UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
@@ -35,8 +38,6 @@ TOKENS = 77
 
 def single(part: str, side: int, small: bool) -> dict[str, Any]:
     """One part of a step on a photograph of side x side, and what it took beyond the weights."""
-    import torch
-
     torch.manual_seed(0)
     evaluation = part == PARTS[0]
     module = _unet(SMALL_UNET if small else UNET) if evaluation else _vae(SMALL_VAE if small else VAE, part)
@@ -56,7 +57,6 @@ def single(part: str, side: int, small: bool) -> dict[str, Any]:
 
 
 def _unet(sizes: dict[str, Any]) -> Any:
-    import torch
     from diffusers import UNet2DConditionModel
 
     before = torch.get_default_dtype()
@@ -68,10 +68,6 @@ def _unet(sizes: dict[str, Any]) -> Any:
 
 
 def _vae(sizes: dict[str, Any], part: str) -> Any:
-    import torch
-
-    from unveil.networks.autoencoder_kl import AutoencoderKL
-
     vae = AutoencoderKL(sizes).to(torch.bfloat16).eval().requires_grad_(False)
     vae.recompute(part == "guidance")
     return vae
@@ -105,5 +101,4 @@ def show(result: dict[str, Any]) -> str:
     return table(head, body)
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--sizes", type=positive, nargs="+", default=[256, 512], help="sides of the photographs")
+OPTIONS = {"--sizes": ((256, 512), "sides of the photographs")}

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
 from benchmarks._pages import Facts, Value
-from benchmarks._shared import average, positive, positive_number, shared_folder, table
+from benchmarks._shared import average, shared_folder, table
 from benchmarks.quality import scored
 from unveil.bench import methods
 from unveil.bench.methods import Method, Outcome
 from unveil.bench.sets import TestSet, find
 from unveil.evaluation.published import published_numbers
+from unveil.loading import load
+from unveil.options import Options
 
 SEEDS = (0, 1, 2)
 TASKS = {"tao256/LOL": "lowlight", "tao256/HSTS": "dehaze", "tao256/Kodak24": "denoise", "LOL_eval15": "lowlight"}
@@ -54,9 +56,6 @@ def options(method: str, task: str, steps: int) -> dict[str, Any]:
 
 def row(method: str, task: str, seed: int, steps: int, dtype: str) -> Method:
     """A method with one seed."""
-    from unveil.loading import load
-    from unveil.options import Options
-
     restorer, called = load(method=method, dtype=dtype, **options(method, task, steps)), Options(seed=seed)
     elsewhere = ("device", "vgg", "arniqa", "captioner", "caption_model")
     run = {k: v for k, v in restorer.protocol(called).items() if k not in elsewhere}
@@ -134,13 +133,14 @@ def show(result: dict[str, Any]) -> str:
     return f"{facts(result)['table']}\n{printed()}"
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--sets", nargs="*", default=list(TASKS), choices=list(TASKS))
-    command.add_argument("--methods", nargs="*", default=list(NAMES), choices=list(NAMES))
-    command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
-    command.add_argument("--every", type=positive, default=8, help="take each n-th photograph of a set (default 8)")
-    command.add_argument("--steps", type=positive_number, default=1.0, help="share of the steps in STEPS (default 1)")
-    command.add_argument("--dtype", default="bf16")
+OPTIONS = {
+    "--sets": (TASKS, "", TASKS),
+    "--methods": (NAMES, "", NAMES),
+    "--seeds": list(SEEDS),
+    "--every": (8, "take each n-th photograph of a set"),
+    "--steps": (1.0, "share of the steps in STEPS"),
+    "--dtype": "bf16",
+}
 
 
 def measure(given: Namespace) -> dict[str, Any]:

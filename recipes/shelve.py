@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -172,17 +172,20 @@ def save(manifest: dict[str, Any]) -> None:
     MANIFEST.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("model", nargs="?", type=Path, help="weight file, or folder of a run")
-    command.add_argument("--summary", default="")
-    command.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="defaults of this model")
-    command.add_argument(
-        "--before", nargs=2, metavar=("SHA256", "STEPS"), help="weights that the run started from, and their steps"
-    )
-    command.add_argument("--numbers", metavar="NAME", help="take over the measured numbers")
-    command.add_argument("--reach", metavar="NAME", help="take over how far the network looks")
-    command.add_argument("--calibration", action="store_true", help="take over the fitted uncertainty")
-    command.add_argument("--describer", type=Path, metavar="FILE", help="put the classifier on the shelf")
+OPTIONS = {
+    "model": {"nargs": "?", "type": Path, "help": "weight file, or folder of a run"},
+    "--summary": "",
+    "--set": {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": "defaults of this model"},
+    "--before": {
+        "nargs": 2,
+        "metavar": ("SHA256", "STEPS"),
+        "help": "weights that the run started from, and their steps",
+    },
+    "--numbers": {"metavar": "NAME", "help": "take over the measured numbers"},
+    "--reach": {"metavar": "NAME", "help": "take over how far the network looks"},
+    "--calibration": (False, "take over the fitted uncertainty"),
+    "--describer": {"type": Path, "metavar": "FILE", "help": "put the classifier on the shelf"},
+}
 
 
 def main(args: Namespace) -> None:

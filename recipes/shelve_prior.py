@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks._shared import positive
@@ -104,15 +105,16 @@ def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
     return out
 
 
-def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", choices=SUMMARY)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sheet", type=Path)
-    parser.add_argument("--recipe", help="the commands that made the run, where it was not one")
-    parser.add_argument("--steps", type=positive, help="optimiser steps, where the run's checkpoints are not at hand")
-    parser.add_argument("--machine", help="what it was trained on, where it was not this machine")
-    parser.add_argument("--dry", action="store_true", help="measure and leave the shelf as it is")
+OPTIONS = {
+    "name": {"choices": SUMMARY},
+    "run": {"type": Path},
+    "--data": {"type": Path, "required": True},
+    "--sheet": {"type": Path},
+    "--recipe": {"help": "the commands that made the run, where it was not one"},
+    "--steps": {"type": positive, "help": "optimiser steps, where the run's checkpoints are not at hand"},
+    "--machine": {"help": "what it was trained on, where it was not this machine"},
+    "--dry": (False, "measure and leave the shelf as it is"),
+}
 
 
 def main(args: Namespace) -> None:
@@ -159,6 +161,4 @@ def main(args: Namespace) -> None:
 
 
 def _weights(folder: Path) -> list[Tensor]:
-    from safetensors.torch import load_file
-
     return [t for p in folder.rglob("*.safetensors") for t in load_file(p).values()]

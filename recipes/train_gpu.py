@@ -28,9 +28,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from PIL import Image
+
 from benchmarks._shared import environment, positive, positive_number, table, write_json
 from benchmarks.training import random_batch, runner
-from unveil.errors import InputError
+from unveil.cli.train import _overrides
+from unveil.data.files import decode, size
+from unveil.errors import Cancelled, InputError
+from unveil.training import loop
+from unveil.training.batches import scan
+from unveil.training.config import find, load
+from unveil.util import atomic
 
 LIMIT = 40 << 20
 """Bytes of the packed photographs."""
@@ -56,10 +65,6 @@ LEFT = (
 
 def encoded(path: Path, side: int) -> tuple[str, bytes]:
     """(suffix, bytes) of a clean photograph: as it is where it is small, else reduced, as JPEG."""
-    from PIL import Image
-
-    from unveil.data.files import decode, size
-
     if min(size(path)) <= side:
         return path.suffix, path.read_bytes()
     image = Image.fromarray(decode(path))
@@ -73,8 +78,6 @@ def encoded(path: Path, side: int) -> tuple[str, bytes]:
 
 def groups(settings: Any, root: Path, side: int) -> list[list[list[tuple[str, bytes]]]]:
     """For each folder of photographs and entry of pairs its samples, each as (name below the root, bytes) of its files."""
-    from unveil.training.batches import scan
-
     material = scan(replace(settings.data, root=str(root)))
     made: list[list[list[tuple[str, bytes]]]] = []
     for folder in settings.data.photos:
@@ -108,8 +111,6 @@ def pack(settings: Any, root: Path, target: Path, limit: int = LIMIT, side: int 
         raise InputError(
             f"no photograph fits into {limit} bytes; allow more MiB with --mib, or reduce more with --side"
         )
-    from unveil.util import atomic
-
     with atomic.replacing(target) as temporary, tarfile.open(temporary, "w") as tar:
         for name in sorted(taken):
             entry = tarfile.TarInfo(name)
@@ -123,8 +124,6 @@ def pack(settings: Any, root: Path, target: Path, limit: int = LIMIT, side: int 
 
 def scaling(settings: Any, batches: Sequence[int], until: float, repeats: int = 5) -> list[dict[str, float]]:
     """States a second of the first stage's step by batch size, on random pixels; no size is begun after `until`."""
-    import torch
-
     rows: list[dict[str, float]] = []
     for batch in batches:
         if time.monotonic() > until:
@@ -185,9 +184,6 @@ def run(
 
     Returns 0 where the run came to its end, 3 where it had to be ended.
     """
-    from unveil.errors import Cancelled
-    from unveil.training.loop import train
-
     started = time.monotonic() if started is None else started
     ends = started + limit
     lines: list[str] = []
@@ -228,7 +224,7 @@ def run(
             timer.daemon = True
             timer.start()
         try:
-            train(settings, folder, report=say)
+            loop.train(settings, folder, report=say)
         except Cancelled as stopped:
             say(str(stopped))
             status = 3
@@ -273,9 +269,6 @@ def main(own: Namespace) -> int:
         made = join(own.output)
         print("\n".join(map(str, made)) or "nothing was written in parts: all files are whole")
         return 0
-    from unveil.cli.train import _overrides
-    from unveil.training.config import find, load
-
     settings = load(find(own.config), _overrides(tuple(word for word in own.rest if word != "--")))
     if own.command == "pack":
         print(json.dumps(pack(settings, own.data, own.output, int(own.mib * 2**20), own.side)))

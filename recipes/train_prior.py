@@ -9,7 +9,7 @@ becomes what diffusers and `unveil restore --prior` read; what the loop writes f
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,9 +22,14 @@ from torch import Tensor, nn
 from benchmarks._shared import positive
 from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.files import Picture, Store
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_blocks import WEIGHTS, ResnetBlock, write_index, write_part
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import (
+    WEIGHTS,
+    AutoencoderKL,
+    DiffusersUNet,
+    ResnetBlock,
+    write_index,
+    write_part,
+)
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.loop import run
@@ -288,27 +293,26 @@ def latent(args: Namespace) -> Prior:
     return Prior("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), args, put, encoded)
 
 
-def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("kind", choices=STEPS)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds " + ", ".join(FOLDERS))
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--autoencoder", type=Path, help="run of the autoencoder, for latent")
-    parser.add_argument("--steps", type=positive)
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=0.0,
-        help="end after so long instead of after --steps, the rate falling to its end by then",
-    )
-    parser.add_argument(
-        "--batch", type=positive, help=f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"
-    )
-    parser.add_argument(
-        "--accumulate", type=positive, default=1, help="parts of a step, a multiple of torchrun's processes"
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes that cut crops, 0 for none")
-    parser.add_argument("--seed", type=int, default=1)
+OPTIONS = {
+    "kind": {"choices": STEPS},
+    "--data": {"type": Path, "required": True, "help": "folder that holds " + ", ".join(FOLDERS)},
+    "-o --output": {"type": Path, "required": True},
+    "--autoencoder": {"type": Path, "help": "run of the autoencoder, for latent"},
+    "--steps": {"type": positive},
+    "--minutes": {
+        "type": float,
+        "default": 0.0,
+        "help": "end after so long instead of after --steps, the rate falling by then",
+    },
+    "--batch": {
+        "type": positive,
+        "help": f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})",
+    },
+    "--accumulate": (1, "parts of a step, a multiple of torchrun's processes"),
+    "--device": "cpu",
+    "--workers": {"type": int, "default": 1, "help": "processes that cut crops, 0 for none"},
+    "--seed": {"type": int, "default": 1},
+}
 
 
 def main(args: Namespace) -> None:

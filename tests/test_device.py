@@ -17,11 +17,12 @@ from torch import Tensor
 from unveil import tiling
 from unveil.diffusion import sampling
 from unveil.diffusion.noise import normals
+from unveil.draws import begin
 from unveil.errors import ModelError, UnveilWarning
 from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.models.treatment import treatment
-from unveil.restorer import Options, Restorer, _begin
+from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_experts, tiny_model
 
 META = torch.device("meta")
@@ -65,7 +66,7 @@ def sampled(
             solver=run.solver,
             fidelity=run.fidelity,
             resolution=run.resolution,
-            begin=_begin(run, treat),
+            begin=begin(run, treat),
         )
 
 

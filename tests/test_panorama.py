@@ -10,7 +10,7 @@ from PIL import Image
 
 import unveil
 from unveil import photo
-from unveil.photo import content, xmp
+from unveil.photo import content, metadata
 from unveil.restorer import Restorer
 
 PACKET = (
@@ -92,7 +92,7 @@ def test_bars_at_the_sides_and_turned_files_are_flat(restorer: Restorer) -> None
     ],
 )  # fmt: skip
 def test_what_goes_round(packet: bytes | None, width: int, round: bool) -> None:
-    assert xmp.goes_round(packet, width) == round
+    assert metadata.goes_round(packet, width) == round
 
 
 def test_the_other_side_is_beyond_the_edge() -> None:

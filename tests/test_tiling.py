@@ -167,7 +167,7 @@ def test_a_device_whose_memory_ends_elsewhere_is_the_photographs_size_and_no_fau
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("unveil.restorer.sample", full)
+    monkeypatch.setattr("unveil.draws.sample", full)
     with pytest.raises(InputError, match=r"the memory of cpu ran out over 40 x 30 pixels; .*smaller tile"):
         RESTORER.restore(picture(30, 40))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class UnveilError(ValueError):
@@ -59,6 +63,22 @@ def renamed(thing: object, name: str, names: Mapping[str, str]) -> Any:
         raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}")
     note(f"{type(thing).__name__}.{name} is called {names[name]}; the old name goes in 0.2", stacklevel=3)
     return getattr(thing, names[name])
+
+
+def still_takes(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """For a function: a parameter under its name of version 0.1 too, with a warning that gives the present name."""
+
+    def wrapped(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            if old in kwargs:
+                note(f"{function.__name__}'s {old} is called {new}; the old name goes in 0.2", stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return called
+
+    return wrapped
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""The options of a restoration, checked before anything is read."""
+"""The options of a restoration, checked before anything is read, and the command with which they are given."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.models.treatment import treatment
+from unveil.models.treatment import kinds_of, treatment
 from unveil.util.words import did_you_mean
 
 MOST_SEED = 2**53 - 1
@@ -114,3 +115,58 @@ def chosen(options: Options | None, settings: dict[str, Any]) -> Options:
         if name not in known:
             raise InputError(f"no option is called {name!r}; {did_you_mean(name, known)}")
     return Options(**settings) if options is None else replace(options, **settings)
+
+
+USUAL_MODEL = "general"
+"""What `unveil restore` uses when no model is named."""
+
+
+def command_line(
+    inputs: Iterable[str],
+    options: Options,
+    *,
+    model: str = USUAL_MODEL,
+    method: str = "",
+    preset: str = "",
+    output: str = "",
+    protocol: Mapping[str, Any] | None = None,
+) -> str:
+    """`unveil restore ...` as a line for a shell, on the machine and version that restored it.
+
+    Args:
+        inputs: The photographs.
+        options: How they were restored; what is as it is by default is left out, but for the seed.
+        model: The trained model.
+        method: A zero-shot method in its place.
+        preset: The method's settings by name, empty for its own.
+        output: Where to, empty for beside the photograph.
+        protocol: Of one restoration; its tiles and precision are written too, since they change pixels and another machine might choose
+            others.
+
+    """
+    words = ["unveil", "restore", *(f"./{name}" if name.startswith("-") and name != "-" else name for name in inputs)]
+    if output:
+        words += ["-o", output]
+    if method:
+        words += ["--method", method, *(["--preset", preset] if preset else [])]
+    elif model != USUAL_MODEL:
+        words += ["-n", model]
+    if options.fix is not None:
+        words += ["--fix", ",".join(kinds_of(options.fix))]
+    if options.keep:
+        words += ["--keep", ",".join(kinds_of(options.keep, "keep"))]
+    words += ["--seed", str(options.seed)]
+    default = Options()
+    for name in ("steps", "samples", "fidelity", "strength", "solver", "grid", "resolution"):
+        value = getattr(options, name)
+        if value != getattr(default, name):
+            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    if options.uncertainty:
+        words.append("--uncertainty")
+    known = protocol or {}
+    tile = known.get("tile", options.tile)
+    if tile != default.tile:
+        words += ["--tile", str(tile)]
+    if "dtype" in known and not method:
+        words += ["--dtype", str(known["dtype"])]
+    return shlex.join(words)

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
+from unveil.draws import Callback, draw_seed
 from unveil.errors import Cancelled, InputError, collected
 from unveil.models import shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options
 from unveil.photo.record import from_array
 from unveil.restoration import Restoration
-from unveil.restorer import Callback, as_photo, draw_seed
+from unveil.restorer import as_photo
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from unveil.cli import USAGE, main
-from unveil.networks.diffusers_blocks import write_part
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import DiffusersUNet, write_part
 from unveil.zeroshot_restorer import Estimate, ZeroShotRestorer
 
 UNET = {

@@ -9,9 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from unveil.diffusion import sample, step
-from unveil.diffusion.path import GaussianPath
+from unveil.diffusion.path import SHAPES, GaussianPath, from_both, rddm, shares
 from unveil.diffusion.prediction import from_x0, to_x0
-from unveil.diffusion.rddm import SHAPES, from_both, rddm, shares
 from unveil.errors import InputError
 
 PUBLISHED = {"exp2_T1000": (1000, 1.0), "exp2_T10": (10, 1.0), "exp2_T1000_s001": (1000, 0.01)}

@@ -11,8 +11,8 @@ from torch import Tensor
 from unveil.diffusion import GaussianPath, cubic, linear_pro, residual, sample
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.resolution import READINGS, SWITCHES, Resolution, resize
-from unveil.diffusion.sampling import Progress, eta
-from unveil.errors import Cancelled, InputError
+from unveil.diffusion.sampling import Progress, eta, step
+from unveil.errors import Cancelled, InputError, UnveilWarning
 
 Images = Callable[..., tuple[Tensor, Tensor, Tensor]]
 STEPPERS = ("ancestral", "ddim", "renoise", "2m")
@@ -262,3 +262,11 @@ def test_a_guide_sees_changes_of_resolution(images: Images) -> None:
     sample(network, y, FIVE, seeded([0, 1]), resolution=Resolution(low=4), guide=guide)
     low, native = (3, 4), (9, 13)
     assert sizes == [(low, low), (low, low), (low, native), (native, native), (native, native)]
+
+
+def test_the_path_is_still_taken_as_process(images: Images) -> None:
+    x0_hat, y, _ = images(9, 13, 1, torch.float32)
+    new = step(FIVE, t=2, u=1, x_t=y, x0_hat=x0_hat, y=y, eta=0.0, z=None)
+    with pytest.warns(UnveilWarning, match=r"step's process is called path; the old name goes in 0\.2"):
+        old = step(process=FIVE, t=2, u=1, x_t=y, x0_hat=x0_hat, y=y, eta=0.0, z=None)  # type: ignore[call-arg]
+    assert torch.equal(old, new)

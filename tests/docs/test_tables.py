@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,11 +111,11 @@ def test_merging_joins_seeds_and_keeps_the_protocol() -> None:
             merged([one, changed])
 
 
-def test_the_scripts_import_no_torch_before_they_measure() -> None:
-    names = "render, ablation_dpsc, ablation_drm, choices"
-    code = f"import sys; from benchmarks import {names}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+def test_waiting_threads_do_not_spin_from_before_torch_is_imported() -> None:
+    code = "import os, sys, benchmarks; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=own, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["PASSIVE", "False"]
 
 
 def test_the_shadows_of_srd_are_as_measured_with_the_weights_that_ship() -> None:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from unveil.cli import main
-from unveil.jobs.command_line import command
 from unveil.models.weights_file import write
+from unveil.options import command_line
 from unveil.restorer import Options, load
 from unveil.testing import tiny_experts
 
@@ -31,11 +31,11 @@ from unveil.testing import tiny_experts
     ],
 )  # fmt: skip
 def test_only_what_differs_is_named(options: Options, settings: dict, expected: str) -> None:
-    assert command(["a.jpg"], options, **settings) == expected
+    assert command_line(["a.jpg"], options, **settings) == expected
 
 
 def test_names_stand_a_shell() -> None:
-    assert shlex.split(command(["-a b'c.jpg"], Options()))[2] == "./-a b'c.jpg"
+    assert shlex.split(command_line(["-a b'c.jpg"], Options()))[2] == "./-a b'c.jpg"
 
 
 def test_the_line_gives_the_same_pixels(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_line_gives_the_same_pixels(tmp_path: Path) -> None:
     options = Options(fix=("haze", "noise"), seed=11, strength=0.75, tile=32)
     out = load(model, "cpu").restore(tmp_path / "a.png", options)
     out.save(tmp_path / "expected.png")
-    line = command(
+    line = command_line(
         [str(tmp_path / "a.png")], options, model=str(model), output=str(tmp_path / "b.png"), protocol=out.protocol
     )
     assert main([*shlex.split(line)[1:], "--device", "cpu"]) == 0

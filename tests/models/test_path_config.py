@@ -5,7 +5,7 @@ import torch
 
 from unveil.diffusion import linear_pro, mean_reverting, residual
 from unveil.diffusion.irsde import theta_sum
-from unveil.diffusion.rddm import rddm, shares
+from unveil.diffusion.path import rddm, shares
 from unveil.errors import InputError, ModelError
 from unveil.models.network_registry import KINDS, build
 from unveil.models.path_config import path

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from unveil.errors import ModelError
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet
 
 diffusers = pytest.importorskip("diffusers")
 

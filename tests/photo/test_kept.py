@@ -16,7 +16,7 @@ from PIL import Image
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.photo import captions, jpeg, xmp
+from unveil.photo import jpeg, metadata
 from unveil.photo.exif import open_tiff, upright
 
 
@@ -137,7 +137,7 @@ def test_captions_and_comments_between_formats(make: SimpleNamespace) -> None:
     small = b"8BIM\x04\x0c\0\0" + struct.pack(">I", 4) + b"tiny"
     given = make.pillow(make.smooth(8, 8), "JPEG", comment=b"scan 12")
     at = given.index(b"\xff\xdb")
-    found = photo.read(given[:at] + jpeg.segment("APP13", captions.PHOTOSHOP + small + block) + given[at:])
+    found = photo.read(given[:at] + jpeg.segment("APP13", metadata.PHOTOSHOP + small + block) + given[at:])
     data, notes = written(found)
     assert notes == ()
     assert b"harbour" in data
@@ -253,7 +253,7 @@ def test_what_lies_behind_a_jpeg_and_a_packet_that_says_the_truth(make: SimpleNa
 
 def test_sizes_in_xmp_are_those_of_the_turned_picture() -> None:
     packet = b'<a exif:PixelXDimension="40" exif:PixelYDimension="30"><tiff:ImageWidth>40</tiff:ImageWidth></a>'
-    assert xmp.settle(packet, 30, 40) == (
+    assert metadata.settle(packet, 30, 40) == (
         b'<a exif:PixelXDimension="30" exif:PixelYDimension="40"><tiff:ImageWidth>30</tiff:ImageWidth></a>'
     )
 

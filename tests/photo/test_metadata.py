@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from unveil import photo
-from unveil.photo import exif, xmp
+from unveil.photo import exif, metadata
 from unveil.photo.exif import open_tiff
 
 GPS, SHOOTING = 0x8825, 0x8769
@@ -97,7 +97,7 @@ def test_xmp_is_handed_on_with_its_orientation_reset(make: SimpleNamespace, form
 def test_xmp_orientation_as_an_element_is_reset_too() -> None:
     packet = b"<a tiff:Orientation='3'/><tiff:Orientation>8</tiff:Orientation><exif:Orientation>8</exif:Orientation>"
     settled = b"<a tiff:Orientation='1'/><tiff:Orientation>1</tiff:Orientation><exif:Orientation>8</exif:Orientation>"
-    assert xmp.settle(packet, 3, 2) == settled
+    assert metadata.settle(packet, 3, 2) == settled
 
 
 def block_with_thumbnail(endian: str, thumbnail: bytes) -> bytes:

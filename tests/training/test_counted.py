@@ -9,7 +9,7 @@ from torch import Tensor
 from unveil.degradation import KINDS, apply, mixture
 from unveil.degradation.draws import SampleDraws, pick, rand, whole
 from unveil.diffusion.noise import philox
-from unveil.training.counted import Counted
+from unveil.training.on_device import Counted
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

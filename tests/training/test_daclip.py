@@ -20,7 +20,7 @@ from unveil.networks.clip import CLIP, VisionTower
 from unveil.networks.daclip import DACLIP
 from unveil.networks.daclip_words import OF_KINDS
 from unveil.networks.daclip_words import rows as rows_of
-from unveil.training import captions, checkpoint, daclip
+from unveil.training import checkpoint, daclip
 from unveil.training import config as configuration
 from unveil.training.batches import Source
 from unveil.training.loop import train
@@ -168,9 +168,9 @@ def test_content_is_drawn_to_captions_where_there_are_some(
         )
     one, two = (network.visual_control.state_dict() for network in networks)
     assert any(not torch.equal(one[name], two[name]) for name in one)
-    found = captions.read(tmp_path / "one.tsv", pairs)
+    found = daclip.read_captions(tmp_path / "one.tsv", pairs)
     assert found[(pairs / "clean/scene0.png").resolve()] == "house a"  # the damage behind it is not of the photograph
-    tokens = captions.tokeniser(vocabulary)("ab")
+    tokens = daclip.tokeniser(vocabulary)("ab")
     network, _, _ = read_guide(clip)
     assert isinstance(network, DACLIP)
     texts, group = daclip.Names(network, torch.device("cpu"), vocabulary).captions(["ab", "ba", "ab", "a" * 90])
@@ -189,11 +189,11 @@ def test_captions_that_are_missing_or_wrong_are_named(
         train(captioned(pairs, clip, table, vocabulary), tmp_path / "run", report=lambda _: None)
     table.write_text("clean/scene0.png a house\n")
     with pytest.raises(InputError, match="line 1: write a path, a tab and what the photograph shows"):
-        captions.read(table, pairs)
+        daclip.read_captions(table, pairs)
     with pytest.raises(InputError, match="cannot be read"):
-        captions.read(tmp_path / "none.tsv", pairs)
+        daclip.read_captions(tmp_path / "none.tsv", pairs)
     with pytest.raises(ModelError, match="holds no CLIP tokeniser"):
-        captions.tokeniser(tmp_path)
+        daclip.tokeniser(tmp_path)
     tree = settings(pairs, clip)
     with pytest.raises(InputError, match="go together; name both"):
         configuration.parse({**tree, "data": {**tree["data"], "captions": "x.tsv"}})

@@ -25,9 +25,8 @@ from unveil.restorer import Restorer
 from unveil.training import config as configuration
 from unveil.training import settings
 from unveil.training.batches import Source, scan
-from unveil.training.learner import build, described, started_from
+from unveil.training.learner import build, described, needs, started_from
 from unveil.training.loop import train
-from unveil.training.needs import needs
 from unveil.training.noising import grid_states
 from unveil.training.objectives import objective
 

@@ -19,8 +19,7 @@ from unveil.data import files
 from unveil.data.files import Store, Unreadable
 from unveil.errors import InputError
 from unveil.training import config as configuration
-from unveil.training.batches import Batch, Source
-from unveil.training.loader import ahead
+from unveil.training.batches import Batch, Source, ahead
 from unveil.training.loop import THREADS, train
 from unveil.training.settings import Stage
 

@@ -23,8 +23,8 @@ from unveil.training.distributed import World
 from unveil.training.loop import train
 from unveil.training.noising import normal
 from unveil.training.on_device import Album, OnDevice, Places
-from unveil.training.restoring import Restoring
 from unveil.training.settings import Data, Pairs, Stage
+from unveil.training.trainer import Restoring
 
 Tree = Callable[..., dict[str, Any]]
 CPU, META = torch.device("cpu"), torch.device("meta")

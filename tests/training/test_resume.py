@@ -211,10 +211,10 @@ def test_a_run_goes_on_from_before_a_damaged_checkpoint_and_says_so(tree: Tree, 
 def test_what_is_advised_after_a_blow_up_can_be_done(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unveil.training import restoring, stage
+    from unveil.training import stage, trainer
 
     folder, calls = tmp_path / "run", []
-    genuine = restoring.objective
+    genuine = trainer.objective
 
     def astray(of: object):  # type: ignore[no-untyped-def]
         goal = genuine(of)  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_what_is_advised_after_a_blow_up_can_be_done(
 
         return loss
 
-    monkeypatch.setattr(restoring, "objective", astray)
+    monkeypatch.setattr(trainer, "objective", astray)
     monkeypatch.setattr(stage, "BAD_STEPS", 3)
     with pytest.raises(InputError, match=r"resume with a lower --stages.0.lr .*remove the checkpoints after step 4"):
         train(configuration.parse(tree(stages=STAGES, save_every=1)), folder, report=lambda line: None)

@@ -18,8 +18,8 @@ from unveil.training import config as configuration
 from unveil.training.distributed import World
 from unveil.training.loop import train
 from unveil.training.reporting import Pace, Reporter, trim
-from unveil.training.restoring import Restoring
 from unveil.training.stage import stop_on_signal
+from unveil.training.trainer import Restoring
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

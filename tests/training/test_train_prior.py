@@ -12,8 +12,7 @@ import torch
 
 from recipes import train_prior
 from unveil.data.dataset import crops, rng
-from unveil.networks.diffusers_blocks import WEIGHTS
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import WEIGHTS, DiffusersUNet
 from unveil.training import checkpoint
 from unveil.training.loop import run
 

@@ -14,7 +14,7 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.zeroshot import ddrm, diffpir, dps, gdp, pigdm, tao
 from unveil.zeroshot.guided_sampling import HALVINGS
-from unveil.zeroshot.measurement import measured
+from unveil.zeroshot.operators import measured
 
 STEPS = 5
 METHODS: dict[str, tuple[Any, Callable[[str], Any]]] = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unveil.zeroshot.recurrence import best_step
+from unveil.zeroshot.guided_sampling import best_step
 
 CENTRE = torch.tensor([1.0, -2.0, 0.5])
 

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.zeroshot.measurement import ROUNDING, estimate, level, side_multiple
-from unveil.zeroshot.operators import OPTIONS, Blur, Operator, cosines, parse
+from unveil.zeroshot.operators import OPTIONS, ROUNDING, Blur, Operator, cosines, estimate, level, parse, side_multiple
 
 TEXTS = [
     "identity",

@@ -5,7 +5,7 @@ from gaussian import ddpm
 from unveil.diffusion import step
 from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, ModelError, UnveilWarning
-from unveil.zeroshot.recurrence import (
+from unveil.zeroshot.guided_sampling import (
     Report,
     alone,
     descend,

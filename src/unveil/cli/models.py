@@ -78,8 +78,7 @@ def _preset(name: str) -> dict[str, object]:
 
     from unveil.models.footprint import sizes
     from unveil.training.config import find, load
-    from unveil.training.learner import described, described_head
-    from unveil.training.needs import needs
+    from unveil.training.learner import described, described_head, needs
 
     config = load(find(name))
     found: dict[str, object] = {"preset": name, "init": config.init, "path": config.path, "steps": config.steps}
@@ -136,7 +135,7 @@ def import_model(
 
     """
     from unveil.models.importing import describe, import_file
-    from unveil.models.importing.adm import import_prior
+    from unveil.models.importing.convert import import_prior
 
     lines = import_prior(file, output, half=half)
     if lines is not None:

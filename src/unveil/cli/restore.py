@@ -273,9 +273,9 @@ def _print_command(
     """Print the command that gives the same pixels again, with its seed, on standard error. given: options beside those of all."""
     import shlex
 
-    from unveil.jobs import command_line
+    from unveil.options import command_line
 
-    line = command_line.command(map(str, inputs), options, model=name, method=method, output=output or "")
+    line = command_line(map(str, inputs), options, model=name, method=method, output=output or "")
     told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in given.items())
     print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
 

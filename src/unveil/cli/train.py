@@ -107,13 +107,13 @@ def _check(settings: Config) -> None:
     from unveil.data.leaks import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
-    from unveil.training.restoring import inventory
+    from unveil.training.trainer import inventory
 
     material = scan(settings.data)
     if settings.data.captions:
-        from unveil.training.captions import of, tokeniser
+        from unveil.training.daclip import captions_of, tokeniser
 
-        of(settings.data, material)
+        captions_of(settings.data, material)
         tokeniser(Path(settings.data.root) / settings.data.tokenizer)
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))
     print(dump(settings), end="")

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import OFF, Resolution, resize, transfer
-from unveil.errors import Cancelled, InputError
+from unveil.errors import Cancelled, InputError, still_takes
 
 SOLVERS = ("ancestral", "ddim", "renoise", "2m")
 EULER = ("sde", "ode")
@@ -40,15 +40,16 @@ class Progress:
     x0_hat: Tensor
 
 
-def eta(process: GaussianPath, solver: str, t: int, u: int) -> float:
+def eta(path: GaussianPath, solver: str, t: int, u: int) -> float:
     """How much of the noise at u is drawn afresh: "ancestral" the exact posterior's, "renoise" s_u, the others 0."""
     if solver == "ancestral":
-        return process.ancestral(t, u)
-    return float(process.sigma[u]) if solver == "renoise" else 0.0
+        return path.ancestral(t, u)
+    return float(path.sigma[u]) if solver == "renoise" else 0.0
 
 
+@still_takes("process", "path")
 def step(
-    process: GaussianPath, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None
+    path: GaussianPath, t: int, u: int, x_t: Tensor, x0_hat: Tensor, y: Tensor, eta: float, z: Tensor | None
 ) -> Tensor:
     """From t to u < t: x_u = a_u x0_hat + b_u y + sqrt(s_u^2 - eta^2) eps_hat + eta z.
 
@@ -56,16 +57,14 @@ def step(
     1 - fidelity), or None for none. With eta from `GaussianPath.ancestral` this is the exact posterior, which for the
     mean-reverting process is the optimal posterior sampling of the DA-CLIP wild paper.
     """
-    keep = max(float(process.sigma[u]) ** 2 - eta**2, 0.0) ** 0.5
-    x_u = float(process.alpha[u]) * x0_hat + float(process.beta[u]) * y
+    keep = max(float(path.sigma[u]) ** 2 - eta**2, 0.0) ** 0.5
+    x_u = float(path.alpha[u]) * x0_hat + float(path.beta[u]) * y
     if keep > 0:
-        x_u = x_u + keep / float(process.sigma[t]) * (
-            x_t - float(process.alpha[t]) * x0_hat - float(process.beta[t]) * y
-        )
+        x_u = x_u + keep / float(path.sigma[t]) * (x_t - float(path.alpha[t]) * x0_hat - float(path.beta[t]) * y)
     return x_u if z is None or eta == 0 else x_u + eta * z
 
 
-def _extrapolated(process: GaussianPath, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
+def _extrapolated(path: GaussianPath, previous: tuple[int, Tensor] | None, t: int, u: int, x0_hat: Tensor) -> Tensor:
     """Second order: x0_hat extrapolated linearly in lambda = ln(a / s) to the middle of the step.
 
     DPM-Solver++ 2M on this path. First order where lambda is infinite, at the start (a = 0), and right after it.
@@ -73,16 +72,17 @@ def _extrapolated(process: GaussianPath, previous: tuple[int, Tensor] | None, t:
     if previous is None:
         return x0_hat
     before, x0_before = previous
-    if float(process.alpha[before]) <= 1e-8:
+    if float(path.alpha[before]) <= 1e-8:
         return x0_hat
-    level = [math.log(float(process.alpha[i] / process.sigma[i])) for i in (before, t, u)]
+    level = [math.log(float(path.alpha[i] / path.sigma[i])) for i in (before, t, u)]
     return x0_hat + (level[2] - level[1]) / (2 * (level[1] - level[0])) * (x0_hat - x0_before)
 
 
+@still_takes("process", "path")
 def sample(
     denoise: Denoiser,
     y: Tensor,
-    process: GaussianPath,
+    path: GaussianPath,
     noise: Noise,
     *,
     solver: str = "ancestral",
@@ -92,7 +92,7 @@ def sample(
     callback: Callable[[Progress], bool | None] | None = None,
     begin: int = 0,
 ) -> Tensor:
-    """Run the reverse process from its start to the clean end; returns x0 (B, C, H, W) in the process's state range.
+    """Run the reverse process from the path's start to its clean end; returns x0 (B, C, H, W) in its state range.
 
     denoise: (x_t, y, t) -> x0_hat.
     noise: draw k is the start's for k = 0 and the one before evaluation k otherwise.
@@ -113,8 +113,8 @@ def sample(
     if solver in EULER:
         from unveil.diffusion.irsde import check
 
-        check(process)
-    n = process.steps
+        check(path)
+    n = path.steps
     sizes = resolution.sizes(n, (int(y.shape[-2]), int(y.shape[-1])))
     if not 0 <= begin < n:
         raise InputError(f"begin must leave at least one of {n} evaluations, got {begin}")
@@ -125,7 +125,7 @@ def sample(
 
     y_now = resize(y, sizes[begin])
     z = drawn(begin, y_now)
-    x = process.start(y_now, z) if begin == 0 else process.forward(y_now, y_now, n - begin, z)
+    x = path.start(y_now, z) if begin == 0 else path.forward(y_now, y_now, n - begin, z)
     previous: tuple[int, Tensor] | None = None
     for index, t in enumerate(range(n, 0, -1)):
         if index < begin:
@@ -140,23 +140,23 @@ def sample(
             y_to = resize(y, sizes[index + 1])
             if resolution.switch == "state":
                 z = drawn(index + 1, y_now)
-                x_u = resize(step(process, t, u, x, x0_hat, y_now, eta(process, solver, t, u), z), sizes[index + 1])
+                x_u = resize(step(path, t, u, x, x0_hat, y_now, eta(path, solver, t, u), z), sizes[index + 1])
             else:
                 x0_to = transfer(x0_hat, y_now, y_to, resolution.switch)
                 z = drawn(index + 1, y_to)
-                x_u = step(process, t, u, x0_to, x0_to, y_to, float(process.sigma[u]), z)
+                x_u = step(path, t, u, x0_to, x0_to, y_to, float(path.sigma[u]), z)
             y_now, previous = y_to, None
         elif solver in EULER:
             from unveil.diffusion.irsde import euler, noise_scale
 
-            x_u = euler(process, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
+            x_u = euler(path, t, x, x0_hat, y_now, share=1.0 if solver == "sde" else 0.5)
             if solver == "sde":
-                x_u = x_u + (1 - fidelity) * noise_scale(process, t, x_u) * noise(index + 1, x_u)
+                x_u = x_u + (1 - fidelity) * noise_scale(path, t, x_u) * noise(index + 1, x_u)
         else:
-            amount = eta(process, solver, t, u)
+            amount = eta(path, solver, t, u)
             z = drawn(index + 1, x) if amount > 0 else None
-            used = _extrapolated(process, previous, t, u, x0_hat) if solver == "2m" else x0_hat
-            x_u = step(process, t, u, x, used, y_now, amount, z)
+            used = _extrapolated(path, previous, t, u, x0_hat) if solver == "2m" else x0_hat
+            x_u = step(path, t, u, x, used, y_now, amount, z)
             previous = (t, x0_hat)
         x = x_u if guide is None else guide(x_u, x0_hat, x, t, u)
     return x  # the Euler solvers take the last step too, where the others return x0_hat

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unveil.diffusion.path import GaussianPath
+from unveil.diffusion.path import GaussianPath, from_both
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.sampling import Denoiser
 from unveil.errors import InputError
@@ -221,8 +221,6 @@ def estimated(spec: Spec, path: GaussianPath, t: int, model_output: Tensor, x_t:
     """
     if spec.prediction == "residual_and_noise":
         residual, noise = model_output.split(3, dim=1)
-        from unveil.diffusion.rddm import from_both
-
         return from_both(path, t, residual.clamp(*spec.value_range), noise, x_t, y)
     return to_x0(spec.prediction, path, t, model_output[:, :3], x_t, y)
 

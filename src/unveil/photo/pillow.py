@@ -83,18 +83,18 @@ def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
     """The clip of a motion photo is carried on; a gain map, too, as long as it fits; further pictures are left out."""
     if not found.xmp and not several:
         return
-    from unveil.photo import captions, isobmff, xmp
+    from unveil.photo import isobmff, metadata
 
-    motion, gain = xmp.semantics(found.xmp)
+    motion, gain = metadata.semantics(found.xmp)
     if several and not gain:
         found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
     at = jpeg.end(data)
     clip = isobmff.clip_in(data, at) if motion and at else None
     gained = data.find(b"\xff\xd8\xff", at, clip) if gain and at else -1
     if gained >= 0:
-        found.extra += ((captions.GAIN, data[gained:clip]),)
+        found.extra += ((metadata.GAIN, data[gained:clip]),)
     if clip is not None:
-        found.extra += ((captions.TAIL, data[clip:]),)
+        found.extra += ((metadata.TAIL, data[clip:]),)
 
 
 def _reader(format: str) -> Any:

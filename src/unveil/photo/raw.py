@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unveil.photo import exif, isobmff, jpeg
-from unveil.photo.exif import open_tiff
+from unveil.photo.exif import gather, open_tiff
 from unveil.photo.record import Decoded
 
 # Fujifilm, Olympus, Panasonic: what differs from TIFF begins so. DNG, NEF, CR2, ARW and PEF are TIFFs; CR3 is boxes.
@@ -82,8 +82,6 @@ def _metadata(data: bytes, file: Any) -> tuple[bytes | None, tuple[str, ...]]:
     import rawpy  # type: ignore[import-not-found]
 
     if data[:2] in (b"II", b"MM"):
-        from unveil.photo.tiff import gather
-
         mark = b"II*\0" if data[:2] == b"II" else b"MM\0*"
         try:
             tiff = open_tiff(mark + data[4:])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from unveil.errors import InputError
 from unveil.photo import exif, pillow
 from unveil.photo.exif import upright
 from unveil.photo.header import Header, check_size, probe
-from unveil.photo.record import Decoded, Photo
+from unveil.photo.record import Decoded, Photo, from_array
 from unveil.util.quiet import quiet
 
 if TYPE_CHECKING:
@@ -127,6 +129,58 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         ) from error
 
 
+def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
+    """A photograph from what Python has: a path, bytes, a stream, a PIL image, an array or a tensor.
+
+    Args:
+        image: Arrays are (H, W, C) uint8, uint16 or float in [0, 1], tensors (3, H, W) or (1, 3, H, W) in [0, 1].
+        max_pixels: As `read` takes it.
+
+    Raises:
+        InputError: What is wrong with it.
+
+    """
+    if isinstance(image, Photo):
+        return image
+    if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
+        return read(image, max_pixels)
+    if hasattr(image, "convert") and hasattr(image, "size"):
+        return read(_lossless(image), max_pixels)
+    if isinstance(image, np.ndarray):
+        return from_array(image)
+    import torch
+
+    if not isinstance(image, torch.Tensor):
+        raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+    tensor = image.detach().cpu()
+    tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if tensor.ndim != 3 or tensor.shape[0] != 3:
+        raise InputError(f"a tensor must be (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
+    return from_array(tensor.permute(1, 2, 0).numpy())
+
+
+def _lossless(image: Any) -> bytes:
+    """A PIL image as a file that keeps its samples, profile, EXIF and transparency, so that it is read as a path would be."""
+    out = io.BytesIO()
+    image.load()
+    exif = image.getexif()
+    if image.format == "TIFF":
+        exif.pop(0x0112, None)  # Pillow has turned it on loading, and leaves the tag where it was
+    about = {"icc_profile": image.info.get("icc_profile"), "exif": exif.tobytes()}
+    kept = {k: v for k, v in about.items() if v}
+    try:
+        if image.mode in ("CMYK", "F", "I", "YCbCr", "LAB", "HSV"):
+            wide = image if image.mode in ("CMYK", "F") else image.convert("RGB")
+            bare = Image.frombytes(wide.mode, wide.size, wide.tobytes())  # without the tags of the file it came from
+            bare.save(out, "TIFF", **kept)
+        else:
+            image.save(out, "PNG", compress_level=1, **kept)
+    except (OSError, ValueError) as error:
+        raise InputError(f"a PIL image of mode {image.mode} cannot be restored ({error}); convert it to RGB") from error
+    return out.getvalue()
+
+
 def _decode(data: bytes, header: Header) -> Decoded:
     """By the decoder of its format, the others of which are never loaded."""
     if header.format == "TIFF":
@@ -204,14 +258,16 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
 
 
 def _tone_mapped(samples: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
-    from unveil.photo import tone
+    from unveil.photo import spaces
 
     out = np.empty_like(samples)
     rows = max(1, CHUNK // samples.shape[1])
     top = 1 if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max
     for start in range(0, len(samples), rows):
         part = samples[start : start + rows]
-        mapped = tone.to_srgb(np.clip(unit(part), 0, 1).reshape(-1, 3), primaries, transfer).reshape(part.shape) * top
+        mapped = (
+            spaces.tone_mapped(np.clip(unit(part), 0, 1).reshape(-1, 3), primaries, transfer).reshape(part.shape) * top
+        )
         out[start : start + rows] = mapped if top == 1 else np.rint(mapped)
     return out
 

@@ -1,7 +1,7 @@
 """TIFF at its own depth: 8 and 16 bits and floats, which Pillow reads as 8 bits or not at all.
 
 Which of its directories is the picture; where its samples lie and how they are packed (TIFF 6.0, sections 2 to 15; supplement 3 for
-floats); its metadata, whose EXIF is not a block but lies scattered in the file: gathered on reading, put in front on writing.
+floats); its metadata, whose EXIF is gathered on reading and put in front on writing (`photo.exif`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import TiffImagePlugin
 
-from unveil.photo import captions, icc, pillow, png
+from unveil.photo import icc, metadata, pillow, png
 from unveil.photo.encoding import Picture
-from unveil.photo.exif import EXIF_IFD, GPS_IFD, INTEROP_IFD, POINTERS, TYPES, Entry, Tiff, open_tiff
+from unveil.photo.exif import EXIF_IFD, GPS_IFD, Entry, Tiff, gather, in_order, open_tiff, put_in_front, split
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
@@ -197,149 +197,9 @@ def _positions(tiff: Tiff, tags: dict[int, Entry], tiled: bool, count: int) -> t
     return found
 
 
-# Description, make, model, orientation, software, date, artist, host, copyright, rating, Windows' titles.
-CARRIED = (270, 271, 272, 274, 305, 306, 315, 316, 33432, 18246, 18249, 40091, 40092, 40093, 40094, 40095)
 ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, LAYERS_TAG = 34675, 700, 33723, 34377, 37724
 # GeoTIFF 1.1, annex G, and GDAL's own: where the picture lies on earth.
 GEOGRAPHIC = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
-MAKER_NOTE = 0x927C
-# Notes whose offsets count from their own beginning. All others point at places in the file that they were written into.
-MOVABLE = (b"Nikon\0\x02", b"OLYMPUS\0", b"OM SYSTEM", b"FUJIFILM", b"Apple iOS\0", b"PENTAX \0")
-# An EXIF block that JPEG can hold, too.
-LARGEST = 65000
-STRIP_OFFSETS = 273
-
-
-@dataclass(frozen=True)
-class _Fixed:
-    """A value that stays at its place."""
-
-    position: int
-    raw: bytes
-
-
-# Type, count, and the bytes, or the directory that the tag points at.
-Value = tuple[int, int, Any]
-
-
-def gather(tiff: Tiff, tags: dict[int, Entry]) -> tuple[bytes | None, tuple[str, ...]]:
-    """An EXIF block, as other formats embed it, of the descriptive tags and of the EXIF, GPS and interoperability directories; and notes.
-
-    A maker note stays at the place that it has in the file, since it may point at itself by that; it is left out where it cannot.
-    """
-    kept: dict[int, Value] = {
-        tag: (e.type, e.count, e.raw(tiff.data)) for tag, e in tags.items() if tag in CARRIED and e.size
-    }
-    for pointer in (EXIF_IFD, GPS_IFD):
-        if pointer in tags:
-            kept[pointer] = (4, 1, _directory(tiff, tags[pointer]))
-    kept = {tag: value for tag, value in kept.items() if value[2]}
-    if not kept:
-        return None, ()
-    shooting = kept.get(EXIF_IFD, (0, 0, {}))[2]
-    mark = b"II*\0" if tiff.endian == "<" else b"MM\0*"
-    note = shooting.get(MAKER_NOTE)
-    if note is None or not isinstance(note[2], _Fixed):
-        return mark + struct.pack(tiff.endian + "I", 8) + _pack(kept, tiff.endian, 8), ()
-    start, end = note[2].position, note[2].position + len(note[2].raw)
-    rest = _pack(kept, tiff.endian, end + (end & 1)) if start >= 8 and end < LARGEST else b""
-    if rest and end + len(rest) < LARGEST:
-        head = mark + struct.pack(tiff.endian + "I", end + (end & 1))
-        return head.ljust(start, b"\0") + note[2].raw + b"\0" * (end & 1) + rest, ()
-    del shooting[MAKER_NOTE]
-    block = mark + struct.pack(tiff.endian + "I", 8) + _pack(kept, tiff.endian, 8)
-    return block, ("the camera's maker note was left out: it cannot be read at another place than its own",)
-
-
-def _directory(tiff: Tiff, pointer: Entry) -> dict[int, Value]:
-    at = tiff.integers({pointer.tag: pointer}, pointer.tag)
-    try:
-        entries, _ = tiff.directory(at[0] if at else 0)
-    except ValueError:
-        return {}
-    # Types 16 to 18 exist in BigTIFF alone.
-    kept: dict[int, Value] = {
-        t: (e.type, e.count, e.raw(tiff.data)) for t, e in entries.items() if e.type < 16 and t not in POINTERS
-    }
-    if MAKER_NOTE in kept and len(kept[MAKER_NOTE][2]) > 4 and not kept[MAKER_NOTE][2].startswith(MOVABLE):
-        kind, count, raw = kept[MAKER_NOTE]
-        kept[MAKER_NOTE] = (kind, count, _Fixed(entries[MAKER_NOTE].position, raw))
-    if INTEROP_IFD in entries and pointer.tag == EXIF_IFD:
-        inner = _directory(tiff, entries[INTEROP_IFD])
-        if inner:
-            kept[INTEROP_IFD] = (4, 1, inner)
-    return kept
-
-
-def _pack(tags: dict[int, Value], endian: str, base: int) -> bytes:
-    """A directory that begins at `base`, the values that do not fit into it, and the directories it points at, in one piece."""
-    body = b""
-    after = base + 2 + 12 * len(tags) + 4
-    records = []
-    for tag in sorted(tags):
-        kind, count, value = tags[tag]
-        if isinstance(value, _Fixed):
-            field = struct.pack(endian + "I", value.position)
-        elif isinstance(value, dict):
-            at = after + len(body)
-            body += _pack(value, endian, at)
-            field = struct.pack(endian + "I", at)
-        elif len(value) <= 4:
-            field = value.ljust(4, b"\0")
-        else:
-            field = struct.pack(endian + "I", after + len(body))
-            body += value + b"\0" * (len(value) & 1)
-        records.append(struct.pack(endian + "HHI", tag, kind, count) + field)
-    return struct.pack(endian + "H", len(records)) + b"".join(records) + b"\0" * 4 + body
-
-
-def split(block: bytes | None) -> tuple[list[tuple[int, int, int, bytes]], dict[int, int]]:
-    """What a TIFF writer needs of an EXIF block: the descriptive tags (number, type, count, bytes), and where its directories lie.
-
-    Gives ([], {}) for a block that cannot be read.
-    """
-    if not block:
-        return [], {}
-    try:
-        tiff = open_tiff(block)
-        tags, _ = tiff.directory(tiff.first)
-    except (ValueError, struct.error):
-        return [], {}
-    if tiff.big:
-        return [], {}
-    carried = [(e.tag, e.type, e.count, e.raw(block)) for e in tags.values() if e.tag in CARRIED and e.size]
-    return carried, {pointer: tiff.integer(tags, pointer, 0) for pointer in (EXIF_IFD, GPS_IFD) if pointer in tags}
-
-
-def put_in_front(file: bytes, block: bytes) -> bytes:
-    """A (classic) TIFF that begins with an EXIF block, every byte of it at its own place, since maker notes point at places.
-
-    file: a TIFF of one page, in strips, in the block's byte order, whose tags for the block's directories have their offsets
-    already. Raises ValueError where the file has no room left for 32-bit offsets.
-    """
-    tiff = open_tiff(file)
-    base = len(block) + (len(block) & 1)
-    if tiff.big or base + len(file) >= 1 << 32:
-        raise ValueError("no room for 32-bit offsets")
-    moved = bytearray(file)
-    entries, _ = tiff.directory(tiff.first)
-    for entry in entries.values():
-        if entry.tag == STRIP_OFFSETS:
-            form = f"{tiff.endian}{entry.count}{TYPES[entry.type][1]}"
-            struct.pack_into(form, moved, entry.position, *(base + at for at in tiff.integers(entries, STRIP_OFFSETS)))
-        if entry.size > 4:
-            struct.pack_into(tiff.endian + "I", moved, entry.record + 8, base + entry.position)
-    return block[:4] + struct.pack(tiff.endian + "I", base + tiff.first) + block[8:].ljust(base - 8, b"\0") + moved
-
-
-def in_order(raw: bytes, kind: int, swapped: bool) -> bytes:
-    """A tag's bytes in the other byte order."""
-    width, code = TYPES[kind]
-    if not swapped or code is None:
-        return raw
-    each = width // len(code)
-    return b"".join(raw[at : at + each][::-1] for at in range(0, len(raw), each))
-
 
 # Compressions and what imagecodecs calls them.
 _CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 50000: "zstd"}
@@ -363,7 +223,7 @@ def decode(data: bytes, header: Header) -> Decoded:
     found.icc, found.xmp = _raw(tiff, tags, ICC_TAG) or _chromatic(tiff, tags), _raw(tiff, tags, XMP_TAG)
     found.exif, notes = gather(tiff, tags)
     found.dpi, found.notes = _dpi(tiff, tags), (*found.notes, *notes, *_left_out(about))
-    found.extra = (*captions.of_tiff(_raw(tiff, tags, PHOTOSHOP_TAG), _raw(tiff, tags, IPTC_TAG)), *_places(tiff, tags))
+    found.extra = (*metadata.of_tiff(_raw(tiff, tags, PHOTOSHOP_TAG), _raw(tiff, tags, IPTC_TAG)), *_places(tiff, tags))
     return found
 
 
@@ -389,7 +249,7 @@ def _places(tiff: Tiff, tags: dict[int, Entry]) -> Iterator[tuple[str, bytes]]:
         if tag in tags and tags[tag].type < 16:  # wider types exist in BigTIFF alone
             entry = tags[tag]
             raw = in_order(entry.raw(tiff.data), entry.type, tiff.endian == ">")
-            yield captions.TIFF, struct.pack("<HHI", tag, entry.type, entry.count) + raw
+            yield metadata.TIFF, struct.pack("<HHI", tag, entry.type, entry.count) + raw
 
 
 def _chromatic(tiff: Tiff, tags: dict[int, Entry]) -> bytes | None:
@@ -616,13 +476,13 @@ def _extra(picture: Picture, swapped: bool) -> list[Any]:
     """Tags that other TIFFs and JPEGs brought along: georeferences and captions."""
     found: list[Any] = []
     for name, content in picture.extra:
-        if name == captions.TIFF:
+        if name == metadata.TIFF:
             tag, kind, count = struct.unpack_from("<HHI", content)
             found.append((tag, kind, count, in_order(content[8:], kind, swapped), True))
-    resources = captions.resources(picture.extra)
+    resources = metadata.resources(picture.extra)
     if resources:
         found.append((PHOTOSHOP_TAG, 7, len(resources), resources, True))
-        iptc = captions.iptc(resources)
+        iptc = metadata.iptc(resources)
         if iptc:
             found.append((IPTC_TAG, 7, len(iptc), iptc, True))
     return found

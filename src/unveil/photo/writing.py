@@ -212,26 +212,26 @@ def _beside(
     """What is written beside the picture other than EXIF, the XMP packet that tells of it, and notes on what is left out."""
     if not photo.extra and not photo.xmp:
         return (), None, []
-    from unveil.photo import captions, xmp
+    from unveil.photo import metadata
     from unveil.photo.png import COLOUR_CHUNKS
 
     notes: list[str] = []
-    extra, packet, lost = captions.carried(photo.extra, photo.xmp, photo.format, target)
-    gained = next((content for name, content in photo.extra if name == captions.GAIN), None)
+    extra, packet, lost = metadata.carried(photo.extra, photo.xmp, photo.format, target)
+    gained = next((content for name, content in photo.extra if name == metadata.GAIN), None)
     if gained is not None:
-        from unveil.photo import jpeg_write
+        from unveil.photo import encoding
 
         fits = not strip and target == "JPEG" and _same_light(photo, new)
-        gained = jpeg_write.turned(gained, photo.orientation) if fits else None
-        extra = tuple((n, c if n != captions.GAIN or gained is None else gained) for n, c in extra)
+        gained = encoding.turned_gain_map(gained, photo.orientation) if fits else None
+        extra = tuple((n, c if n != metadata.GAIN or gained is None else gained) for n, c in extra)
         if gained is None:
-            extra = tuple(piece for piece in extra if piece[0] != captions.GAIN)
+            extra = tuple(piece for piece in extra if piece[0] != metadata.GAIN)
             notes.append("its gain map was left out: it belongs to the light of the picture as it was")
     if strip:
         return tuple(piece for piece in extra if piece[0] in COLOUR_CHUNKS), None, notes
     height, width = new.shape[:2]
     held = {name for name, _ in extra}
-    packet = xmp.settle(packet, width, height, motion=captions.TAIL in held, gain=len(gained or b""))
+    packet = metadata.settle(packet, width, height, motion=metadata.TAIL in held, gain=len(gained or b""))
     return extra, packet, [*notes, *lost]
 
 

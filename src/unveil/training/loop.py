@@ -13,11 +13,10 @@ from unveil.training.daclip import Describing
 from unveil.training.distributed import World, shard, world
 from unveil.training.learner import build
 from unveil.training.reporting import Reporter
-from unveil.training.restoring import Restoring, inventory
 from unveil.training.settings import Config, total_steps
 from unveil.training.stage import StageRunner, TrainingRun, rate, stop_on_signal
 from unveil.training.state import State
-from unveil.training.trainer import Trainer
+from unveil.training.trainer import Restoring, Trainer, inventory
 from unveil.util import atomic
 from unveil.util.devices import computes_bf16
 

@@ -10,7 +10,7 @@ from unveil.diffusion.prediction import residual_noise_factor
 from unveil.diffusion.resolution import guided, resize
 from unveil.networks.condition import KINDS, LIGHT, condition
 from unveil.training.batches import Batch
-from unveil.training.counted import Counted
+from unveil.training.on_device import Counted
 
 _LOW_FROM = 0.6  # reduced views are only ever sampled at the noise levels of the first half of the steps
 
@@ -42,7 +42,7 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal noise of the shape (B, ...) and device of `like`, a function of the generator (a CPU one) alone.
 
     On other devices it is made there, keyed by a draw of the generator and the number of the sample: the same on all of them
-    (`training.counted`), and not that of a CPU, where torch's own is faster.
+    (`training.on_device`), and not that of a CPU, where torch's own is faster.
     """
     if like.device.type == "cpu":
         return torch.randn(like.shape, generator=generator)

@@ -21,10 +21,10 @@ from unveil.training.distributed import World, world
 from unveil.training.on_device import Album, OnDevice
 from unveil.training.optimiser import Optimiser
 from unveil.training.reporting import Reporter
-from unveil.training.restoring import Restoring
 from unveil.training.settings import Config
 from unveil.training.stage import StageRunner, Stop, TrainingRun
 from unveil.training.state import State
+from unveil.training.trainer import Restoring
 
 PARTS = ("decode", "crop", "simulate", "batch", "states", "forward", "backward", "optimiser", "average", "rest")
 """Parts of a step; "batch" is the remainder of preparing one, "rest" that of the step: the loss, copies, clipping."""

@@ -95,7 +95,7 @@ class Data:
     """MiB of decoded photographs kept in memory, by each process that prepares batches where not all of them fit."""
 
     captions: str = ""
-    """A table of what the photographs show (`training.captions`), from which DA-CLIP's content embeddings are learned; without one, from
+    """A table of what the photographs show (`training.daclip`), from which DA-CLIP's content embeddings are learned; without one, from
     CLIP's embedding of the clean photograph."""
 
     tokenizer: str = ""

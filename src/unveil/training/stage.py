@@ -16,8 +16,8 @@ from types import FrameType
 import torch
 
 from unveil.errors import InputError
+from unveil.training.batches import ahead, shares_memory
 from unveil.training.distributed import World, gathered
-from unveil.training.loader import ahead, shares_memory
 from unveil.training.on_device import OnDevice
 from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.settings import Stage

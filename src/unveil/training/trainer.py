@@ -1,5 +1,5 @@
 """The interface between the loop and what is trained: networks by name, batches, an objective, files. One subclass for each thing
-trained.
+trained: `Restoring` for networks that restore; DA-CLIP's is in `training.daclip`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from unveil.data.dataset import Photograph
 from unveil.data.files import Picture, Store
+from unveil.errors import InputError
+from unveil.training.batches import Source, scan
 from unveil.training.distributed import World
+from unveil.training.export import as_model, export, write_card
+from unveil.training.learner import build, started_from
+from unveil.training.objectives import Learner, objective
+from unveil.training.on_device import OnDevice
 from unveil.training.settings import Config, Stage
 from unveil.training.state import State
+from unveil.training.validation import HeldOut, held_out, validate
 
 Objective = Callable[[Any, Any, Stage, torch.Generator], float]
 """(networks, batch, stage, generator) -> the loss, whose gradient it has taken."""
@@ -105,3 +113,91 @@ class Trainer(ABC):
     @abstractmethod
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
         """Write what the run leaves at its end into its folder; returns the line that says so."""
+
+
+class Restoring(Trainer):
+    """A predictor and its correction, or two experts, of a configuration."""
+
+    def __init__(self, config: Config) -> None:
+        config, self._model = started_from(config)
+        super().__init__(config)
+        self._crops: HeldOut | None = None
+        self._source: Source | None = None
+
+    def learner(self, device: torch.device) -> Learner:
+        """Fresh networks, or those of the model that the run starts from."""
+        return build(self.config, device, self._model)
+
+    def material(self, world: World, say: Callable[[str], None]) -> Source:
+        """All photographs and pairs, and fixed crops of those held out."""
+        config = self.config
+        material = scan(config.data)
+        self._source = Source(config.data, material=material)
+        kept_back = Source(config.data, held_out=True, material=material)
+        self._crops = held_out(config, kept_back) if world.first and config.data.held_out != 0 else None
+        say(inventory(self._source, kept_back))
+        for path in sorted(material.store.unreadable)[:20]:
+            say(f"left out: {material.store.unreadable[path]}")
+        if config.loader == "device" or (config.loader == "auto" and world.device.type == "cuda"):
+            self._source = self._placed(self._source, world.device, say)
+        return self._source
+
+    def _placed(self, source: Source, device: torch.device, say: Callable[[str], None]) -> Source:
+        """The source with its photographs on the device, where they fit into data.cache; else as it is, or an error if asked for."""
+        if source.store.fits(source.pictures):
+            return OnDevice(source, device)
+        most = f"the photographs take more than data.cache, {self.config.data.cache} MiB"
+        if self.config.loader == "device":
+            raise InputError(
+                f"loader: device, but {most}; raise --data.cache, or let --loader processes decode them as they are drawn"
+            )
+        say(f"{most}: batches are made by processes; with a larger --data.cache by the device")
+        return source
+
+    def objective(self, stage: Stage) -> Objective:
+        """That of the stage's kind and target."""
+        return objective(stage)
+
+    def verdict(self, state: State, device: torch.device, folder: Path) -> Verdict | None:
+        """Scores on the held-out crops. With a correction they are measured at fidelity 1 too, since it has no effect at 0."""
+        if self._crops is None:
+            return None
+        done, autocast = state.counters.done, state.learner.autocast
+        model = as_model(state.learner, state.config, done)
+        sheet = folder / "validation" / f"step_{done:07d}.png"
+        scores = validate(model, self._crops, autocast, device, sheet=sheet)
+        line = f"validation on {scores.count} held-out crops: {scores.line()}"
+        numbers = {k: getattr(scores, k) for k in ("psnr", "ssim", "input_psnr", "input_ssim")}
+        if model.head is not None and model.spec.defaults.fidelity < 1:
+            full = validate(model, self._crops, autocast, device, fidelity=1.0)
+            line += f"; at fidelity 1: {full.psnr:.2f} dB, SSIM {full.ssim:.4f}"
+            numbers |= {"psnr_fidelity_1": full.psnr, "ssim_fidelity_1": full.ssim}
+        return Verdict(line, numbers, scores)
+
+    def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
+        """A model file."""
+        scores = verdict.kept if verdict else None
+        return export(state.learner, state.config, path, steps_done=state.counters.done, scores=scores)
+
+    def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
+        """The model and its card."""
+        assert self._source is not None
+        model, scores = folder / "model.safetensors", verdict.kept if verdict else None
+        digest = self.write(state, model, verdict)
+        defaults = as_model(state.learner, state.config, state.counters.done).spec.defaults
+        write_card(folder / "README.md", state.config, self._source, state.counters, digest, scores, defaults)
+        return f"wrote {model}; use it with: unveil restore PHOTO -o OUT -n {folder}"
+
+
+def inventory(source: Source, kept_back: Source) -> str:
+    """How much there is on each side of the split, in words."""
+
+    def files(photographs: list[Photograph]) -> int:
+        return len({p.clean.path for p in photographs})
+
+    pairs = sum(len(found) for _, found in source.pairs)
+    held = sum(len(found) for _, found in kept_back.pairs)
+    return (
+        f"{files(source.photos)} clean photographs and {pairs} pairs to train on; "
+        f"{files(kept_back.photos)} and {held} held out for validation"
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.video.library import library
+from unveil.video import library
 
 # ITU-T H.273 numbers (MatrixCoefficients, TransferCharacteristics) on the left; names, and the weights of red and blue in luma.
 _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}

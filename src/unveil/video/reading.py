@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from unveil.errors import InputError
+from unveil.video import in_words, library, local
 from unveil.video.colour import Colour
-from unveil.video.library import in_words, library, local
 
 # How much of the end may be missing without a word: containers round their lengths, and sound and picture end apart.
 _TOLERATED = 0.5

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.video.library import SUFFIXES, in_words, library, local
+from unveil.video import SUFFIXES, in_words, library, local
 from unveil.video.reading import Clip, Frame
 
 # Encoders by container, at qualities whose loss is hardly seen: H.264 where nothing else is said.

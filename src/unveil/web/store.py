@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import secrets
@@ -13,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -140,6 +142,14 @@ def private_folder() -> tuple[Path, FileLock]:
     lock = FileLock(base / LOCK, thread_local=False)
     lock.acquire()
     return base, lock
+
+
+@cache
+def page_folder() -> Path:
+    """A private folder for what Gradio may want to keep; its own default is one of a fixed name for all users. Gone at the end."""
+    base, lock = private_folder()
+    atexit.register(_remove, base, lock)
+    return base / "gradio"
 
 
 def left_behind(place: Path) -> list[Path]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unveil.zeroshot.guided_sampling import quantiles
 from unveil.zeroshot.losses import Perceptual
-from unveil.zeroshot.recurrence import quantiles
 
 SLOPE = 0.01
 """Slope of the rectifiers below 0."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
-from unveil.zeroshot.measurement import measured
+from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
 
 

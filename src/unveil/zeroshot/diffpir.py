@@ -28,7 +28,7 @@ from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.sampling import step
 from unveil.errors import InputError
 from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
-from unveil.zeroshot.measurement import measured
+from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
 
 

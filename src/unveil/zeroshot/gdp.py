@@ -30,7 +30,7 @@ from torch import Tensor
 
 from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
-from unveil.zeroshot.measurement import measured
+from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
 
 # scale / (2 n), n the values in the mean: a 256 x 256 image's (248 x 248 for blur, whose original convolution keeps no border).

@@ -23,9 +23,7 @@ from unveil.errors import InputError, note
 from unveil.networks.predictor import pad_to_multiple
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import FPAM, Adapter, Adversary, Discriminator, applied, cropped, simplest
-from unveil.zeroshot.losses import Perceptual, colour_cast, exposure, perceptual
-from unveil.zeroshot.priors import Prior
-from unveil.zeroshot.recurrence import (
+from unveil.zeroshot.guided_sampling import (
     Callback,
     Report,
     StepState,
@@ -38,6 +36,8 @@ from unveil.zeroshot.recurrence import (
     limit,
     renoise,
 )
+from unveil.zeroshot.losses import Perceptual, colour_cast, exposure, perceptual
+from unveil.zeroshot.priors import Prior
 
 
 @dataclass(frozen=True)

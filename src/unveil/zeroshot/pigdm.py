@@ -21,7 +21,7 @@ from torch import Tensor
 
 from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, in_pixels
-from unveil.zeroshot.measurement import measured
+from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
 
 

@@ -15,7 +15,7 @@ Constants (`TASKS`) as published, one row per degradation, chosen by its authors
 
 Ours differs: the scales multiply means over a 256 x 256 image, so here they grow with the number of pixels, and a step that
 stands for k of a path of a thousand is pulled k times as far, but never by more than `trust` times the best step on the
-gradient's line (`recurrence.best_step`), nor beyond the photograph's own noise. The pull is on the estimate, so the state
+gradient's line (`guided_sampling.best_step`), nor beyond the photograph's own noise. The pull is on the estimate, so the state
 moves by a_u times it. psi begins as the simplest damage that the task means and is to keep that map of the estimate
 (`adapter.simplest`): at random it names another photograph than the one at hand for hundreds of steps. Without VGG weights P
 uses seeded random features (`perceptual`). Cross-entropies are taken from logits. psi, D1 and D2 start anew for every
@@ -38,12 +38,20 @@ from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
-from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
+from unveil.zeroshot.guided_sampling import (
+    Callback,
+    DivergenceGuard,
+    GuidedSampling,
+    Report,
+    alone,
+    best_step,
+    generator,
+    trained_steps,
+)
 from unveil.zeroshot.ldrps import guess, noise_level
 from unveil.zeroshot.losses import Perceptual, perceptual, total_variation
-from unveil.zeroshot.measurement import Measurement, measured
+from unveil.zeroshot.operators import Measurement, measured
 from unveil.zeroshot.priors import Prior
-from unveil.zeroshot.recurrence import Report, alone, best_step, generator
 
 WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8
 PAIRS = 6

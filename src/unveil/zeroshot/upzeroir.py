@@ -22,12 +22,8 @@ from unveil.networks.predictor import pad_to_multiple
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
 from unveil.zeroshot.distribution import BOUNDS, DIRECTIONS, GROUPINGS, LOCATIONS, Fit, deg_loss, laws
-from unveil.zeroshot.guided_sampling import DIVERGED
-from unveil.zeroshot.iqa import Judge, Refinement, arniqa, marks
-from unveil.zeroshot.ldrps import TASKS, LDRPSTask, row
-from unveil.zeroshot.losses import colour_cast, exposure, perceptual
-from unveil.zeroshot.priors import Prior
-from unveil.zeroshot.recurrence import (
+from unveil.zeroshot.guided_sampling import (
+    DIVERGED,
     Callback,
     Report,
     StepState,
@@ -39,6 +35,10 @@ from unveil.zeroshot.recurrence import (
     limit,
     renoise,
 )
+from unveil.zeroshot.iqa import Judge, Refinement, arniqa, marks
+from unveil.zeroshot.ldrps import TASKS, LDRPSTask, row
+from unveil.zeroshot.losses import colour_cast, exposure, perceptual
+from unveil.zeroshot.priors import Prior
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import ModelError
-from unveil.models.importing.adm import convert, import_prior
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.models.importing.convert import convert_adm, import_prior
+from unveil.networks.diffusers_networks import DiffusersUNet
 
 HEAD, WIDE, TIME = 32, (32, 64), 128
 
@@ -113,7 +113,7 @@ def official() -> ADM:
 
 
 def test_the_converted_network_says_the_same(official: ADM) -> None:
-    config, state = convert(official.state_dict(), head=HEAD)
+    config, state = convert_adm(official.state_dict(), head=HEAD)
     ours = DiffusersUNet(config).eval()
     ours.load_state_dict(state)
     x, t = torch.randn(2, 3, 16, 16), torch.tensor([0, 731])
@@ -137,11 +137,11 @@ def test_other_checkpoints_are_left_to_others(tmp_path: Path) -> None:
 
 def test_a_class_conditional_network_is_refused(official: ADM) -> None:
     with pytest.raises(ModelError, match="class-conditional"):
-        convert({**official.state_dict(), "label_emb.weight": torch.zeros(10, 4)}, head=HEAD)
+        convert_adm({**official.state_dict(), "label_emb.weight": torch.zeros(10, 4)}, head=HEAD)
 
 
 def test_a_missing_tensor_is_named(official: ADM) -> None:
     state = official.state_dict()
     del state["middle_block.2.out_layers.3.weight"]
     with pytest.raises(ModelError, match=r"middle_block\.2\.out_layers\.3\.weight"):
-        convert(state, head=HEAD)
+        convert_adm(state, head=HEAD)

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from unveil.diffusion import variance_preserving
 from unveil.diffusion.noise import seeded
 from unveil.diffusion.prediction import to_x0
-from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.networks.diffusers_networks import AutoencoderKL
+from unveil.zeroshot.guided_sampling import descend
 from unveil.zeroshot.ldrps import TASKS, Guidance, published
-from unveil.zeroshot.recurrence import descend
 
 pytestmark = pytest.mark.shared
 

@@ -10,10 +10,10 @@ from unveil.diffusion.noise import seeded
 from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.models import shelf
 from unveil.zeroshot import captions
+from unveil.zeroshot.guided_sampling import StepState
 from unveil.zeroshot.ldrps import TASKS, Guidance, LDRPSSettings, grids, mixed_estimate, published, restore
 from unveil.zeroshot.losses import perceptual
 from unveil.zeroshot.priors.opening import open_prior
-from unveil.zeroshot.recurrence import StepState
 
 
 def test_each_image_of_a_batch_is_as_if_alone_whatever_the_order(prior, photograph, small):

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_blocks import write_part
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet, write_part
 
 UNET: dict[str, Any] = {
     "_class_name": "UNet2DModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 8],

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unveil.diffusion.rddm import SHAPES, shares
+from unveil.diffusion.path import SHAPES, shares
 from unveil.errors import ModelError
 from unveil.models.importing.containers import Flat
 from unveil.models.model import MASK_CHANNELS

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from typing import Any
 
-from unveil.web.page import cache
+from unveil.web.store import page_folder
 
 # Before gradio is imported, which reads these once: it reports to its makers on import otherwise.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_TEMP_DIR"] = str(cache.FOLDER)
+os.environ["GRADIO_TEMP_DIR"] = str(page_folder())
 
 import gradio as gr
 from fastapi import FastAPI
@@ -106,7 +107,8 @@ def mount(app: FastAPI, service: Service) -> None:
 
 
 def _mount(app: FastAPI, service: Service) -> None:
-    cache.empty()
+    shutil.rmtree(page_folder(), ignore_errors=True)
+    page_folder().mkdir(mode=0o700)
     app.state.batches = Batches(service)
     page = blocks(service, app.state.batches)
     # Gradio checks where a file lies only on a page that was launched, which a mounted one never says by itself.

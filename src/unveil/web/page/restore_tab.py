@@ -12,7 +12,7 @@ import gradio as gr
 
 from unveil.errors import InputError, UnveilError
 from unveil.figures import INVENTED, UNSURE
-from unveil.jobs import command_line
+from unveil.options import command_line
 from unveil.util.words import duration
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
@@ -273,7 +273,7 @@ def result(job: Job) -> str:
         )
     title = f"Restored in {job.delivery.seconds:.1f} s with seed {job.seed}. The same pixels again"
     zero_shot = job.engine in METHODS
-    line = command_line.command(
+    line = command_line(
         [job.order.name],
         job.order.options,
         model=job.engine,

@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.autoencoder_kl import AutoencoderKL
-from unveil.networks.diffusers_unet import DiffusersUNet
+from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet
 from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.spaces import LatentPrior, PixelPrior, open_text
 
@@ -194,21 +193,10 @@ def open_prior(
     autoencoder and of the network that differ, diffusers or transformers needed and not installed.
     """
     device = device or torch.device("cpu")
-    folder, half = Path(source), dtype != torch.float32
-    if folder.is_file():
-        raise ModelError(
-            f"{folder}: a prior is a folder, and this is one file. Make a folder of it: `unveil models import` for ADM's, diffusers' "
-            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER) for a latent diffusion model"
-        )
-    if not folder.is_dir():
-        folder = fetched(str(source), half)
+    folder = _folder(source, half=dtype != torch.float32)
     called = name or (folder.name if Path(source).is_dir() else str(source))
     latent = any((folder / part).is_dir() for part in ("vae", "vqvae"))
     unet = "unet" if (folder / "unet").is_dir() else ""
-    if not unet and (folder / "transformer").is_dir():
-        raise ModelError(
-            f"{folder}: its network is a transformer (SD 3, Flux, DiT), which is not supported; give one with a U-Net"
-        )
     _supported(folder, config(folder, unet))
     label = _label(folder, config(folder, unet), label)
     network, sizes = _network(folder, unet, device, dtype, label)
@@ -240,15 +228,7 @@ def open_prior(
         )
     part = "vae" if (folder / "vae").is_dir() else "vqvae"
     described = config(folder, part)
-    vae = AutoencoderKL(described)
-    fill(vae, folder, part)
-    placed(vae, device, dtype)
-    vae.recompute()
-    if sizes["in_channels"] != vae.latent_channels:
-        raise ModelError(
-            f"{folder}: its U-Net takes {sizes['in_channels']} channels, its autoencoder has {vae.latent_channels} (an inpainting model, "
-            "or parts of two models); give the folder of a plain text-to-image model"
-        )
+    vae = _autoencoder(folder, part, described, device, dtype, sizes["in_channels"])
     text = (folder / "text_encoder").is_dir()
     return LatentPrior(
         called,
@@ -263,6 +243,38 @@ def open_prior(
         tiny=None if tiny is None else _tiny(tiny, device, dtype),
         **common,
     )
+
+
+def _folder(source: str | Path, half: bool) -> Path:
+    """The folder of a prior, fetched where it is an id. Raises ModelError for what is no folder with a U-Net."""
+    folder = Path(source)
+    if folder.is_file():
+        raise ModelError(
+            f"{folder}: a prior is a folder, and this is one file. Make a folder of it: `unveil models import` for ADM's, diffusers' "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER) for a latent diffusion model"
+        )
+    folder = folder if folder.is_dir() else fetched(str(source), half)
+    if not (folder / "unet").is_dir() and (folder / "transformer").is_dir():
+        raise ModelError(
+            f"{folder}: its network is a transformer (SD 3, Flux, DiT), which is not supported; give one with a U-Net"
+        )
+    return folder
+
+
+def _autoencoder(
+    folder: Path, part: str, described: dict[str, Any], device: torch.device, dtype: torch.dtype, channels: int
+) -> AutoencoderKL:
+    """The autoencoder in a part of the folder. channels: what the U-Net takes; raises ModelError where the latents have others."""
+    vae = AutoencoderKL(described)
+    fill(vae, folder, part)
+    placed(vae, device, dtype)
+    vae.recompute()
+    if channels != vae.latent_channels:
+        raise ModelError(
+            f"{folder}: its U-Net takes {channels} channels, its autoencoder has {vae.latent_channels} (an inpainting model, "
+            "or parts of two models); give the folder of a plain text-to-image model"
+        )
+    return vae
 
 
 def _supported(folder: Path, sizes: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
 from unveil.errors import InputError, ModelError, note
-from unveil.networks.autoencoder_kl import AutoencoderKL
+from unveil.networks.diffusers_networks import AutoencoderKL
 from unveil.zeroshot.priors.scheduler import Preconditioning
 
 

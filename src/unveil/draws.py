@@ -1,0 +1,292 @@
+"""The draws of one photograph: from its pixels through the sampler and back into it, with all that may never change put back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unveil import photo, tiling
+from unveil.diffusion.path import GaussianPath
+from unveil.diffusion.resolution import Resolution
+from unveil.diffusion.sampling import Noise, Progress, check, sample
+from unveil.models.model import Model
+from unveil.models.treatment import Treatment, first_native
+from unveil.networks.predictor import finite
+from unveil.options import GENERATORS, Options
+from unveil.photo import content
+from unveil.photo.tiles import Plan, noise_field
+from unveil.restoration import RunningMoments
+from unveil.util.tensors import batch_of
+
+Callback = Callable[[Progress], "bool | None"]
+_UPRIGHT = 4
+"""The last EXIF orientation that does not exchange rows and columns."""
+
+
+@dataclass(frozen=True)
+class DescribedPhoto:
+    """A photograph, its picture without black bars, and what is to be fixed in it; None for a model that is not conditioned on kinds."""
+
+    source: photo.Photo
+    box: content.Box
+    treat: Treatment | None
+
+
+@dataclass(frozen=True)
+class ResolvedOptions:
+    """Options with nothing left open."""
+
+    process: GaussianPath
+    grid: str
+    solver: str
+    fidelity: float
+    resolution: Resolution
+
+
+class Clock:
+    """Seconds spent inside the network."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._events: list[tuple[Any, Any]] = []
+
+    @property
+    def seconds(self) -> float:
+        """So far; on a GPU by its own events, which are waited for only here."""
+        for before, after in self._events:
+            after.synchronize()
+            self._seconds += before.elapsed_time(after) / 1000
+        self._events.clear()
+        return self._seconds
+
+    def timed(self, denoise: Callable[[Tensor, Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """The denoiser, whose seconds are counted."""
+
+        def timed(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+            if y.is_cuda:
+                stream = torch.cuda.current_stream(y.device)
+                before = stream.record_event(torch.cuda.Event(enable_timing=True))
+                out = denoise(x_t, y, t)
+                self._events.append((before, stream.record_event(torch.cuda.Event(enable_timing=True))))
+                return out
+            started = time.perf_counter()
+            out = denoise(x_t, y, t)
+            self._seconds += time.perf_counter() - started
+            return out
+
+        return timed
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The draws of one photograph; each depends on the seed and its own number alone.
+
+    Args:
+        model: What restores.
+        device: Where.
+        dtype: In which precision.
+        seen: The photograph.
+        options: How.
+        run: The same with nothing left open.
+        plan_for: (height, width) -> tiles of a state of that size.
+        callback: As of `Restorer.restore`.
+        mends: Whether every tile is looked at for values that are not finite; else all are, once, at the end.
+        clock: Counts the network's seconds.
+        notes: Sentences about what was corrected on the way; it is added to.
+
+    """
+
+    model: Model
+    device: torch.device
+    dtype: torch.dtype
+    seen: DescribedPhoto
+    options: Options
+    run: ResolvedOptions
+    plan_for: Callable[[int, int], Plan]
+    callback: Callback | None
+    mends: bool
+    clock: Clock = field(default_factory=Clock)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that are planned for."""
+        return self.seen.source.height, self.seen.source.width + 2 * self.beyond
+
+    @cached_property
+    def beyond(self) -> int:
+        """Columns of the opposite side that are appended beyond each edge of a full-circle panorama; 0 for other photographs.
+
+        As many as the network's reach, in pixels of the coarsest stage used, and at most half of the panorama, since then it sees all of
+        it.
+        """
+        source, box = self.seen.source, self.seen.box
+        whole = (box.left, box.right) == (0, source.width)
+        if not source.xmp or not whole or source.orientation > _UPRIGHT:
+            return 0
+        from unveil.photo import metadata
+
+        if not metadata.goes_round(source.xmp, source.width):
+            return 0
+        run, spec = self.run, self.model.spec
+        steps = range(begin(run, self.seen.treat), run.process.steps)
+        coarsest = max(run.resolution.factor(i, run.process.steps, (source.height, source.width)) for i in steps)
+        reach = math.ceil((spec.reach or spec.receptive_field) * coarsest) + (0 if coarsest > 1 else tiling.BLEND)
+        return min(-(-reach // spec.multiple_of) * spec.multiple_of, source.width // 2)
+
+    def made(self, together: int, room: int) -> tuple[np.ndarray, RunningMoments | None]:
+        """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit.
+
+        Args:
+            together: How many advance at once.
+            room: Bytes of the host's memory that they may take.
+
+        """
+        every, pixels = range(self.options.samples), self.seen.source.pixels
+        groups = (every[k : k + together] for k in range(0, len(every), together))
+        draws = (draw for group in groups for draw in self._group(group))
+        if len(every) > 1 and 4 * pixels.size * len(every) > room:
+            moments = RunningMoments.of(next(draws))
+            for draw in draws:
+                moments.add(draw)
+            return np.empty((0, *pixels.shape), np.float32), moments
+        return (np.stack(list(draws)) if len(every) > 1 else next(draws)[None]), None
+
+    def _group(self, indices: range) -> list[np.ndarray]:
+        """The draws of these numbers, advanced together, each (H, W, 3) float32 in [0, 1]."""
+        source, treat = self.seen.source, self.seen.treat
+        if self.options.strength == 0 or (treat is not None and treat.nothing):
+            return [source.pixels.copy() for _ in indices]
+        low, high = self.model.spec.value_range
+        pixels, beyond = self.seen.box.of(source.pixels), self.beyond
+        # In place: every array of the photograph's size counts.
+        state_y = batch_of(content.around(pixels, beyond)).to(self.device)
+        state_y.mul_(high - low).add_(low)
+        if len(indices) > 1:
+            state_y = state_y.repeat(len(indices), 1, 1, 1)
+        noise = self._noise(indices, pixels.shape[1])
+        x0 = self._sampled(state_y, noise, mends=self.mends)
+        if not self.mends and not finite(x0):
+            x0 = self._sampled(state_y, noise, mends=True)
+        del state_y
+        # A copy, since callbacks may hold x0.
+        found = (x0.float() - low).div_(high - low).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        del x0
+        return [self._finished(restored) for restored in found[:, :, beyond : beyond + pixels.shape[1]]]
+
+    def _noise(self, indices: range, columns: int) -> Noise:
+        """The noise of these draws; columns: of the photograph, round which a panorama's is continued too."""
+        seeds = [draw_seed(self.options.seed, index) for index in indices]
+        wide = columns + 2 * self.beyond
+        counted = generator(self.options, self.device) == "philox4x32"
+
+        def noise(step: int, like: Tensor) -> Tensor:
+            h, w = int(like.shape[-2]), int(like.shape[-1])
+            if self.beyond and w == wide:
+                inner = noise(step, like[..., self.beyond : self.beyond + columns])
+                return torch.cat([inner[..., columns - self.beyond :], inner, inner[..., : self.beyond]], dim=-1)
+            if counted:
+                from unveil.diffusion.noise import normals
+
+                return torch.stack([normals(s, step, 0, 0, h, w, 3, like.device) for s in seeds]).to(like)
+            return torch.stack([noise_field(s, step, 0, 0, h, w, 3) for s in seeds]).to(like)
+
+        return noise
+
+    def _sampled(self, state_y: Tensor, noise: Noise, *, mends: bool) -> Tensor:
+        """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as of `tiling.Tiled`."""
+        run, treat = self.run, self.seen.treat
+        denoise = tiling.Tiled(
+            self.clock.timed(
+                self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)
+            ),
+            self.plan_for,
+            tell=getattr(self.callback, "within", None),
+            mends=mends,
+        )
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if self.model.spec.sampler == "one_shot":
+                x0 = denoise(run.process.start(state_y, None), state_y, run.process.steps)
+            else:
+                x0 = sample(
+                    denoise,
+                    state_y,
+                    run.process,
+                    noise,
+                    solver=run.solver,
+                    fidelity=run.fidelity,
+                    resolution=run.resolution,
+                    callback=self.callback if len(state_y) == 1 else _each(self.callback),
+                    begin=begin(run, treat),
+                )
+        self.notes.extend(denoise.notes)
+        return x0
+
+    def _finished(self, restored: np.ndarray) -> np.ndarray:
+        """The whole photograph with the restored picture, (h, w, 3), in its box."""
+        source, box, treat = self.seen.source, self.seen.box, self.seen.treat
+        pixels = box.of(source.pixels)
+        if treat is not None:
+            restored = _harmless(pixels, restored, treat)
+        if self.options.strength != 1.0:
+            restored = pixels + np.float32(self.options.strength) * (restored - pixels)
+        if pixels.shape == source.pixels.shape:
+            return np.ascontiguousarray(restored)
+        out = source.pixels.copy()
+        box.of(out)[...] = restored
+        return out
+
+
+def begin(run: ResolvedOptions, treat: Treatment | None) -> int:
+    """The first evaluation that is run: the coarse ones correct the light alone."""
+    return first_native(run.process) if treat is not None and not treat.light else 0
+
+
+def generator(options: Options, device: torch.device) -> str:
+    """On CPUs torch's integer arithmetic takes six times as long as NumPy's (docs/speed.md); on other devices it saves the copy."""
+    return options.generator or GENERATORS[device.type != "cpu"]
+
+
+def draw_seed(seed: int, index: int) -> int:
+    """The seed of draw `index`: draw k of seed s does not depend on how many draws were asked for."""
+    return (seed * 1_000_003 + index * 7_919) % 2**62
+
+
+def _each(callback: Callback | None) -> Callback | None:
+    """A callback for several draws at once, which is called for each of them."""
+    if callback is None:
+        return None
+
+    def tell(step: Progress) -> bool:
+        return any(callback(replace(step, x0_hat=x0_hat)) for x0_hat in step.x0_hat.split(1))
+
+    return tell
+
+
+def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
+    """A restoration (H, W, 3) with what may never change put back.
+
+    Where the light is not to be fixed, the mean of each channel stays; grey stays grey; empty black stays.
+    """
+    if not treat.light:
+        for _ in range(8):  # clipping undoes part of a shift; the next round corrects it
+            check()
+            # Channel by channel: over both axes at once it takes ten times as long.
+            moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
+            shift = np.array(moved).astype(np.float32)
+            if np.abs(shift).max() < 1e-4:
+                break
+            after = after - shift
+            np.clip(after, 0, 1, out=after)
+    if content.is_grey(before):
+        after = content.as_grey(after)
+    share = content.void(before)
+    return before + (1 - share) * (after - before) if share.any() else after
