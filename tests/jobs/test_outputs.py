@@ -71,6 +71,8 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written to"):
         plan(items("a.png"), tmp_path / "file" / "b")
+    with pytest.raises(InputError, match="is there already and is no folder"):
+        plan(items("a.png", "b.png"), Path("/dev/null") if Path("/dev/null").exists() else tmp_path / "file")
 
 
 def test_sweeping_takes_only_what_was_left_of_this_job(tmp_path: Path) -> None:

@@ -312,6 +312,8 @@ def _open(place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
         tried(place)
+    except FileExistsError as error:
+        raise InputError(f"{place}: is there already and is no folder; choose another -o") from error
     except OSError as error:
         raise InputError(f"{place}: cannot be written to ({error.strerror}); choose another -o") from error
 
