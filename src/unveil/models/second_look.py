@@ -21,7 +21,7 @@ from unveil.networks.classifier import spread_patches
 from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import condition, vector
 
-SIDE, ACROSS, MARGIN, BLOCK = 96, 3, 8, 16
+SIDE, ACROSS, MARGIN, BLOCK = 96, 2, 8, 16
 """Up to ACROSS x ACROSS pieces of SIDE pixels are looked at, in blocks of BLOCK pixels, without a margin that misses its surroundings."""
 FLOOR = 0.1
 """Levels of 255 that are added before a logarithm is taken."""
