@@ -42,7 +42,7 @@ def run(trainer: str, seed: int, scale: float) -> Config:
     network, stage = Network(bottom=2), Stage(steps=round(160 * scale), lr=8e-4, batch=32, crop=64, warmup=8)
     if trainer == "now":
         network = general.network
-        stage = replace(general.stages[0], steps=round(190 * scale), lr=5e-3, batch=8, crop=64, warmup=10, loss="l1")
+        stage = replace(general.stages[0], steps=round(247 * scale), lr=5e-3, batch=8, crop=64, warmup=10, loss="l1")
     made = replace(general, name=trainer, seed=seed, precision=PRECISION, minutes=0, workers=0, save_every=10**6)
     return replace(made, data=data, network=network, stages=[stage])
 
