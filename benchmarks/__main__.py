@@ -16,7 +16,7 @@ GROUPS = {
         "guidance",
         "metrics_elsewhere",
     ),
-    "speed and memory": ("gpu", "load", "soak", "reach", "training", "wild", "attention_memory"),
+    "speed and memory": ("gpu", "load", "soak", "reach", "training", "quality_per_second", "wild", "attention_memory"),
     "ablations": ("ablation_dpsc", "ablation_drm"),
     "zero-shot methods": ("zeroshot_quality", "zeroshot_cost", "zeroshot_memory", "peer_deepinv"),
     "documentation": ("render", "plots", "gallery", "gallery_methods", "floors", "api"),
