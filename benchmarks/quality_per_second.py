@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks._sampling import PRECISION
-from benchmarks._shared import HERE, positive, positive_number, protocol, read_json, shared_folder, table
+from benchmarks._shared import HERE, positive, protocol, read_json, shared_folder, table
 from benchmarks.denoisers import SETS, cropped
 from unveil.bench import methods, quality
 from unveil.bench.record import write_json
@@ -83,7 +83,8 @@ def show(result: dict[str, Any]) -> str:
     return table(("", "processor seconds", "PSNR (dB), seed by seed", "spread", "mean"), rows)
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--scale", type=positive_number, default=1.0, help="times as many steps")
-    command.add_argument("--work", type=Path, default=HERE.parent / "runs" / "quality_per_second", help="of the runs")
-    command.add_argument("--seeds", type=positive, nargs=2, default=(3, 3), help="runs of each, before and now")
+OPTIONS = {
+    "--scale": (1.0, "times as many steps"),
+    "--work": (HERE.parent / "runs" / "quality_per_second", "of the runs"),
+    "--seeds": {"type": positive, "nargs": 2, "default": (3, 3), "help": "runs of each, before and now"},
+}
