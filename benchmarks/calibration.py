@@ -61,7 +61,9 @@ class Group:
 
 
 def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group, Group]:
-    """The photographs that training kept back, each used once, cut at random into one part to fit on and one to measure on.
+    """The photographs that training kept back, each used once, cut into one part to fit on and one to measure on.
+
+    The cut is at random but for the kinds of damage, of which both parts have alike many.
 
     Clean photographs are damaged as in the model's own training, all of them; real pairs come as they are. Of an odd number the first
     part has more.
@@ -87,8 +89,9 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     for i in generator.permutation(len(real))[:pairs]:
         photograph, told = real[i]
         found.append((*_choices.most_damaged(photograph, size, generator), told))
-    order, half = generator.permutation(len(found)), (len(found) + 1) // 2
-    parts = [[found[i] for i in part] for part in (order[:half], order[half:])]
+    # Every other one of each kind: what is fitted on mild damage alone stretches too little.
+    order = sorted(generator.permutation(len(found)), key=lambda i: found[i][2])
+    parts = [[found[i] for i in part] for part in (order[::2], order[1::2])]
     first, second = (
         Group(torch.cat([x for x, _, _ in part]), torch.cat([y for _, y, _ in part]), tuple(t for _, _, t in part))
         for part in parts
@@ -206,7 +209,7 @@ def measure(given: Namespace) -> dict[str, Any]:
         f"{d.resolution} (low stage {d.low} px); random crops of {size} px "
         "(of a real pair, of eight cuts the one that differs most from its target); "
         f"{len(first.x)} and {len(second.x)} photographs that training kept back ({photographs} with simulated damage, {pairs} real pairs, "
-        "at most), cut in two at random, the first part to fit on; "
+        "at most), cut in two at random but alike in kinds of damage, the first part to fit on; "
         f"{each} of each test set; seed {SEED}"
     )
     own = protocol(given, model=restorer.model.spec.name, sha256=restorer.model.sha256, numbers=numbers)

@@ -79,6 +79,8 @@ def photograph_factor(scores: Sequence[np.ndarray], level: float, confidence: fl
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 FEWEST = 6
 """Photographs with one kind of damage from which on it has a factor of its own."""
+RESAMPLED, DOUBTED = 400, 0.9
+"""Bootstrap samples of the photographs, and the share of them between whose ends a factor is not told from what it is compared with."""
 CURVE = tuple(round(0.05 * k, 2) for k in range(1, 20))
 
 
@@ -197,7 +199,8 @@ def fit_stated(
 
     Args:
         evidence: Of the calibration photographs, of which none may serve to measure it afterwards.
-        kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own.
+        kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own, where
+            they tell it from that of all.
         levels: Of the conformal intervals.
         confidence: As for `fit`.
         protocol: Of the runs.
@@ -206,12 +209,15 @@ def fit_stated(
         InputError: No photographs, or a standard deviation of nothing beside errors.
 
     """
-    overall = _factor(evidence)
+    # A network learned its deviations from far more photographs than calibrate it: what these few cannot tell from 1 is chance.
+    overall = _told_from(1.0, evidence)
     own = {}
     for kind in sorted({k for names in kinds for k in names}):
         of = [e for e, names in zip(evidence, kinds, strict=True) if kind in names]
         if len(of) >= FEWEST:
-            own[kind] = _factor(of)
+            factor = _told_from(overall, of)
+            if factor != overall:
+                own[kind] = factor
     known = Calibration(overall, {}, {}, confidence, 1, len(evidence), 0, evidence[0].rounding, of="doubt", kinds=own)
     stretched = [e.restated(known.std(e.spread, names)) for e, names in zip(evidence, kinds, strict=True)]
     return replace(
@@ -224,18 +230,38 @@ def fit_stated(
 
 
 def _factor(evidence: Sequence[Evidence]) -> float:
-    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values.
+    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values."""
+    return _quantile([_needed(e) for e in evidence])
 
-    A value is inside where (factor std)^2 + rounding^2 >= (error / (t sqrt(1 + 1/K)))^2; solved for the factor, it is a quantile.
+
+def _told_from(usual: float, evidence: Sequence[Evidence]) -> float:
+    """The factor of these photographs, or the usual one where it lies within what other photographs like them might have given.
+
+    By the bootstrap over photographs (Efron 1979), since the values of one depend on each other.
     """
-    needed = []
-    for e in evidence:
-        wide = central_quantile(TARGET, e.freedom) * e.widening
-        missing = np.maximum((e.error() / wide) ** 2 - e.rounding**2, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed.append(np.where(missing == 0, 0.0, np.sqrt(missing) / e.spread))
-    values = np.sort(np.concatenate(needed))
-    factor = float(values[int(np.ceil(TARGET * len(values))) - 1])
+    needed, generator = [_needed(e) for e in evidence], np.random.default_rng(0)
+    drawn = [
+        _quantile([needed[i] for i in generator.integers(len(needed), size=len(needed))]) for _ in range(RESAMPLED)
+    ]
+    low, high = np.quantile(drawn, [(1 - DOUBTED) / 2, (1 + DOUBTED) / 2])
+    return usual if low <= usual <= high else _quantile(needed)
+
+
+def _needed(e: Evidence) -> np.ndarray:
+    """By which factor each value's deviation must be stretched to hold it.
+
+    A value is inside where (factor std)^2 + rounding^2 >= (error / (t sqrt(1 + 1/K)))^2.
+    """
+    wide = central_quantile(TARGET, e.freedom) * e.widening
+    missing = np.maximum((e.error() / wide) ** 2 - e.rounding**2, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(missing == 0, 0.0, np.sqrt(missing) / e.spread)
+
+
+def _quantile(needed: Sequence[np.ndarray]) -> float:
+    values = np.concatenate(needed)
+    last = int(np.ceil(TARGET * len(values))) - 1
+    factor = float(np.partition(values, last)[last])
     if not isfinite(factor):
         raise InputError("the draws have no spread where they err: no factor makes their intervals cover 90 %")
     return factor

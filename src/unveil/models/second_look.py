@@ -32,10 +32,10 @@ LONG = 96
 """Long side of the reduced photograph that the expert for the light is shown, in pixels."""
 
 # Fitted by `python -m recipes fit_second_look`, which prints them.
-CENTRE = (0.223, 0.417, 0.537, 0.43, 1.72, 0.29, 0.238, -0.128)
-SCALE = (0.988, 0.964, 0.916, 0.23, 1.009, 0.399, 0.193, 0.509)
-WEIGHTS = (2.599, 1.872, 0.901, -0.045, -1.238, 0.524, -0.44, 0.941)
-BIAS = -2.352
+CENTRE = (0.222, 0.402, 0.509, 0.445, 1.652, 0.303, 0.271, -0.131)
+SCALE = (1.022, 0.991, 0.942, 0.276, 1.0, 0.422, 0.191, 0.484)
+WEIGHTS = (2.518, 2.162, 0.728, -0.333, -0.93, 0.984, -0.454, 0.95)
+BIAS = -2.966
 
 
 def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:

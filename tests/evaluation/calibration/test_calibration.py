@@ -187,6 +187,14 @@ def test_stated_deviations_are_stretched_by_kind() -> None:
     assert known.protocol == {"fidelity": 1.0}
 
 
+def test_a_few_photographs_do_not_stretch_what_they_cannot_tell_from_right() -> None:
+    scales = [0.4, 1.5, 0.7, 1.3, 0.5, 1.1]  # six photographs, whose errors are now wider and now narrower than is said
+    pairs = [stated(i, scale, "haze") for i, scale in enumerate(scales)]
+    known = fit_stated([e for e, _ in pairs], [k for _, k in pairs], protocol={})
+    assert known.factor == known.light == 1.0
+    assert known.kinds == {}
+
+
 def test_what_is_stated_must_have_the_shape_of_the_picture() -> None:
     with pytest.raises(InputError, match="one shape"):
         gather_stated(np.zeros((8, 8, 3)), np.zeros((8, 8)), np.zeros((8, 8, 3)))
