@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from unveil import cli
+from unveil.util.extras import installing
 
 
 @pytest.fixture
@@ -146,4 +147,4 @@ def test_a_learned_metric_that_is_not_installed_says_what_to_install(
     registry._loaded.cache_clear()
     pred, target, _ = folders
     assert run("--pred", pred, "--target", target, "--metrics", "psnr,lpips") == 2
-    assert "pip install 'unveil[iqa]' -c constraints.txt (it brings torchvision" in capsys.readouterr().err
+    assert f"{installing('iqa')} (it brings torchvision" in capsys.readouterr().err

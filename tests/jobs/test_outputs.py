@@ -61,6 +61,14 @@ def test_no_output_replaces_a_photograph_of_the_call(tmp_path: Path) -> None:
     assert names(plan(here, tmp_path, suffix="_x"), tmp_path) == ["a_x.png", "b_x.png"]
 
 
+def test_a_mistyped_suffix_is_no_folder(tmp_path: Path) -> None:
+    """It is refused when the photograph is written, by its name; a folder that is called so takes a slash, or is there."""
+    assert [job.target for job in plan(items("a.png"), tmp_path / "clean.jgp")] == [tmp_path / "clean.jgp"]
+    assert [job.target for job in plan(items("a.png"), tmp_path / "out.v2")] == [tmp_path / "out.v2" / "a.png"]
+    (tmp_path / "taken.old").mkdir()
+    assert [job.target for job in plan(items("a.png"), tmp_path / "taken.old")] == [tmp_path / "taken.old" / "a.png"]
+
+
 def test_standard_output_takes_one(tmp_path: Path) -> None:
     assert plan(items("a.png"), STANDARD) == [Job(Path("somewhere/a.png"), STANDARD, {})]
     with pytest.raises(InputError, match="standard output takes one"):

@@ -78,3 +78,8 @@ def test_a_protocol_is_repeated() -> None:
 def test_to_fix_nothing_is_an_answer_too() -> None:
     assert treatment(SEEN, "").nothing
     assert treatment(SEEN, ()).nothing
+
+
+def test_told_to_fix_nothing_nobody_looked() -> None:
+    assert treatment(SEEN, ()).sentence() == "told to fix nothing; it is left as it is"
+    assert treatment({"clean": 1.0}).sentence().startswith("nothing to fix was found")

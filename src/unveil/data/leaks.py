@@ -18,6 +18,7 @@ from PIL import Image
 
 from unveil.data.files import Unreadable, decode, images_in
 from unveil.errors import InputError
+from unveil.util.extras import installing
 
 _SHOTS = "2 21 24 53 54 56 80 81 82 112 113 114 143 144 145 494 495 546 664 668 747 775 776 777 779"
 LOL_SHOTS = frozenset(_SHOTS.split())
@@ -200,7 +201,7 @@ def find_leaks(train: Path, test: Path, *, features: bool | None = None, progres
     """
     there = importlib.util.find_spec("skimage") is not None
     if features and not there:
-        raise InputError("local features need scikit-image: pip install 'unveil[leaks]', or leave them out")
+        raise InputError(f"local features need scikit-image: {installing('leaks')}, or leave them out")
     features = there if features is None else features
     within = Path(train).resolve() == Path(test).resolve()
     unreadable: list[str] = []

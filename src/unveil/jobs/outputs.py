@@ -221,7 +221,13 @@ def plan(
         return [Job(items[0].source, STANDARD, {})]
     if output is not None:
         check_folder(items, output, folder=folder)
-    folder = output is None or folder or len(items) > 1 or output.is_dir() or not _names_a_file(output)
+    folder = (
+        output is None
+        or folder
+        or len(items) > 1
+        or output.is_dir()
+        or not (_names_a_file(output) or _mistyped(output))
+    )
     jobs = []
     for item in items:
         if output is None:
@@ -266,6 +272,11 @@ def _names_a_file(output: Path) -> bool:
     return suffix in FORMATS or suffix in FOREIGN or is_video(output) or kind.startswith(("image/", "video/"))
 
 
+def _mistyped(output: Path) -> bool:
+    """Whether a name for one photograph ends like a file's, in letters, with a suffix that nothing has: refused later, by its name."""
+    return output.suffix[1:].isalpha() and 3 <= len(output.suffix) - 1 <= 4
+
+
 def _check(jobs: Sequence[Job]) -> None:
     folded: dict[Path, bool] = {}
 
@@ -292,7 +303,7 @@ def _check(jobs: Sequence[Job]) -> None:
                 )
             if key in sources:
                 raise InputError(
-                    f"{path}: the restoration would replace the photograph {sources[key]}; write to another folder or use --suffix"
+                    f"{path}: would replace the photograph {sources[key]}; write to another folder or under another name"
                 )
             taken[key] = job.source
 
@@ -313,7 +324,9 @@ def _open(place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         tried(place)
     except FileExistsError as error:
-        raise InputError(f"{place}: is there already and is no folder; choose another -o") from error
+        raise InputError(
+            f"{place}: cannot be written to (it is there already and is no folder); choose another -o"
+        ) from error
     except OSError as error:
         raise InputError(f"{place}: cannot be written to ({error.strerror}); choose another -o") from error
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.networks.compact import CompactUNet, TimestepExperts
 from unveil.util import atomic
+from unveil.util.extras import installing
 from unveil.util.words import check_known
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def check(engine: str) -> None:
     missing = [name for name in NEEDS.get(engine, ()) if importlib.util.find_spec(name) is None]
     if missing:
         extra = "openvino" if engine == "openvino" else "export"
-        raise InputError(f"the engine {engine} needs {' and '.join(missing)}: pip install 'unveil[{extra}]'")
+        raise InputError(f"the engine {engine} needs {' and '.join(missing)}: {installing(extra)}")
 
 
 def on_engine(model: Model, engine: str, dtype: str) -> Model:

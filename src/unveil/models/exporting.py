@@ -43,6 +43,7 @@ from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
 from unveil.util import atomic
+from unveil.util.extras import installing
 from unveil.util.words import check_known
 
 
@@ -252,7 +253,7 @@ def need(format: str) -> None:
     missing = [name for name in NEEDS.get(format, ()) if importlib.util.find_spec(name) is None]
     if missing:
         extra = "openvino" if format == "openvino" else "export"
-        raise InputError(f"{format} needs {' and '.join(missing)}: pip install 'unveil[{extra}]'")
+        raise InputError(f"{format} needs {' and '.join(missing)}: {installing(extra)}")
 
 
 def output_path(path: Path, format: str, about: About) -> Path:

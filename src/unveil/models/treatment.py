@@ -56,6 +56,8 @@ class Treatment:
     def sentence(self) -> str:
         """For the user: what will be fixed, and whether the user or the describer decided it."""
         found = {k: p for k, p in self.probabilities.items() if p > 0}
+        if not found and self.asked:
+            return "told to fix nothing; it is left as it is"
         if not found:
             return "nothing to fix was found; it is left as it is (say what to fix with --fix)"
         named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))

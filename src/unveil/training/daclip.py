@@ -35,6 +35,7 @@ from unveil.training.export import written
 from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
 from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
+from unveil.util.extras import installing
 
 Words = tuple[str, ...]
 
@@ -403,9 +404,7 @@ def tokeniser(folder: Path) -> Callable[[str], tuple[int, ...]]:
     try:
         from transformers import CLIPTokenizer
     except ImportError as error:
-        raise ModelError(
-            "captions become tokens by transformers; install it with pip install 'unveil[latent]' -c constraints.txt"
-        ) from error
+        raise ModelError(f"captions become tokens by transformers; install it with {installing('latent')}") from error
     # Of a folder without a vocabulary transformers makes a tokeniser that knows no word.
     if not any((folder / name).is_file() for name in ("vocab.json", "tokenizer.json")):
         raise ModelError(f"data.tokenizer: {folder} holds no CLIP tokeniser (vocab.json and merges.txt)")

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from unveil.errors import ModelError
+from unveil.util.extras import installing
 
 QUESTION = (
     "This photograph is of low quality. Name what it would show if it had been taken well: main subject, colours, "
@@ -109,7 +110,7 @@ def _loaded(name: str) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForImageTextToText, AutoProcessor
     except ImportError as e:
-        raise ModelError("a local captioner needs transformers: pip install 'unveil[latent]'") from e
+        raise ModelError(f"a local captioner needs transformers: {installing('latent')}") from e
     try:
         return AutoProcessor.from_pretrained(name), AutoModelForImageTextToText.from_pretrained(name).eval()
     except (OSError, ValueError, ImportError, KeyError) as e:

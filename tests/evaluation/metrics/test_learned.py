@@ -52,7 +52,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple]]:
 @pytest.mark.usefixtures("missing")
 def test_a_missing_package_is_named_with_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned, "import_module", _not_found)
-    with pytest.raises(InputError, match=rf"'{name}' needs pyiqa.*pip install 'unveil\[iqa\]' -c constraints.txt"):
+    with pytest.raises(InputError, match=rf"'{name}' needs pyiqa.*pip install .*\[iqa\]'"):
         load_metric(name)
 
 

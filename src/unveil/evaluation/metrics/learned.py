@@ -28,6 +28,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, as_pair
 from unveil.evaluation.reading import find_images, read_image
+from unveil.util.extras import installing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,7 +180,7 @@ WITHOUT_TARGET = {"niqe": "niqe", "pi": "pi", "musiq": "musiq", "arniqa": "arniq
 OF_SETS = {"fid": "fid"}
 OWN = ("lpips", "dists", "fid")
 """Those that are evaluated here where their weights are found."""
-INSTALL = "install it with: pip install 'unveil[iqa]' -c constraints.txt (it brings torchvision, which must fit the installed torch)"
+INSTALL = f"install it with: {installing('iqa')} (it brings torchvision, which must fit the installed torch)"
 
 
 def load_metric(name: str, device: str = "cpu") -> Callable[..., float]:

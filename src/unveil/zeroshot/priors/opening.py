@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from unveil.errors import ModelError
 from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet
+from unveil.util.extras import installing
 from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.spaces import LatentPrior, PixelPrior, open_text
 
@@ -172,7 +173,7 @@ def fetched(name: str, half: bool) -> Path:
     )
 
 
-NEEDS = "install it with pip install 'unveil[latent]' -c constraints.txt"
+NEEDS = f"install it with {installing('latent')}"
 Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 

@@ -17,6 +17,7 @@ from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.prediction import to_x0
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.diffusers_networks import AutoencoderKL
+from unveil.util.extras import installing
 from unveil.zeroshot.priors.scheduler import Preconditioning
 
 
@@ -61,7 +62,7 @@ def open_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoder
         from transformers import CLIPTextModel, CLIPTokenizer
     except ImportError as error:
         raise ModelError(
-            f"{folder}: its text encoder needs transformers; install it with pip install 'unveil[latent]' -c constraints.txt"
+            f"{folder}: its text encoder needs transformers; install it with {installing('latent')}"
         ) from error
     try:
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
