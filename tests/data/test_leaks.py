@@ -98,7 +98,7 @@ def test_without_scikit_image_features_say_what_to_install(tmp_path: Path, monke
     save(tmp_path / "train/1.png", picture(1))
     save(tmp_path / "test/1.png", picture(1))
     monkeypatch.setattr(leaks.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(leaks.InputError, match=r"unveil\[leaks\]"):
+    with pytest.raises(leaks.InputError, match=r"pip install .*\[leaks\]'"):
         find_leaks(tmp_path / "train", tmp_path / "test", features=True)
     assert not find_leaks(tmp_path / "train", tmp_path / "test").features
 

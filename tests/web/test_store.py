@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,24 @@ def test_a_folder_that_is_deleted_while_it_is_counted_is_empty(tmp_path: Path, m
     monkeypatch.setattr(Path, "iterdir", gone)
     assert _bytes(tmp_path) == 3, "what was counted until then"
     assert _bytes(tmp_path / "never") == 0
+
+
+def test_who_deletes_second_returns_when_the_first_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(10, Clock())
+    folder = store.make()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path, ignore_errors: bool = False) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        path.rmdir()
+
+    monkeypatch.setattr("unveil.web.store.shutil.rmtree", slow)
+    first = threading.Thread(target=store.remove, args=(folder.name,))
+    first.start()
+    assert begun.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+    assert not store.remove(folder.name)
+    assert not folder.exists()
+    first.join()
+    monkeypatch.undo()  # the store deletes itself in the end

@@ -59,6 +59,7 @@ class Store:
         self._root.mkdir(mode=0o700)
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
+        self._deleting = threading.Lock()
         self.close = weakref.finalize(self, _remove, self._base, lock)
 
     def make(self, *, hold: bool = False, owner: str = "", size: int = 0) -> Path:
@@ -105,11 +106,12 @@ class Store:
             return 0.0 if kept is None else min(max(0.0, kept.until - self._clock()), self.keep)
 
     def remove(self, name: str) -> bool:
-        """Delete a folder; False where there was none."""
-        with self._lock:
-            known = self._kept.pop(name, None) is not None
-        if known:
-            shutil.rmtree(self._root / name, ignore_errors=True)
+        """Delete a folder; False where there was none. Either way nothing is left of it on return, whoever else deletes it meanwhile."""
+        with self._deleting:
+            with self._lock:
+                known = self._kept.pop(name, None) is not None
+            if known:
+                shutil.rmtree(self._root / name, ignore_errors=True)
         return known
 
     def sweep(self) -> list[str]:
