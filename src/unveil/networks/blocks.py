@@ -31,7 +31,8 @@ class StandardizedConv2d(nn.Conv2d):
     inputs, and with that another function.) Without gradients the standardised filters are kept for the next call.
     """
 
-    _kept: tuple[tuple[int, int, torch.dtype, torch.device], Tensor] | None = None
+    _kept: tuple[Tensor, int, Tensor] | None = None
+    """The weights, their version, and their filters. Kept themselves, so that no others can come to lie where they lie."""
 
     def forward(self, input: Tensor) -> Tensor:
         return self._conv_forward(input, self._filters(input.device.type), self.bias)
@@ -43,11 +44,13 @@ class StandardizedConv2d(nn.Conv2d):
             return self._standardised()
         autocast = torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
         dtype = torch.get_autocast_dtype(device_type) if autocast else weight.dtype
-        state = (weight.data_ptr(), weight._version, dtype, weight.device)
-        kept = self._kept
-        if kept is None or kept[0] != state:
-            kept = self._kept = (state, self._standardised().to(dtype))
-        return kept[1]
+        if self._kept is not None:
+            source, version, filters = self._kept
+            if (source.data_ptr(), version, filters.dtype) == (weight.data_ptr(), weight._version, dtype):
+                return filters
+        filters = self._standardised().to(dtype)
+        self._kept = (weight.detach(), weight._version, filters)
+        return filters
 
     def _standardised(self) -> Tensor:
         weight = at_least_float32(self.weight)
