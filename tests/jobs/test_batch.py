@@ -232,3 +232,21 @@ def test_extras_and_stripping(tmp_path: Path) -> None:
     assert photo.read(tmp_path / "out" / "a.jpg").exif is not None
     restored(jobs, handling=Handling(strip=True))
     assert photo.read(tmp_path / "out" / "a.jpg").exif is None
+
+
+def test_a_jpeg_that_needs_nothing_comes_back_byte_for_byte(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in" / "a.jpg", quality=40)
+    own = (tmp_path / "in" / "a.jpg").read_bytes()
+    nothing, rows = Options(strength=0.0, steps=2), []
+    jobs = plan(find([tmp_path / "in"]), tmp_path / "out")
+    run(RESTORER, jobs, nothing, rows.append)
+    assert (tmp_path / "out" / "a.jpg").read_bytes() == own
+    restored(jobs)
+    assert (tmp_path / "out" / "a.jpg").read_bytes() != own, "what was restored is written"
+    run(RESTORER, jobs, nothing, rows.append, handling=Handling(strip=True))
+    assert (tmp_path / "out" / "a.jpg").read_bytes() != own, "metadata that must go is not copied"
+    (job,) = plan(find([tmp_path / "in"]), tmp_path / "png", ext="png")
+    run(RESTORER, [job], nothing, rows.append)
+    assert Image.open(job.target).format == "PNG"
