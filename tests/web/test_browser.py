@@ -104,7 +104,7 @@ class Page:
     def done(self, tab: str) -> None:
         self.window.wait_for_selector(f"#stage-{tab} unveil-compare")
         self.window.wait_for_function(
-            f"document.querySelector('#stage-{tab} unveil-compare .u-layer').naturalWidth > 0"
+            f"document.querySelector('#stage-{tab} unveil-compare .u-layer')?.naturalWidth > 0"
         )
 
     def show(self, name: str, whole: bool = True) -> None:
@@ -638,6 +638,38 @@ def test_a_photograph_whose_event_was_lost_is_shown_all_the_same(visit: Callable
         "document.addEventListener('photo', (event) => event.stopImmediatePropagation(), {capture: true, once: true})"
     )
     page.give("restore", lake)
+    page.go("restore")
+    page.done("restore")
+
+
+def test_the_stream_of_answers_stays_open_while_the_page_is_looked_at(
+    visit: Callable[..., Page], lakes: list[Path]
+) -> None:
+    page = visit(LAPTOP)
+    streams: list[str] = []
+    ended: list[str] = []
+    for name, kept in (("request", streams), ("requestfinished", ended), ("requestfailed", ended)):
+        page.window.on(name, lambda request, kept=kept: kept.append(request.url))
+    page.give_many(lakes)
+    page.go("restore")
+    page.window.wait_for_selector("#drop-restore .u-queue-foot a.u-main >> text=Download all")
+    page.window.click("#drop-restore >> text=Choose others")
+    page.give("restore", lakes[0])
+    page.draws(2)
+    page.go("restore")
+    page.done("restore")
+    # It was opened when the page was.
+    assert [url for url in streams + ended if "/queue/data" in url] == []
+    # In the background it has none, and comes back to a new one.
+    for hidden, seen in (("true", ended), ("false", streams)):
+        page.window.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        end = time.monotonic() + PATIENCE
+        while not any("/queue/data" in url for url in seen) and time.monotonic() < end:
+            page.window.wait_for_timeout(50)
+        assert [url for url in seen if "/queue/data" in url]
     page.go("restore")
     page.done("restore")
 

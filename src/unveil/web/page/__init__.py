@@ -20,7 +20,7 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio.themes import Base, Default
 
-from unveil.web.page import compare_tab, degrade_tab, photographs, restore_tab, words, working
+from unveil.web.page import compare_tab, degrade_tab, open_stream, photographs, restore_tab, words, working
 from unveil.web.page.batches import Batches
 from unveil.web.service import Service
 
@@ -67,7 +67,8 @@ def blocks(service: Service, batches: Batches) -> gr.Blocks:
         visits = working.Visits(service, working.GRACE)
         page.unload(visits.leave)
         links = "".join(f'<a href="/page/{place}" target="_blank">{title}</a>' for place, title in LINKS)
-        gr.HTML(f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>', js_on_load=None)
+        head = f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>'
+        open_stream.keep_open(page, gr.HTML(head, js_on_load=open_stream.WATCHED))
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches)

@@ -52,8 +52,7 @@ def stage(name: str) -> gr.HTML:
 def busy(name: str = "") -> dict[str, Any]:
     """What a button becomes while its work goes on, under another name where one is given.
 
-    It belongs to every message of the work, not to the first alone: of two that follow one another closely a busy browser may apply the
-    last alone.
+    It belongs to every message of the work, not to the first alone, so that one that is lost leaves nothing wrong.
     """
     return gr.update(value=name, interactive=False) if name else gr.update(interactive=False)
 
