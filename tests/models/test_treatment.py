@@ -26,7 +26,7 @@ def test_untold_the_describer_decides_and_what_it_doubts_stays() -> None:
     odds = {k: r * (1 - NOTICED[k]) / NOTICED[k] for k, r in (("haze", 9.0), ("noise", 1.5))}
     assert fixed(told) == {k: pytest.approx(r / (1 + r), abs=1e-4) for k, r in odds.items()}
     assert told.light
-    assert told.sentence().startswith("found haze 9")
+    assert told.sentence() == f"found haze {SEEN['haze']:.0%}, noise {SEEN['noise']:.0%}"  # as `describe` says it
 
 
 def test_keeping_takes_out_of_what_was_found() -> None:
@@ -83,3 +83,16 @@ def test_to_fix_nothing_is_an_answer_too() -> None:
 def test_told_to_fix_nothing_nobody_looked() -> None:
     assert treatment(SEEN, ()).sentence() == "told to fix nothing; it is left as it is"
     assert treatment({"clean": 1.0}).sentence().startswith("nothing to fix was found")
+
+
+def test_what_is_half_suspected_is_left_and_named() -> None:
+    dark = treatment({"lowlight": NOTICED["lowlight"] - 0.01, "jpeg": 0.1})
+    assert dark.nothing
+    assert dark.perhaps == ("lowlight",)
+    assert dark.sentence().endswith("it is left as it is (perhaps lowlight 14%: --fix lowlight)")
+    both = treatment({"haze": NOTICED["haze"] - 0.01, "noise": 0.9})
+    assert both.sentence() == "found noise 90%; perhaps haze 34%, left as it is: --fix noise,haze"
+    assert treatment({"lowlight": 0.9}).perhaps == ()
+    assert treatment({"lowlight": 0.002}).perhaps == ()
+    assert treatment({"lowlight": 0.1}, keep="light").perhaps == ()
+    assert treatment({"lowlight": 0.1, "graphic": 0.9}).perhaps == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -25,6 +25,9 @@ kind reach (docs/choices.md), fewer for shadows. Below it the network is told no
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
+PERHAPS = 0.1
+"""From which of the network's input on haze or low light that is left as it is gets named: whether a picture was meant to be dark or misty
+is for a person to say. Of photographs that need nothing four in a hundred reach it for haze, one for low light (docs/choices.md)."""
 DRAWN = 0.5
 """Probability from which a picture is taken for a page of text or a drawing."""
 
@@ -34,10 +37,14 @@ class Treatment:
     """probabilities: kind -> probability that it is there and to be fixed; kinds that are left alone have 0.
 
     asked: whether a person said so. Exactly what `restore(told=...)` takes, so that a restoration can be repeated without the describer.
+    said: the describer's own probabilities, where it was asked.
+    perhaps: haze or low light that the describer half suspects, and that is left as it is.
     """
 
     probabilities: Mapping[str, float]
     asked: bool
+    said: Mapping[str, float] = field(default_factory=dict)
+    perhaps: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -55,13 +62,18 @@ class Treatment:
 
     def sentence(self) -> str:
         """For the user: what will be fixed, and whether the user or the describer decided it."""
-        found = {k: p for k, p in self.probabilities.items() if p > 0}
+        found = {k: self.said.get(k, p) for k, p in self.probabilities.items() if p > 0}
         if not found and self.asked:
             return "told to fix nothing; it is left as it is"
-        if not found:
-            return "nothing to fix was found; it is left as it is (say what to fix with --fix)"
         named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
-        return f"fixing {named}" if self.asked else f"found {named}"
+        if self.asked:
+            return f"fixing {named}"
+        perhaps = ", ".join(f"{k} {self.said.get(k, 0.0):.0%}" for k in self.perhaps)
+        wanted = ",".join([*found, *self.perhaps])
+        if found:
+            return f"found {named}" + (f"; perhaps {perhaps}, left as it is: --fix {wanted}" if perhaps else "")
+        hint = f"perhaps {perhaps}: --fix {wanted}" if perhaps else "say what to fix with --fix"
+        return f"nothing to fix was found; it is left as it is ({hint})"
 
 
 def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]:
@@ -111,8 +123,11 @@ def treatment(
         return Treatment({k: float(k in wanted) for k in KINDS}, True)
     assert described is not None
     drawn = described.get("graphic", 0.0) >= DRAWN
-    noticed = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
-    return Treatment({k: _at_equal_odds(p, NOTICED[k]) if p >= NOTICED[k] else 0.0 for k, p in noticed.items()}, False)
+    said = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
+    odds = {k: _at_equal_odds(p, NOTICED[k]) for k, p in said.items()}
+    found = {k: odds[k] if p >= NOTICED[k] else 0.0 for k, p in said.items()}
+    perhaps = tuple(k for k in ("haze", "lowlight") if not found[k] and odds[k] >= PERHAPS)
+    return Treatment(found, False, said, perhaps)
 
 
 def _at_equal_odds(probability: float, threshold: float) -> float:

@@ -33,10 +33,14 @@ PLAIN = {"lowlight": "low light", "jpeg": "compression"}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """probabilities: by kind. fixed: the kinds that a restoration fixes by default. speaker: the describer's name."""
+    """probabilities: by kind. fixed: the kinds that a restoration fixes by default. perhaps: those that are half suspected, and left.
+
+    speaker: the describer's name.
+    """
 
     probabilities: dict[str, float]
     fixed: tuple[str, ...]
+    perhaps: tuple[str, ...]
     speaker: str
 
 
@@ -55,8 +59,9 @@ def diagnosed(given: Given) -> Diagnosis | None:
         return None
     pixels = photo.read(given.file).pixels
     said = speaker.describe(content.within_bars(pixels).of(pixels)).probabilities
-    found = treatment(said).probabilities
-    return Diagnosis(dict(said), tuple(k for k in KINDS if found[k] > 0), speaker.speaker)
+    found = treatment(said)
+    fixed = tuple(k for k in KINDS if found.probabilities[k] > 0)
+    return Diagnosis(dict(said), fixed, found.perhaps, speaker.speaker)
 
 
 def described(found: Diagnosis | None) -> str:
@@ -72,11 +77,12 @@ def in_words(found: Diagnosis | None) -> str:
     """HTML above the switches: what happens when they are left as they are."""
     if found is None:
         return words.model("Say what to fix: nobody looks at the photograph here.", "")
+    perhaps = f"Perhaps {' and '.join(map(called, found.perhaps))}: " if found.perhaps else ""
     if not found.fixed:
-        return words.model(
-            "Nothing to fix was found: the photograph would come back as it is. Turn on what you see.", ""
-        )
-    return words.model(f"Found: {', '.join(map(called, found.fixed))}. What is off stays as it is.", "")
+        hint = f"{perhaps}turn it on if you think so." if perhaps else "Turn on what you see."
+        return words.model(f"Nothing to fix was found: the photograph would come back as it is. {hint}", "")
+    hint = f"{perhaps}off, turn it on if you think so." if perhaps else "What is off stays as it is."
+    return words.model(f"Found: {', '.join(map(called, found.fixed))}. {hint}", "")
 
 
 def called(kind: str) -> str:
