@@ -91,12 +91,20 @@ def test_it_learns_the_deviation_of_the_errors_it_is_shown() -> None:
     assert float(said[y < -0.1].mean().exp()) == pytest.approx(0.02, rel=0.5)
 
 
+def test_steps_of_eight_bits_are_little_activity() -> None:
+    """A ramp of one level in 32 pixels, rounded to 8 bits: its steps stand out by far less where half a step is quiet."""
+    ramp = (torch.linspace(0.5, 0.53, 256) * 255).round() / 127.5 - 1
+    y = ramp.expand(1, 3, 8, 256).contiguous()
+    near, far = (_activity(_paired(y, y), 1, quiet)[0, 0].std() for quiet in (1e-3, 4e-3))
+    assert far < 0.6 * near
+
+
 def test_activity_is_counted_at_its_place() -> None:
     """A step of 0.4 between columns 7 and 8 in the restoration alone: its slope and the change, where they are, and the floor elsewhere."""
     y = torch.zeros(1, 3, 16, 24)
     x0_hat = y.clone()
     x0_hat[..., 8:] = 0.4
-    slope_y, slope, change = _activity(_paired(y, x0_hat), 1)[0].expand(3, 8, 12)
+    slope_y, slope, change = _activity(_paired(y, x0_hat), 1, 1e-3)[0].expand(3, 8, 12)
     floor = (math.log(1e-3) + 4) / 2
     assert torch.allclose(slope_y, torch.full_like(slope_y, floor))
     assert torch.allclose(slope[:, [3, 5]], torch.tensor(floor))

@@ -38,12 +38,13 @@ class DoubtNetwork(nn.Module):
         width: Channels of the local branch.
         wide: Channels of the global branch.
         windows: Odd sides, at half of the resolution, of windows in which activity is counted (`_activity`) for the local branch.
+        quiet: Activity that is told from none, in the unit of the images. Half a step of 8 bits keeps the steps of a smooth sky out of it.
 
     """
 
-    def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = ()) -> None:
+    def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = (), quiet: float = 1e-3) -> None:
         super().__init__()
-        self.windows = tuple(windows)
+        self.windows, self.quiet = tuple(windows), quiet
         counted = 3 * len(self.windows)
         self.enter = _layer(36 + counted, width)
         self.told = nn.Linear(len(KINDS), 2 * width)
@@ -82,7 +83,7 @@ class DoubtNetwork(nn.Module):
         """
         h, w = int(y.shape[-2]), int(y.shape[-1])
         pair = F.pad(_paired(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
-        counted = [_activity(pair, window) for window in self.windows]
+        counted = [_activity(pair, window, self.quiet) for window in self.windows]
         x = self.enter(torch.cat([F.pixel_unshuffle(pair, 2), *counted], dim=1)) + self.join(
             _within(places, box, (h + 1) // 2, (w + 1) // 2)
         )
@@ -161,7 +162,7 @@ def _paired(y: Tensor, x0_hat: Tensor) -> Tensor:
     return torch.cat([y, x0_hat, (_DETAIL * (x0_hat - y)).clamp(-2, 2)], dim=1)
 
 
-def _activity(pair: Tensor, window: int) -> Tensor:
+def _activity(pair: Tensor, window: int, quiet: float) -> Tensor:
     """(B, 3, H / 2, W / 2) of what `_paired` gives, H and W even: logarithms of means in windows, around 0.
 
     Of the differences of neighbours in the photograph and in its restoration, and of what the restoration changed. An error is about
@@ -170,7 +171,7 @@ def _activity(pair: Tensor, window: int) -> Tensor:
     y, x0_hat, change = pair.chunk(3, dim=1)
     found = torch.stack([_slope(y), _slope(x0_hat), change.abs().mean(1) / _DETAIL], dim=1)
     mean = F.avg_pool2d(F.avg_pool2d(found, 2), window, 1, window // 2, count_include_pad=False)
-    return (torch.log(mean + 1e-3) + 4) / 2
+    return (torch.log(mean + quiet) + 4) / 2
 
 
 def _slope(x: Tensor) -> Tensor:
