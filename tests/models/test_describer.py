@@ -12,7 +12,7 @@ from unveil.degradation.primitives import linear_to_srgb, srgb_to_linear
 from unveil.errors import ModelError
 from unveil.models import describer, shelf
 from unveil.models.spec import Spec
-from unveil.models.treatment import NOTICED
+from unveil.models.treatment import NOTICED, treatment
 from unveil.models.weights_file import read, read_guide, sha256_of, write
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.clip import CLIP, VisionTower
@@ -121,3 +121,11 @@ def test_what_ships_finds_a_veil_and_the_dark_and_not_what_has_neither() -> None
     plain, hazy, dim = (said.describe(x.astype(np.float32)).probabilities for x in (pixels, veiled, dark))
     assert hazy["haze"] > NOTICED["haze"] > plain["haze"]
     assert dim["lowlight"] > NOTICED["lowlight"] > plain["lowlight"]
+
+
+def test_a_lens_cap_needs_nothing() -> None:
+    counted = np.random.default_rng(0).poisson(1.0, (200, 300, 3)).astype(np.float32) / 255
+    for black in (np.zeros_like(counted), counted):
+        said = describer.shipped().describe(black)
+        assert said.likeliest == "clean"
+        assert treatment(said.probabilities).nothing

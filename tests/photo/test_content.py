@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unveil.photo import content
-from unveil.photo.content import Box, _window, as_grey, is_grey, void, within_bars
+from unveil.photo.content import Box, _window, as_grey, is_black, is_grey, void, within_bars
 
 
 def picture(height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:
@@ -111,3 +111,21 @@ def _looks_further(pixels: np.ndarray) -> bool:
         patched.setattr(content, "_window", lambda peak, side: seen.append(side) or np.ones_like(peak))
         void(pixels)
     return bool(seen)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 300), (130, 170)])
+def test_what_a_lens_cap_leaves_is_black(size: tuple[int, int]) -> None:
+    counted = np.random.default_rng(0).poisson(1.0, (*size, 3)).astype(np.float32) / 255
+    if min(size) > 16:
+        counted[size[0] // 2, size[1] // 2] = 1  # a hot pixel
+    assert is_black(np.zeros((*size, 3), np.float32))
+    assert is_black(counted) or min(size) == 1
+
+
+def test_what_is_dark_is_not_black() -> None:
+    """A photograph in a fortieth of its values, and black with something faint in one corner."""
+    assert not is_black(picture(100, 120) * 0 + np.linspace(0.0, 1 / 40, 120, dtype=np.float32)[None, :, None])
+    corner = np.zeros((100, 120, 3), np.float32)
+    corner[:20, :20] = 3 / 255
+    assert not is_black(corner)
+    assert not is_black(picture())

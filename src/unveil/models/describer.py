@@ -22,6 +22,7 @@ from unveil.models.model import Model
 from unveil.models.treatment import DRAWN, NOTICED
 from unveil.models.weights_file import read_guide
 from unveil.networks.classifier import DegradationClassifier
+from unveil.photo import content
 
 if TYPE_CHECKING:
     from unveil.networks.daclip import DACLIP
@@ -80,6 +81,10 @@ class Describer:
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         network = self.network
         several = isinstance(network, DegradationClassifier)
+        if several and content.is_black(pixels):  # the networks would take it for the lowest of low light
+            return Description(
+                {k: float(k == "clean") for k in sorted(network.kinds, key="clean".__ne__)}, self.speaker, False
+            )
         if several:
             assert self._folded is not None
             folded = self._folded(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)

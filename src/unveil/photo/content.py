@@ -18,6 +18,11 @@ _AROUND = 9
 _AREA = 16
 """Of the shorter side of a photograph, the part that an area of black must measure to be left black."""
 
+_SQUARE = 16
+"""Side of the squares, in pixels, of which one that stands out tells a dark photograph from a black one."""
+_NOTHING = 6 / 255, 1.5 / 255
+"""Mean of the brightest square, and how far it is above the darkest, up to which a photograph is black."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -95,6 +100,24 @@ def is_grey(pixels: np.ndarray) -> bool:
 def as_grey(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) with the mean of its channels in each of them, exactly equal."""
     return np.repeat(pixels.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2)
+
+
+def is_black(pixels: np.ndarray) -> bool:
+    """Whether a photograph shows nothing at all, as behind a lens cap: near-black and even, but for noise and single bright pixels.
+
+    Args:
+        pixels: (H, W, 3) float in [0, 1].
+
+    """
+    height, width = pixels.shape[:2]
+    if float(pixels[:: _SQUARE // 2, :: _SQUARE // 2].mean(dtype=np.float64)) > _NOTHING[0]:
+        return False  # as nearly always, and a hundredth of the work
+    tall, wide = max(1, height // _SQUARE), max(1, width // _SQUARE)
+    squares = pixels[: tall * min(height, _SQUARE), : wide * min(width, _SQUARE)].reshape(
+        tall, -1, wide, min(width, _SQUARE), 3
+    )
+    means = squares.mean(axis=(1, 3, 4), dtype=np.float64)
+    return bool(means.max() <= _NOTHING[0] and means.max() - means.min() <= _NOTHING[1])
 
 
 def void(pixels: np.ndarray) -> np.ndarray:
