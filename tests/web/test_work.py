@@ -71,6 +71,17 @@ def test_the_file_is_what_save_writes_and_the_upload_is_gone(tmp_path: Path, res
     assert np.abs(second - expected.samples[1] * 255).max() <= 0.5 + 1e-3
 
 
+def test_a_jpeg_that_needs_nothing_comes_back_byte_for_byte(tmp_path: Path, restorers: Restorers) -> None:
+    Image.open(io.BytesIO(picture())).save(out := io.BytesIO(), "JPEG", quality=40)
+    for strip, strength in ((False, 0.0), (True, 0.0), (False, 1.0)):
+        (tmp_path / UPLOAD).write_bytes(out.getvalue())
+        task = Task(
+            "me", restoring(Order("a.jpg", "tiny", Options(strength=strength), strip=strip), tmp_path, restorers)
+        )
+        task.run("cpu")
+        assert (task.result.file.read_bytes() == out.getvalue()) == (not strip and strength == 0)
+
+
 def test_one_draw_and_what_a_network_says_of_its_error(tmp_path: Path) -> None:
     engine = Engine("told", "LearnIR", "random", lambda device: Restorer(tiny_experts(doubt=True), device))
     (tmp_path / UPLOAD).write_bytes(picture())

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from unveil import photo
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
 from unveil.photo.header import sniff
-from unveil.photo.writing import format_of
+from unveil.photo.writing import format_of, is_unchanged
 from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
@@ -453,20 +452,8 @@ def write(
             atomic.replace(path, data.getvalue())
             written.append(path)
     files = [job.target, *written]
-    if not strip and _is_unchanged(result, job):
+    kept = not strip and job.source.is_file()
+    if kept and is_unchanged(result.source, result.image, format_of(result.source, job.target)):
         atomic.replace(job.target, job.source.read_bytes())
         return files, ()
     return files, photo.write(result.source, result.image, job.target, strip=strip)
-
-
-def _is_unchanged(result: Restoration, job: Job) -> bool:
-    """Whether nothing was done to a photograph that encoding anew would change, so that its own bytes are what it should come back as."""
-    source = result.source
-    return (
-        source is not None
-        and not source.lossless
-        and source.orientation == 1  # which is what is written
-        and format_of(source, job.target) == source.format
-        and job.source.is_file()
-        and np.array_equal(result.image, source.pixels)
-    )

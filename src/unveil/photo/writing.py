@@ -118,6 +118,16 @@ def write(
     return tuple(picture.notes)
 
 
+def is_unchanged(photo: Photo, pixels: np.ndarray, format: str) -> bool:
+    """Whether nothing was done to a photograph that encoding anew, in this format, would change: its own bytes are the better file."""
+    return (
+        not photo.lossless
+        and photo.orientation == 1  # which is what is written
+        and format == photo.format
+        and np.array_equal(pixels, photo.pixels)
+    )
+
+
 def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | None = None) -> str:
     """The format that `write` would use. Raises InputError for one that is not written here."""
     if format is not None:
