@@ -25,7 +25,7 @@ from unveil.bench.sets import KNOWN, TestSet, find
 from unveil.restorer import load
 
 PROTOCOL = "native size, RGB, rounded to 8 bit, per-image mean; SSIM Gaussian 11x11, sigma 1.5, valid"
-ROWS = ("input", "default", "told", "fidelity 0", "no DRM")
+ROWS = ("input", "default", "told", "self-ensemble", "fidelity 0", "no DRM")
 TOLD = {
     "LOL_eval15": "lowlight,noise", "tao256/LOL": "lowlight,noise", "tao256/HSTS": "haze", "tao256/Kodak24": "noise", "SRD": "shadow",
     "PolyU_100": "noise", "Kodak24 sigma 25": "noise", "Kodak24 sigma 50": "noise", "Kodak24 JPEG 10": "jpeg", "Kodak24 JPEG 30": "jpeg",
@@ -44,6 +44,7 @@ def rows(args: Namespace, name: str) -> list[Method]:
         if restorer.model.spec.conditioned:
             made += [
                 methods.model(restorer, "told", fix=TOLD[name]),
+                methods.model(restorer, "self-ensemble", fix=TOLD[name], self_ensemble=8),
                 methods.model(restorer, "fidelity 0", args.few, fidelity=0.0),
                 methods.model(restorer, "no DRM", resolution="off"),
             ]

@@ -297,3 +297,16 @@ def test_the_solvers_of_ir_sde_are_refused_by_other_paths() -> None:
         Restorer(tiny_model(), "cpu").resolve(Options(solver="ode"))
     with pytest.raises(InputError, match="unknown solver 'euler'; known are ancestral, ddim, renoise, 2m, sde, ode"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="euler")
+
+
+def test_a_self_ensemble_turns_with_the_photograph() -> None:
+    """With all eight maps the restoration of a turned photograph is the turned restoration, coarse steps included; and it is recorded."""
+    restorer, image = Restorer(tiny_model(), "cpu"), np.random.default_rng(0).random((48, 64, 3), dtype=np.float32)
+    turned = np.ascontiguousarray(np.rot90(image))
+    plain, other = (restorer.restore(x, fidelity=1.0).image for x in (image, turned))
+    assert np.abs(np.rot90(plain) - other).max() > 1e-3
+    out, other = (restorer.restore(x, fidelity=1.0, self_ensemble=8) for x in (image, turned))
+    assert np.allclose(np.rot90(out.image), other.image, atol=1e-5)
+    assert out.protocol["self_ensemble"] == 8
+    with pytest.raises(InputError, match="self_ensemble must be 1, 2, 4 or 8, got 3"):
+        restorer.restore(image, self_ensemble=3)

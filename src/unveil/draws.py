@@ -17,6 +17,7 @@ from unveil import photo, tiling
 from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import Noise, Progress, check, sample
+from unveil.diffusion.self_ensemble import self_ensemble
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_native
 from unveil.networks.predictor import finite
@@ -204,10 +205,9 @@ class Draws:
     def _sampled(self, state_y: Tensor, noise: Noise, *, mends: bool) -> Tensor:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as of `tiling.Tiled`."""
         run, treat = self.run, self.seen.treat
+        inner = self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)
         denoise = tiling.Tiled(
-            self.clock.timed(
-                self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)
-            ),
+            self.clock.timed(self_ensemble(inner, self.options.self_ensemble)),
             self.plan_for,
             tell=getattr(self.callback, "within", None),
             mends=mends,

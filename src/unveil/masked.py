@@ -72,6 +72,8 @@ class MaskedRestorer(Restorer):
         options = chosen(options, settings)
         if options.tile not in ("auto", 0):
             raise InputError("a network that is told by a mask sees the whole photograph at once; leave tile out")
+        if options.self_ensemble > 1:
+            raise InputError("a mask is not turned with its photograph; leave self_ensemble out")
         source = as_photo(image, options.max_pixels)
         shown, named = self._shown(source.source)
         if shown.shape[:2] != source.pixels.shape[:2]:

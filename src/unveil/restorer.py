@@ -348,6 +348,7 @@ class Restorer:
             "fidelity": run.fidelity,
             "resolution": run.resolution.reading,
             "strength": options.strength,
+            "self_ensemble": options.self_ensemble,
             "samples": options.samples,
             "seed": options.seed,
             "dtype": name_of(self.dtype),

@@ -93,6 +93,10 @@ class ZeroShotRestorer:
             raise InputError(
                 f"{self.method.title} has no network that says how far it is off; take samples=8 in place of uncertainty"
             )
+        if options.self_ensemble > 1:
+            raise InputError(
+                f"{self.method.title} has no self_ensemble; leave it out, or use a trained model (--method learnir)"
+            )
         if options.fix is not None or options.keep or options.told is not None:
             raise InputError(
                 f"{self.method.title} cannot be told what to fix; leave out fix and keep, or use the model general"

@@ -32,6 +32,7 @@ FIELDS = (
     "solver",
     "grid",
     "resolution",
+    "self_ensemble",
     "tile",
     "format",
     "strip",

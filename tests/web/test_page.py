@@ -148,7 +148,23 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     default = dict(
         zip(
             NAMES,
-            ("tiny", 0.5, 2, 1.0, 7, 0, "model's default", "model's default", 0, "as it came", False, False, "", True)
+            (
+                "tiny",
+                0.5,
+                2,
+                1.0,
+                7,
+                0,
+                "model's default",
+                "model's default",
+                0,
+                "as it came",
+                False,
+                False,
+                "",
+                1,
+                True,
+            )
             + (False,) * len(KINDS),
             strict=True,
         )
@@ -251,7 +267,23 @@ def test_a_preset_is_offered_ordered_and_refused_where_it_takes_too_long(
     values = dict(
         zip(
             NAMES,
-            ("tao", 0, 1, 1.0, 0, 0, "model's default", "model's default", 0, "as it came", False, False, "paper", True)
+            (
+                "tao",
+                0,
+                1,
+                1.0,
+                0,
+                0,
+                "model's default",
+                "model's default",
+                0,
+                "as it came",
+                False,
+                False,
+                "paper",
+                1,
+                True,
+            )
             + (False,) * len(KINDS),
             strict=True,
         )
@@ -361,12 +393,14 @@ def test_compare_takes_the_settings_over(serve: Callable[..., TestClient], tmp_p
         True,
         True,
         "",
+        4,
         False,
         *(kind == "noise" for kind in KINDS),
     )
     made = order(service, given, changed(service, values, "told", 1.0, 9))
     assert (made.engine, made.options.fidelity, made.options.seed, made.options.steps) == ("told", 1.0, 9, 3)
     assert (made.options.fix, made.options.strength, made.options.solver) == (("noise",), 0.75, "2m")
+    assert made.options.self_ensemble == 4
 
 
 def test_ir_sdes_own_solvers_are_listed_for_the_models_whose_path_has_them(

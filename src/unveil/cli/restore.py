@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
@@ -59,6 +59,7 @@ def restore(
     solver: Annotated[str | None, Parameter(group=SAMPLING)] = None,
     grid: Annotated[str | None, Parameter(group=SAMPLING)] = None,
     resolution: Annotated[str | None, Parameter(group=SAMPLING)] = None,
+    self_ensemble: Annotated[Literal[1, 2, 4, 8], Parameter(group=SAMPLING)] = 1,
     compare: Annotated[bool, Parameter(group=EVERYDAY)] = False,
     recursive: Annotated[bool, Parameter(group=FILES)] = False,
     follow_links: Annotated[bool, Parameter(group=FILES, negative="")] = False,
@@ -118,6 +119,8 @@ def restore(
             all of the trained ones (100) unless --steps says how many.
         grid: Where the steps lie: cubic, or the schedule the model was trained on.
         resolution: coarse_to_fine, hourglass or off.
+        self_ensemble: Restore the photograph turned and mirrored too, 2, 4 or 8 times in all, and average: a smaller error, for as many
+            times the time.
         compare: Also write NAME_compare.png, before and after side by side.
         recursive: Search folders within folders too; the tree is mirrored in the output folder.
         follow_links: With --recursive: folders that are links too, each real folder once.
@@ -185,6 +188,7 @@ def restore(
             fix=fix,
             keep=keep,
             uncertainty=uncertainty and says,
+            self_ensemble=self_ensemble,
         )
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))

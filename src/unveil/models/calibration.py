@@ -13,7 +13,7 @@ import numpy as np
 from unveil.errors import InputError, ModelError
 
 TARGET = 0.9
-DECIDES = ("sha256", "grid", "steps", "solver", "fidelity", "resolution", "strength")
+DECIDES = ("sha256", "grid", "steps", "solver", "fidelity", "resolution", "strength", "self_ensemble")
 """Entries of a run's protocol that the spread of its draws depends on: a calibration holds for runs that agree in all of them."""
 
 
@@ -53,8 +53,11 @@ class Calibration:
     kinds: dict[str, float] = field(default_factory=dict)
 
     def fits(self, protocol: Mapping[str, Any]) -> bool:
-        """Whether it was measured with these weights under these settings of the sampler (`DECIDES`; strength 1 unless it says so)."""
-        own = {"strength": 1.0, **self.protocol}
+        """Whether it was measured with these weights under these settings of the sampler (`DECIDES`).
+
+        Strength 1 and no ensemble unless it says so.
+        """
+        own = {"strength": 1.0, "self_ensemble": 1, **self.protocol}
         return all(own.get(name) == protocol.get(name) for name in DECIDES)
 
     def std(self, std: np.ndarray, kinds: Sequence[str] = ()) -> np.ndarray:

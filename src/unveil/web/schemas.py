@@ -106,6 +106,12 @@ class Ask(BaseModel):
         ),
     ] = False
     strength: Annotated[float, Field(ge=0, le=1, description="How much of the estimated damage to remove.")] = 1.0
+    self_ensemble: Annotated[
+        Literal[1, 2, 4, 8],
+        Field(
+            description="Restore the photograph turned and mirrored too, and average: a smaller error, for as many times the time."
+        ),
+    ] = 1
     solver: Annotated[
         Solver | None,
         Field(description="Default: the model's. sde and ode for models on a mean-reverting path, such as wild."),
@@ -137,6 +143,7 @@ class Ask(BaseModel):
             fix=self.fix,
             keep=self.keep or (),
             uncertainty=self.uncertainty,
+            self_ensemble=self.self_ensemble,
         )
         return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED, self.preset or "")
 
