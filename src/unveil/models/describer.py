@@ -82,12 +82,10 @@ class Describer:
         several = isinstance(network, DegradationClassifier)
         if several:
             assert self._folded is not None
-            folded = self._folded(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
+            eyes = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
             model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
-            said, kinds = (
-                folded.probabilities(image, second_look.light(model, image) if network.light else None),
-                network.kinds,
-            )
+            light = second_look.light(model, image, eyes) if network.light else None
+            said, kinds = self._folded(eyes).probabilities(image, light), network.kinds
         else:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
