@@ -151,7 +151,16 @@ def test_the_restorer_is_asked_unless_the_classifier_is_sure(monkeypatch: pytest
     ],
 )
 def test_what_both_say_of_noise(classifier: float, restorer: float, lowlight: float, agreed: float) -> None:
-    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, restorer) == agreed
+    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, lambda: restorer) == agreed
+
+
+def test_nobody_is_asked_about_noise_in_the_dark_that_the_classifier_noticed() -> None:
+    def asked() -> float:
+        raise AssertionError("half a restoration, for nothing")
+
+    assert describer._agreed({"noise": 0.6, "lowlight": 0.9}, asked) == 0.6
+    with pytest.raises(AssertionError, match="for nothing"):
+        describer._agreed({"noise": 0.1, "lowlight": 0.9}, asked)
 
 
 def test_the_light_is_looked_at_in_the_precision_of_the_eyes(monkeypatch: pytest.MonkeyPatch) -> None:
