@@ -151,4 +151,30 @@ def test_the_restorer_is_asked_unless_the_classifier_is_sure(monkeypatch: pytest
     ],
 )
 def test_what_both_say_of_noise(classifier: float, restorer: float, lowlight: float, agreed: float) -> None:
-    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, restorer) == agreed
+    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, lambda: restorer) == agreed
+
+
+def test_nobody_is_asked_about_noise_in_the_dark_that_the_classifier_noticed() -> None:
+    def asked() -> float:
+        raise AssertionError("half a restoration, for nothing")
+
+    assert describer._agreed({"noise": 0.6, "lowlight": 0.9}, asked) == 0.6
+    with pytest.raises(AssertionError, match="for nothing"):
+        describer._agreed({"noise": 0.1, "lowlight": 0.9}, asked)
+
+
+def test_the_light_is_looked_at_in_the_precision_of_the_eyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bfloat16 or else float32, and what ships judges a dark photograph alike in both, within a hundredth."""
+    used: list[torch.dtype] = []
+    looks = second_look.light
+
+    def light(model: Model, image: Tensor, dtype: torch.dtype) -> Tensor:
+        used.append(dtype)
+        return looks(model, image, dtype)
+
+    monkeypatch.setattr(second_look, "light", light)
+    wanted = (torch.float32, torch.bfloat16, torch.float16)
+    fp32, bf16, _ = (describer.shipped().describe(clean()[:256, :256] / 4, dtype).probabilities for dtype in wanted)
+    assert used == [torch.float32, torch.bfloat16, torch.float32]
+    for kind in ("haze", "lowlight"):
+        assert bf16[kind] == pytest.approx(fp32[kind], abs=0.01)

@@ -64,3 +64,19 @@ def test_a_fresh_condition_changes_nothing_and_a_trained_one_does() -> None:
 def test_the_decoder_may_be_shorter_than_the_encoder() -> None:
     assert [len(level) for level in CompactUNet(4, (1, 2, 2), 2, up_blocks=1).up] == [1, 1]
     assert [len(level) for level in CompactUNet(4, (1, 2, 2), 2).up] == [2, 2]
+
+
+def test_decoding_stops_at_the_levels_that_are_wanted_and_changes_none_of_them() -> None:
+    network = CompactUNet(4, (1, 2, 2), 1)
+    stirred(network)
+    (x_t, y), level = batch(), torch.full((2,), 0.4)
+    whole = network.features(x_t, y, level).levels
+    run: list[int] = []
+    for i, grow in enumerate(network.grow):
+        grow.register_forward_hook(lambda *_, i=i: run.append(i))
+    for coarsest in (1, 2, 3):
+        run.clear()
+        part = network.features(x_t, y, level, coarsest=coarsest).levels
+        assert len(part) == coarsest
+        assert all(torch.equal(a, b) for a, b in zip(part, whole[3 - coarsest :], strict=True))
+        assert run == [1, 0][: coarsest - 1]

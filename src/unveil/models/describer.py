@@ -1,12 +1,13 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise unless it
-is sure of it.
+The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise where its own
+word does not settle it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,18 +88,15 @@ class Describer:
             )
         if several:
             assert self._folded is not None
-            folded = self._folded(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
+            eyes = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
             model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
-            said, kinds = (
-                folded.probabilities(image, second_look.light(model, image) if network.light else None),
-                network.kinds,
-            )
+            light = second_look.light(model, image, eyes) if network.light else None
+            said, kinds = self._folded(eyes).probabilities(image, light), network.kinds
         else:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unsure(found):
-            noise = 1 / (1 + math.exp(-second_look.logit(model, image, dtype)))
-            found["noise"] = _agreed(found, noise)
+            found["noise"] = _agreed(found, lambda: 1 / (1 + math.exp(-second_look.logit(model, image, dtype))))
             if "clean" in found:
                 found["clean"] = min(found["clean"], 1 - found["noise"])
         return Description(dict(sorted(found.items(), key=lambda pair: -pair[1])), self.speaker, not several)
@@ -121,16 +119,19 @@ def _unsure(found: dict[str, float]) -> bool:
     return found.get("noise", 1.0) < SURE and found.get("graphic", 0.0) < DRAWN
 
 
-def _agreed(found: dict[str, float], noise: float) -> float:
-    """Probability of noise from the classifier's word and the restorer's, `noise`.
+def _agreed(found: dict[str, float], asked: Callable[[], float]) -> float:
+    """Probability of noise from the classifier's word and the restorer's, which `asked` gives and takes long.
 
     What the classifier overlooked is found by the restorer. What it noticed is noise unless the restorer sees none: fur, foliage and
-    tiles pass for noise with the classifier alone. In the dark it stands, since there the light will bring out what cannot be seen yet.
+    tiles pass for noise with the classifier alone. In the dark it stands, and nobody is asked, since there the light will bring out what
+    cannot be seen yet.
     """
     if found["noise"] < NOTICED["noise"]:
-        return max(found["noise"], noise)
-    dark = found.get("lowlight", 0.0) >= NOTICED["lowlight"]
-    return noise if noise < DENIED and not dark else found["noise"]
+        return max(found["noise"], asked())
+    if found.get("lowlight", 0.0) >= NOTICED["lowlight"]:
+        return found["noise"]
+    noise = asked()
+    return noise if noise < DENIED else found["noise"]
 
 
 @cache

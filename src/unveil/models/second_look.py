@@ -119,12 +119,13 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def light(model: Model, image: Tensor) -> Tensor:
+def light(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """What the restorer's expert for the light sees in a photograph.
 
     Args:
         model: One of two experts, on any device.
         image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
+        dtype: What the expert computes in.
 
     Returns:
         (light_numbers(model),): mean and maximum of each feature of its two coarsest levels, at its first step at fidelity 1, told nothing
@@ -144,9 +145,10 @@ def light(model: Model, image: Tensor) -> Tensor:
     odds = vector({"haze": 0.5, "lowlight": 0.5}).expand(2, -1)
     told = condition(odds, torch.tensor([False, True]), torch.ones(2)).to(y.device)
     start = float(path.alpha[path.steps] + path.beta[path.steps]) * y
-    seen = expert.features(start, y, torch.full((2,), level, device=y.device), told).levels
-    pooled = [pool for features in (seen[-1], seen[-2]) for pool in (features.mean((2, 3)), features.amax((2, 3)))]
-    return torch.cat(pooled, dim=1).flatten().float().cpu()
+    with torch.autocast(y.device.type, dtype, enabled=dtype != torch.float32):
+        seen = expert.features(start, y, torch.full((2,), level, device=y.device), told, coarsest=2).levels
+    pooled = [pool(x.float(), (2, 3)) for x in reversed(seen) for pool in (torch.mean, torch.amax)]
+    return torch.cat(pooled, dim=1).flatten().cpu()
 
 
 def light_numbers(model: Model) -> int:

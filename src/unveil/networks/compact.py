@@ -109,14 +109,17 @@ class CompactUNet(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def features(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Features:
-        """Decoder features of every level.
+    def features(
+        self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None, coarsest: int | None = None
+    ) -> Features:
+        """Decoder features of every level, or of the coarsest ones.
 
         Args:
             x_t: (B, 3, H, W) state, H and W multiples of `multiple_of`.
             y: (B, 3, H, W) damaged image in [-1, 1].
             level: (B,) noise level s_t.
             condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
+            coarsest: How many levels to decode, at least one; all by default, which `read` needs.
 
         """
         embedding = self.embed(level)
@@ -132,7 +135,8 @@ class CompactUNet(nn.Module):
                 skips.append(h)
                 h = self.shrink[i](h)
         decoded = [h]
-        for i in reversed(range(len(self.up))):
+        left_out = 0 if coarsest is None else len(self.widths) - coarsest
+        for i in reversed(range(left_out, len(self.up))):
             h = F.pixel_shuffle(self.grow[i](h), 2) + skips[i]
             for block in self.up[i]:  # type: ignore[attr-defined]
                 h = block(h, embedding)
