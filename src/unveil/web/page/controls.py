@@ -300,10 +300,10 @@ def controls(service: Service, switches: Switches) -> Controls:
             filterable=False,
         )
         ensemble = gr.Dropdown(
-            [("once", 1), *((f"{size} times", size) for size in SIZES[1:])],
+            [("off", 1), *((f"{size} orientations", size) for size in SIZES[1:])],
             value=1,
-            label="Turned and mirrored too",
-            info="Their mean has a smaller error, for as many times the time.",
+            label="Self-ensemble",
+            info="Restored turned and mirrored too, and averaged: a smaller error, for as many times the time.",
             filterable=False,
             elem_id="ensemble-restore",
         )
