@@ -146,7 +146,7 @@ class StageRunner:
         self.clock = time.monotonic() - state.counters.seconds
         self.ends = self._ends()
         self.written = state.counters.seconds
-        self.optimiser = state.optimiser(self.stage, resumed=resumed)
+        self.optimiser = state.optimiser(self.stage, run.world, resumed=resumed)
         self.parameters = [p for key in self.keys for p in state.moving(key).values()]
         self.goal = run.trainer.objective(self.stage)
         self.pace = Pace()
@@ -294,13 +294,12 @@ class StageRunner:
         return run.stop.asked or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
 
     def _save(self) -> None:
-        if self.run.world.first or self.run.state.sharded:
-            self.run.state.save(self.run.folder, self.optimiser)
+        self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
 
     def _carry(self) -> None:
         """Write the small state where it is asked for."""
-        if self.run.state.config.carry != "none" and (self.run.world.first or self.run.state.sharded):
+        if self.run.state.config.carry != "none":
             self.run.state.carry(self.run.folder, self.optimiser)
 
     def _report(self) -> None:
