@@ -253,9 +253,9 @@ class StageRunner:
         for part in self.parts:
             batch = next(batches)
             images += batch.count
-            seed = (state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
-            generator = torch.Generator().manual_seed(seed)
-            losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator))
+            generator = self._generator(step, part)
+            common = self._generator(step, 0) if part else generator
+            losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator, common))
         run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
         spent = time.monotonic() - self.clock
         total, asked, seconds = run.world.sums([sum(losses), float(run.stop.asked), spent])
@@ -273,6 +273,10 @@ class StageRunner:
         counters.done = step + 1
         self.pace.step(images * run.world.size)
         state.average(*self.keys)
+
+    def _generator(self, step: int, part: int) -> torch.Generator:
+        seed = (self.run.state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
+        return torch.Generator().manual_seed(seed)
 
     def _skip(self) -> None:
         counters = self.run.state.counters
