@@ -259,7 +259,9 @@ class StageRunner:
         run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
         spent = time.monotonic() - self.clock
         total, asked, seconds = run.world.sums([sum(losses), float(run.stop.asked), spent])
-        run.stop.asked = asked > 0
+        # As all processes know it: a signal that comes from here on counts for the next step.
+        self.told_to_stop = asked > 0
+        run.stop.asked |= self.told_to_stop
         # One clock for all processes: the rate follows it, and none may take a step that the others do not.
         counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
@@ -295,7 +297,7 @@ class StageRunner:
 
     def _stopping(self) -> bool:
         run = self.run
-        return run.stop.asked or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
+        return self.told_to_stop or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
 
     def _save(self) -> None:
         self.run.state.save(self.run.folder, self.optimiser)
