@@ -231,7 +231,9 @@ class Prior(Trainer):
         return CropSource(found, found[0].clean.store)
 
     def objective(self, stage: Stage) -> Objective:
-        def goal(learner: OneNetwork, batch: Crops, stage: Stage, generator: torch.Generator) -> float:
+        def goal(
+            learner: OneNetwork, batch: Crops, stage: Stage, generator: torch.Generator, _: torch.Generator
+        ) -> float:
             value = self._loss(learner.network, self._prepare(batch.x), generator)
             value.backward()
             return float(value.detach())

@@ -88,6 +88,39 @@ def test_two_processes_have_the_loss_curve_of_one(tree: Tree, tmp_path: Path, mo
 
 
 @pytest.mark.slow
+def test_a_run_whose_processes_share_muon_goes_on_with_any_number_of_them(tree: Tree, tmp_path: Path) -> None:
+    """Bit for bit: one process all the way, two with an interruption, and one that goes on with what two began."""
+    stage = {**STAGES[0], "steps": 6, "optimiser": "muon"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree(stages=[stage])))
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import shutil, sys\nfrom pathlib import Path\nimport torch.distributed as dist\n"
+        "from unveil.training import config\nfrom unveil.training.loop import train\n"
+        "folder = Path(sys.argv[1])\ndist.init_process_group('gloo')\ntold = config.load(folder / 'config.yaml')\n"
+        "train(told, folder / 'two', report=lambda _: None, stop_at=3)\n"
+        "if dist.get_rank() == 0:\n    shutil.copytree(folder / 'two', folder / 'cut')\n"
+        "dist.barrier()\ntrain(told, folder / 'two', report=lambda _: None)\ndist.destroy_process_group()\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run(
+        [*launch, str(script), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[:4000]
+    config = configuration.parse(tree(stages=[stage]))
+    for name in ("one", "cut"):
+        train(config, tmp_path / name, report=lambda _: None)
+    one, two, cut = (load_file(max((tmp_path / name).glob("step_*.safetensors"))) for name in ("one", "two", "cut"))
+    assert any(name.endswith("momentum_buffer") for name in one)
+    for other in (two, cut):
+        assert other.keys() == one.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.slow
 def test_two_processes_teach_da_clips_controller_as_one_does(pairs: Path, tmp_path: Path) -> None:
     """And a run that two began is gone on with by one."""
     torch.manual_seed(0)

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from unveil.networks.compact import CompactUNet
+from unveil.training.distributed import World, balanced
 from unveil.training.optimiser import MuonFloat32, Optimiser, orthogonalise
 
 
@@ -112,3 +120,91 @@ def test_the_rate_is_that_of_both() -> None:
     before = {k: p.detach().clone() for k, p in net.named_parameters()}
     one_step(net, optimiser, 0)
     assert all(torch.equal(p, before[k]) for k, p in net.named_parameters())
+
+
+def test_work_is_balanced_by_its_cost() -> None:
+    assert balanced([1, 7, 5, 4, 3], 2) == [1, 0, 1, 1, 0]
+    assert balanced([2, 9], 3) == [1, 0]
+    assert balanced([], 2) == []
+
+
+def there(work: Callable[[World], Any], rank: int, size: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    torch.save(work(World(rank, size)), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def together(work: Callable[[World], Any], size: int, folder: Path) -> list[Any]:
+    """What `work` returns in each of so many processes."""
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+        processes = [
+            multiprocessing.get_context("fork").Process(target=there, args=(work, rank, size, folder))
+            for rank in range(size)
+        ]
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * size
+    return [torch.load(folder / f"{rank}.pt") for rank in range(size)]
+
+
+def moved(net: nn.Module, steps: range, saved: dict[str, Tensor], world: World) -> tuple[dict[str, Any], ...]:
+    """Weights and moments after steps along random gradients; and the moments that this process keeps itself."""
+    optimiser = Optimiser("muon", net, 0.01, world=world)
+    if saved:
+        assert optimiser.restore(saved)
+    for step in steps:
+        generator = torch.Generator().manual_seed(step)
+        for parameter in net.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator).contiguous(
+                memory_format=torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
+            )
+        optimiser.step()
+    kept = {k: v for muon, named in optimiser._named if isinstance(muon, torch.optim.Muon) for k, v in named.items()}
+    return net.state_dict(), optimiser.state(), kept
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs processes that begin with what this one has in memory")
+def test_processes_that_share_muon_have_the_weights_and_moments_of_one_that_does_it_all(tmp_path: Path) -> None:
+    """Bit for bit, with two and three of them, and where three go on with what two left."""
+    weights, moments, kept = moved(network(), range(3), {}, World())
+    halves = together(lambda world: moved(network(), range(3), {}, world), 2, tmp_path / "two")
+    for part in halves:
+        assert same(part[0], weights)
+        assert same(part[1], moments)
+    shares = [set(part[2]) for part in halves]
+    assert shares[0] | shares[1] == set(kept)
+    assert shares[0] & shares[1] == set()
+    assert all(shares)
+
+    def on(world: World) -> tuple[dict[str, Any], ...]:
+        net = network()
+        net.load_state_dict(halves[0][0])
+        return moved(net, range(3, 5), halves[0][1], world)
+
+    weights, moments, _ = moved(network(), range(5), {}, World())
+    for part in together(on, 3, tmp_path / "three"):
+        assert same(part[0], weights)
+        assert same(part[1], moments)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs processes that begin with what this one has in memory")
+def test_a_process_may_have_no_matrix_to_move(tmp_path: Path) -> None:
+    def layer() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.ModuleDict({"body": nn.Linear(6, 4)})
+
+    weights, moments, _ = moved(layer(), range(2), {}, World())
+    parts = together(lambda world: moved(layer(), range(2), {}, world), 2, tmp_path / "two")
+    assert [len(part[2]) for part in parts] == [1, 0]
+    for part in parts:
+        assert same(part[0], weights)
+        assert same(part[1], moments)

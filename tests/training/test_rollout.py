@@ -18,6 +18,7 @@ from unveil.models import weights_file
 from unveil.networks.compact import CompactUNet
 from unveil.networks.condition import KINDS
 from unveil.training import config as configuration
+from unveil.training import trainer
 from unveil.training.batches import Batch, Source
 from unveil.training.loop import train
 from unveil.training.noising import after_switch, sampled_conditions
@@ -69,6 +70,38 @@ def test_a_killed_run_with_muon_goes_on_bit_for_bit(tree: Tree, tmp_path: Path) 
     assert weights_file.sha256_of(tmp_path / "whole/model.safetensors") == weights_file.sha256_of(
         tmp_path / "parts/model.safetensors"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"), [("rollout", "native"), ("correction", "head")], ids=["rollout", "correction"]
+)
+def test_all_parts_of_a_step_are_as_many_evaluations(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, network: str
+) -> None:
+    """Otherwise the processes that share a step would wait for the one whose part is the longest."""
+    genuine, calls = trainer.objective, list[list[int]]()
+
+    def counted(of: Any) -> Any:
+        goal = genuine(of)
+
+        def loss(learner: Any, *given: Any) -> float:
+            calls.append([])
+            hook = learner.modules[network].register_forward_hook(lambda *_: calls[-1].append(1))
+            value = goal(learner, *given)
+            hook.remove()
+            return value
+
+        return loss
+
+    monkeypatch.setattr(trainer, "objective", counted)
+    settings = {"steps": 10, "batch": 2, "crop": 32, "accumulate": 2}
+    chosen = NATIVE | settings | {"forward": 0.3, "first": 0.5} if kind == "rollout" else settings | {"kind": kind}
+    first = {"kind": "predictor", **settings, "steps": 1}
+    told = two(tree, stages=[chosen]) if kind == "rollout" else tree(stages=[first, chosen])
+    train(configuration.parse(told), tmp_path / "run", report=lambda _: None)
+    lengths = [len(call) for call in calls]
+    assert lengths[::2] == lengths[1::2]
+    assert len(set(lengths)) > 1
 
 
 def test_a_run_ends_when_its_time_is_over_with_weights_that_can_be_used(tree: Tree, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from unveil.errors import Cancelled
 from unveil.training import checkpoint
 from unveil.training import config as configuration
 from unveil.training.distributed import World
 from unveil.training.loop import train
 from unveil.training.reporting import Pace, Reporter, trim
 from unveil.training.stage import stop_on_signal
+from unveil.training.state import State
 from unveil.training.trainer import Restoring
 
 
@@ -45,6 +47,22 @@ def test_other_threads_cannot_take_signals_and_need_not() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_a_signal_counts_once_all_processes_have_heard_of_it(
+    tree: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes late in step 2 ends step 3: processes that stopped after different steps would wait for each other for ever."""
+    average = State.average
+
+    def late(state: State, *trained: str) -> None:
+        average(state, *trained)
+        if state.counters.done == 2:
+            signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(State, "average", late)
+    with pytest.raises(Cancelled, match="stopped after step 3"):
+        train(configuration.parse(tree()), tmp_path / "run", report=lambda _: None)
 
 
 def lines(path: Path) -> list[dict[str, float]]:

@@ -192,7 +192,7 @@ class Describing(Trainer):
     def objective(self, stage: Stage) -> Objective:
         """The sum of the three of `LOSSES`."""
 
-        def goal(learner: OneNetwork, batch: Named, stage: Stage, generator: torch.Generator) -> float:
+        def goal(learner: OneNetwork, batch: Named, stage: Stage, *_: torch.Generator) -> float:
             with learner.autocast():
                 said = self.names.captions(batch.captions) if batch.captions else None
                 parts = losses(learner.network, batch.clean, batch.damaged, *self.names(batch.words), said)

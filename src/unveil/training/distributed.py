@@ -2,9 +2,10 @@
 
 Each process computes its share of the parts of every batch; the gradients are averaged once per step, after accumulation.
 That is what DistributedDataParallel does without overlapping communication and computation; it is done here by hand because
-the on-policy objective takes several backward passes per step. Every process holds the whole network and optimiser state, unless the run
-is `sharded` (FSDP2), for what does not fit one device: then every process holds a part of each tensor, and a block's parameters are
-gathered while it computes and let go again. Files hold whole tensors in either case, so that a run goes on with any number of processes.
+the on-policy objective takes several backward passes per step. Every process holds the whole network and optimiser state (but for the
+momentum of Muon, whose work is shared: `training.optimiser`), unless the run is `sharded` (FSDP2), for what does not fit one device: then
+every process holds a part of each tensor, and a block's parameters are gathered while it computes and let go again. Files hold whole
+tensors in either case, so that a run goes on with any number of processes.
 """
 
 from __future__ import annotations
@@ -66,13 +67,37 @@ class World:
                 cast("DTensor", gradient).to_local().mul_(self.size / parts)
             return
         if self.size > 1:
-            flat = torch.cat([g.reshape(-1) for g in gradients])
+            # Convolutions as they lie in memory, channels last: in another order their copies take as long as the sum.
+            rows = [g.permute(0, 2, 3, 1) if g.ndim == 4 else g for g in gradients]
+            flat = torch.cat([r.reshape(-1) for r in rows])
             dist.all_reduce(flat)
-            for gradient, whole in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(whole.view(gradient.shape))
+            for row, whole in zip(rows, flat.split([r.numel() for r in rows]), strict=True):
+                row.copy_(whole.view(row.shape))
         if parts > 1:
             for gradient in gradients:
                 gradient.div_(parts)
+
+    @torch.no_grad()
+    def exchange(self, tensors: Sequence[Tensor], owners: Sequence[int]) -> None:
+        """Give every process each tensor as its owner has it, in place, by one broadcast an owner. All processes call it.
+
+        Args:
+            tensors: Whole, of one data type, the same shapes in the same order everywhere.
+            owners: The rank that owns each.
+
+        """
+        if self.size == 1:
+            return
+        sent = []
+        for rank in sorted(set(owners)):
+            part = [tensor for tensor, owner in zip(tensors, owners, strict=True) if owner == rank]
+            flat = torch.cat([tensor.reshape(-1) for tensor in part])
+            sent.append((rank, part, flat, dist.broadcast(flat, rank, async_op=True)))
+        for rank, part, flat, work in sent:
+            work.wait()
+            if rank != self.rank:
+                for tensor, whole in zip(part, flat.split([t.numel() for t in part]), strict=True):
+                    tensor.copy_(whole.view(tensor.shape))
 
     def sums(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all processes."""
@@ -88,6 +113,15 @@ class World:
         """Until every process is here."""
         if self.size > 1:
             dist.barrier()
+
+
+def balanced(costs: Sequence[float], size: int) -> list[int]:
+    """The process, of `size`, for each of these costs: the dearest first, each to the process that has least to do."""
+    owners, loads = [0] * len(costs), [0.0] * size
+    for index in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        owners[index] = loads.index(min(loads))
+        loads[owners[index]] += costs[index]
+    return owners
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +163,18 @@ def at(table: Tensor, path: GaussianPath, t: Tensor, like: Tensor) -> Tensor:
     return path.at(table, t, like).flatten()
 
 
-Objective = Callable[[Learner, Batch, Stage, torch.Generator], float]
+class Objective(Protocol):
+    """As `trainer.Objective`; without `common` the batch is the whole of its step."""
+
+    def __call__(
+        self,
+        learner: Learner,
+        batch: Batch,
+        stage: Stage,
+        generator: torch.Generator,
+        common: torch.Generator | None = None,
+        /,
+    ) -> float: ...
 
 
 def balance(batch: Batch, stage: Stage) -> Tensor:
@@ -243,7 +254,7 @@ def _noise_of(path: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) ->
     return (x_t - float(path.alpha[t]) * x0 - float(path.beta[t]) * y) / float(path.sigma[t])
 
 
-def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
+def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator, common: torch.Generator) -> float:
     """An expert, conditioned on a random fidelity, trained on the states that the sampler itself visits: DPSC without a network of its own.
 
     A share `forward` of the steps is spent on the forward path at fidelity 0, where the expert is the posterior's predictor. The others
@@ -252,16 +263,18 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     fidelity 0.
     The low stage's word on the light comes to the native expert as that stage would give it, wrong by some of its own size, and its
     target keeps the light it was given: it decides detail.
+
+    Path, fidelity and the number of evaluations are drawn from `common`, for all parts of a step alike: no process waits for another.
     """
 
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator)
+    def chance() -> float:
+        return float(torch.rand((), generator=common))
 
-    path = learner.processes[0 if float(uniform()) < 0.75 else -1]
-    on_path = float(uniform()) < stage.forward
-    fidelity = 0.0 if on_path else min(1.0, float(uniform()) / max(1 - stage.quiet, 1e-9))
+    path = learner.processes[0 if chance() < 0.75 else -1]
+    on_path = chance() < stage.forward
+    fidelity = 0.0 if on_path else min(1.0, chance() / max(1 - stage.quiet, 1e-9))
     indices = [t for t in range(path.steps, 0, -1) if (float(path.sigma[t]) >= BORDER) == (stage.expert == "low")]
-    if stage.first and not on_path and float(uniform()) < stage.first:
+    if stage.first and not on_path and chance() < stage.first:
         indices = indices[:1]
     expert = learner.modules[stage.expert]
     context = sampled_conditions(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
@@ -284,7 +297,8 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
 
     if on_path:
         low, high = float(path.sigma[indices[-1]]), float(path.sigma[indices[0]])
-        s = torch.where(uniform(len(x0)) < 0.5, low + (high - low) * uniform(len(x0)), torch.tensor(high))
+        even, between = (torch.rand(len(x0), generator=generator) for _ in range(2))
+        s = torch.where(even < 0.5, low + (high - low) * between, torch.tensor(high))
         a, b, s = (c[:, None, None, None].to(x0.device) for c in residual_coefficients((1 - s**2).sqrt()))
         first = (s >= high - 1e-4) if stage.expert == "native" else torch.zeros_like(s, dtype=torch.bool)
         x_t = a * torch.where(first, given, x0) + b * batch.y + s * normal(x0, generator)
@@ -330,19 +344,21 @@ def regression(learner: Learner, batch: Batch, stage: Stage, generator: torch.Ge
     return float(total.detach())
 
 
-def correction(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator) -> float:
+def correction(
+    learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator, common: torch.Generator
+) -> float:
     """DPSC on policy: run the sampler at a random fidelity, and train the head on the predictor's error at the states visited.
 
     The predictor is frozen; states are detached, so each step's gradient goes to the head alone. Grid, solver and low
     resolution are drawn at random, so that one head serves every option of the sampler; a fifth of the rollouts is at fidelity 1, where no
-    noise is drawn and the correction is largest.
+    noise is drawn and the correction is largest. They are drawn from `common`, as in `rollout`.
     """
 
     def pick(n: int) -> int:
-        return int(torch.randint(n, (), generator=generator))
+        return int(torch.randint(n, (), generator=common))
 
     path = learner.processes[pick(len(learner.processes))]
-    fidelity = min(1.0, 1.25 * float(torch.rand((), generator=generator)))
+    fidelity = min(1.0, 1.25 * float(torch.rand((), generator=common)))
     side = max(batch.y.shape[-2:])
     low = Resolution("coarse_to_fine", low=side // (2 ** (1 + pick(2)))) if pick(2) else Resolution("off")
     f = torch.full((len(batch.y),), fidelity, device=batch.y.device)
@@ -396,10 +412,23 @@ def correction_forward(learner: Learner, batch: Batch, stage: Stage, generator: 
 
 def objective(stage: Stage) -> Objective:
     """The function for a stage's kind and target. It takes batches in [-1, 1], whatever range the network's images have."""
+    chosen: Callable[..., float]
     if stage.kind in ("correction", "adapter"):
         chosen = correction if stage.target == "on_policy" else correction_forward
     else:
         chosen = {
             "predictor": predictor, "joint": joint, "regression": regression, "matching": matching, "rollout": rollout,
         }[stage.kind]  # fmt: skip
-    return lambda learner, batch, stage, generator: chosen(learner, learner.seen(batch), stage, generator)
+
+    def goal(
+        learner: Learner,
+        batch: Batch,
+        stage: Stage,
+        generator: torch.Generator,
+        common: torch.Generator | None = None,
+        /,
+    ) -> float:
+        shared = (common or generator,) if chosen in (rollout, correction) else ()
+        return chosen(learner, learner.seen(batch), stage, generator, *shared)
+
+    return goal

@@ -3,6 +3,9 @@
 "muon": the matrices of a network (its convolutions as output channels by everything else) are moved along the orthogonalised
 momentum (Jordan et al. 2024, `torch.optim.Muon`), everything else by AdamW. Measured beside AdamW in docs/train.md.
 
+Several processes share Muon's work: each moves the matrices that it owns, which cost about as much as those of every other, and all are
+given the result. So one process alone keeps the momentum of a matrix; `Optimiser.state` collects it.
+
 `torch.optim.Muon` orthogonalises in bf16 on every device. A processor without instructions for bf16 emulates it: the orthogonalisation of
 one step then takes longer than the gradients. There `MuonFloat32` does the same in fp32.
 """
@@ -16,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unveil.training.distributed import put
+from unveil.training.distributed import World, balanced, put
 from unveil.training.settings import Stage
 from unveil.util.devices import computes_bf16
 
@@ -48,6 +51,12 @@ def adamw_of(stage: Stage) -> AdamW:
 def _matrix(tensor: Tensor) -> Tensor:
     """A convolution's weight (O, I, h, w) as (O, h w I): a view of memory in channels-last order; a matrix as it is."""
     return tensor.permute(0, 2, 3, 1).reshape(tensor.shape[0], -1) if tensor.ndim == 4 else tensor
+
+
+def _cost(matrix: Tensor) -> float:
+    """What it takes to orthogonalise a matrix: the multiplications of one iteration of Newton-Schulz."""
+    small, large = sorted(matrix.shape)
+    return small**2 * (2 * large + small)
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
@@ -130,20 +139,24 @@ class Optimiser:
         module: What is trained: its parameters with requires_grad.
         lr: Peak learning rate. For "muon" it is that of the matrices, scaled to AdamW's step (`match_rms_adamw`).
         adamw: Settings of AdamW.
+        world: The processes that train the module. Each has an optimiser of the same kind for it, and all take their steps together.
 
     """
 
-    def __init__(self, kind: str, module: nn.Module, lr: float, adamw: AdamW | None = None) -> None:
+    def __init__(
+        self, kind: str, module: nn.Module, lr: float, adamw: AdamW | None = None, world: World | None = None
+    ) -> None:
         adamw = adamw or AdamW()
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         muon = kind == "muon"
         matrices = {k: p for k, p in named.items() if muon and p.ndim in (2, 4) and not set(k.split(".")) & set(_APART)}
         rest = {k: p for k, p in named.items() if k not in matrices}
         self.lr = lr
+        self._world = world or World()
         self._sources = list(matrices.values())
         # Muon takes matrices only: it is given views that share memory with the convolutions.
-        self._views = [nn.Parameter(_matrix(p.data)) for p in self._sources]
-        for view, source in zip(self._views, self._sources, strict=True):
+        self._views = {name: nn.Parameter(_matrix(p.data)) for name, p in matrices.items()}
+        for view, source in zip(self._views.values(), self._sources, strict=True):
             if view.data_ptr() != source.data_ptr():
                 raise ValueError("Muon needs convolutions in channels-last memory, where a matrix is a view of them")
         self._named: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter]]] = []
@@ -152,12 +165,17 @@ class Optimiser:
                 list(rest.values()), lr=lr, betas=adamw.betas, eps=adamw.eps, weight_decay=adamw.decay
             )
             self._named.append((moved, rest))
-        if matrices:
-            muon_class = torch.optim.Muon if computes_bf16(self._views[0].device) else MuonFloat32
+        self._owners = balanced([_cost(view) for view in self._views.values()], self._world.size)
+        owned = {
+            k: v for (k, v), owner in zip(self._views.items(), self._owners, strict=True) if owner == self._world.rank
+        }
+        if owned:
+            views = list(owned.values())
+            muon_class = torch.optim.Muon if computes_bf16(views[0].device) else MuonFloat32
             optimiser = muon_class(
-                self._views, lr=lr, weight_decay=_MUON_DECAY, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+                views, lr=lr, weight_decay=_MUON_DECAY, momentum=0.95, adjust_lr_fn="match_rms_adamw"
             )
-            self._named.append((optimiser, dict(zip(matrices, self._views, strict=True))))
+            self._named.append((optimiser, owned))
 
     def rate(self, lr: float) -> None:
         """Set the learning rate."""
@@ -166,23 +184,28 @@ class Optimiser:
                 group["lr"] = lr
 
     def step(self) -> None:
-        """Move the parameters by their gradients."""
-        for view, source in zip(self._views, self._sources, strict=True):
+        """Move the parameters by their gradients. All processes call it."""
+        for view, source in zip(self._views.values(), self._sources, strict=True):
             view.grad = None if source.grad is None else _matrix(source.grad)
         for optimiser, _ in self._named:
             optimiser.step()
+        self._world.exchange(list(self._views.values()), self._owners)
 
     def state(self) -> dict[str, Tensor]:
-        """All moments as "parameter.moment" -> tensor."""
+        """All moments as "parameter.moment" -> tensor. All processes call it."""
         out: dict[str, Tensor] = {}
         for optimiser, named in self._named:
             names = list(named)
             for index, entry in optimiser.state_dict()["state"].items():
                 out |= {f"{names[index]}.{key}": value for key, value in entry.items() if torch.is_tensor(value)}
+        if self._world.size > 1:
+            for name, view in self._views.items():  # a matrix that never moved has the momentum that Muon begins with
+                out.setdefault(f"{name}.momentum_buffer", torch.zeros_like(view))
+            self._world.exchange([out[f"{name}.momentum_buffer"] for name in self._views], self._owners)
         return out
 
     def restore(self, saved: Mapping[str, Tensor]) -> bool:
-        """Load moments that `state` gave, in the optimiser's own layout. False where none fit."""
+        """Load what is this process's of moments that `state` gave, in the optimiser's own layout. False where some do not fit."""
         complete = True
         for optimiser, named in self._named:
             state: dict[int, dict[str, Tensor]] = {}

@@ -146,7 +146,7 @@ class StageRunner:
         self.clock = time.monotonic() - state.counters.seconds
         self.ends = self._ends()
         self.written = state.counters.seconds
-        self.optimiser = state.optimiser(self.stage, resumed=resumed)
+        self.optimiser = state.optimiser(self.stage, run.world, resumed=resumed)
         self.parameters = [p for key in self.keys for p in state.moving(key).values()]
         self.goal = run.trainer.objective(self.stage)
         self.pace = Pace()
@@ -253,13 +253,15 @@ class StageRunner:
         for part in self.parts:
             batch = next(batches)
             images += batch.count
-            seed = (state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
-            generator = torch.Generator().manual_seed(seed)
-            losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator))
+            generator = self._generator(step, part)
+            common = self._generator(step, 0) if part else generator
+            losses.append(self.goal(state.learner, batch.to(run.world.device), self.stage, generator, common))
         run.world.average([p.grad for p in self.parameters if p.grad is not None], self.stage.accumulate)
         spent = time.monotonic() - self.clock
         total, asked, seconds = run.world.sums([sum(losses), float(run.stop.asked), spent])
-        run.stop.asked = asked > 0
+        # As all processes know it: a signal that comes from here on counts for the next step.
+        self.told_to_stop = asked > 0
+        run.stop.asked |= self.told_to_stop
         # One clock for all processes: the rate follows it, and none may take a step that the others do not.
         counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
@@ -273,6 +275,10 @@ class StageRunner:
         counters.done = step + 1
         self.pace.step(images * run.world.size)
         state.average(*self.keys)
+
+    def _generator(self, step: int, part: int) -> torch.Generator:
+        seed = (self.run.state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
+        return torch.Generator().manual_seed(seed)
 
     def _skip(self) -> None:
         counters = self.run.state.counters
@@ -291,16 +297,15 @@ class StageRunner:
 
     def _stopping(self) -> bool:
         run = self.run
-        return run.stop.asked or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
+        return self.told_to_stop or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
 
     def _save(self) -> None:
-        if self.run.world.first or self.run.state.sharded:
-            self.run.state.save(self.run.folder, self.optimiser)
+        self.run.state.save(self.run.folder, self.optimiser)
         self.run.world.wait()
 
     def _carry(self) -> None:
         """Write the small state where it is asked for."""
-        if self.run.state.config.carry != "none" and (self.run.world.first or self.run.state.sharded):
+        if self.run.state.config.carry != "none":
             self.run.state.carry(self.run.folder, self.optimiser)
 
     def _report(self) -> None:

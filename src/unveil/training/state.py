@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.training import checkpoint
 from unveil.training.config import same_run, stored
-from unveil.training.distributed import fill, gathered, is_sharded, local, put
+from unveil.training.distributed import World, fill, gathered, is_sharded, local, put
 from unveil.training.optimiser import Optimiser, adamw_of
 from unveil.training.settings import Config, Stage
 
@@ -50,7 +50,7 @@ class State:
 
     averages: network -> parameter name -> averaged value. fixed: beginnings of the names of parameters that never move, and are in no
     checkpoint. saved: tensors of the checkpoint resumed from. whole: of a sharded run, on its first process, a copy of the learner that
-    gathered weights are put into. first: whether this process writes the files; of a sharded run the others help it to gather.
+    gathered weights are put into. first: whether this process writes the files; the others help it to gather what they alone have.
     """
 
     config: Config
@@ -75,7 +75,7 @@ class State:
         named = self.learner.modules[key].named_parameters()
         return {name: p for name, p in named if not name.startswith(self.fixed)}
 
-    def optimiser(self, stage: Stage, *, resumed: bool) -> Optimiser:
+    def optimiser(self, stage: Stage, world: World, *, resumed: bool) -> Optimiser:
         """That of the networks that a stage trains, the others frozen; with its saved moments in the middle of a stage."""
         trained = self.learner.trained(stage)
         for key, module in self.learner.modules.items():
@@ -85,7 +85,7 @@ class State:
         modules = {key: self.learner.modules[key] for key in trained}
         # The moments of a single network have no prefix, as in earlier checkpoints.
         whole = nn.ModuleDict(modules) if len(modules) > 1 else modules[trained[0]]
-        optimiser = Optimiser(stage.optimiser, whole, stage.lr, adamw_of(stage))
+        optimiser = Optimiser(stage.optimiser, whole, stage.lr, adamw_of(stage), world)
         if resumed:
             moments = {k.removeprefix("optimiser."): v for k, v in self.saved.items() if k.startswith("optimiser.")}
             optimiser.restore(moments)
@@ -155,7 +155,7 @@ class State:
             self.exchange()
 
     def save(self, folder: Path, optimiser: Optimiser) -> None:
-        """Write a checkpoint. Raises InputError when it cannot be written; the last good one stays."""
+        """Write a checkpoint. All processes call it. Raises InputError when it cannot be written; the last good one stays."""
         counters = self.counters
         # How good a checkpoint's weights are shows only in the steps after it.
         if counters.saved and counters.running <= counters.lowest and not counters.bad:
@@ -166,7 +166,9 @@ class State:
             checkpoint.save(folder, counters.done, tensors, self._meta(), counters.best or None)
 
     def carry(self, folder: Path, optimiser: Optimiser) -> None:
-        """Write the small state, with moments where the configuration says so. Raises InputError when it cannot be written."""
+        """Write the small state, with moments where the configuration says so. All processes call it. Raises InputError when it cannot be
+        written.
+        """
         moments = optimiser if self.config.carry == "moments" else None
         tensors = self._tensors(moments)
         if self.first:

@@ -26,8 +26,11 @@ from unveil.training.settings import Config, Stage
 from unveil.training.state import State
 from unveil.training.validation import HeldOut, held_out, validate
 
-Objective = Callable[[Any, Any, Stage, torch.Generator], float]
-"""(networks, batch, stage, generator) -> the loss, whose gradient it has taken."""
+Objective = Callable[[Any, Any, Stage, torch.Generator, torch.Generator], float]
+"""(networks, batch, stage, generator, common) -> the loss, whose gradient it has taken.
+
+common: for draws that all parts of a step share, those that decide how long a part takes; for the first part it is `generator` itself.
+"""
 
 
 class Item(Protocol):
