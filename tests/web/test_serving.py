@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -49,18 +50,35 @@ def test_it_says_an_address_that_can_be_opened() -> None:
 
 
 @pytest.mark.slow
-def test_it_prints_its_address_serves_and_ends_on_ctrl_c() -> None:
+@pytest.mark.parametrize("page", [False, True])
+def test_it_prints_its_address_serves_and_ends_on_ctrl_c(page: bool) -> None:
+    """With the page while one is open, whose streams do not end by themselves."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "unveil.cli", "web", "--port", "0", "--no-page", "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "unveil.cli",
+        "web",
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+        *([] if page else ["--no-page"]),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("Unveil is at http://127.0.0.1:")
-        with urllib.request.urlopen(f"{line.split()[3]}/healthz") as answer:
-            assert json.load(answer)["status"] == "ok"
-    finally:
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+    with contextlib.ExitStack() as streams:
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("Unveil is at http://127.0.0.1:")
+            address = line.split()[3]
+            with urllib.request.urlopen(f"{address}/healthz") as answer:
+                assert json.load(answer)["status"] == "ok"
+            if page:
+                stream = streams.enter_context(urllib.request.urlopen(f"{address}/gradio_api/heartbeat/somebody"))
+                assert b"ALIVE" in stream.readline()
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert "Traceback" not in errors

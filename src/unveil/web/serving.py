@@ -146,7 +146,8 @@ def serve(settings: ServerSettings, *, page: bool = True) -> int:
         # uvicorn repeats the signal that ended it, whose default would leave without tidying up.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     address = reached(settings.host, port)
-    _Server(config, address, app.state.service.stop).run(sockets=[listener])
+    end_streams = getattr(app.state, "end_streams", lambda: None)  # only the page has any
+    _Server(config, address, app.state.service.stop, end_streams).run(sockets=[listener])
     return 0
 
 
@@ -182,14 +183,20 @@ def reached(host: str, port: int) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, saying one line of its own once it answers. stop: called before it waits for the requests in hand, so that they end."""
+    """uvicorn, saying one line of its own once it answers. stop, end_streams: called before it waits for the requests in hand, so that they
 
-    def __init__(self, config: uvicorn.Config, address: str, stop: Callable[[], None]) -> None:
+    end; the second on the event loop.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, address: str, stop: Callable[[], None], end_streams: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self.address, self.stop = address, stop
+        self.address, self.stop, self.end_streams = address, stop, end_streams
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.to_thread(self.stop)
+        self.end_streams()
         await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

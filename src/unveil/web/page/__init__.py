@@ -18,6 +18,7 @@ os.environ["GRADIO_TEMP_DIR"] = str(page_folder())
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.routes import App as GradioApp
 from gradio.themes import Base, Default
 
 from unveil.web.page import compare_tab, degrade_tab, open_stream, photographs, restore_tab, words, working
@@ -61,14 +62,14 @@ LINE = "Restores photographs: haze, shadow, low light, noise, blur, compression.
 LINKS = (("help", "Help"), ("help#fails", "Where it fails"))
 
 
-def blocks(service: Service, batches: Batches) -> gr.Blocks:
+def blocks(service: Service, batches: Batches, answers: open_stream.Answers) -> gr.Blocks:
     """The page in front of a service."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
         visits = working.Visits(service, working.GRACE)
         page.unload(visits.leave)
         links = "".join(f'<a href="/page/{place}" target="_blank">{title}</a>' for place, title in LINKS)
         head = f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>'
-        open_stream.keep_open(page, gr.HTML(head, js_on_load=open_stream.WATCHED))
+        open_stream.keep_open(page, gr.HTML(head, js_on_load=open_stream.WATCHED), answers)
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
                 photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches)
@@ -111,7 +112,8 @@ def _mount(app: FastAPI, service: Service) -> None:
     shutil.rmtree(page_folder(), ignore_errors=True)
     page_folder().mkdir(mode=0o700)
     app.state.batches = Batches(service)
-    page = blocks(service, app.state.batches)
+    answers = open_stream.Answers()
+    page = blocks(service, app.state.batches, answers)
     # Gradio checks where a file lies only on a page that was launched, which a mounted one never says by itself.
     page.has_launched = True
     gr.mount_gradio_app(
@@ -129,6 +131,13 @@ def _mount(app: FastAPI, service: Service) -> None:
         run_history=False,
         favicon_path=str(photographs.ASSETS / "icon.svg"),
     )
+    (mounted,) = (inner for route in app.routes if isinstance(inner := getattr(route, "app", None), GradioApp))
+
+    def end_streams() -> None:
+        answers.end()
+        mounted.stop_event.set()
+
+    app.state.end_streams = end_streams
 
 
 __all__ = ["mount"]

@@ -40,13 +40,20 @@ class Answers:
 
     async def hide(self, request: gr.Request) -> None:
         """The page is in the background, or closed."""
-        for hidden in self._looked_at.pop(str(request.session_hash), set()):
+        self._end(str(request.session_hash))
+
+    def end(self) -> None:
+        """The server stops: no page is waited for."""
+        for page in list(self._looked_at):
+            self._end(page)
+
+    def _end(self, page: str) -> None:
+        for hidden in self._looked_at.pop(page, set()):
             hidden.set()
 
 
-def keep_open(page: gr.Blocks, shown: gr.HTML) -> None:
+def keep_open(page: gr.Blocks, shown: gr.HTML, answers: Answers) -> None:
     """Keep the stream of `page` open while it is looked at. shown: made with `js_on_load=WATCHED`, and always on the page."""
-    answers = Answers()
     shown.focus(answers.stay, None, None, trigger_mode="multiple", concurrency_limit=None, **QUIET)
     shown.blur(answers.hide, None, None, trigger_mode="multiple", concurrency_limit=None, **QUIET)
     page.unload(answers.hide)
