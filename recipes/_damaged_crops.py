@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from unveil import degradation
-from unveil.data.dataset import Photograph, crops, rng
+from unveil.data.dataset import Photograph, crops, hold_out, rng
 from unveil.data.dataset import photographs as paired
 from unveil.data.files import Store
 from unveil.data.pairs import Match, in_folders
@@ -43,6 +43,7 @@ Examples = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """whole (N, 3, s, s) and patches (N, P, 3, s, s) uint8, statistics (N, S), labels and which of them are known (N, K), and where the light
 was changed: (N, len(LIGHT), CELLS, CELLS) logarithms by kind, NaN where two kinds share the change."""
 Pairs = list[tuple[list[Photograph], tuple[str, ...]]]
+Part = tuple[list[Photograph], Pairs]
 
 
 def graphic(generator: np.random.Generator) -> Tensor:
@@ -79,6 +80,17 @@ def pairs_of(root: Path, store: Store) -> Pairs:
         found: Match = in_folders(root / degraded, root / clean, clean_name=name)
         out.append((paired(found, store)[0], kinds))
     return out
+
+
+def divided(photographs: list[Photograph], pairs: Pairs, share: float) -> tuple[Part, Part, Part]:
+    """All but a share, by name, to train or fit on; half of that share to set thresholds on, half to measure on."""
+    parts: list[Part] = []
+    for held in (share, 0.5):
+        kept = [(hold_out(found, held), kinds) for found, kinds in pairs]
+        here, photographs = hold_out(photographs, held)
+        parts.append((here, [(sides[0], kinds) for sides, kinds in kept]))
+        pairs = [(sides[1], kinds) for sides, kinds in kept]
+    return parts[0], parts[1], (photographs, pairs)
 
 
 def damaged(
