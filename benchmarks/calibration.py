@@ -41,9 +41,8 @@ ALL = "all tests"
 
 
 def settings(row: str) -> dict[str, Any]:
-    """What `Restorer.restore` is asked for in a row: what the model's network says, or the spread of draws: the model's own way, second
-
-    order on its grid, or eight second-order steps.
+    """What `Restorer.restore` is asked for in a row: the network of doubt, or draws at fidelity 0 by the model's own steps, its grid to
+    second order, or eight second-order steps.
     """
     if row == "doubt":
         return {"uncertainty": True}
@@ -69,11 +68,8 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     part has more.
     """
     source = _choices.held_out(model)
-    real = [
-        (p, tuple(entry.kinds))
-        for (_, found), entry in zip(source.pairs, source.data.pairs, strict=True)
-        for p in found
-    ]
+    entries = zip(source.pairs, source.data.pairs, strict=True)
+    real = [(p, tuple(entry.kinds)) for (_, found), entry in entries for p in found]
     scenes = {p.clean.path for p, _ in real}
     clean = [p for p in source.photos if p.clean.path not in scenes and min(p.clean.shape[:2]) >= size]
     generator = np.random.default_rng(SEED)
@@ -160,11 +156,10 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
     stated = label == "doubt"
     if stated:  # fewer where light stays, which `Restorer` knows
         about["steps"] = restorer.model.spec.defaults.steps
-    calibration = (
-        intervals.fit_stated(known, groups[FITTED_ON].told, protocol=about)
-        if stated
-        else intervals.fit(known, protocol=about)
-    )
+        calibration = intervals.fit_stated(known, groups[FITTED_ON].told, protocol=about)
+    else:
+        calibration = intervals.fit(known, protocol=about)
+    factor = 1.0 if stated else calibration.factor
     found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
     told = {name: list(group.told) for name, group in groups.items()}
     found[ALL], told[ALL] = ([e for name in TESTS for e in of[name]] for of in (found, told))
@@ -177,17 +172,10 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
         before = intervals.measure(values)
         if stated:
             values = [e.restated(calibration.std(e.spread, names)) for e, names in zip(values, told[name], strict=True)]
-            after = intervals.measure(values)
-        else:
-            after = intervals.measure(values, calibration.factor)
-        sets[name] = {
-            "before": _plain(before),
-            "after": _plain(after),
-            "coverage90_of_each": [
-                intervals.measure([e], 1.0 if stated else calibration.factor).coverage[0.9] for e in values
-            ],
-            "conformal": conformal(calibration, values),
-        }
+        after = intervals.measure(values, factor)
+        each = [intervals.measure([e], factor).coverage[0.9] for e in values]
+        held = conformal(calibration, values)
+        sets[name] = {"before": _plain(before), "after": _plain(after), "coverage90_of_each": each, "conformal": held}
         print(
             f"  {label} / {name} ({len(values)}): 90 % covers {100 * before.coverage[0.9]:.0f} %, after {100 * after.coverage[0.9]:.0f} %; "
             f"patch rank correlation {before.patch_correlation:.2f}",
@@ -252,16 +240,10 @@ def facts(result: dict[str, Any]) -> Facts:
             made.put(f"{place}.after.90", after["coverage"]["0.9"], 1, 100)
             made.put(f"{place}.pooled", before["pooled_correlation"])
             of = [f"{name} ({before['photographs']})", shown]
-            body.append(
-                [
-                    *of,
-                    *(f"{100 * before['coverage'][x]:.0f}" for x in ("0.5", "0.8", "0.9", "0.95")),
-                    f"{100 * after['coverage']['0.9']:.0f}",
-                    *(f"{255 * stage['crps']:.2f}" for stage in (before, after)),
-                    made.put(f"{place}.patch", before["patch_correlation"]),
-                    f"{before['pixel_correlation']:.2f}",
-                ]
-            )
+            held_by = [before["coverage"][x] for x in ("0.5", "0.8", "0.9", "0.95")] + [after["coverage"]["0.9"]]
+            scored = [f"{255 * stage['crps']:.2f}" for stage in (before, after)]
+            ranked = [made.put(f"{place}.patch", before["patch_correlation"]), f"{before['pixel_correlation']:.2f}"]
+            body.append([*of, *(f"{100 * share:.0f}" for share in held_by), *scored, *ranked])
             shares = [100 * held[part].get("0.9", float("nan")) for part in ("pixel", "photograph")]
             promised.append([*of, f"{shares[0]:.1f}", f"{shares[1]:.0f}"])
     order = {name: i for i, name in enumerate((HELD_OUT, *KINDS, *TESTS, ALL))}
@@ -283,11 +265,9 @@ def show(result: dict[str, Any]) -> str:
 
 
 OPTIONS = {
-    "--model": MODEL,
+    "--model": MODEL, "--size": 256, "--draws": 8,
     "--rows": (("default",), "default alone if not named", ROWS),
-    "--size": 256,
-    "--draws": 8,
     "--photographs": (24, "kept back by training, with simulated damage"),
     "--pairs": (10, "real pairs kept back by training"),
     "--each": (2, "photographs of each test set"),
-}
+}  # fmt: skip

@@ -35,15 +35,9 @@ from unveil.evaluation.resize import imresize
 PHOTO = HERE.parent / "src/unveil/examples/coffee.jpg"
 METRICS = ("psnr", "ssim", "ms_ssim", "mae_lab", "ciede2000")
 VERSIONS = {
-    "scikit-image": ("0.26.0",),
-    "torchmetrics": ("1.4.1", "1.9.0"),
-    "kornia": ("0.9.0",),
-    "piq": ("0.8.0",),
-    "pytorch-msssim": ("1.0.0",),
-    "sewar": ("0.4.10",),
-    "deepinv": ("0.5.0",),
-    "opencv": ("5.0.0.93",),
-}
+    "scikit-image": ("0.26.0",), "torchmetrics": ("1.4.1", "1.9.0"), "kornia": ("0.9.0",), "piq": ("0.8.0",),
+    "pytorch-msssim": ("1.0.0",), "sewar": ("0.4.10",), "deepinv": ("0.5.0",), "opencv": ("5.0.0.93",),
+}  # fmt: skip
 BESIDE = {"torchmetrics": ["lightning-utilities"], "kornia": ["kornia_rs"], "deepinv": ["einops"]}
 NOT_CALLED = ("torchvision", "natsort", "h5py")  # what piq and deepinv import, and do not need for what is asked here
 PYIQA = {
@@ -177,13 +171,9 @@ def asked(what: str, packages: list[str]) -> dict[str, Any]:
                 raise SystemExit(f"{packages}: {done.stderr.strip().splitlines()[-1]}")
         path = os.pathsep.join([folder, *filter(None, sys.path)])
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks", "metrics_elsewhere", what],
-            cwd=HERE.parent,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            [sys.executable, "-W", "ignore", "-m", "benchmarks", "metrics_elsewhere", what], cwd=HERE.parent,
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks._sampling import PRECISION
-from benchmarks._shared import HERE, positive, protocol, read_json, shared_folder, table
+from benchmarks._shared import HERE, average, positive, protocol, read_json, shared_folder, table
 from benchmarks.denoisers import SETS, cropped
 from unveil.bench import methods, quality
 from unveil.bench.record import write_json
@@ -57,16 +57,12 @@ def run(task: str, trainer: str, seed: int, scale: float) -> Config:
     lit = Stage(lr=5e-4, batch=14, crop=96, switch=0.3, balance=0.25, warmup=4)
     stages = [first, replace(lit, steps=20, low=0.5, start=0.35), replace(lit, steps=24, view=64, low=0.75, start=0.65)]
     if now:
-        detail = replace(
-            general.stages[0], steps=150 if mixed else 247, lr=5e-3, batch=8, crop=64, warmup=10, loss="l1"
-        )
-        light = replace(general.stages[1], steps=100, lr=4e-3, batch=8, crop=64, view=64, warmup=10)
-        stages = [detail, light]
+        small: dict[str, Any] = {"batch": 8, "crop": 64, "warmup": 10}
+        detail = replace(general.stages[0], steps=150 if mixed else 247, lr=5e-3, loss="l1", **small)
+        stages = [detail, replace(general.stages[1], steps=100, lr=4e-3, view=64, **small)]
     stages = [replace(stage, steps=max(2, round(scale * stage.steps))) for stage in (stages if mixed else stages[:1])]
     made = replace(general, name=trainer, seed=seed, precision=PRECISION, minutes=0, workers=0, save_every=10**6)
-    made = replace(
-        made, validation=replace(made.validation, count=1, size=64)
-    )  # of the run itself: that takes its time
+    made = replace(made, validation=replace(made.validation, count=1, size=64))  # the run's own, which takes its time
     return replace(made, data=data, network=general.network if now else Network(bottom=2), stages=stages)
 
 
@@ -78,16 +74,18 @@ def one(task: str, trainer: str, seed: int, scale: float, folder: Path) -> dict[
         started = time.process_time()
         train(settings, folder)
         seconds = time.process_time() - started
-        if task == "mixture":
-            write_json(kept, {"seed": seed, "seconds": seconds, "psnr": on_mixture(settings, folder)})
-            return read_json(kept)
-        rows = [methods.model(load(folder, "cpu", PRECISION), title, **way) for title, way in WAYS[trainer].items()]
-        with tempfile.TemporaryDirectory() as crops:
-            test = cropped(find(data / "test")[SETS[0]], Path(crops), 4)
-            scores = quality.measure([test], rows)["sets"][test.name]
-        psnr = {row.title: fmean(photograph["psnr"] for photograph in scores[row.title]["one draw"]) for row in rows}
+        psnr = on_mixture(settings, folder) if task == "mixture" else on_noise(trainer, folder, data / "test")
         write_json(kept, {"seed": seed, "seconds": seconds, "psnr": psnr})
     return read_json(kept)
+
+
+def on_noise(trainer: str, folder: Path, data: Path) -> dict[str, float]:
+    """PSNR by way of sampling, on noisy crops."""
+    rows = [methods.model(load(folder, "cpu", PRECISION), title, **way) for title, way in WAYS[trainer].items()]
+    with tempfile.TemporaryDirectory() as crops:
+        test = cropped(find(data)[SETS[0]], Path(crops), 4)
+        scores = quality.measure([test], rows)["sets"][test.name]
+    return {row.title: average(scores[row.title]["one draw"]) for row in rows}
 
 
 def on_mixture(settings: Config, folder: Path) -> dict[str, float]:
@@ -106,23 +104,15 @@ def measure(given: Namespace) -> dict[str, Any]:
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for task in given.tasks:
         runs[task] = {
-            name: [
-                one(task, name, seed, scale, given.work / f"{task}-{name}-{scale:g}-{seed}") for seed in range(count)
-            ]
+            name: [one(task, name, n, scale, given.work / f"{task}-{name}-{scale:g}-{n}") for n in range(count)]
             for name, count in zip(WAYS, counts, strict=True)
         }
-    about = {
-        "runs": {t: {n: asdict(run(t, n, 0, scale)) for n in WAYS} for t in given.tasks},
-        "ways": WAYS,
-        "scale": scale,
-    }
-    judged = {
-        "noise": f"central 256x256 of every fourth photograph of {SETS[0]}, RGB, 8 bit",
-        "mixture": "{} central crops of {} px of photographs kept back, damaged as in training, told nothing".format(
-            *HELD_OUT
-        ),
-    }
-    return {"protocol": protocol(given, **about, judged=judged), "runs": runs}
+    settings = {t: {n: asdict(run(t, n, 0, scale)) for n in WAYS} for t in given.tasks}
+    mixture = "{} central crops of {} px of photographs kept back, damaged as in training, told nothing".format(
+        *HELD_OUT
+    )
+    judged = {"noise": f"central 256x256 of every fourth photograph of {SETS[0]}, RGB, 8 bit", "mixture": mixture}
+    return {"protocol": protocol(given, runs=settings, ways=WAYS, scale=scale, judged=judged), "runs": runs}
 
 
 def show(result: dict[str, Any]) -> str:

@@ -24,9 +24,11 @@ from unveil import degradation, photo
 from unveil.data.dataset import hold_out, load_clean
 from unveil.data.files import Store
 from unveil.evaluation.baselines import get_baseline
+from unveil.evaluation.reading import find_images
 from unveil.models.path_config import path
 from unveil.restorer import load
 from unveil.training.validation import ssim
+from unveil.util.tensors import batch_of
 
 SIZE, MARGIN = 128, 32
 SEED = 5
@@ -56,12 +58,12 @@ def central(path: Path, size: int) -> Tensor:
 
 def planes(images: Sequence[Any]) -> Tensor:
     """(N, 3, H, W) float32 of arrays (H, W, 3)."""
-    return torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()).float() for image in images])
+    return torch.cat([batch_of(image).float() for image in images])
 
 
 def test_set(folder: Path, damage: str, count: int) -> tuple[Tensor, Tensor]:
     """(x, y), each (N, 3, SIZE, SIZE): `count` photographs spread over the folder; damaged with a margin that is cut off."""
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".bmp"))
+    files = find_images(folder)
     files = [files[round(i * (len(files) - 1) / max(1, count - 1))] for i in range(min(count, len(files)))]
     x = torch.stack([central(p, SIZE + 2 * MARGIN) for p in files])
     generator = torch.Generator().manual_seed(SEED)
@@ -80,9 +82,8 @@ def scores(x: Tensor, restored: Tensor) -> dict[str, Any]:
 def run(model: Any, y: Tensor, steps: int, solver: str, fidelity: float = 0.0) -> Tensor:
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
     process = path(model.spec.schedule, model.spec.time).respaced(steps)
-    return draws(
-        model.denoiser(process, fidelity), y, process, 1, seed=SEED, solver=solver, fidelity=fidelity, batch=4
-    )[0]
+    how: dict[str, Any] = {"seed": SEED, "solver": solver, "fidelity": fidelity, "batch": 4}
+    return draws(model.denoiser(process, fidelity), y, process, 1, **how)[0]
 
 
 def default(restorer: Any, y: Tensor) -> Tensor:
