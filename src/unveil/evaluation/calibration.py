@@ -173,7 +173,7 @@ def fit(
     scores = [e.scores() for e in evidence]
     fewest = {level: fewest_photographs(level) for level in levels}
     return Calibration(
-        factor=_factor(evidence),
+        factor=_factor([_needed(e) for e in evidence]),
         pixel={x: pixel_factor(scores, x) for x in levels if len(scores) > fewest[x]},
         photograph={
             x: photograph_factor(scores, x, confidence) for x in levels if len(scores) >= fewest_photographs(confidence)
@@ -229,22 +229,15 @@ def fit_stated(
     )
 
 
-def _factor(evidence: Sequence[Evidence]) -> float:
-    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values."""
-    return _quantile([_needed(e) for e in evidence])
-
-
 def _told_from(usual: float, evidence: Sequence[Evidence]) -> float:
     """The factor of these photographs, or the usual one where it lies within what other photographs like them might have given.
 
     By the bootstrap over photographs (Efron 1979), since the values of one depend on each other.
     """
     needed, generator = [_needed(e) for e in evidence], np.random.default_rng(0)
-    drawn = [
-        _quantile([needed[i] for i in generator.integers(len(needed), size=len(needed))]) for _ in range(RESAMPLED)
-    ]
+    drawn = [_factor([needed[i] for i in generator.integers(len(needed), size=len(needed))]) for _ in range(RESAMPLED)]
     low, high = np.quantile(drawn, [(1 - DOUBTED) / 2, (1 + DOUBTED) / 2])
-    return usual if low <= usual <= high else _quantile(needed)
+    return usual if low <= usual <= high else _factor(needed)
 
 
 def _needed(e: Evidence) -> np.ndarray:
@@ -258,7 +251,8 @@ def _needed(e: Evidence) -> np.ndarray:
         return np.where(missing == 0, 0.0, np.sqrt(missing) / e.spread)
 
 
-def _quantile(needed: Sequence[np.ndarray]) -> float:
+def _factor(needed: Sequence[np.ndarray]) -> float:
+    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values; needed: `_needed` of each photograph."""
     values = np.concatenate(needed)
     last = int(np.ceil(TARGET * len(values))) - 1
     factor = float(np.partition(values, last)[last])
