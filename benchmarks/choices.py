@@ -23,7 +23,6 @@ from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, native_s
 from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table
 from unveil.diffusion import GaussianPath, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution
-from unveil.errors import ModelError
 from unveil.evaluation.metrics.naturalness import naturalness
 from unveil.evaluation.metrics.probabilistic import crps, ensemble_coverage
 from unveil.models import shelf
@@ -53,13 +52,9 @@ def sharpness(x: Tensor, target: Tensor) -> float:
     return float((gradient_energy(x) / gradient_energy(target)).log().mean().exp())
 
 
-def natural(x: Tensor) -> float | None:
-    """Mean naturalness score (lower is better); None where the package carries no parameters for it."""
-    try:
-        scores = [naturalness(image.permute(1, 2, 0).double().clamp(0, 1).numpy()) for image in x]
-    except (FileNotFoundError, ModelError):
-        return None
-    return float(np.nanmean(scores))
+def natural(x: Tensor) -> float:
+    """Mean naturalness score; lower is better."""
+    return float(np.nanmean([naturalness(image.permute(1, 2, 0).double().clamp(0, 1).numpy()) for image in x]))
 
 
 def drawn(model: Model, test: TestSet, path: GaussianPath, count: int, **how: Any) -> tuple[Tensor, float]:

@@ -31,6 +31,7 @@ from unveil.evaluation import evaluate_pair
 from unveil.evaluation.metrics.elsewhere import LIBRARIES
 from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.resize import imresize
+from unveil.util.tensors import batch_of, pixels_of
 
 PHOTO = HERE.parent / "src/unveil/examples/coffee.jpg"
 METRICS = ("psnr", "ssim", "ms_ssim", "mae_lab", "ciede2000")
@@ -75,7 +76,7 @@ def of_pyiqa() -> dict[str, dict[str, float]]:
     stand_in({name for name in ("torchvision", "bitsandbytes", "icecream", "datasets") if find_spec(name) is None})
     import pyiqa  # type: ignore[import-not-found]
 
-    noisy, clean = (torch.from_numpy(x.transpose(2, 0, 1)[None].copy()).float() for x in pair())
+    noisy, clean = (batch_of(x).float() for x in pair())
     return {
         row: {metric: float(pyiqa.create_metric(name, device="cpu")(noisy, clean)) for metric, name in names.items()}
         for row, names in PYIQA.items()
@@ -91,15 +92,12 @@ def of_resizing() -> dict[str, list[float]]:
     clean = pair()[1]
     height, width = (side // 4 for side in clean.shape[:2])
     clean = clean[: height * 4, : width * 4]
-    tensor = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
+    tensor = batch_of(clean)
     true = imresize(clean, size=(height, width)).clip(0, 1)
-
-    def back(made: Any) -> np.ndarray:
-        return made[0].permute(1, 2, 0).numpy()
 
     def interpolate(**how: bool) -> np.ndarray:
         found = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", align_corners=False, **how)
-        return back(found)
+        return pixels_of(found)
 
     def pillow(values: np.ndarray) -> np.ndarray:
         small = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
@@ -115,7 +113,7 @@ def of_resizing() -> dict[str, list[float]]:
         "OpenCV INTER_CUBIC": cv2.resize(clean, (width, height), interpolation=cv2.INTER_CUBIC),
         "OpenCV INTER_AREA": cv2.resize(clean, (width, height), interpolation=cv2.INTER_AREA),
         "scikit-image resize, order 3, anti-aliased": resize(clean, (height, width), order=3, anti_aliasing=True),
-        "kornia resize, bicubic, antialias=True": back(by_kornia),
+        "kornia resize, bicubic, antialias=True": pixels_of(by_kornia),
     }
     rows = {}
     for name, image in made.items():

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from benchmarks._shared import shared_folder
 from unveil import degradation
-from unveil.data.dataset import Photograph, crops, hold_out, rng
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.dataset import photographs as paired
 from unveil.data.files import Store
 from unveil.data.pairs import Match, in_folders
@@ -73,13 +72,14 @@ def graphic(generator: np.random.Generator) -> Tensor:
     return 1 - pixels if generator.random() < 0.2 else pixels
 
 
-def pairs_of(root: Path, store: Store) -> Pairs:
-    """Real pairs with the damage they have; where one side cannot be read, the pair is left out."""
-    out: Pairs = []
+def material() -> Part:
+    """Clean photographs, and real pairs with the damage they have; where one side cannot be read, the pair is left out."""
+    root, store = shared_folder() / "data" / "train", Store()
+    pairs: Pairs = []
     for degraded, clean, name, kinds in PAIRS:
         found: Match = in_folders(root / degraded, root / clean, clean_name=name)
-        out.append((paired(found, store)[0], kinds))
-    return out
+        pairs.append((paired(found, store)[0], kinds))
+    return load_clean([root / f for f in PHOTOS], store), pairs
 
 
 def divided(photographs: list[Photograph], pairs: Pairs, share: float) -> tuple[Part, Part, Part]:

@@ -21,11 +21,9 @@ from torch import Tensor
 
 from benchmarks._pages import Facts, tables
 from benchmarks._shared import MODEL, RESULTS, Clock, environment, read_json, shared_folder, table, write_json
-from recipes._damaged_crops import CLEAN, CROP, KINDS, PHOTOS, SECOND, Examples, Part, divided, made, pairs_of
+from recipes._damaged_crops import CLEAN, CROP, KINDS, SECOND, Examples, Part, divided, made, material
 from recipes._light_law import with_law
 from unveil import photo
-from unveil.data.dataset import load_clean
-from unveil.data.files import Store
 from unveil.evaluation.reading import find_images
 from unveil.models import second_look, shelf
 from unveil.models.model import Model
@@ -264,9 +262,7 @@ OPTIONS = {
 
 def main(given: Namespace) -> None:
     data, clock = shared_folder() / "data", Clock()
-    restorer, store = shelf.load(given.model).to(torch.device("cpu")), Store()
-    photographs, pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
-    parts = divided(photographs, pairs, 0.2)
+    restorer, parts = shelf.load(given.model).to(torch.device("cpu")), divided(*material(), 0.2)
     if given.part is not None:
         count = 64 if given.quick else given.count
         torch.save(made(*parts[0], min(PART, count), PART_SEED + given.part), given.output)

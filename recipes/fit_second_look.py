@@ -19,11 +19,10 @@ from torch import Tensor
 
 from benchmarks._pages import Facts, tables
 from benchmarks._shared import MODEL, Clock, protocol, shared_folder, table, write_json
-from recipes._damaged_crops import PHOTOS, Pairs, divided, pairs_of
+from recipes._damaged_crops import Pairs, divided, material
 from recipes._light_law import fit_linear
 from unveil import degradation, photo
-from unveil.data.dataset import Photograph, crops, load_clean, rng
-from unveil.data.files import Store
+from unveil.data.dataset import Photograph, crops, rng
 from unveil.degradation.primitives import separable
 from unveil.evaluation.reading import find_images
 from unveil.models import second_look, shelf
@@ -156,8 +155,7 @@ OPTIONS = {"--model": MODEL, "--again": (False, "fit nothing; measure the law as
 
 def main(given: Namespace) -> None:
     data, clock = shared_folder() / "data", Clock()
-    model, store = shelf.load(given.model).to(torch.device("cpu")), Store()
-    photographs, pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
+    model, (photographs, pairs) = shelf.load(given.model).to(torch.device("cpu")), material()
     # Every other photograph, and of pairs without noise every third, say enough.
     photographs, pairs = photographs[::2], [(p if kinds == ("noise",) else p[::3], kinds) for p, kinds in pairs]
     if given.quick:
