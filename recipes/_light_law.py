@@ -78,11 +78,17 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
     return law
 
 
-def fit_linear(with_kind: Tensor, without: Tensor, decay: float = 1e-3) -> torch.nn.Linear:
-    """Logistic regression with both groups (n, N) weighing the same, and a penalty of `decay` times the squared weights."""
+def fit_linear(
+    with_kind: Tensor, without: Tensor, decay: float = 1e-3, *, random_bias: bool = False
+) -> torch.nn.Linear:
+    """Logistic regression with both groups (n, N) weighing the same, and a penalty of `decay` times the squared weights.
+
+    random_bias: whether the bias starts where torch puts it and not at 0; the fit ends there but for its last digits.
+    """
     layer = torch.nn.Linear(with_kind.shape[1], 1)
     torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
+    if not random_bias:
+        torch.nn.init.zeros_(layer.bias)
     x = torch.cat([with_kind, without])
     y = torch.cat([torch.ones(len(with_kind)), torch.zeros(len(without))])
     share = torch.where(y > 0.5, 0.5 / len(with_kind), 0.5 / len(without))
