@@ -34,25 +34,15 @@ def base_config(data: Path, seed: int) -> Config:
     """The configuration of all rows but for its stages. Averages over ~100 steps: the branches are a few hundred steps long."""
     return configuration.parse(
         {
-            "name": "ablation",
-            "seed": seed,
-            "precision": PRECISION,
-            "ema": 0.99,
-            "save_every": 10**9,
-            "device": "cpu",
+            "name": "ablation", "seed": seed, "precision": PRECISION, "ema": 0.99, "save_every": 10**9, "device": "cpu",
             "workers": 0,  # all in this process, whose time is taken
             "validation": {"count": 1, "size": 32},  # at the end of every run; the benchmark measures itself
             "network": {"base": 24, "mults": [1, 2, 2], "blocks": 2, "head": 16},
             "data": {
-                "root": str(data),
-                "photos": PHOTOS,
-                "kinds": dict.fromkeys(KINDS, 1.0),
-                "second": 0.0,
-                "clean": 0.0,
-                "held_out": 0.06,
+                "root": str(data), "photos": PHOTOS, "kinds": dict.fromkeys(KINDS, 1.0), "second": 0.0, "clean": 0.0, "held_out": 0.06,
             },
         }
-    )
+    )  # fmt: skip
 
 
 def described(config: Config) -> dict[str, Any]:
@@ -151,9 +141,8 @@ def multiply_adds(config: Config, stage: Stage, source: Source, calls: int = 32)
     for module in (learner.predictor, learner.head):
         module.requires_grad_(module is trained)
     few = 2  # arithmetic is proportional to the batch
-    rounds = (
-        calls if stage.kind == "correction" and stage.target == "on_policy" else 1
-    )  # whose grid and sizes are drawn
+    drawn = stage.kind == "correction" and stage.target == "on_policy"  # its grid and sizes are
+    rounds = calls if drawn else 1
     total = 0.0
     for i in range(rounds):
         batch = source.draw(0, i, few, stage.crop, low=False)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from benchmarks._sampling import TestSet, simulated
+from benchmarks._sampling import TestSet, joined, simulated
 from benchmarks._shared import shared_folder
 from unveil.data.dataset import Photograph, crops
 from unveil.models.model import Model
@@ -44,9 +43,7 @@ def crops_of(source: Source, each: dict[str, int], pairs: int, size: int, seed: 
         generator = np.random.default_rng([seed, size])
         for i in range(pairs):
             parts.append(TestSet(*most_damaged(photographs[i % len(photographs)], size, generator), ("pair",)))
-    return TestSet(
-        torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts]), tuple(k for p in parts for k in p.kinds)
-    )
+    return joined(parts)
 
 
 def most_damaged(pair: Photograph, size: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:

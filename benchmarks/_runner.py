@@ -40,7 +40,7 @@ def measuring(command: ArgumentParser, module: Any) -> None:
     if hasattr(module, "measure"):
         command.add_argument(
             "--merge", type=Path, nargs="+", metavar="FILE",
-            help="measure nothing: print an earlier result, or put several of different seeds or parts together",
+            help="measure nothing: print an earlier result, or put several of different seeds together",
         )  # fmt: skip
     if hasattr(module, "single"):
         command.add_argument("--single", type=json.loads, help="(internal) one row, measured here")
@@ -52,10 +52,8 @@ def measured(name: str, module: Any, given: Namespace) -> None:
         print(json.dumps(module.single(*given.single)))
         return
     clock = Clock()
-    if given.merge:
-        result = getattr(module, "merged", merged)([read_json(path) for path in given.merge])
-    else:
-        result = {"benchmark": name, **module.measure(given)}
+    earlier = [read_json(path) for path in given.merge or ()]
+    result = merged(earlier) if earlier else {"benchmark": name, **module.measure(given)}
     write_json(given.json, result)
     print(module.show(result) if hasattr(module, "show") else tables(module.facts(result)))
     print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")

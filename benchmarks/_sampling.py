@@ -27,23 +27,27 @@ class TestSet:
 
     x: Tensor
     y: Tensor
-    kinds: tuple[str, ...]
+    kinds: tuple[Any, ...]
 
     def of(self, kind: str) -> list[int]:
         return [i for i, k in enumerate(self.kinds) if k == kind]
 
 
+def joined(parts: Sequence[TestSet]) -> TestSet:
+    return TestSet(
+        torch.cat([p.x for p in parts]), torch.cat([p.y for p in parts]), tuple(k for p in parts for k in p.kinds)
+    )
+
+
 def simulated(photographs: list[Photograph], kinds: Sequence[str], each: int, size: int, seed: int) -> TestSet:
     """`each` crops of `size` pixels for every kind, the damage at random severity. The same arguments give the same bits."""
-    clean, damaged, labels = [], [], []
+    parts = []
     for number, kind in enumerate(kinds):
         generator = np.random.default_rng([seed, number])
         x, _ = crops([Photograph(p.name, p.clean) for p in photographs], each, size, generator)
         y, _ = degradation.apply(kind, x, torch.Generator().manual_seed(seed * 1009 + number))
-        clean.append(x)
-        damaged.append((y * 255).round() / 255)
-        labels += [kind] * each
-    return TestSet(torch.cat(clean), torch.cat(damaged), tuple(labels))
+        parts.append(TestSet(x, (y * 255).round() / 255, (kind,) * each))
+    return joined(parts)
 
 
 # Without instructions for it a processor is slower in bf16 than in fp32.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from unveil.bench import record
 from unveil.bench.record import Clock, environment, table
+from unveil.bench.speed import apart
 from unveil.errors import InputError
 
 __all__ = [
@@ -158,9 +158,7 @@ def over_seeds(
 
 def alone(name: str, threads: int, *what: Any) -> dict[str, Any]:
     """What `single(*what)` of a benchmark returns in a process of its own: where memory is measured."""
-    call = [sys.executable, "-m", "benchmarks", name, "--single", json.dumps(what), "--threads", str(threads)]
-    ran = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
-    return json.loads(ran.stdout.splitlines()[-1])
+    return apart("benchmarks", name, "--single", json.dumps(what), "--threads", threads)
 
 
 def memory_status(key: str, pid: int | str = "self") -> int:

@@ -44,17 +44,10 @@ FIDELITIES = (0.0, 0.5, 1.0)
 BASE, EXTRA, BATCH, CROP, LOW_SHARE, ROLLOUT_BATCH, BALANCE = 2400, 1200, 32, 32, 0.25, 16, 0.1
 EACH, SIZE, DRAWS, EVALUATION_SEED = 24, 48, 4, 7
 LABELS = {
-    "input": "input",
-    "off": "off",
-    "more": "off, predictor trained on",
-    "on_policy": "`on_policy`",
-    "on_policy_all": "`on_policy`, all options",
-    "posterior": "`posterior`",
-    "forward": "`forward`",
-    "eq51": "`eq51`, learned",
-    "closed": "`eq51` as printed, no network",
-    "regression": "regression",
-}
+    "input": "input", "off": "off", "more": "off, predictor trained on", "on_policy": "`on_policy`",
+    "on_policy_all": "`on_policy`, all options", "posterior": "`posterior`", "forward": "`forward`", "eq51": "`eq51`, learned",
+    "closed": "`eq51` as printed, no network", "regression": "regression",
+}  # fmt: skip
 
 
 def one_seed(seed: int, given: Namespace) -> dict[str, Any]:

@@ -50,12 +50,7 @@ def one_seed(seed: int, given: Namespace) -> dict[str, Any]:
         seconds = clock.processor / (DRAWS * len(test.y))
         kinds = {k: {name: [v] for name, v in quality(x[:, test.of(k)], test.x[test.of(k)]).items()} for k in KINDS}
         whole = {name: [v] for name, v in quality(x, test.x).items()}
-        return {
-            **whole,
-            "kinds": kinds,
-            "seconds_per_draw": [seconds],
-            "pixels": native_share(resolution, path, SIZE),
-        }
+        return {**whole, "kinds": kinds, "seconds_per_draw": [seconds], "pixels": native_share(resolution, path, SIZE)}
 
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as work:

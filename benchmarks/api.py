@@ -40,6 +40,13 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 }
 
 
+INTRODUCTION = """# Python interface
+
+Everything that is public: names, signatures and what they promise, from the docstrings. What is not here may change
+in any release; what is here changes by the rule in CONTRIBUTING.
+"""
+
+
 def names(module: str) -> list[str]:
     """The public names of a module."""
     return list(PUBLIC[module] or (n for n in import_module(module).__all__ if not n.startswith("__")))
@@ -87,33 +94,23 @@ def frozen() -> list[str]:
 
 
 def _section(level: int, title: str, called: str, told: str) -> list[str]:
-    code = (
-        ["```py", *textwrap.wrap(called, 110, subsequent_indent="    ", break_on_hyphens=False), "```", ""]
-        if called
-        else []
-    )
+    code = textwrap.wrap(called, 110, subsequent_indent="    ", break_on_hyphens=False)
+    code = ["```py", *code, "```", ""] if code else []
     return [f"{'#' * level} {title}", "", *code, told.replace("<", "\\<"), ""]
 
 
 def page() -> str:
     """docs/api.md."""
-    lines = [
-        "# Python interface",
-        "",
-        "Everything that is public: names, signatures and what they promise, from the docstrings. What is not here may change",
-        "in any release; what is here changes by the rule in CONTRIBUTING.",
-        "",
-    ]
+    lines = [INTRODUCTION]
     for module in PUBLIC:
         own = import_module(module)
         lines += [f"## {module}", "", (inspect.getdoc(own) or "").split("\n\n")[0], ""]
         for name in names(module):
             thing = getattr(own, name)
+            called = signature(thing) if callable(thing) else ""
             told = (inspect.getdoc(thing) or "") if callable(thing) else ", ".join(map(str, thing))
             title = f"`{name}`" if callable(thing) else f"`{name}` ({type(thing).__name__})"
-            lines += _section(
-                3, title, f"{name}{signature(thing)}" if callable(thing) and signature(thing) else "", told
-            )
+            lines += _section(3, title, called and f"{name}{called}", told)
             for n, m in members(thing):
                 lines += _section(4, f"`{name}.{n}`", f"{n}{_said(m)[0]}", _said(m)[1])
     return "\n".join(lines).rstrip() + "\n"

@@ -62,12 +62,8 @@ def measure(given: Namespace) -> dict[str, Any]:
         known: list[tuple[int, int]] = []
         for side in sizes:
             formula = matrix_bytes(side, reduction, 8 * width)
-            row: dict[str, Any] = {
-                "network": name,
-                "side": side,
-                "tokens": (side // reduction) ** 2,
-                "matrix_bytes": formula,
-            }
+            row: dict[str, Any] = {"network": name, "side": side, "tokens": (side // reduction) ** 2}
+            row["matrix_bytes"] = formula
             expected = extrapolated(known, side)
             if expected < limit:
                 row |= alone("attention_memory", given.threads, name, side, False, width)

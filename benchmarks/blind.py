@@ -52,9 +52,8 @@ def sheets(folder: Path) -> None:
         shown = [Image.fromarray(np.rint(np.clip(a, 0, 1) * 255).astype(np.uint8)) for a in pair]
         for picture in shown:
             picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        figures.side_by_side([np.asarray(p, np.float32) / 255 for p in shown], ["A", "B"]).save(
-            folder / f"{number:03}.png"
-        )
+        sheet = figures.side_by_side([np.asarray(p, np.float32) / 255 for p in shown], ["A", "B"])
+        sheet.save(folder / f"{number:03}.png")
         print(f"{number} of {len(files)}", flush=True)
     (folder / "key.json").write_text(json.dumps({"sha256": restorer.model.sha256, "photographs": key}, indent=1))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 
 from benchmarks import _choices
 from benchmarks._pages import Facts
+from benchmarks._sampling import TestSet, joined
 from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil import degradation, photo
@@ -33,34 +34,15 @@ from unveil.restorer import load
 from unveil.util.tensors import batch_of
 
 SEED = 29
-ROWS = ("doubt", "default", "second order", "cubic")
+ROWS = {"doubt": {"uncertainty": True}, "default": {"fidelity": 0.0}}
+"""Row -> what `Restorer.restore` is asked for: what the model's network says of its error, or the spread of draws."""
 FITTED_ON = "calibration part"
 HELD_OUT = "held-out part"
 TESTS = ("PolyU_100", "LOL_eval15", "SRD", "tao256/HSTS", "tao256/Kodak24")
 ALL = "all tests"
 
 
-def settings(row: str) -> dict[str, Any]:
-    """What `Restorer.restore` is asked for in a row: what the model's network says, or the spread of draws: the model's own way, second
-
-    order on its grid, or eight second-order steps.
-    """
-    if row == "doubt":
-        return {"uncertainty": True}
-    chosen = {"default": {}, "second order": {"solver": "2m"}, "cubic": {"grid": "cubic", "steps": 8, "solver": "2m"}}
-    return {"fidelity": 0.0, **chosen[row]}
-
-
-@dataclass(frozen=True)
-class Group:
-    """Photographs of one source. x, y: (N, 3, size, size) in [0, 1], target and input. told: of each, the damage it has."""
-
-    x: Any
-    y: Any
-    told: tuple[tuple[str, ...], ...]
-
-
-def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group, Group]:
+def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[TestSet, TestSet]:
     """The photographs that training kept back, each used once, cut into one part to fit on and one to measure on.
 
     The cut is at random but for the kinds of damage, of which both parts have alike many.
@@ -69,11 +51,8 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
     part has more.
     """
     source = _choices.held_out(model)
-    real = [
-        (p, tuple(entry.kinds))
-        for (_, found), entry in zip(source.pairs, source.data.pairs, strict=True)
-        for p in found
-    ]
+    entries = zip(source.pairs, source.data.pairs, strict=True)
+    real = [(p, tuple(entry.kinds)) for (_, found), entry in entries for p in found]
     scenes = {p.clean.path for p, _ in real}
     clean = [p for p in source.photos if p.clean.path not in scenes and min(p.clean.shape[:2]) >= size]
     generator = np.random.default_rng(SEED)
@@ -85,21 +64,16 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[Group
         y, kinds, _ = degradation.mixture(
             x, own, weights=data["kinds"] or None, second=data.get("second", 0.35), clean=0.0
         )
-        found.append((x, y, kinds[0]))
+        found.append(TestSet(x, y, (kinds[0],)))
     for i in generator.permutation(len(real))[:pairs]:
         photograph, told = real[i]
-        found.append((*_choices.most_damaged(photograph, size, generator), told))
+        found.append(TestSet(*_choices.most_damaged(photograph, size, generator), (told,)))
     # Every other one of each kind: what is fitted on mild damage alone stretches too little.
-    order = sorted(generator.permutation(len(found)), key=lambda i: found[i][2])
-    parts = [[found[i] for i in part] for part in (order[::2], order[1::2])]
-    first, second = (
-        Group(torch.cat([x for x, _, _ in part]), torch.cat([y for _, y, _ in part]), tuple(t for _, _, t in part))
-        for part in parts
-    )
-    return first, second
+    order = sorted(generator.permutation(len(found)), key=lambda i: found[i].kinds)
+    return joined([found[i] for i in order[::2]]), joined([found[i] for i in order[1::2]])
 
 
-def test_set(name: str, size: int, count: int) -> Group:
+def test_set(name: str, size: int, count: int) -> TestSet:
     """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_choices.most_damaged`)."""
     pairs = find(shared_folder() / "data" / "test")[name].pairs
     generator = np.random.default_rng([SEED, size])
@@ -108,22 +82,22 @@ def test_set(name: str, size: int, count: int) -> Group:
         y, x = (photo.read(path).pixels for path in pairs[i][1:])
         places = [tuple(int(generator.integers(max(1, n - size + 1))) for n in x.shape[:2]) for _ in range(8)]
         top, left = max(places, key=lambda p: float(np.abs(_cut(x, p, size) - _cut(y, p, size)).mean()))
-        found.append([batch_of(_cut(a, (top, left), size)) for a in (x, y)])
-    told = tuple(TOLD[name].split(","))
-    return Group(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]), (told,) * len(found))
+        x, y = (batch_of(_cut(a, (top, left), size)) for a in (x, y))
+        found.append(TestSet(x, y, (tuple(TOLD[name].split(",")),)))
+    return joined(found)
 
 
 def _cut(pixels: np.ndarray, place: tuple[int, ...], size: int) -> np.ndarray:
     return pixels[place[0] : place[0] + size, place[1] : place[1] + size]
 
 
-def evidence(restorer: Any, group: Group, row: str, draws: int) -> tuple[list[Any], dict[str, Any]]:
+def evidence(restorer: Any, group: TestSet, row: str, draws: int) -> tuple[list[Any], dict[str, Any]]:
     """The evidence of every photograph, restored as `unveil restore --uncertainty` does, and the protocol of the runs."""
     found, protocol = [], {}
-    for i, (x, y, told) in enumerate(zip(group.x, group.y, group.told, strict=True)):
+    for i, (x, y, told) in enumerate(zip(group.x, group.y, group.kinds, strict=True)):
         fix = {"fix": told} if restorer.model.spec.conditioned else {}
         count = 1 if row == "doubt" else draws
-        out = restorer.restore(y, samples=count, seed=SEED * 101 + i, **settings(row), **fix)
+        out = restorer.restore(y, samples=count, seed=SEED * 101 + i, **ROWS[row], **fix)
         protocol, truth = out.protocol, x.permute(1, 2, 0).numpy()
         if row == "doubt":
             said = np.hypot(out.doubt.local, out.doubt.light)
@@ -152,7 +126,7 @@ def _plain(measured: Any) -> dict[str, Any]:
     return {k: {f"{x:g}": y for x, y in v.items()} if isinstance(v, dict) else v for k, v in tree.items()}
 
 
-def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int, numbers: str) -> dict[str, Any]:
+def measure_row(restorer: Any, label: str, groups: dict[str, TestSet], draws: int, numbers: str) -> dict[str, Any]:
     clock = Clock()
     known, protocol = evidence(restorer, groups[FITTED_ON], label, draws)
     own = {k: protocol[k] for k in ("model", *DECIDES, "dtype")}
@@ -160,13 +134,12 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
     stated = label == "doubt"
     if stated:  # fewer where light stays, which `Restorer` knows
         about["steps"] = restorer.model.spec.defaults.steps
-    calibration = (
-        intervals.fit_stated(known, groups[FITTED_ON].told, protocol=about)
-        if stated
-        else intervals.fit(known, protocol=about)
-    )
+        calibration = intervals.fit_stated(known, groups[FITTED_ON].kinds, protocol=about)
+    else:
+        calibration = intervals.fit(known, protocol=about)
+    factor = 1.0 if stated else calibration.factor
     found = {name: evidence(restorer, group, label, draws)[0] for name, group in groups.items() if name != FITTED_ON}
-    told = {name: list(group.told) for name, group in groups.items()}
+    told = {name: list(group.kinds) for name, group in groups.items()}
     found[ALL], told[ALL] = ([e for name in TESTS for e in of[name]] for of in (found, told))
     if stated:
         for kind in dict.fromkeys(k for names in told[HELD_OUT] for k in names):
@@ -177,17 +150,10 @@ def measure_row(restorer: Any, label: str, groups: dict[str, Group], draws: int,
         before = intervals.measure(values)
         if stated:
             values = [e.restated(calibration.std(e.spread, names)) for e, names in zip(values, told[name], strict=True)]
-            after = intervals.measure(values)
-        else:
-            after = intervals.measure(values, calibration.factor)
-        sets[name] = {
-            "before": _plain(before),
-            "after": _plain(after),
-            "coverage90_of_each": [
-                intervals.measure([e], 1.0 if stated else calibration.factor).coverage[0.9] for e in values
-            ],
-            "conformal": conformal(calibration, values),
-        }
+        after = intervals.measure(values, factor)
+        each = [intervals.measure([e], factor).coverage[0.9] for e in values]
+        held = conformal(calibration, values)
+        sets[name] = {"before": _plain(before), "after": _plain(after), "coverage90_of_each": each, "conformal": held}
         print(
             f"  {label} / {name} ({len(values)}): 90 % covers {100 * before.coverage[0.9]:.0f} %, after {100 * after.coverage[0.9]:.0f} %; "
             f"patch rank correlation {before.patch_correlation:.2f}",
@@ -252,16 +218,10 @@ def facts(result: dict[str, Any]) -> Facts:
             made.put(f"{place}.after.90", after["coverage"]["0.9"], 1, 100)
             made.put(f"{place}.pooled", before["pooled_correlation"])
             of = [f"{name} ({before['photographs']})", shown]
-            body.append(
-                [
-                    *of,
-                    *(f"{100 * before['coverage'][x]:.0f}" for x in ("0.5", "0.8", "0.9", "0.95")),
-                    f"{100 * after['coverage']['0.9']:.0f}",
-                    *(f"{255 * stage['crps']:.2f}" for stage in (before, after)),
-                    made.put(f"{place}.patch", before["patch_correlation"]),
-                    f"{before['pixel_correlation']:.2f}",
-                ]
-            )
+            held_by = [before["coverage"][x] for x in ("0.5", "0.8", "0.9", "0.95")] + [after["coverage"]["0.9"]]
+            scored = [f"{255 * stage['crps']:.2f}" for stage in (before, after)]
+            ranked = [made.put(f"{place}.patch", before["patch_correlation"]), f"{before['pixel_correlation']:.2f}"]
+            body.append([*of, *(f"{100 * share:.0f}" for share in held_by), *scored, *ranked])
             shares = [100 * held[part].get("0.9", float("nan")) for part in ("pixel", "photograph")]
             promised.append([*of, f"{shares[0]:.1f}", f"{shares[1]:.0f}"])
     order = {name: i for i, name in enumerate((HELD_OUT, *KINDS, *TESTS, ALL))}
@@ -283,11 +243,9 @@ def show(result: dict[str, Any]) -> str:
 
 
 OPTIONS = {
-    "--model": MODEL,
+    "--model": MODEL, "--size": 256, "--draws": 8,
     "--rows": (("default",), "default alone if not named", ROWS),
-    "--size": 256,
-    "--draws": 8,
     "--photographs": (24, "kept back by training, with simulated damage"),
     "--pairs": (10, "real pairs kept back by training"),
     "--each": (2, "photographs of each test set"),
-}
+}  # fmt: skip

@@ -23,7 +23,6 @@ from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, native_s
 from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table
 from unveil.diffusion import GaussianPath, cubic, linear_pro, residual
 from unveil.diffusion.resolution import OFF, Resolution
-from unveil.errors import ModelError
 from unveil.evaluation.metrics.naturalness import naturalness
 from unveil.evaluation.metrics.probabilistic import crps, ensemble_coverage
 from unveil.models import shelf
@@ -42,13 +41,9 @@ UNITS = {
 """Number -> decimals and factor of its unit on the page."""
 
 
-def luma(x: Tensor) -> Tensor:
-    return 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
-
-
 def gradient_energy(x: Tensor) -> Tensor:
     """(N,) mean squared difference of neighbouring pixels of the luma."""
-    grey = luma(x)
+    grey = 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
     return (grey.diff(dim=-1) ** 2).mean((1, 2)) + (grey.diff(dim=-2) ** 2).mean((1, 2))
 
 
@@ -57,13 +52,9 @@ def sharpness(x: Tensor, target: Tensor) -> float:
     return float((gradient_energy(x) / gradient_energy(target)).log().mean().exp())
 
 
-def natural(x: Tensor) -> float | None:
-    """Mean naturalness score (lower is better); None where the package carries no parameters for it."""
-    try:
-        scores = [naturalness(image.permute(1, 2, 0).double().clamp(0, 1).numpy()) for image in x]
-    except (FileNotFoundError, ModelError):
-        return None
-    return float(np.nanmean(scores))
+def natural(x: Tensor) -> float:
+    """Mean naturalness score; lower is better."""
+    return float(np.nanmean([naturalness(image.permute(1, 2, 0).double().clamp(0, 1).numpy()) for image in x]))
 
 
 def drawn(model: Model, test: TestSet, path: GaussianPath, count: int, **how: Any) -> tuple[Tensor, float]:
@@ -79,29 +70,18 @@ def fidelity(model: Model, source: Source, quick: bool) -> dict[str, Any]:
     test = crops_of(source, dict.fromkeys(EACH, 1) if quick else EACH, 1 if quick else 6, 96 if quick else 320)
     path, d = model.spec.process(), model.spec.defaults
     at = Resolution(d.resolution, d.low, d.switch)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            "label": "input",
-            "one": mean(psnrs(test.y, test.x)),
-            "sharpness": sharpness(test.y, test.x),
-            "natural": natural(test.y),
-            "target_natural": natural(test.x),
+            "label": "input", "one": mean(psnrs(test.y, test.x)), "sharpness": sharpness(test.y, test.x),
+            "natural": natural(test.y), "target_natural": natural(test.x),
         }
-    ]
+    ]  # fmt: skip
     for f in FIDELITIES:
         x, seconds = drawn(model, test, path, 4 if f < 1 else 1, fidelity=f, solver=d.solver, resolution=at, batch=8)
-        rows.append(
-            {
-                "label": f"{f:g}",
-                "fidelity": f,
-                **quality(x, test.x),
-                "sharpness": sharpness(x[0], test.x),
-                "sharpness_mean": sharpness(x.mean(dim=0), test.x),
-                "natural": natural(x[0]),
-                "natural_mean": natural(x.mean(dim=0)),
-                "processor_seconds": seconds,
-            }
-        )
+        row: dict[str, Any] = {"label": f"{f:g}", "fidelity": f, **quality(x, test.x), "processor_seconds": seconds}
+        for suffix, shown in (("", x[0]), ("_mean", x.mean(dim=0))):
+            row |= {f"sharpness{suffix}": sharpness(shown, test.x), f"natural{suffix}": natural(shown)}
+        rows.append(row)
         print(f"  fidelity {f:g}: {rows[-1]['one']:.2f} dB, {seconds:.0f} s", flush=True)
     few = slice(0, len(test.x), 4)
     pair = []  # is half precision good enough to measure with?
@@ -136,20 +116,12 @@ def solver(model: Model, source: Source, quick: bool) -> dict[str, Any]:
             wall, whole = clock.wall, quality(x, test.x)
             rows.append(
                 {
-                    "grid": label,
-                    "solver": name,
-                    "one": whole["one"],
-                    "mean": quality(x[:4], test.x)["mean"],
-                    "mean19": whole["mean"],
-                    "spread": whole["spread"],
-                    "crps": float(np.mean(crps(x, test.x))),
-                    "coverage90": ensemble_coverage(x, test.x, [0.9])[0.9],
-                    "sharpness": sharpness(x[0], test.x),
-                    "natural": None,
-                    "seconds_per_draw": seconds / (count * len(test.x)),
-                    "wall_seconds": wall,
+                    "grid": label, "solver": name, "one": whole["one"], "mean": quality(x[:4], test.x)["mean"], "mean19": whole["mean"],
+                    "spread": whole["spread"], "crps": float(np.mean(crps(x, test.x))),
+                    "coverage90": ensemble_coverage(x, test.x, [0.9])[0.9], "sharpness": sharpness(x[0], test.x), "natural": None,
+                    "seconds_per_draw": seconds / (count * len(test.x)), "wall_seconds": wall,
                 }
-            )
+            )  # fmt: skip
             found = f"{whole['one']:.2f} / {whole['mean']:.2f} dB, coverage {rows[-1]['coverage90']:.2f}"
             print(f"  {label} {name}: {found}, {seconds:.0f} s", flush=True)
     about = {
@@ -176,16 +148,13 @@ def resolution(model: Model, source: Source, quick: bool) -> dict[str, Any]:
         x, seconds = drawn(model, test, path, count, solver=d.solver, resolution=setting, batch=4)
         rows.append(
             {
-                "reading": setting.reading,
-                "switch": setting.switch if setting.reading != "off" else None,
-                "low": setting.low if setting.reading == "coarse_to_fine" else None,
-                **quality(x, test.x),
+                "reading": setting.reading, "switch": setting.switch if setting.reading != "off" else None,
+                "low": setting.low if setting.reading == "coarse_to_fine" else None, **quality(x, test.x),
                 "sharpness": sharpness(x[0], test.x),
                 "kinds": {k: quality(x[:, test.of(k)], test.x[test.of(k)])["one"] for k in dict.fromkeys(test.kinds)},
-                "pixels": native_share(setting, path, size),
-                "seconds_per_draw": seconds / (count * len(test.x)),
+                "pixels": native_share(setting, path, size), "seconds_per_draw": seconds / (count * len(test.x)),
             }
-        )
+        )  # fmt: skip
         named = f"{setting.reading} {setting.low} {setting.switch}"
         print(f"  {named}: {rows[-1]['one']:.2f} dB, {seconds:.0f} s", flush=True)
     about = {
@@ -271,15 +240,10 @@ def facts(result: dict[str, Any]) -> Facts:
             how = (row["reading"], row["low"], row["switch"])
             name = "resolution." + ".".join(str(v) for v in how if v is not None)
             label = [row["reading"].replace("_", " "), row["low"] and f"low {row['low']}", row["switch"]]
-            body.append(
-                [
-                    ", ".join(filter(None, label)),
-                    *cells(name, row, "one", "mean", "spread", "sharpness"),
-                    *(made.put(f"{name}.{kind}", row["kinds"][kind]) for kind in kinds),
-                    f"{100 * row['pixels']:.0f} %",
-                    *made.cells(f"{name}.seconds_per_draw"),
-                ]
-            )
+            numbers = cells(name, row, "one", "mean", "spread", "sharpness")
+            by_kind = [made.put(f"{name}.{kind}", row["kinds"][kind]) for kind in kinds]
+            cost = [f"{100 * row['pixels']:.0f} %", *made.cells(f"{name}.seconds_per_draw")]
+            body.append([", ".join(filter(None, label)), *numbers, *by_kind, *cost])
         head = ["reading, low stage, switch", "one draw (dB)", "mean of 2", "spread (of 255)", "sharpness", *kinds]
         made["table.resolution"] = table([*head, "pixels", "s a draw"], body)
     return made

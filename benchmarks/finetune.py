@@ -25,14 +25,14 @@ import torch
 from PIL import Image
 
 from benchmarks._pages import Facts, Value
-from benchmarks._sampling import PRECISION
+from benchmarks._sampling import PRECISION, psnrs
 from benchmarks._shared import HERE, protocol, read_json, shared_folder, table
 from unveil.data.dataset import to_tensor
-from unveil.evaluation.metrics.classical import decibel
 from unveil.models import shelf
 from unveil.restorer import load
 from unveil.training import config as configuration
 from unveil.training.loop import train
+from unveil.util.tensors import batch_of
 
 KITS = {"shadow": "real shadows (SRD)", "faded": "faded prints (simulated)"}
 WAYS = {"whole": "finetune", "head": "adapter"}
@@ -140,21 +140,13 @@ def trained(way: str, data: Path, folder: Path, settings: dict[str, str], quick:
     return float(spent.read_text())
 
 
-def psnr(restored: Any, wanted: Any) -> float:
-    """dB over all pixels and channels of 8-bit images; (3, H, W) in [0, 1]."""
-    rounded = (restored * 255).round() / 255
-    return decibel(float(((rounded.double() - wanted.double()) ** 2).mean()))
-
-
 def scored(model: str | Path | None, fidelity: float | None, pairs: list[tuple[Any, Any]]) -> list[float]:
-    """PSNR of one draw of every photograph, by the model's defaults but for `fidelity`. model None: of the input."""
-    if model is None:
-        return [psnr(y, x) for y, x in pairs]
-    restorer = load(model, "cpu", PRECISION)
-    return [
-        psnr(torch.from_numpy(restorer.restore(y, seed=SEED, fidelity=fidelity).image).permute(2, 0, 1), x)
-        for y, x in pairs
-    ]
+    """PSNR in dB of one draw of every photograph (3, H, W), by the model's defaults but for `fidelity`. model None: of the input."""
+    found = [y[None] for y, _ in pairs]
+    if model is not None:
+        restorer = load(model, "cpu", PRECISION)
+        found = [batch_of(restorer.restore(y, seed=SEED, fidelity=fidelity).image) for y, _ in pairs]
+    return [psnrs((y * 255).round() / 255, x[None])[0] for y, (_, x) in zip(found, pairs, strict=True)]
 
 
 def measure(given: Namespace) -> dict[str, Any]:
@@ -173,9 +165,8 @@ def measure(given: Namespace) -> dict[str, Any]:
         ways = {"input": None, "shelf": model, **{way: work / kit / way for way in given.ways}}
         for way, source in ways.items():
             if way in WAYS:
-                seconds[way] = trained(
-                    way, work / kit / "pairs", work / kit / way, {**settings, "init": model}, given.quick
-                )
+                asked = {**settings, "init": model}
+                seconds[way] = trained(way, work / kit / "pairs", work / kit / way, asked, given.quick)
             for name, fidelity in ((way, None), (f"{way}, fidelity 1", 1.0))[: 2 if source else 1]:
                 path = work / kit / f"{name}.json"
                 if not path.is_file():
@@ -194,8 +185,7 @@ def measure(given: Namespace) -> dict[str, Any]:
         "psnr": f"dB, RGB, 8 bit, full frame; one draw, seed {SEED}, {PRECISION}, the model's defaults but for fidelity where said",
         "undamaged": "the clean sides of half of them, restored; PSNR to themselves",
         "presets": {
-            way: configuration.dump(configuration.load(configuration.find(name), settings))
-            for way, name in WAYS.items()
+            w: configuration.dump(configuration.load(configuration.find(p), settings)) for w, p in WAYS.items()
         },
     }
     return {"protocol": protocol(given, **about), "kits": kits}

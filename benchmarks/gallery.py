@@ -90,9 +90,8 @@ def measure(given: Namespace) -> dict[str, Any]:
         if name in REAL:
             source = HERE.parent / "docs" / "photographs" / f"{name}.jpg"
             out = restorer.restore(source, fix=REAL[name], seed=SEED)
-            figures.side_by_side(
-                [photo.read(source).pixels, out.image], ["as taken", f"--fix {','.join(REAL[name])}"]
-            ).save(given.output / f"real_{name}.jpg", quality=88)
+            pair = {"as taken": photo.read(source).pixels, f"--fix {','.join(REAL[name])}": out.image}
+            figures.side_by_side(list(pair.values()), list(pair)).save(given.output / f"real_{name}.jpg", quality=88)
             continue
         photograph, damage = {**SHEETS, **FAILURES}[name]
         x = example(photograph, EXPOSURE.get(name, 1.0))

@@ -109,27 +109,27 @@ def sheet(pictures: dict[tuple[str, str], np.ndarray], numbers: dict[str, dict[s
 
 def measure(given: Namespace) -> dict[str, Any]:
     pictures: dict[tuple[str, str], np.ndarray] = {}
-    numbers: dict[str, dict[str, float]] = {row: {} for row in ROWS if row != LAST}
-    seconds: dict[str, dict[str, float]] = {row: {} for row in numbers}
+    rows: dict[str, dict[str, dict[str, float]]] = {row: {"psnr": {}, "seconds": {}} for row in ROWS if row != LAST}
     for column, damage in DAMAGES.items():
         x = example(damage.photograph, 1.0)
         pictures[FIRST, column], pictures[LAST, column] = damage.apply(x), x
-        for row in numbers:
+        for row, found in rows.items():
             if row != FIRST:
                 restore = restorer(row, damage, 0.1 if given.quick else 1.0)
                 if restore is None:
                     continue
                 clock = Clock()
                 pictures[row, column] = np.asarray(restore(pictures[FIRST, column]), np.float64)
-                seconds[row][column] = clock.processor
+                found["seconds"][column] = clock.processor
             eight = np.rint(pictures[row, column].clip(0, 1).astype(np.float64) * 255) / 255
-            numbers[row][column] = decibel(psnr(eight, x.astype(np.float64)))
-            print(f"{damage.title}, {ROWS[row]}: {numbers[row][column]:.2f} dB", flush=True)
+            found["psnr"][column] = decibel(psnr(eight, x.astype(np.float64)))
+            print(f"{damage.title}, {ROWS[row]}: {found['psnr'][column]:.2f} dB", flush=True)
     given.output.mkdir(parents=True, exist_ok=True)
-    sheet(pictures, numbers).save(given.output / "methods.jpg", quality=88, subsampling=0)
+    sheet(pictures, {row: found["psnr"] for row, found in rows.items()}).save(
+        given.output / "methods.jpg", quality=88, subsampling=0
+    )
     about = {"size": SIZE, "seed": SEED, "numbers": "PSNR in dB, RGB, 8 bit; processor seconds"}
     weights = {name: shelf.load(name).sha256 for name in MODELS}
-    rows = {row: {"psnr": numbers[row], "seconds": seconds[row]} for row in numbers}
     return {"protocol": protocol(given, **about, weights=weights), "rows": rows}
 
 

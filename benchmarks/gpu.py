@@ -28,13 +28,9 @@ def once(restorer: Any, shape: tuple[int, int], repeats: int) -> dict[str, Any]:
     runs = [restorer.restore(photo, seed=seed) for seed in range(repeats + 1)][1:]
     middle = sorted(runs, key=lambda out: out.seconds)[repeats // 2]
     return {
-        "height": shape[0],
-        "width": shape[1],
-        "dtype": middle.protocol["dtype"],
-        "seconds": middle.seconds,
-        "network_seconds": middle.network_seconds,
-        "peak_bytes": torch.cuda.max_memory_allocated(),
-    }
+        "height": shape[0], "width": shape[1], "dtype": middle.protocol["dtype"], "seconds": middle.seconds,
+        "network_seconds": middle.network_seconds, "peak_bytes": torch.cuda.max_memory_allocated(),
+    }  # fmt: skip
 
 
 def measure(given: Namespace) -> dict[str, Any]:

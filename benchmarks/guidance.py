@@ -58,9 +58,8 @@ def clip(folder: Path, seed: int) -> Path:
     """A DA-CLIP on a CLIP with random weights: four tokens a side, embeddings of 32."""
     torch.manual_seed(seed)
     network = CLIP(VisionTower(32, SIZE, SIZE // 4, 64, 3, 4), 16, 49408, 32, 1, 2)
-    torch.save(
-        {"state_dict": {f"module.{name}": value for name, value in network.state_dict().items()}}, folder / "clip.pt"
-    )
+    weights = {f"module.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"state_dict": weights}, folder / "clip.pt")
     return import_file(folder / "clip.pt").weights
 
 
@@ -83,17 +82,11 @@ def one_seed(seed: int, photos: Path, steps: int, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         untrained = clip(folder, seed)
-        contrastive = {
-            "kind": "contrastive",
-            "steps": steps,
-            "lr": 1e-3,
-            "batch": 16,
-            "crop": SIZE,
-            "warmup": steps // 20,
-        }
+        stage = {"steps": steps, "crop": SIZE, "warmup": steps // 20}
+        contrastive = {**stage, "kind": "contrastive", "lr": 1e-3, "batch": 16}
         eyes = {**common, "name": "eyes", "path": "daclip", "init": str(untrained), "stages": [contrastive]}
         said = _trained(eyes, folder / "eyes")[1]
-        stage = {"kind": "predictor", "steps": steps, "lr": 2e-3, "batch": 8, "crop": SIZE, "warmup": steps // 20}
+        stage |= {"kind": "predictor", "lr": 2e-3, "batch": 8}
         kept: Any = None
         for row, guide in ((NONE, ""), (UNTRAINED, str(untrained)), (GUIDED, str(folder / "eyes/model.safetensors"))):
             tree = {
@@ -167,14 +160,10 @@ COMPARED = ((GUIDED, NONE), (GUIDED, UNTRAINED))
 
 def rows_of(seeds: list[dict[str, Any]]) -> str:
     """A row for each network, the mean over the seeds by kind."""
-    body = [
-        [
-            row,
-            *(f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all")),
-            "" if row == INPUT else f"{fmean(one['rows'][row][LOSS] for one in seeds):.3f}",
-        ]
-        for row in (INPUT, NONE, UNTRAINED, GUIDED)
-    ]
+    body = []
+    for row in (INPUT, NONE, UNTRAINED, GUIDED):
+        numbers = (f"{fmean(one['rows'][row][kind] for one in seeds):.2f}" for kind in (*KINDS, "all"))
+        body.append([row, *numbers, "" if row == INPUT else f"{fmean(one['rows'][row][LOSS] for one in seeds):.3f}"])
     return table(["PSNR in dB", *KINDS, "all", "loss"], body)
 
 
@@ -204,13 +193,8 @@ def facts(result: dict[str, Any]) -> Facts:
     the mean PSNR of each kind, the row's words joined.
     """
     seeds, about = result["seeds"], result["protocol"]
-    made = Facts(
-        table=rows_of(seeds),
-        sentences="\n".join(f"- {line}" for line in sentences(seeds)),
-        steps=str(about["steps"]),
-        crops=str(about["crops of each kind"]),
-        seeds=str(len(seeds)),
-    )
+    counts = {"steps": str(about["steps"]), "crops": str(about["crops of each kind"]), "seeds": str(len(seeds))}
+    made = Facts(table=rows_of(seeds), sentences="\n".join(f"- {line}" for line in sentences(seeds)), **counts)
     named = [re.search(r"(\d+)%", one["controller"]) for one in seeds]
     made.put("named", [float(found[1]) for found in named if found], 0)
     for row in (INPUT, NONE, UNTRAINED, GUIDED):

@@ -114,15 +114,10 @@ def measure(given: Namespace) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> str:
     base = result["in_process"]
-    body = [
-        [
-            str(r["clients"]),
-            *(f"{r[key]:.2f}" for key in ("requests_per_second", "p50", "p90", "p99")),
-            f"{r['processor_seconds']:.3f}",
-            f"{100 * r['overhead']:+.1f} %",
-        ]
-        for r in result["rows"]
-    ]
+    body = []
+    for r in result["rows"]:
+        numbers = (f"{r[key]:.2f}" for key in ("requests_per_second", "p50", "p90", "p99"))
+        body.append([str(r["clients"]), *numbers, f"{r['processor_seconds']:.3f}", f"{100 * r['overhead']:+.1f} %"])
     alone = f"{base['seconds']:.3f} s wall, {base['processor_seconds']:.3f} s of processor a photograph"
     head = ["clients", "requests/s", "p50 s", "p90 s", "p99 s", "CPU s/request", "overhead"]
     return f"{table(head, body)}\nin-process: {alone}"

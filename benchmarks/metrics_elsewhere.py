@@ -31,19 +31,14 @@ from unveil.evaluation import evaluate_pair
 from unveil.evaluation.metrics.elsewhere import LIBRARIES
 from unveil.evaluation.protocols import get_protocol
 from unveil.evaluation.resize import imresize
+from unveil.util.tensors import batch_of, pixels_of
 
 PHOTO = HERE.parent / "src/unveil/examples/coffee.jpg"
 METRICS = ("psnr", "ssim", "ms_ssim", "mae_lab", "ciede2000")
 VERSIONS = {
-    "scikit-image": ("0.26.0",),
-    "torchmetrics": ("1.4.1", "1.9.0"),
-    "kornia": ("0.9.0",),
-    "piq": ("0.8.0",),
-    "pytorch-msssim": ("1.0.0",),
-    "sewar": ("0.4.10",),
-    "deepinv": ("0.5.0",),
-    "opencv": ("5.0.0.93",),
-}
+    "scikit-image": ("0.26.0",), "torchmetrics": ("1.4.1", "1.9.0"), "kornia": ("0.9.0",), "piq": ("0.8.0",),
+    "pytorch-msssim": ("1.0.0",), "sewar": ("0.4.10",), "deepinv": ("0.5.0",), "opencv": ("5.0.0.93",),
+}  # fmt: skip
 BESIDE = {"torchmetrics": ["lightning-utilities"], "kornia": ["kornia_rs"], "deepinv": ["einops"]}
 NOT_CALLED = ("torchvision", "natsort", "h5py")  # what piq and deepinv import, and do not need for what is asked here
 PYIQA = {
@@ -81,7 +76,7 @@ def of_pyiqa() -> dict[str, dict[str, float]]:
     stand_in({name for name in ("torchvision", "bitsandbytes", "icecream", "datasets") if find_spec(name) is None})
     import pyiqa  # type: ignore[import-not-found]
 
-    noisy, clean = (torch.from_numpy(x.transpose(2, 0, 1)[None].copy()).float() for x in pair())
+    noisy, clean = (batch_of(x).float() for x in pair())
     return {
         row: {metric: float(pyiqa.create_metric(name, device="cpu")(noisy, clean)) for metric, name in names.items()}
         for row, names in PYIQA.items()
@@ -97,15 +92,12 @@ def of_resizing() -> dict[str, list[float]]:
     clean = pair()[1]
     height, width = (side // 4 for side in clean.shape[:2])
     clean = clean[: height * 4, : width * 4]
-    tensor = torch.from_numpy(clean.transpose(2, 0, 1)[None].copy())
+    tensor = batch_of(clean)
     true = imresize(clean, size=(height, width)).clip(0, 1)
-
-    def back(made: Any) -> np.ndarray:
-        return made[0].permute(1, 2, 0).numpy()
 
     def interpolate(**how: bool) -> np.ndarray:
         found = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", align_corners=False, **how)
-        return back(found)
+        return pixels_of(found)
 
     def pillow(values: np.ndarray) -> np.ndarray:
         small = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
@@ -121,7 +113,7 @@ def of_resizing() -> dict[str, list[float]]:
         "OpenCV INTER_CUBIC": cv2.resize(clean, (width, height), interpolation=cv2.INTER_CUBIC),
         "OpenCV INTER_AREA": cv2.resize(clean, (width, height), interpolation=cv2.INTER_AREA),
         "scikit-image resize, order 3, anti-aliased": resize(clean, (height, width), order=3, anti_aliasing=True),
-        "kornia resize, bicubic, antialias=True": back(by_kornia),
+        "kornia resize, bicubic, antialias=True": pixels_of(by_kornia),
     }
     rows = {}
     for name, image in made.items():
@@ -177,13 +169,9 @@ def asked(what: str, packages: list[str]) -> dict[str, Any]:
                 raise SystemExit(f"{packages}: {done.stderr.strip().splitlines()[-1]}")
         path = os.pathsep.join([folder, *filter(None, sys.path)])
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks", "metrics_elsewhere", what],
-            cwd=HERE.parent,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+            [sys.executable, "-W", "ignore", "-m", "benchmarks", "metrics_elsewhere", what], cwd=HERE.parent,
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])

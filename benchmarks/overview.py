@@ -42,11 +42,9 @@ def psnr(row: Row | None, images: list[str] | None = None) -> float | None:
     return float(np.mean([scores[name] for name in wanted])) if scores.keys() >= set(wanted) else None
 
 
-def seconds(row: Row, side: int = 256) -> float:
+def seconds(row: Row) -> float:
     """Processor seconds of one draw of one photograph."""
-    spent = row.get("processor_seconds")
-    one = float(np.mean(spent)) if spent else row["processor_seconds_per_megapixel"] * side * side / 1e6
-    return one / row.get("draws", 1)
+    return float(np.mean(row["processor_seconds"])) / row.get("draws", 1)
 
 
 def shown(value: float | None, digits: int = 1) -> str:

@@ -12,6 +12,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from unittest import mock
 
 import torch
@@ -68,30 +69,29 @@ def main(_: Namespace) -> None:
     mask = (torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < KEEP).float()
     y = mask * (x0 + 2 * NOISE * torch.randn(x0.shape, generator=torch.Generator().manual_seed(2)))
     text, seeds = f"mask:keep={KEEP},seed=0", seeded(range(COUNT))
-    rows: dict[str, dict[str, float]] = {
-        "ours DDRM 20": timed(lambda: ddrm.restore(prior, y, seeds, ddrm.DdrmSettings(text, NOISE)), x0, 20),
+    quieter: Noise = lambda k, x: seeds(k, x) / 2**0.5  # noqa: E731
+    settings = {
+        "DDRM 20": (ddrm.restore, ddrm.DdrmSettings(text, NOISE), seeds),
         # deepinv's lambda 7 in the units of ours: half for its prox, a quarter for its range.
-        "ours DiffPIR 100, lambda 3.5, zeta 0.1": timed(
-            lambda: diffpir.restore(prior, y, seeds, diffpir.DiffpirSettings(text, NOISE, weight=3.5, zeta=0.1)),
-            x0,
-            100,
+        "DiffPIR 100, lambda 3.5, zeta 0.1": (
+            diffpir.restore,
+            diffpir.DiffpirSettings(text, NOISE, weight=3.5, zeta=0.1),
+            seeds,
         ),
-        "ours DiffPIR 100": timed(
-            lambda: diffpir.restore(prior, y, seeds, diffpir.DiffpirSettings(text, NOISE)), x0, 100
-        ),
+        "DiffPIR 100": (diffpir.restore, diffpir.DiffpirSettings(text, NOISE), seeds),
         # deepinv divides the noise it draws by sqrt 2; with the same noise the two must agree.
-        "ours DDRM 20, noise / sqrt 2": timed(
-            lambda: ddrm.restore(prior, y, lambda k, x: seeds(k, x) / 2**0.5, ddrm.DdrmSettings(text, NOISE)), x0, 20
-        ),
-        "ours PiGDM 100, variance 0.2": timed(
-            lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE, variance=0.09)), x0, 100
-        ),
-        "ours PiGDM 100": timed(lambda: pigdm.restore(prior, y, seeds, pigdm.PigdmSettings(text, NOISE)), x0, 100),
-        "ours DPS 100": timed(lambda: dps.restore(prior, y, seeds, dps.DpsSettings(text, NOISE, 100)), x0, 100),
-        "ours DPS 1000": timed(lambda: dps.restore(prior, y, seeds, dps.DpsSettings(text, NOISE)), x0, 1000),
-        "ours DPS 1000, pulled through the score": timed(lambda: scored(prior, y, text, seeds), x0, 1000),
-        "zeros": {"psnr": round(psnr(0 * y, x0), 2)},
+        "DDRM 20, noise / sqrt 2": (ddrm.restore, ddrm.DdrmSettings(text, NOISE), quieter),
+        "PiGDM 100, variance 0.2": (pigdm.restore, pigdm.PigdmSettings(text, NOISE, variance=0.09), seeds),
+        "PiGDM 100": (pigdm.restore, pigdm.PigdmSettings(text, NOISE), seeds),
+        "DPS 100": (dps.restore, dps.DpsSettings(text, NOISE, 100), seeds),
+        "DPS 1000": (dps.restore, dps.DpsSettings(text, NOISE), seeds),
     }
+    rows: dict[str, dict[str, float]] = {}
+    for name, (restore, chosen, noise) in settings.items():
+        steps = int(name.split()[1].rstrip(","))
+        rows[f"ours {name}"] = timed(partial(restore, prior, y, noise, chosen), x0, steps)
+    rows["ours DPS 1000, pulled through the score"] = timed(lambda: scored(prior, y, text, seeds), x0, 1000)
+    rows["zeros"] = {"psnr": round(psnr(0 * y, x0), 2)}
     try:
         import deepinv
     except ImportError as e:

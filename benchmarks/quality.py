@@ -98,14 +98,8 @@ def scored(given: Namespace, plan: Iterable[tuple[TestSet, Method]], every: int,
     result: dict[str, Any] = {}
     for test, method in plan:
         # Read again each time: other processes may be measuring other sets into the same file.
-        result = quality.measure(
-            [test],
-            [method],
-            before=earlier(given.json) or result,
-            output=given.json,
-            every=every,
-            about={**about, "quick": given.quick},
-        )
+        before, about = earlier(given.json) or result, {**about, "quick": given.quick}
+        result = quality.measure([test], [method], before=before, output=given.json, every=every, about=about)
         row = result["sets"][test.name][method.title]
         if row["one draw"]:
             said = f"{average(row['one draw']):.2f} dB, {np.mean(row['processor_seconds']):.1f} s a photograph"
@@ -117,21 +111,14 @@ def scored(given: Namespace, plan: Iterable[tuple[TestSet, Method]], every: int,
 
 OPTIONS = {
     "--model": ("general", "shelf name, file or run; none to leave its rows out"),
-    "--sets": (SETS, "", SETS),
-    "--rows": (ROWS, "", ROWS),
-    "--draws": 1,
+    "--sets": (SETS, "", SETS), "--rows": (ROWS, "", ROWS), "--device": "cpu", "--dtype": "auto", "--draws": 1,
     "--few": (1, "draws of the rows that cost most or are for comparison only"),
-    "--device": "cpu",
-    "--dtype": "auto",
-}
+}  # fmt: skip
 
 
 def measure(given: Namespace) -> dict[str, Any]:
     found = find(shared_folder() / "data" / "test")
     # One protocol for all sets, so that the page can say it once; `unveil bench` takes each set's own.
-    plan = (
-        (dataclasses.replace(found[name], protocol="native"), method)
-        for name in given.sets
-        for method in rows(given, name)
-    )
+    sets = {name: dataclasses.replace(found[name], protocol="native") for name in given.sets}
+    plan = ((test, method) for name, test in sets.items() for method in rows(given, name))
     return scored(given, plan, 8 if given.quick else 1, numbers=PROTOCOL)

@@ -22,25 +22,13 @@ from benchmarks._shared import HERE, RESULTS
 from unveil.bench import speed
 
 SHORT = {
-    "ablation_dpsc": "dpsc",
-    "ablation_drm": "drm",
-    "choices": "choices",
-    "speed": "speed",
-    "gpu": "gpu",
-    "quality": "quality",
-    "quality_wild": "quality_wild",
-    "calibration": "calibration",
-    "denoisers": "denoisers",
-    "gallery": "gallery",
-    "zeroshot_quality": "zero",
-    "wild_model": "wild",
-    "wild": "pipeline",
-    "attention_memory": "attention",
-    "fit_classifier": "describe",
-    "fit_second_look": "second",
-    "blind": "blind",
-    "guidance": "guidance",
-}
+    "ablation_dpsc": "dpsc", "ablation_drm": "drm", "zeroshot_quality": "zero", "wild_model": "wild", "wild": "pipeline",
+    "attention_memory": "attention", "fit_classifier": "describe", "fit_second_look": "second",
+}  # fmt: skip
+"""What pages call a result, where it is not its name."""
+QUOTED = (
+    *SHORT, "choices", "speed", "gpu", "quality", "quality_wild", "calibration", "denoisers", "gallery", "blind", "guidance",
+)  # fmt: skip
 MODULES = {
     "quality_wild": "benchmarks.quality",
     "fit_classifier": "recipes.fit_classifier",
@@ -65,8 +53,8 @@ def of_speed(result: dict[str, Any]) -> Facts:
 def facts(results: Path = RESULTS) -> Facts:
     """Every fact of every result that is there, under its benchmark's short name."""
     found = Facts()
-    for name, short in SHORT.items():
-        path = results / f"{name}.json"
+    for name in QUOTED:
+        path, short = results / f"{name}.json", SHORT.get(name, name)
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
             module = MODULES.get(name, f"benchmarks.{name}")

@@ -145,17 +145,11 @@ def soak(minutes: float, clients: int) -> dict[str, Any]:
     quarter = max(1, len(settled) // 4)
     first, last = (float(np.mean(part)) for part in (settled[:quarter], settled[-quarter:]))
     return {
-        "minutes": minutes,
-        "clients": clients,
-        "answers": dict(sorted(run.statuses.items())),
+        "minutes": minutes, "clients": clients, "answers": dict(sorted(run.statuses.items())),
         "restored": {f"{photo}/{seed}": len(digests) for (photo, seed), digests in sorted(run.results.items())},
-        "MiB": [round(first / 2**20, 1), round(last / 2**20, 1)],
-        "growth": round(last / first - 1, 4),
-        "stopped_s": round(stopped, 2),
-        "exit": code,
-        "left": left,
-        "tracebacks": len(faults),
-    }
+        "MiB": [round(first / 2**20, 1), round(last / 2**20, 1)], "growth": round(last / first - 1, 4),
+        "stopped_s": round(stopped, 2), "exit": code, "left": left, "tracebacks": len(faults),
+    }  # fmt: skip
 
 
 def wrong(found: dict[str, Any]) -> list[str]:

@@ -137,14 +137,9 @@ def measure(given: Namespace) -> dict[str, Any]:
         "network": "compact, base 48, 6.4 M parameters", "precision": "fp32", "steps": steps,
         "time": "processor seconds; median over steps taken in turns; images/s are of one processor core",
     }  # fmt: skip
-    return {
-        "protocol": protocol(given, **about),
-        "speed": speed(steps),
-        "loader": loading(root, batches),
-        "memory": {
-            name: alone("training", given.threads, name == "checkpointing") for name in ("plain", "checkpointing")
-        },
-    }
+    parts = {"protocol": protocol(given, **about), "speed": speed(steps), "loader": loading(root, batches)}
+    kept = {name: alone("training", given.threads, name == "checkpointing") for name in ("plain", "checkpointing")}
+    return {**parts, "memory": kept}
 
 
 def show(result: dict[str, Any]) -> str:

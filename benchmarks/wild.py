@@ -67,12 +67,11 @@ def of_size(size: int, count: int, together: int) -> dict[str, Any]:
         "ours_ms": 1e3 * (ours + drawing) / count,
         "loop_ms": 1e3 * theirs / count,
         "operations": {
-            name: {"ours_ms": 1e3 * a / n, "loop_ms": 1e3 * b / n, "per_picture": n / count}
-            for name, (a, b, n) in sorted(parts.items())
+            k: {"ours_ms": 1e3 * a / n, "loop_ms": 1e3 * b / n, "per_picture": n / count} for k, (a, b, n) in sorted(parts.items())
         },
         "comparable_pictures": len(same),
         "mean_difference_levels": sum(apart) / len(apart) if apart else None,
-    }
+    }  # fmt: skip
 
 
 def grainy(event: dict[str, Any]) -> bool:

@@ -3,7 +3,8 @@
     python -m benchmarks wild_model --json benchmarks/results/wild_model.json
 
 Central crops: photographs that 100 evaluations can be afforded for on a processor. The comparison that `--method auto` rests on is
-made on photographs held out of training, the rest on test photographs, which decide nothing.
+made on photographs held out of training, the rest on test photographs, which decide nothing. What the file holds of other sets (--sets)
+stays if it is of the same weights.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from torch import Tensor
 
 from benchmarks._pages import Facts
 from benchmarks._sampling import PRECISION, draws, fast, psnrs, simulated
-from benchmarks._shared import MODEL, Clock, protocol, shared_folder, table
+from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table
 from unveil import degradation, photo
 from unveil.data.dataset import hold_out, load_clean
 from unveil.data.files import Store
 from unveil.evaluation.baselines import get_baseline
+from unveil.evaluation.reading import find_images
 from unveil.models.path_config import path
 from unveil.restorer import load
 from unveil.training.validation import ssim
+from unveil.util.tensors import batch_of
 
 SIZE, MARGIN = 128, 32
 SEED = 5
@@ -56,12 +59,12 @@ def central(path: Path, size: int) -> Tensor:
 
 def planes(images: Sequence[Any]) -> Tensor:
     """(N, 3, H, W) float32 of arrays (H, W, 3)."""
-    return torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()).float() for image in images])
+    return torch.cat([batch_of(image).float() for image in images])
 
 
 def test_set(folder: Path, damage: str, count: int) -> tuple[Tensor, Tensor]:
     """(x, y), each (N, 3, SIZE, SIZE): `count` photographs spread over the folder; damaged with a margin that is cut off."""
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".png", ".jpg", ".bmp"))
+    files = find_images(folder)
     files = [files[round(i * (len(files) - 1) / max(1, count - 1))] for i in range(min(count, len(files)))]
     x = torch.stack([central(p, SIZE + 2 * MARGIN) for p in files])
     generator = torch.Generator().manual_seed(SEED)
@@ -80,9 +83,8 @@ def scores(x: Tensor, restored: Tensor) -> dict[str, Any]:
 def run(model: Any, y: Tensor, steps: int, solver: str, fidelity: float = 0.0) -> Tensor:
     """One draw of each of y (N, 3, H, W) in [0, 1] on a subset of the trained grid, the noise the same for every method."""
     process = path(model.spec.schedule, model.spec.time).respaced(steps)
-    return draws(
-        model.denoiser(process, fidelity), y, process, 1, seed=SEED, solver=solver, fidelity=fidelity, batch=4
-    )[0]
+    how: dict[str, Any] = {"seed": SEED, "solver": solver, "fidelity": fidelity, "batch": 4}
+    return draws(model.denoiser(process, fidelity), y, process, 1, **how)[0]
 
 
 def default(restorer: Any, y: Tensor) -> Tensor:
@@ -144,18 +146,6 @@ def facts(result: dict[str, Any]) -> Facts:
     return out
 
 
-def merged(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """One result of several that measured different sets or rows with the same weights; processor seconds add up."""
-    protocols = [r["protocol"] for r in results]
-    if any(p["sha256"] != protocols[0]["sha256"] or p["quick"] for p in protocols):
-        raise SystemExit("benchmark: the results to merge were measured with other weights, or are smoke tests")
-    seconds = sum(p["processor_seconds"] for p in protocols)
-    sets: dict[str, Any] = {}
-    for name, rows in ((name, rows) for r in results for name, rows in r["sets"].items()):
-        sets.setdefault(name, {}).update(rows)
-    return {"protocol": protocols[0] | {"processor_seconds": seconds}, "sets": sets}
-
-
 def shown(rows: dict[str, dict[str, list[float]]]) -> str:
     return table(
         ["", "photographs", "PSNR", "SSIM"],
@@ -176,7 +166,10 @@ def measure(given: Namespace) -> dict[str, Any]:
     few, many, each = (1, 1, 1) if given.quick else (given.few, given.many, given.each)
     data, clock = shared_folder() / "data", Clock()
     restorers = {"wild": load(given.model, "cpu", PRECISION), "general": load("general", "cpu", PRECISION)}
-    sets: dict[str, dict[str, Any]] = {}
+    weights = {title: r.model.sha256 for title, r in restorers.items()}
+    before = earlier(given.json)
+    same = before and before["protocol"]["sha256"] == weights and not (given.quick or before["protocol"]["quick"])
+    sets: dict[str, dict[str, Any]] = before["sets"] if same else {}
 
     def keep(of: str, row: str, values: dict[str, Any]) -> None:
         sets.setdefault(of, {})[row] = values
@@ -189,10 +182,10 @@ def measure(given: Namespace) -> dict[str, Any]:
             else:
                 measure_set(name, data / "test", restorers, few, many, keep)
     about = {
-        "sha256": {title: r.model.sha256 for title, r in restorers.items()},
+        "sha256": weights,
         "numbers": f"central crops of {SIZE} px, damaged with {MARGIN} px around them that are then cut off; one draw, seed {SEED}, "
         "the same noise for every sampler; RGB in [0, 1], no border, mean over photographs; SSIM with an 11x11 Gaussian window; "
         f"networks in {PRECISION}",
-        "processor_seconds": clock.processor,
+        "processor_seconds": clock.processor + (before["protocol"]["processor_seconds"] if same else 0.0),
     }
     return {"protocol": protocol(given, **about), "sets": sets}

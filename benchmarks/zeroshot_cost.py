@@ -42,16 +42,13 @@ def rows(task: str, quick: bool, rounds: int | None) -> dict[str, Any]:
         tiny = LDRPSSettings(task=task, steps=2, rounds=0, warm=0, inner=1, width=6, crop=16)
         return {"2 steps": tiny, "1 step from the photograph": replace(tiny, begin="input")}
     ours = LDRPSSettings(task=task, rounds=TASKS[task].rounds if rounds is None else rounds)
-    return {
-        "as published": published(task, original=False, rounds=ours.rounds),
-        "100 steps": replace(ours, steps=100),
-        "default": ours,
-        "25 steps": replace(ours, steps=25),
-        "default, no free run": replace(ours, free=False),
-        "default, from the photograph": replace(ours, begin="input"),
-        "12 steps, no free run": replace(ours, steps=12, free=False),
-        "25 steps, from the photograph, no free run": replace(ours, steps=25, begin="input", free=False),
-    }
+    changed: dict[str, dict[str, Any]] = {
+        "100 steps": {"steps": 100}, "default": {}, "25 steps": {"steps": 25}, "default, no free run": {"free": False},
+        "default, from the photograph": {"begin": "input"}, "12 steps, no free run": {"steps": 12, "free": False},
+        "25 steps, from the photograph, no free run": {"steps": 25, "begin": "input", "free": False},
+    }  # fmt: skip
+    as_published = {"as published": published(task, original=False, rounds=ours.rounds)}
+    return as_published | {row: replace(ours, **settings) for row, settings in changed.items()}
 
 
 def sd_table() -> list[dict[str, Any]]:

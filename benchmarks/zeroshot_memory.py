@@ -21,8 +21,7 @@ UNET = {
     "sample_size": 64, "in_channels": 4, "out_channels": 4, "layers_per_block": 2, "block_out_channels": (320, 640, 1280, 1280),
     "attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024, "use_linear_projection": True,
 }  # fmt: skip
-SMALL_UNET = {
-    **UNET,
+SMALL_UNET = UNET | {
     "block_out_channels": (32, 64, 64, 64),
     "attention_head_dim": (1, 2, 2, 2),
     "cross_attention_dim": 32,
@@ -74,12 +73,11 @@ def _vae(sizes: dict[str, Any], part: str) -> Any:
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    rows = []
-    for side in [64] if given.quick else given.sizes:
-        for part in PARTS:
-            rows.append(
-                {"part": part, "side": side, **alone("zeroshot_memory", given.threads, part, side, given.quick)}
-            )
+    rows = [
+        {"part": part, "side": side, **alone("zeroshot_memory", given.threads, part, side, given.quick)}
+        for side in ([64] if given.quick else given.sizes)
+        for part in PARTS
+    ]
     about = {
         "dtype": "bf16", "batch": "1; two texts in one batch for the evaluation",
         "model": "the shape of Stable Diffusion 2.1: U-Net of diffusers, autoencoder of this package, random weights",
@@ -90,14 +88,10 @@ def measure(given: Namespace) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> str:
     head = ("part of a step, photograph", "peak beyond the weights (MiB)", "weights (MiB)", "processor time (s)")
-    body = [
-        [
-            f"{row['part']}, {row['side']} x {row['side']}",
-            *(f"{row[key] / 2**20:,.0f}" for key in ("peak_bytes", "weight_bytes")),
-            f"{row['processor_seconds']:.0f}",
-        ]
-        for row in result["rows"]
-    ]
+    body = []
+    for row in result["rows"]:
+        sizes = (f"{row[key] / 2**20:,.0f}" for key in ("peak_bytes", "weight_bytes"))
+        body.append([f"{row['part']}, {row['side']} x {row['side']}", *sizes, f"{row['processor_seconds']:.0f}"])
     return table(head, body)
 
 

@@ -79,17 +79,8 @@ def lines(name: str, of_set: dict[str, Any]) -> list[list[str]]:
     for title, r in of_set.items():
         if " seed " in title or not r["one draw"]:
             continue
-        out.append(
-            [
-                f"{name} ({len(r['images'])})",
-                title,
-                "",
-                "",
-                f"{average(r['one draw']):.2f}",
-                f"{average(r['one draw'], 'ssim'):.3f}",
-                "",
-            ]
-        )
+        numbers = f"{average(r['one draw']):.2f}", f"{average(r['one draw'], 'ssim'):.3f}"
+        out.append([f"{name} ({len(r['images'])})", title, "", "", *numbers, ""])
     for title in NAMES.values():
         found = value(of_set, title)
         if found is None:
@@ -134,13 +125,9 @@ def show(result: dict[str, Any]) -> str:
 
 
 OPTIONS = {
-    "--sets": (TASKS, "", TASKS),
-    "--methods": (NAMES, "", NAMES),
-    "--seeds": list(SEEDS),
-    "--every": (8, "take each n-th photograph of a set"),
-    "--steps": (1.0, "share of the steps in STEPS"),
-    "--dtype": "bf16",
-}
+    "--sets": (TASKS, "", TASKS), "--methods": (NAMES, "", NAMES), "--seeds": list(SEEDS), "--dtype": "bf16",
+    "--every": (8, "take each n-th photograph of a set"), "--steps": (1.0, "share of the steps in STEPS"),
+}  # fmt: skip
 
 
 def measure(given: Namespace) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from benchmarks._shared import shared_folder
 from unveil import degradation
-from unveil.data.dataset import Photograph, crops, rng
+from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
 from unveil.data.dataset import photographs as paired
 from unveil.data.files import Store
 from unveil.data.pairs import Match, in_folders
@@ -43,6 +42,7 @@ Examples = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """whole (N, 3, s, s) and patches (N, P, 3, s, s) uint8, statistics (N, S), labels and which of them are known (N, K), and where the light
 was changed: (N, len(LIGHT), CELLS, CELLS) logarithms by kind, NaN where two kinds share the change."""
 Pairs = list[tuple[list[Photograph], tuple[str, ...]]]
+Part = tuple[list[Photograph], Pairs]
 
 
 def graphic(generator: np.random.Generator) -> Tensor:
@@ -72,13 +72,25 @@ def graphic(generator: np.random.Generator) -> Tensor:
     return 1 - pixels if generator.random() < 0.2 else pixels
 
 
-def pairs_of(root: Path, store: Store) -> Pairs:
-    """Real pairs with the damage they have; where one side cannot be read, the pair is left out."""
-    out: Pairs = []
+def material() -> Part:
+    """Clean photographs, and real pairs with the damage they have; where one side cannot be read, the pair is left out."""
+    root, store = shared_folder() / "data" / "train", Store()
+    pairs: Pairs = []
     for degraded, clean, name, kinds in PAIRS:
         found: Match = in_folders(root / degraded, root / clean, clean_name=name)
-        out.append((paired(found, store)[0], kinds))
-    return out
+        pairs.append((paired(found, store)[0], kinds))
+    return load_clean([root / f for f in PHOTOS], store), pairs
+
+
+def divided(photographs: list[Photograph], pairs: Pairs, share: float) -> tuple[Part, Part, Part]:
+    """All but a share, by name, to train or fit on; half of that share to set thresholds on, half to measure on."""
+    parts: list[Part] = []
+    for held in (share, 0.5):
+        kept = [(hold_out(found, held), kinds) for found, kinds in pairs]
+        here, photographs = hold_out(photographs, held)
+        parts.append((here, [(sides[0], kinds) for sides, kinds in kept]))
+        pairs = [(sides[1], kinds) for sides, kinds in kept]
+    return parts[0], parts[1], (photographs, pairs)
 
 
 def damaged(

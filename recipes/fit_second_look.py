@@ -9,27 +9,26 @@ one processor core.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks._pages import Value
-from benchmarks._shared import Clock, environment, shared_folder, table, write_json
-from recipes._damaged_crops import PHOTOS, Pairs, pairs_of
-from recipes.fit_classifier import fit_linear
+from benchmarks._pages import Facts, tables
+from benchmarks._shared import MODEL, Clock, protocol, shared_folder, table, write_json
+from recipes._damaged_crops import Pairs, divided, material
+from recipes._light_law import fit_linear
 from unveil import degradation, photo
-from unveil.data.dataset import Photograph, crops, hold_out, load_clean, rng
-from unveil.data.files import Store
+from unveil.data.dataset import Photograph, crops, rng
 from unveil.degradation.primitives import separable
+from unveil.evaluation.reading import find_images
 from unveil.models import second_look, shelf
 from unveil.models.model import Model
 from unveil.models.treatment import NOTICED
+from unveil.util.tensors import batch_of
 
 CROP = 256
 LEAST = 2 / 255
@@ -41,13 +40,13 @@ WRONG = 0.01
 COMMON = 12
 """How often each cut with real noise counts: there are few."""
 SETS = {
-    "PolyU_100, noisy": ("PolyU_100/noisy", True),
-    "PolyU_100, clean": ("PolyU_100/clean", False),
-    "Kodak24": ("Kodak24", False),
-    "CBSD68": ("CBSD68", False),
-    "SRD, shadow-free": ("SRD/shadow_free", False),
-    "LOL_eval15, high": ("LOL_eval15/high", False),
-    "HSTS, hazy": ("tao256/HSTS_256x256/degraded", False),
+    "PolyU_100, noisy": "PolyU_100/noisy",
+    "PolyU_100, clean": "PolyU_100/clean",
+    "Kodak24": "Kodak24",
+    "CBSD68": "CBSD68",
+    "SRD, shadow-free": "SRD/shadow_free",
+    "LOL_eval15, high": "LOL_eval15/high",
+    "HSTS, hazy": "tao256/HSTS_256x256/degraded",
 }
 Groups = dict[str, Tensor]
 """What is measured (n, MEASURES) of cuts, by what they are."""
@@ -111,13 +110,11 @@ def fitted(train: Groups, kept: Groups) -> dict[str, list[float] | float]:
     """CENTRE, SCALE, WEIGHTS and BIAS; the last so that a share WRONG of what is kept has the probability from which noise is treated."""
     every = torch.cat([together(train, True), together(train, False)])
     centre, scale = every.mean(0), every.std(0)
-    layer = torch.nn.Linear(second_look.MEASURES, 1)
-    torch.nn.init.zeros_(layer.weight)
 
     def shown(groups: Groups, noisy: bool) -> Tensor:
         return ((together(groups, noisy) - centre) / scale).clamp(-4, 4)
 
-    fit_linear(layer, shown(train, True), shown(train, False))
+    layer = fit_linear(shown(train, True), shown(train, False), random_bias=True)  # as the law that ships was
     with torch.no_grad():
         quiet = layer(shown(kept, False))[:, 0].quantile(1 - WRONG)
         bias = layer.bias[0] - quiet + torch.logit(torch.tensor(NOTICED["noise"]))
@@ -140,38 +137,34 @@ def said(law: dict[str, Any], found: Tensor) -> Tensor:
     return ((found - centre) / scale).clamp(-4, 4) @ weights + law["BIAS"]
 
 
-def facts(result: dict[str, Any]) -> dict[str, Value | str]:
-    rows = [[kind, str(r["pictures"]), f"{r['found']:.0%}"] for kind, r in result["held_out"].items()]
-    sets = [[name, str(r["pictures"]), f"{r['found']:.0%}"] for name, r in result["test"].items()]
-    return {
-        "table.held_out": table(["held-out cuts", "n", "taken for noisy"], rows),
-        "table.test": table(["photographs", "n", "taken for noisy"], sets),
-        **{f"found.{k}": Value([100 * r["found"]], 0) for k, r in result["held_out"].items()},
+def facts(result: dict[str, Any]) -> Facts:
+    """Two tables."""
+    rows = {
+        k: [[n, str(r["pictures"]), f"{r['found']:.0%}"] for n, r in result[k].items()] for k in ("held_out", "test")
     }
-
-
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", type=Path, default=Path("general"), help="name or file of the model that is asked")
-    command.add_argument(
-        "--again", action="store_true", help="fit nothing; measure the law as it stands with this model"
+    return Facts(
+        {
+            "table.held_out": table(["held-out cuts", "n", "taken for noisy"], rows["held_out"]),
+            "table.test": table(["photographs", "n", "taken for noisy"], rows["test"]),
+        }
     )
+
+
+OPTIONS = {"--model": MODEL, "--again": (False, "fit nothing; measure the law as it stands with this model")}
 
 
 def main(given: Namespace) -> None:
     data, clock = shared_folder() / "data", Clock()
-    model, store = shelf.load(str(given.model)).to(torch.device("cpu")), Store()
-    photographs, pairs = load_clean([data / "train" / f for f in PHOTOS], store), pairs_of(data / "train", store)
+    model, (photographs, pairs) = shelf.load(given.model).to(torch.device("cpu")), material()
     # Every other photograph, and of pairs without noise every third, say enough.
     photographs, pairs = photographs[::2], [(p if kinds == ("noise",) else p[::3], kinds) for p, kinds in pairs]
     if given.quick:
         photographs, pairs = photographs[::8], [(shown[::4], kinds) for shown, kinds in pairs]
-    parts: list[Groups] = []
-    for number, share in enumerate((0.5, 0.5, 0)):
-        kept = [(hold_out(found, share), kinds) for found, kinds in pairs]
-        here, photographs = hold_out(photographs, share)
-        if number == 2 or not given.again:
-            parts.append(measured(model, cuts(here, [(sides[0], kinds) for sides, kinds in kept], 100 * number)))
-        pairs = [(sides[1], kinds) for sides, kinds in kept]
+    parts = [
+        measured(model, cuts(*part, 100 * number))
+        for number, part in enumerate(divided(photographs, pairs, 0.5))
+        if number == 2 or not given.again
+    ]
     law = as_it_stands() if given.again else fitted(parts[0], parts[1])
     print(law)
     threshold = float(torch.logit(torch.tensor(NOTICED["noise"])))
@@ -180,23 +173,15 @@ def main(given: Namespace) -> None:
         return {"pictures": len(rows), "found": float((said(law, rows) >= threshold).float().mean())}
 
     test = {}
-    for name, (folder, _) in SETS.items():
-        files = sorted((data / "test" / folder).iterdir())[:: 8 if given.quick else 1]
-        pictures = (torch.from_numpy(np.ascontiguousarray(photo.read(p).pixels.transpose(2, 0, 1))) for p in files)
-        test[name] = found(measured(model, (("", p) for p in pictures))[""])
+    for name, folder in SETS.items():
+        files = find_images(data / "test" / folder)[:: 8 if given.quick else 1]
+        test[name] = found(measured(model, (("", batch_of(photo.read(p).pixels)[0]) for p in files))[""])
+    about = {"model": model.spec.name, "sha256": model.sha256, "fitted": not given.again, "wrong": WRONG}
     result = {
         "law": law,
         "held_out": {kind: found(rows) for kind, rows in parts[-1].items()},
         "test": test,
-        "protocol": {
-            **environment(),
-            "model": model.spec.name,
-            "sha256": model.sha256,
-            "fitted": not given.again,
-            "wrong": WRONG,
-            "processor_seconds": clock.processor,
-            "quick": given.quick,
-        },
+        "protocol": protocol(given, **about, processor_seconds=clock.processor),
     }
     write_json(given.json, result)
-    print("\n\n".join(str(v) for k, v in facts(result).items() if k.startswith("table")))
+    print(tables(facts(result)))

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
 import yaml
 
 import unveil.models
@@ -35,11 +36,12 @@ METHODS = {"residual": "LearnIR", "mean_reverting": "IR-SDE"}
 LICENCE = "Apache-2.0 for the weights; the training photographs keep their own terms (research and non-commercial use)"
 
 
-def copied(target: Path, digest: str, summary: str, **about: Any) -> dict[str, Any]:
-    """The entry of a weight file that lies on the shelf now."""
+def copied(target: Path, digest: str, summary: str, *networks: torch.nn.Module | None, **about: Any) -> dict[str, Any]:
+    """The entry of a weight file that lies on the shelf now, with these networks in it."""
     target.chmod(0o644)
     own = {"file": target.name, "sha256": digest, "bytes": target.stat().st_size}
-    return {**own, "summary": summary, "licence": LICENCE, **about}
+    parameters = sum(p.numel() for network in networks if network is not None for p in network.parameters())
+    return {**own, "summary": summary, "licence": LICENCE, **about, "parameters": parameters}
 
 
 def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str, int] | None = None) -> None:
@@ -50,23 +52,13 @@ def shelve(path: Path, summary: str, settings: dict[str, Any], before: tuple[str
     target.parent.mkdir(exist_ok=True)
     digest = weights_file.write(target, spec, model.predictor, model.head, doubt=model.doubt)
     data = spec.recipe["config"]["data"]
-    parts = [m for m in (model.predictor, model.head, model.doubt) if m is not None]
+    pairs = [p["degraded"] for p in data["pairs"]]
     entry = copied(
-        target,
-        digest,
-        summary,
-        training_data={
-            "photographs": data["photos"],
-            "pairs": [p["degraded"] for p in data["pairs"]],
-            "simulators": data["kinds"],
-        },
-        method=METHODS[spec.process().name.split("/")[0]],
-        recipe=f"unveil train {spec.name}",
-        seed=spec.recipe["seed"],
-        steps=spec.recipe["steps_done"],
-        machine=spec.recipe["machine"],
-        parameters=sum(p.numel() for m in parts for p in m.parameters()),
-    )
+        target, digest, summary, model.predictor, model.head, model.doubt,
+        training_data={"photographs": data["photos"], "pairs": pairs, "simulators": data["kinds"]},
+        method=METHODS[spec.process().name.split("/")[0]], recipe=f"unveil train {spec.name}",
+        seed=spec.recipe["seed"], steps=spec.recipe["steps_done"], machine=spec.recipe["machine"],
+    )  # fmt: skip
     if before:
         entry["started_from"] = {"sha256": before[0], "steps": before[1]}
     added(spec.name, entry)
@@ -79,24 +71,16 @@ def describer(path: Path) -> None:
     target = WEIGHTS / "describe.safetensors"
     shutil.copyfile(path, target)
     found, own = result["simulated"], result["protocol"]
+    accuracy = {
+        "protocol": own["simulated"], "kinds": round(found["accuracy"], 3), "likeliest": round(found["likeliest_is_right"], 3),
+        "calibration error": round(found["calibration_error"], 3),
+    }  # fmt: skip
     entry = copied(
-        target,
-        digest,
-        "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.",
-        task="describe",
-        training_data={"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
-        recipe="python -m recipes fit_classifier",
-        seed=own["recipe"]["seed"],
-        steps=own["recipe"]["epochs"] * (own["recipe"]["crops"] // 16),
-        machine=own["machine"],
-        parameters=sum(p.numel() for p in network.parameters()),
-        accuracy={
-            "protocol": own["simulated"],
-            "kinds": round(found["accuracy"], 3),
-            "likeliest": round(found["likeliest_is_right"], 3),
-            "calibration error": round(found["calibration_error"], 3),
-        },
-    )
+        target, digest, "Names the damage in a photograph: haze, shadow, low light, noise, blur, JPEG, rain, or none.", network,
+        task="describe", training_data={"photographs": list(PHOTOS), "pairs": [], "simulators": dict.fromkeys(ORDER, 1)},
+        recipe="python -m recipes fit_classifier", seed=own["recipe"]["seed"],
+        steps=own["recipe"]["epochs"] * (own["recipe"]["crops"] // 16), machine=own["machine"], accuracy=accuracy,
+    )  # fmt: skip
     added("describe", entry)
 
 
@@ -176,16 +160,12 @@ OPTIONS = {
     "model": {"nargs": "?", "type": Path, "help": "weight file, or folder of a run"},
     "--summary": "",
     "--set": {"nargs": "*", "default": [], "metavar": "KEY=VALUE", "help": "defaults of this model"},
-    "--before": {
-        "nargs": 2,
-        "metavar": ("SHA256", "STEPS"),
-        "help": "weights that the run started from, and their steps",
-    },
+    "--before": {"nargs": 2, "metavar": ("SHA256", "STEPS"), "help": "weights that the run started from, and their steps"},
     "--numbers": {"metavar": "NAME", "help": "take over the measured numbers"},
     "--reach": {"metavar": "NAME", "help": "take over how far the network looks"},
     "--calibration": (False, "take over the fitted uncertainty"),
     "--describer": {"type": Path, "metavar": "FILE", "help": "put the classifier on the shelf"},
-}
+}  # fmt: skip
 
 
 def main(args: Namespace) -> None:

@@ -28,7 +28,7 @@ from unveil.evaluation.baselines import BASELINES
 from unveil.models.weights_file import sha256_of
 from unveil.training.checkpoint import latest
 from unveil.training.export import machine
-from unveil.training.validation import write_sheet
+from unveil.training.validation import psnr, write_sheet
 from unveil.zeroshot.priors.opening import open_prior
 
 LEVELS = (10, 25, 50)
@@ -47,10 +47,6 @@ def crops(data: Path) -> Tensor:
     return torch.stack([to_tensor(cut(x, (x.shape[0] - SIDE) // 2, (x.shape[1] - SIDE) // 2, SIDE)) for x in pixels])
 
 
-def psnr(x: Tensor, y: Tensor) -> float:
-    return float((-10 * ((x.clamp(0, 1) - y) ** 2).mean((1, 2, 3)).log10()).mean())
-
-
 def denoised(prior: Any, noisy: Tensor, level: float) -> Tensor:
     """One evaluation at the index whose noise, on images in [-1, 1], is nearest to the level; states and images in their own ranges."""
     ratio = prior.process.sigma[1:] / prior.process.alpha[1:]
@@ -65,17 +61,16 @@ def draws(prior: Any, count: int = 4) -> Tensor:
     """Samples from pure noise: what the prior believes photographs to be."""
     at = [round(i * prior.process.steps / STEPS) for i in range(STEPS + 1)]
     like = torch.zeros(count, prior.channels, SIDE // prior.factor, SIDE // prior.factor)
-    return sample(
-        lambda s, _, t: prior.denoise(s, at[t]),
-        like,
-        prior.process.respaced(STEPS),
-        seeded(range(count)),
-        solver="ancestral",
-    )
+    path, noise = prior.process.respaced(STEPS), seeded(range(count))
+    return sample(lambda s, _, t: prior.denoise(s, at[t]), like, path, noise, solver="ancestral")
 
 
 def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
     """PSNR in dB, mean over the crops."""
+
+    def against(y: Tensor) -> float:
+        return round(float(psnr(y.clamp(0, 1), x).mean()), 2)
+
     out: dict[str, Any] = {
         "protocol": f"{COUNT} central crops of {SIDE} px of held-out training photographs, RGB in [0, 1], white noise, seed {SEED}, "
         "not clipped; one evaluation at the nearest step; NLM estimates the level itself"
@@ -84,7 +79,7 @@ def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
     if prior.factor > 1:
         with torch.no_grad():
             again = (prior.decode(prior.encode(x * 2 - 1)) + 1) / 2
-        out["autoencoder alone"] = round(psnr(again, x), 2)
+        out["autoencoder alone"] = against(again)
         columns.append(again)
     else:
         for level in LEVELS:
@@ -93,11 +88,7 @@ def measured(prior: Any, x: Tensor, sheet: Path | None) -> dict[str, Any]:
             ours = denoised(prior, noisy, level / 255)
             nlm = np.stack([BASELINES["nlm"](n.clamp(0, 1).permute(1, 2, 0).numpy()) for n in noisy])
             theirs = torch.from_numpy(nlm).permute(0, 3, 1, 2).float()
-            out[f"sigma {level}"] = {
-                "noisy": round(psnr(noisy, x), 2),
-                "prior": round(psnr(ours, x), 2),
-                "NLM": round(psnr(theirs, x), 2),
-            }
+            out[f"sigma {level}"] = {"noisy": against(noisy), "prior": against(ours), "NLM": against(theirs)}
             columns += [noisy, ours, theirs]
     if sheet is not None:
         write_sheet(sheet, columns)
@@ -127,38 +118,22 @@ def main(args: Namespace) -> None:
     target = WEIGHTS / args.name
     if target.exists():
         shutil.rmtree(target)
-    for path in sorted(
-        p for p in args.run.rglob("*") if p.suffix in (".json", ".safetensors") and "checkpoints" not in p.parts
-    ):
-        (target / path.relative_to(args.run)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / path.relative_to(args.run))
+    for path in args.run.rglob("*"):
+        if path.suffix in (".json", ".safetensors") and "checkpoints" not in path.parts:
+            (target / path.relative_to(args.run)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / path.relative_to(args.run))
     files = {p.relative_to(target).as_posix(): sha256_of(p) for p in sorted(target.rglob("*")) if p.is_file()}
     kind = args.name.removeprefix("small-")
     done = latest(args.run / "checkpoints")
-    recipe = args.recipe or (
-        f"python -m recipes train_prior {kind}"
-        if kind == "pixel"
-        else "python -m recipes train_prior autoencoder, then latent"
+    recipe = (
+        args.recipe or f"python -m recipes train_prior {'pixel' if kind == 'pixel' else 'autoencoder, then latent'}"
     )
     unet = "unet/diffusion_pytorch_model.safetensors"
+    weights = [t for p in target.rglob("*.safetensors") for t in load_file(p).values()]
     entry = {
-        "task": "prior",
-        "file": f"{args.name}/{unet}",
-        "sha256": files[unet],
-        "bytes": sum((target / f).stat().st_size for f in files),
-        "summary": SUMMARY[args.name],
-        "licence": LICENCE,
-        "training_data": {"photographs": list(FOLDERS), "held_out": HELD_OUT},
-        "recipe": recipe,
-        "seed": 1,
-        "steps": args.steps or (done.step if done else None),
-        "machine": args.machine or machine(),
-        "parameters": sum(p.numel() for p in _weights(target)),
-        "files": files,
-        "denoising": numbers,
-    }
+        "task": "prior", "file": f"{args.name}/{unet}", "sha256": files[unet], "bytes": sum((target / f).stat().st_size for f in files),
+        "summary": SUMMARY[args.name], "licence": LICENCE, "training_data": {"photographs": list(FOLDERS), "held_out": HELD_OUT},
+        "recipe": recipe, "seed": 1, "steps": args.steps or (done.step if done else None), "machine": args.machine or machine(),
+        "parameters": sum(t.numel() for t in weights), "files": files, "denoising": numbers,
+    }  # fmt: skip
     added(args.name, entry)
-
-
-def _weights(folder: Path) -> list[Tensor]:
-    return [t for p in folder.rglob("*.safetensors") for t in load_file(p).values()]

@@ -53,14 +53,8 @@ SPEED = 0.1
 """Share of the limit after which no further batch size is tried."""
 BATCHES = (16, 64, 256, 1024)
 LEFT = (
-    "weights.safetensors",
-    "model.safetensors",
-    "state.safetensors",
-    "config.yaml",
-    "README.md",
-    "log.jsonl",
-    "validation.jsonl",
-)
+    "weights.safetensors", "model.safetensors", "state.safetensors", "config.yaml", "README.md", "log.jsonl", "validation.jsonl",
+)  # fmt: skip
 
 
 def encoded(path: Path, side: int) -> tuple[str, bytes]:
@@ -69,10 +63,8 @@ def encoded(path: Path, side: int) -> tuple[str, bytes]:
         return path.suffix, path.read_bytes()
     image = Image.fromarray(decode(path))
     factor = side / min(image.size)
-    out = io.BytesIO()
-    image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS).save(
-        out, format="JPEG", quality=95
-    )
+    reduced = image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
+    reduced.save(out := io.BytesIO(), format="JPEG", quality=95)
     return ".jpg", out.getvalue()
 
 

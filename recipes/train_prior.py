@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -267,9 +268,8 @@ def autoencoder(args: Namespace) -> Prior:
     found, _ = photographs(args.data)
     x = crops(found, 64, 64, rng(args.seed, 2**31))[0] * 2 - 1
     network = linear_start(AutoencoderKL(AUTOENCODER), opponent(x).std((0, 2, 3)))
-    return Prior(
-        "autoencoder", network, reconstruction_loss, args, lambda: write_part(args.output, "vae", AUTOENCODER, network)
-    )
+    put = partial(write_part, args.output, "vae", AUTOENCODER, network)
+    return Prior("autoencoder", network, reconstruction_loss, args, put)
 
 
 def latent(args: Namespace) -> Prior:
@@ -288,9 +288,8 @@ def latent(args: Namespace) -> Prior:
         write_part(args.output, "vae", config, vae)
         write_part(args.output, "unet", LATENT, network)
         write_part(args.output, "scheduler", SCHEDULERS["latent"])
-        write_index(
-            args.output, "LDMPipeline", {"vqvae": "AutoencoderKL", "unet": "UNet2DModel", "scheduler": "DDIMScheduler"}
-        )
+        parts = {"vqvae": "AutoencoderKL", "unet": "UNet2DModel", "scheduler": "DDIMScheduler"}
+        write_index(args.output, "LDMPipeline", parts)
 
     return Prior("latent", network, diffusion_loss(SCHEDULERS["latent"], 1.2), args, put, encoded)
 
@@ -301,20 +300,13 @@ OPTIONS = {
     "-o --output": {"type": Path, "required": True},
     "--autoencoder": {"type": Path, "help": "run of the autoencoder, for latent"},
     "--steps": {"type": positive},
-    "--minutes": {
-        "type": float,
-        "default": 0.0,
-        "help": "end after so long instead of after --steps, the rate falling by then",
-    },
-    "--batch": {
-        "type": positive,
-        "help": f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})",
-    },
+    "--minutes": {"type": float, "default": 0.0, "help": "end after so long instead of after --steps, the rate falling by then"},
+    "--batch": {"type": positive, "help": f"crops a step (default {', '.join(f'{k} {v[0]}' for k, v in BATCH.items())})"},
     "--accumulate": (1, "parts of a step, a multiple of torchrun's processes"),
     "--device": "cpu",
     "--workers": {"type": int, "default": 1, "help": "processes that cut crops, 0 for none"},
     "--seed": {"type": int, "default": 1},
-}
+}  # fmt: skip
 
 
 def main(args: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +111,22 @@ def test_neither_order_nor_batches_change_a_bit(batch: int) -> None:
     assert (run(Shuffled, batch, together=True) - expected).abs().max() < 1e-5
 
 
+def checked(check: Callable[[Tensor, int], None]) -> Restorer:
+    """A restorer that calls `check(y, t)` before every evaluation."""
+
+    class Checked(Model):
+        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
+            inner = super().denoiser(process, fidelity)
+
+            def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+                check(y, t)
+                return inner(x_t, y, t)
+
+            return denoise
+
+    return Restorer(Checked(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+
+
 @pytest.mark.parametrize(
     "error",
     [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("can't allocate memory: 9 bytes")],
@@ -117,18 +134,11 @@ def test_neither_order_nor_batches_change_a_bit(batch: int) -> None:
 def test_memory_running_out_halves_the_tile_and_ends_with_the_same_pixels(error: Exception) -> None:
     y = picture(300, 300)
 
-    class Small(Model):
-        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
-            inner = super().denoiser(process, fidelity)
+    def check(y: Tensor, t: int) -> None:
+        if y.numel() > 3 * 200 * 200:
+            raise error
 
-            def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
-                if y.numel() > 3 * 200 * 200:
-                    raise error
-                return inner(x_t, y, t)
-
-            return denoise
-
-    small = Restorer(Small(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+    small = checked(check)
     with pytest.warns(UnveilWarning, match="memory ran out; begun again with tiles of"):
         out = small.restore(y, resolution="off", steps=2, samples=2)
     assert any("memory ran out" in note for note in out.notes)
@@ -142,19 +152,12 @@ def test_memory_that_ends_late_leaves_one_size_of_tiles_from_the_first_step_on()
     """What ran before the memory ended is done anew: a protocol names one tile, and gives the same pixels again."""
     y, calls = picture(300, 300), []
 
-    class Late(Model):
-        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
-            inner = super().denoiser(process, fidelity)
+    def check(y: Tensor, t: int) -> None:
+        calls.append(t)
+        if len(calls) == 4:
+            raise MemoryError
 
-            def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
-                calls.append(t)
-                if len(calls) == 4:
-                    raise MemoryError
-                return inner(x_t, y, t)
-
-            return denoise
-
-    late = Restorer(Late(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+    late = checked(check)
     with pytest.warns(UnveilWarning, match="begun again"):
         out = late.restore(y, resolution="off", steps=3, samples=2)
     again = RESTORER.restore(y, resolution="off", steps=3, samples=2, tile=out.protocol["tile"])
@@ -174,16 +177,11 @@ def test_a_device_whose_memory_ends_elsewhere_is_the_photographs_size_and_no_fau
 
 def test_memory_that_is_never_enough_ends_with_a_reason_and_other_errors_pass() -> None:
     def fails(error: Exception) -> Restorer:
-        class Failing(Model):
-            def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
-                def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
-                    if y.shape[-1] > 64:  # what the plan measures on a small tile is left alone
-                        raise error
-                    return super(Failing, self).denoiser(process, fidelity)(x_t, y, t)
+        def check(y: Tensor, t: int) -> None:
+            if y.shape[-1] > 64:  # what the plan measures on a small tile is left alone
+                raise error
 
-                return denoise
-
-        return Restorer(Failing(MODEL.spec, MODEL.predictor, MODEL.head), device="cpu")
+        return checked(check)
 
     y = picture(300, 300)
     with pytest.warns(UnveilWarning), pytest.raises(UnveilError, match="out of memory even with tiles"):

@@ -246,12 +246,15 @@ class Draws:
 
 
 def begin(run: ResolvedOptions, treat: Treatment | None) -> int:
-    """The first evaluation that is run: the coarse ones correct the light alone."""
+    """The first evaluation that is run: those before it correct the light alone, and are skipped where the light is not to be fixed."""
     return first_native(run.process) if treat is not None and not treat.light else 0
 
 
 def generator(options: Options, device: torch.device) -> str:
-    """On CPUs torch's integer arithmetic takes six times as long as NumPy's (docs/speed.md); on other devices it saves the copy."""
+    """The generator of noise, chosen by the device where the options name none.
+
+    On CPUs NumPy's: torch's integer arithmetic takes six times as long (docs/speed.md). On other devices torch's, which saves the copy.
+    """
     return options.generator or GENERATORS[device.type != "cpu"]
 
 
@@ -272,7 +275,7 @@ def _each(callback: Callback | None) -> Callback | None:
 
 
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
-    """A restoration (H, W, 3) with what may never change put back.
+    """A restoration (H, W, 3) with what must not change set back to what it was.
 
     Where the light is not to be fixed, the mean of each channel stays; grey stays grey; empty black stays.
     """

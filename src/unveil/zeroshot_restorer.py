@@ -220,7 +220,7 @@ def _at_least(y: Tensor, side: int) -> Tensor:
 
 
 def _grained(y: Tensor) -> Tensor:
-    """Not quite a plain image: some methods estimate its noise or divide by its contrast."""
+    """The plain grey image of a trial with a little noise: some methods estimate the noise, or divide by the contrast, of what they get."""
     return y + 0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0)).to(y)
 
 

@@ -117,7 +117,7 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
     that do not say how they were taken apart.
     """
     made = Table(name)
-    protocol = _protocol(next(iter(rows.values()))["protocol"])
+    protocol = get_protocol(next(iter(rows.values()))["protocol"].split(":", 1)[0])  # its words begin with its name
     shown: dict[str, None] = {}
     for title, row in rows.items():
         if not row["images"]:
@@ -146,11 +146,6 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
             else:
                 number.put_apart(made, column)
     return made
-
-
-def _protocol(described: str) -> Protocol:
-    """The protocol that a row names; its own words begin with its name."""
-    return get_protocol(described.split(":", 1)[0])
 
 
 def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name: str) -> Score:

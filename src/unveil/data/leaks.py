@@ -33,17 +33,9 @@ _LIVE1_NAMES = """
 _LIVE1 = frozenset(_LIVE1_NAMES.split())
 _LEAST = 0.8  # share of a set's names that a folder must hold to be taken for the set
 _FOLDERS = {
-    "our485": "LOL's training split",
-    "eval15": "LOL's eval15",
-    "loleval15": "LOL's eval15",
-    "kodak24": "Kodak24",
-    "live1": "LIVE1",
-    "srd": "SRD",
-    "nam": "Nam",
-    "cc15": "CC15",
-    "mefb": "MEFB",
-    "dicm": "DICM",
-}
+    "our485": "LOL's training split", "eval15": "LOL's eval15", "loleval15": "LOL's eval15", "kodak24": "Kodak24", "live1": "LIVE1",
+    "srd": "SRD", "nam": "Nam", "cc15": "CC15", "mefb": "MEFB", "dicm": "DICM",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,26 +50,20 @@ class Overlap:
 
 OVERLAPS = (
     Overlap(
-        "LOL's training split",
-        "LOL's eval15",
+        "LOL's training split", "LOL's eval15",
         "LOL's training split shows 25 of eval15's shots at another exposure and 51 pictures of its toy table: weights trained on it are "
         "helped on eval15",
         splits=True,
     ),
+    Overlap("LIVE1", "Kodak24", "19 of LIVE1's 29 pictures are Kodak24's: neither is a test set for what has seen the other"),
     Overlap(
-        "LIVE1",
-        "Kodak24",
-        "19 of LIVE1's 29 pictures are Kodak24's: neither is a test set for what has seen the other",
-    ),
-    Overlap(
-        "SRD",
-        "SRD",
+        "SRD", "SRD",
         "in SRD's official split 2018 of the 2680 training targets show a scene of the test set: weights trained on it are helped there",
         splits=True,
     ),
     Overlap("Nam", "CC15", "Nam's 25 patches and CC15 show the same objects: they are one test set, not two"),
     Overlap("MEFB", "DICM", "MEFB's Arno and BelgiumHouse are in DICM"),
-)
+)  # fmt: skip
 
 
 def sets_in(paths: Iterable[Path]) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,27 +155,24 @@ class Layout:
     parts: tuple[Part, ...]
 
 
-def _istd(clean: str) -> tuple[Part, ...]:
+_BOTH = {"train": "train", "test": "test"}
+
+
+def _splits(degraded: str, clean: str, names: Mapping[str, str] = _BOTH, **more: bool) -> tuple[Part, ...]:
+    """Splits that lie alike. names: split -> what stands in its paths, where both patterns say SPLIT; more: as for `Part`."""
     return tuple(
-        Part(s, rf"{s}/{s}_A/(?P<key>(?P<scene>\d+)-\d+)", rf"{s}/{s}_{clean}/(?P<key>\d+-\d+)")
-        for s in ("train", "test")
+        Part(split, degraded.replace("SPLIT", name), clean.replace("SPLIT", name), **more)
+        for split, name in names.items()
     )
+
+
+def _istd(clean: str) -> tuple[Part, ...]:
+    return _splits(r"SPLIT/SPLIT_A/(?P<key>(?P<scene>\d+)-\d+)", rf"SPLIT/SPLIT_{clean}/(?P<key>\d+-\d+)")
 
 
 def _div2k(scale: int) -> tuple[Part, ...]:
-    return tuple(
-        Part(
-            split,
-            rf"DIV2K_{s}_LR_bicubic/X{scale}/(?P<key>\d{{4}})x{scale}",
-            rf"DIV2K_{s}_HR/(?P<key>\d{{4}})",
-            enlarge=True,
-        )
-        for split, s in (("train", "train"), ("test", "valid"))
-    )
-
-
-def _folders(split: str, outer: str, degraded: str, clean: str, name: str = r"[^/]+") -> Part:
-    return Part(split, rf"{outer}/{degraded}/(?P<key>{name})", rf"{outer}/{clean}/(?P<key>{name})")
+    degraded = rf"DIV2K_SPLIT_LR_bicubic/X{scale}/(?P<key>\d{{4}})x{scale}"
+    return _splits(degraded, r"DIV2K_SPLIT_HR/(?P<key>\d{4})", {"train": "train", "test": "valid"}, enlarge=True)
 
 
 def _rain100(split: str, outer: str) -> tuple[Part, ...]:
@@ -187,163 +184,75 @@ def _rain100(split: str, outer: str) -> tuple[Part, ...]:
 
 
 _SIDD = r"Data/(?P<key>\d{4}_(?P<scene>\d{3})_[^/]+)/(?:\d{4}_)?%s_SRGB_(?P<key2>\d+)"
+_SOTS = r"SOTS/(?P<key0>indoor|outdoor)/(?:nyuhaze500/)?"
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout("ISTD", "Wang et al., CVPR 2018", _istd("C")),
     Layout("ISTD+", "Le and Samaras, ICCV 2019 (colour-adjusted targets)", _istd("C_fixed_official")),
-    Layout(
-        "SRD",
-        "Qu et al., CVPR 2017",
-        tuple(
-            Part(s, rf"(?i:{s})/shadow/(?P<key>[^/]+)", rf"(?i:{s})/shadow_free/(?P<key>[^/]+?)(?:_no_shadow|_free)?")
-            for s in ("train", "test")
-        ),
-    ),
+    Layout("SRD", "Qu et al., CVPR 2017", _splits(
+        r"(?i:SPLIT)/shadow/(?P<key>[^/]+)", r"(?i:SPLIT)/shadow_free/(?P<key>[^/]+?)(?:_no_shadow|_free)?",
+    )),
     # The authors name images 36 to 40 validation and 41 to 45 test; both are kept from training.
-    Layout(
-        "O-HAZE",
-        "Ancuti et al., CVPRW 2018",
-        (
-            Part("train", r"hazy/(?P<key>[0-2]\d|3[0-5])_outdoor_hazy", r"GT/(?P<key>\d\d)_outdoor_GT"),
-            Part("test", r"hazy/(?P<key>3[6-9]|4\d)_outdoor_hazy", r"GT/(?P<key>\d\d)_outdoor_GT"),
-        ),
-    ),
-    Layout(
-        "I-HAZE",
-        "Ancuti et al., ACIVS 2018",
-        (
-            Part("train", r"hazy/(?P<key>[01]\d|2[0-5])_indoor_hazy", r"GT/(?P<key>\d\d)_indoor_GT"),
-            Part("test", r"hazy/(?P<key>2[6-9]|3\d)_indoor_hazy", r"GT/(?P<key>\d\d)_indoor_GT"),
-        ),
-    ),
+    Layout("O-HAZE", "Ancuti et al., CVPRW 2018", (
+        Part("train", r"hazy/(?P<key>[0-2]\d|3[0-5])_outdoor_hazy", r"GT/(?P<key>\d\d)_outdoor_GT"),
+        Part("test", r"hazy/(?P<key>3[6-9]|4\d)_outdoor_hazy", r"GT/(?P<key>\d\d)_outdoor_GT"),
+    )),
+    Layout("I-HAZE", "Ancuti et al., ACIVS 2018", (
+        Part("train", r"hazy/(?P<key>[01]\d|2[0-5])_indoor_hazy", r"GT/(?P<key>\d\d)_indoor_GT"),
+        Part("test", r"hazy/(?P<key>2[6-9]|3\d)_indoor_hazy", r"GT/(?P<key>\d\d)_indoor_GT"),
+    )),
     # Frames come from VisDrone; the first number is the sequence.
-    Layout(
-        "HazyDet",
-        "Feng et al., 2024",
-        tuple(
-            Part(
-                split,
-                rf"{s}/hazy_images/(?P<key>(?P<scene>[^/_]+)[^/]*)",
-                rf"{s}/(?:clean|clear)_images/(?P<key>[^/]+)",
-            )
-            for split, s in (("train", "train"), ("validation", "val"), ("test", "test"))
-        ),
-    ),
-    Layout(
-        "REVIDE",
-        "Zhang et al., CVPR 2021",
-        tuple(
-            Part(s, rf"(?i:{s})/hazy/(?P<key>(?P<scene>[^/]+)/\d+)", rf"(?i:{s})/gt/(?P<key>[^/]+/\d+)")
-            for s in ("train", "test")
-        ),
-    ),
-    Layout(
-        "RESIDE",
-        "Li et al., TIP 2019",
-        (
-            Part("train", r"ITS(?:_v2)?/hazy/(?P<key>\d+)_\d+_[\d.]+", r"ITS(?:_v2)?/clear/(?P<key>\d+)", many=True),
-            Part("train", r"OTS/hazy/(?P<key>\d+)_[\d.]+_[\d.]+", r"OTS/clear/(?P<key>\d+)", many=True),
-            Part(
-                "test",
-                r"SOTS/(?P<key0>indoor|outdoor)/(?:nyuhaze500/)?hazy/(?P<key>\d+)(?:_[\d.]+){1,2}",
-                r"SOTS/(?P<key0>indoor|outdoor)/(?:nyuhaze500/)?(?:gt|clear)/(?P<key>\d+)",
-                many=True,
-            ),
-        ),
-    ),
-    Layout(
-        "LOL v1",
-        "Wei et al., BMVC 2018",
-        (_folders("train", "our485", "low", "high", r"\d+"), _folders("test", "eval15", "low", "high", r"\d+")),
-    ),
-    Layout(
-        "LOL v2",
-        "Yang et al., TIP 2021",
-        tuple(
-            Part(
-                s,
-                rf"(?P<key0>Real_captured|Synthetic)/(?i:{s})/Low/(?:low)?(?P<key>[^/]+)",
-                rf"(?P<key0>Real_captured|Synthetic)/(?i:{s})/Normal/(?:normal)?(?P<key>[^/]+)",
-            )
-            for s in ("train", "test")
-        ),
-    ),
-    Layout(
-        "RainDrop",
-        "Qian et al., CVPR 2018",
-        tuple(
-            Part(split, rf"(?P<key0>{s})/data/(?P<key>\d+)_rain", rf"(?P<key0>{s})/gt/(?P<key>\d+)_clean")
-            for split, s in (("train", "train"), ("test", "test_[ab]"))
-        ),
-    ),
+    Layout("HazyDet", "Feng et al., 2024", _splits(
+        r"SPLIT/hazy_images/(?P<key>(?P<scene>[^/_]+)[^/]*)", r"SPLIT/(?:clean|clear)_images/(?P<key>[^/]+)",
+        {"train": "train", "validation": "val", "test": "test"},
+    )),
+    Layout("REVIDE", "Zhang et al., CVPR 2021", _splits(
+        r"(?i:SPLIT)/hazy/(?P<key>(?P<scene>[^/]+)/\d+)", r"(?i:SPLIT)/gt/(?P<key>[^/]+/\d+)",
+    )),
+    Layout("RESIDE", "Li et al., TIP 2019", (
+        Part("train", r"ITS(?:_v2)?/hazy/(?P<key>\d+)_\d+_[\d.]+", r"ITS(?:_v2)?/clear/(?P<key>\d+)", many=True),
+        Part("train", r"OTS/hazy/(?P<key>\d+)_[\d.]+_[\d.]+", r"OTS/clear/(?P<key>\d+)", many=True),
+        Part("test", _SOTS + r"hazy/(?P<key>\d+)(?:_[\d.]+){1,2}", _SOTS + r"(?:gt|clear)/(?P<key>\d+)", many=True),
+    )),
+    Layout("LOL v1", "Wei et al., BMVC 2018", _splits(
+        r"SPLIT/low/(?P<key>\d+)", r"SPLIT/high/(?P<key>\d+)", {"train": "our485", "test": "eval15"},
+    )),
+    Layout("LOL v2", "Yang et al., TIP 2021", _splits(
+        r"(?P<key0>Real_captured|Synthetic)/(?i:SPLIT)/Low/(?:low)?(?P<key>[^/]+)",
+        r"(?P<key0>Real_captured|Synthetic)/(?i:SPLIT)/Normal/(?:normal)?(?P<key>[^/]+)",
+    )),
+    Layout("RainDrop", "Qian et al., CVPR 2018", _splits(
+        r"(?P<key0>SPLIT)/data/(?P<key>\d+)_rain", r"(?P<key0>SPLIT)/gt/(?P<key>\d+)_clean", {"train": "train", "test": "test_[ab]"},
+    )),
     # Heavy and light; the rainy side may lie in rain, rain/X2 or rainy, be called norain-1x2, or lie beside the clean one.
-    Layout(
-        "Rain100",
-        "Yang et al., CVPR 2017",
-        (
-            *_rain100("train", r"rain_data_train_\w+|RainTrain[HL]"),
-            *_rain100("test", r"rain_data_test_\w+|Rain100[HL]"),
-        ),
-    ),
-    Layout(
-        "GoPro",
-        "Nah et al., CVPR 2017",
-        tuple(
-            Part(
-                s,
-                rf"{s}/(?P<key>(?P<scene>GOPR[^/]+))/blur/(?P<key2>\d+)",
-                rf"{s}/(?P<key>GOPR[^/]+)/sharp/(?P<key2>\d+)",
-            )
-            for s in ("train", "test")
-        ),
-    ),
+    Layout("Rain100", "Yang et al., CVPR 2017", (
+        *_rain100("train", r"rain_data_train_\w+|RainTrain[HL]"), *_rain100("test", r"rain_data_test_\w+|Rain100[HL]"),
+    )),
+    Layout("GoPro", "Nah et al., CVPR 2017", _splits(
+        r"SPLIT/(?P<key>(?P<scene>GOPR[^/]+))/blur/(?P<key2>\d+)", r"SPLIT/(?P<key>GOPR[^/]+)/sharp/(?P<key2>\d+)",
+    )),
     Layout("SIDD", "Abdelhamed et al., CVPR 2018", (Part("train", _SIDD % "NOISY", _SIDD % "GT"),)),
     # Version 3 stores the degraded side smaller, versions 1 and 2 at the size of the clean one.
-    Layout(
-        "RealSR",
-        "Cai et al., ICCV 2019",
-        tuple(
-            Part(
-                s.lower(),
-                rf"(?P<key0>Canon|Nikon)/{s}/(?P<key1>\d)/(?P<key>\w+_\d+)_LR\d",
-                rf"(?P<key0>Canon|Nikon)/{s}/(?P<key1>\d)/(?P<key>\w+_\d+)_HR",
-                enlarge=True,
-            )
-            for s in ("Train", "Test")
-        ),
-    ),
+    Layout("RealSR", "Cai et al., ICCV 2019", _splits(
+        r"(?P<key0>Canon|Nikon)/SPLIT/(?P<key1>\d)/(?P<key>\w+_\d+)_LR\d", r"(?P<key0>Canon|Nikon)/SPLIT/(?P<key1>\d)/(?P<key>\w+_\d+)_HR",
+        {"train": "Train", "test": "Test"}, enlarge=True,
+    )),
     *(Layout(f"DIV2K x{scale}", "Agustsson and Timofte, CVPRW 2017", _div2k(scale)) for scale in (2, 3, 4, 8)),
-    Layout(
-        "DIV2K",
-        "Agustsson and Timofte, CVPRW 2017 (clean photographs)",
-        (Part("train", None, r"DIV2K_train_HR/(?P<key>\d{4})"), Part("test", None, r"DIV2K_valid_HR/(?P<key>\d{4})")),
-    ),
-    Layout(
-        "LSDIR",
-        "Li et al., CVPRW 2023 (clean photographs)",
-        (
-            Part("train", None, r"(?:HR/)?train/(?P<key>\d{7}/\d{7})"),
-            Part("test", None, r"HR/val/(?P<key>[^/]+)"),
-        ),
-    ),
+    Layout("DIV2K", "Agustsson and Timofte, CVPRW 2017 (clean photographs)", (
+        Part("train", None, r"DIV2K_train_HR/(?P<key>\d{4})"), Part("test", None, r"DIV2K_valid_HR/(?P<key>\d{4})"),
+    )),
+    Layout("LSDIR", "Li et al., CVPRW 2023 (clean photographs)", (
+        Part("train", None, r"(?:HR/)?train/(?P<key>\d{7}/\d{7})"), Part("test", None, r"HR/val/(?P<key>[^/]+)"),
+    )),
     Layout("Kodak24", "Eastman Kodak (clean photographs, a test set)", (Part("test", None, r"(?P<key>kodim\d\d)"),)),
-    Layout(
-        "CBSD68",
-        "Martin et al., ICCV 2001 (a test set)",
-        (
-            Part("test", None, r"(?:CBSD68|original(?:_png)?)/(?P<key>\d+)"),
-            Part("test", r"(?P<noise>noisy\d+)/(?P<key>\d{4})", r"original(?:_png)?/(?P<key>\d{4})", many=True),
-        ),
-    ),
-    Layout(
-        "FaceShadow",
-        "written by `unveil data faceshadow`",
-        tuple(
-            Part(s, rf"{s}/degraded/(?P<key>(?P<scene>[^/]+)_\d+)", rf"{s}/clean/(?P<key>[^/]+)")
-            for s in ("train", "validation")
-        ),
-    ),
-)
+    Layout("CBSD68", "Martin et al., ICCV 2001 (a test set)", (
+        Part("test", None, r"(?:CBSD68|original(?:_png)?)/(?P<key>\d+)"),
+        Part("test", r"(?P<noise>noisy\d+)/(?P<key>\d{4})", r"original(?:_png)?/(?P<key>\d{4})", many=True),
+    )),
+    Layout("FaceShadow", "written by `unveil data faceshadow`", _splits(
+        r"SPLIT/degraded/(?P<key>(?P<scene>[^/]+)_\d+)", r"SPLIT/clean/(?P<key>[^/]+)", {"train": "train", "validation": "validation"},
+    )),
+)  # fmt: skip
 
 
 def names() -> list[str]:

@@ -15,19 +15,8 @@ from unveil.diffusion.sampling import SOLVERS, sample, step
 from unveil.diffusion.schedule import Schedule, cosine_pro, cubic, linear_pro
 
 __all__ = [
-    "SOLVERS",
-    "GaussianPath",
-    "Schedule",
-    "cosine_pro",
-    "cubic",
-    "linear_pro",
-    "mean_reverting",
-    "rectified_flow",
-    "residual",
-    "sample",
-    "step",
-    "variance_exploding",
-    "variance_preserving",
-]
+    "SOLVERS", "GaussianPath", "Schedule", "cosine_pro", "cubic", "linear_pro", "mean_reverting", "rectified_flow", "residual", "sample",
+    "step", "variance_exploding", "variance_preserving",
+]  # fmt: skip
 
 __getattr__ = old_name

@@ -12,29 +12,13 @@ if TYPE_CHECKING:
     from unveil.evaluation.table import ProtocolMismatch, Score, Table
 
 _HOMES = {
-    "PROTOCOLS": "protocols",
-    "Protocol": "protocols",
-    "ProtocolMismatch": "table",
-    "Report": "report",
-    "Score": "table",
-    "Table": "table",
-    "compare_reports": "evaluate",
-    "evaluate_folders": "evaluate",
-    "evaluate_pair": "evaluate",
-    "get_protocol": "protocols",
-}
+    "PROTOCOLS": "protocols", "Protocol": "protocols", "ProtocolMismatch": "table", "Report": "report", "Score": "table", "Table": "table",
+    "compare_reports": "evaluate", "evaluate_folders": "evaluate", "evaluate_pair": "evaluate", "get_protocol": "protocols",
+}  # fmt: skip
 __all__ = [
-    "PROTOCOLS",
-    "Protocol",
-    "ProtocolMismatch",
-    "Report",
-    "Score",
-    "Table",
-    "compare_reports",
-    "evaluate_folders",
-    "evaluate_pair",
+    "PROTOCOLS", "Protocol", "ProtocolMismatch", "Report", "Score", "Table", "compare_reports", "evaluate_folders", "evaluate_pair",
     "get_protocol",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -77,6 +77,7 @@ def photograph_factor(scores: Sequence[np.ndarray], level: float, confidence: fl
 
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+CONFIDENCE = 0.9
 FEWEST = 6
 """Photographs with one kind of damage from which on it has a factor of its own."""
 RESAMPLED, DOUBTED = 400, 0.9
@@ -162,7 +163,7 @@ def fit(
     evidence: Sequence[Evidence],
     *,
     levels: Sequence[float] = LEVELS,
-    confidence: float = 0.9,
+    confidence: float = CONFIDENCE,
     protocol: Mapping[str, Any] | None = None,
 ) -> Calibration:
     """The `Calibration` of calibration photographs, of which none may serve to measure it afterwards.
@@ -173,7 +174,7 @@ def fit(
     scores = [e.scores() for e in evidence]
     fewest = {level: fewest_photographs(level) for level in levels}
     return Calibration(
-        factor=_factor(evidence),
+        factor=_factor([_needed(e) for e in evidence]),
         pixel={x: pixel_factor(scores, x) for x in levels if len(scores) > fewest[x]},
         photograph={
             x: photograph_factor(scores, x, confidence) for x in levels if len(scores) >= fewest_photographs(confidence)
@@ -188,12 +189,7 @@ def fit(
 
 
 def fit_stated(
-    evidence: Sequence[Evidence],
-    kinds: Sequence[Sequence[str]],
-    *,
-    levels: Sequence[float] = LEVELS,
-    confidence: float = 0.9,
-    protocol: Mapping[str, Any] | None = None,
+    evidence: Sequence[Evidence], kinds: Sequence[Sequence[str]], *, protocol: Mapping[str, Any] | None = None
 ) -> Calibration:
     """The `Calibration` of a model that estimates its own standard deviation (`gather_stated`).
 
@@ -201,8 +197,6 @@ def fit_stated(
         evidence: Of the calibration photographs, of which none may serve to measure it afterwards.
         kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own, where
             they tell it from that of all.
-        levels: Of the conformal intervals.
-        confidence: As for `fit`.
         protocol: Of the runs.
 
     Raises:
@@ -218,20 +212,9 @@ def fit_stated(
             factor = _told_from(overall, of)
             if factor != overall:
                 own[kind] = factor
-    known = Calibration(overall, {}, {}, confidence, 1, len(evidence), 0, evidence[0].rounding, of="doubt", kinds=own)
+    known = Calibration(overall, {}, {}, CONFIDENCE, 1, len(evidence), 0, evidence[0].rounding, of="doubt", kinds=own)
     stretched = [e.restated(known.std(e.spread, names)) for e, names in zip(evidence, kinds, strict=True)]
-    return replace(
-        fit(stretched, levels=levels, confidence=confidence, protocol=protocol),
-        factor=overall,
-        of="doubt",
-        light=overall,
-        kinds=own,
-    )
-
-
-def _factor(evidence: Sequence[Evidence]) -> float:
-    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values."""
-    return _quantile([_needed(e) for e in evidence])
+    return replace(fit(stretched, protocol=protocol), factor=overall, of="doubt", light=overall, kinds=own)
 
 
 def _told_from(usual: float, evidence: Sequence[Evidence]) -> float:
@@ -240,11 +223,9 @@ def _told_from(usual: float, evidence: Sequence[Evidence]) -> float:
     By the bootstrap over photographs (Efron 1979), since the values of one depend on each other.
     """
     needed, generator = [_needed(e) for e in evidence], np.random.default_rng(0)
-    drawn = [
-        _quantile([needed[i] for i in generator.integers(len(needed), size=len(needed))]) for _ in range(RESAMPLED)
-    ]
+    drawn = [_factor([needed[i] for i in generator.integers(len(needed), size=len(needed))]) for _ in range(RESAMPLED)]
     low, high = np.quantile(drawn, [(1 - DOUBTED) / 2, (1 + DOUBTED) / 2])
-    return usual if low <= usual <= high else _quantile(needed)
+    return usual if low <= usual <= high else _factor(needed)
 
 
 def _needed(e: Evidence) -> np.ndarray:
@@ -258,7 +239,8 @@ def _needed(e: Evidence) -> np.ndarray:
         return np.where(missing == 0, 0.0, np.sqrt(missing) / e.spread)
 
 
-def _quantile(needed: Sequence[np.ndarray]) -> float:
+def _factor(needed: Sequence[np.ndarray]) -> float:
+    """The smallest factor at which the Gaussian 90 % intervals hold 90 % of all values; needed: `_needed` of each photograph."""
     values = np.concatenate(needed)
     last = int(np.ceil(TARGET * len(values))) - 1
     factor = float(np.partition(values, last)[last])

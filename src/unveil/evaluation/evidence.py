@@ -131,8 +131,6 @@ def gather_stated(
     std: Any,
     target: Any,
     *,
-    pixels: int = PIXELS,
-    patch: int = PATCH,
     rounding: float = ROUNDING,
     seed: int = 0,
 ) -> Evidence:
@@ -142,8 +140,6 @@ def gather_stated(
         image: (H, W, C) in [0, 1], or uint8.
         std: (H, W, C) its stated standard deviation, full range = 1.
         target: (H, W, C) in [0, 1], or uint8.
-        pixels: As for `gather`.
-        patch: As for `gather`.
         rounding: As for `gather`.
         seed: As for `gather`.
 
@@ -155,13 +151,13 @@ def gather_stated(
     if not truth.shape == restored.shape == stated_std.shape:
         raise InputError(f"image {restored.shape}, std {stated_std.shape} and target {truth.shape} must have one shape")
     count = truth.shape[0] * truth.shape[1]
-    chosen = np.random.default_rng(seed).permutation(count)[:pixels]
+    chosen = np.random.default_rng(seed).permutation(count)[:PIXELS]
     values = [a.reshape(count, -1)[chosen].ravel() for a in (restored, truth, stated_std)]
     return Evidence(
         values[0][None],
         values[1],
-        _patches(np.abs(truth - restored), patch),
-        _patches(np.hypot(stated_std, rounding), patch),
+        _patches(np.abs(truth - restored), PATCH),
+        _patches(np.hypot(stated_std, rounding), PATCH),
         rounding,
         values[2],
     )

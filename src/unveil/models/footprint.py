@@ -44,7 +44,7 @@ class _Alive(TorchFunctionMode):
         return out
 
 
-def bytes_per_pixel(model: Model, fidelity: float = 0.5) -> float:
+def bytes_per_pixel(model: Model) -> float:
     """Bytes of main or device memory per pixel of a tile while `model` is evaluated on it, in fp32; the same on every run.
 
     Every tensor of a convolutional network grows with the tile's area, so one small tile is enough to measure.
@@ -52,7 +52,7 @@ def bytes_per_pixel(model: Model, fidelity: float = 0.5) -> float:
     side = 4 * model.spec.multiple_of
     tile = torch.zeros(1, 3, side, side, device=next(model.predictor.parameters()).device)
     path = model.spec.process()
-    denoise = model.with_guide_of(tile).denoiser(path, fidelity)
+    denoise = model.with_guide_of(tile).denoiser(path, 0.5)  # a fidelity at which a head is evaluated too
     modules = [m for m in (model.predictor, model.head) if m is not None]
     with _Alive(modules) as alive:
         denoise(tile, tile.clone(), path.steps)

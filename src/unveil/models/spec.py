@@ -26,16 +26,8 @@ from unveil.models.path_config import RESIDUAL, name_of, path
 MAX_SIZE = 65_536
 """The largest size that a layer may have; the words that CLIP knows are 49,408."""
 MAX_COUNTS = {
-    "blocks": 32,
-    "up_blocks": 32,
-    "bottom": 32,
-    "middle": 32,
-    "layers": 64,
-    "encoder": 32,
-    "decoder": 32,
-    "mults": 64,
-    "kinds": 64,
-}
+    "blocks": 32, "up_blocks": 32, "bottom": 32, "middle": 32, "layers": 64, "encoder": 32, "decoder": 32, "mults": 64, "kinds": 64,
+}  # fmt: skip
 """The largest number under these names: how often something is repeated, or multiplied."""
 MAY_BE_NONE = ("blocks", "up_blocks", "bottom", "middle", "encoder", "decoder", "head", "mask_channels")
 MAX_LEVELS = 8

@@ -232,7 +232,7 @@ class LinearAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Softmax attention among all pixels: (B, dim, H, W) -> the same. Further arguments pass unread."""
+    """Softmax attention among all pixels: (B, dim, H, W) -> the same. Further arguments are ignored."""
 
     def __init__(self, dim: int, heads: int = 4, dim_head: int = 32) -> None:
         super().__init__()

@@ -139,22 +139,41 @@ def _halved(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 3, 2)
 
 
+_Paths = list[dict[str, tuple[int, Size]]]
+
+
 class _Block(nn.Module):
-    """Paths side by side, their outputs joined. A path names layers in turn, the last maybe a pair; the last path is a pooling."""
+    """Paths side by side, their outputs joined; the last path is a pooling, and where that halves the size the other paths' last layers do.
 
-    def __init__(self, paths: list[list[str | tuple[str, str]]], pool: Callable[[Tensor], Tensor]) -> None:
+    paths: of each path its layers in turn, name -> outputs and size. A layer whose name ends in b stands beside the one before it.
+    pooled: outputs of a layer behind the pooling, 0 for none.
+    """
+
+    def __init__(self, inputs: int, paths: _Paths, pool: Callable[[Tensor], Tensor], pooled: int = 0) -> None:
         super().__init__()
-        self.paths, self.pool = paths, pool
-
-    def put(self, name: str, layer: Convolution) -> None:
-        self.add_module(name, layer)
+        self.pool = pool
+        self.paths: list[list[list[str]]] = []
+        for path in paths:
+            steps: list[list[str]] = []
+            taken = given = inputs
+            for name, (outputs, size) in path.items():
+                if name.endswith("b"):
+                    steps[-1].append(name)
+                else:
+                    steps.append([name])
+                    taken = given
+                stride = 2 if pool is _halved and name == list(path)[-1] else 1
+                self.add_module(name, Convolution(taken, outputs, size, stride, pad=stride == 1))
+                given = outputs
+            self.paths.append(steps)
+        if pooled:
+            self.add_module("branch_pool", Convolution(inputs, pooled))
 
     def forward(self, x: Tensor) -> Tensor:
         found = []
         for path in self.paths:
             y = x
-            for step in path:
-                names = (step,) if isinstance(step, str) else step
+            for names in path:
                 y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
             found.append(y)
         last = self.pool(x)
@@ -163,126 +182,57 @@ class _Block(nn.Module):
         return torch.cat([*found, last], 1)
 
 
-_Layers = dict[str, tuple[int | None, int, Size, int]]
-"""Name -> (inputs, None for the block's, outputs, size, stride)."""
-
-
-def _block(
-    inputs: int,
-    paths: list[list[str | tuple[str, str]]],
-    layers: _Layers,
-    pool: Callable[[Tensor], Tensor],
-    pooled: int = 0,
-) -> _Block:
-    made = _Block(paths, pool)
-    for name, (channels, outputs, size, stride) in layers.items():
-        made.put(name, Convolution(channels or inputs, outputs, size, stride, pad=stride == 1))
-    if pooled:
-        made.put("branch_pool", Convolution(inputs, pooled))
-    return made
-
-
 def _fine(inputs: int, pooled: int) -> _Block:
     """35x35 (Mixed_5b to 5d)."""
-    return _block(
-        inputs,
-        [
-            ["branch1x1"],
-            ["branch5x5_1", "branch5x5_2"],
-            ["branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"],
-        ],
-        {
-            "branch1x1": (None, 64, 1, 1),
-            "branch5x5_1": (None, 48, 1, 1),
-            "branch5x5_2": (48, 64, 5, 1),
-            "branch3x3dbl_1": (None, 64, 1, 1),
-            "branch3x3dbl_2": (64, 96, 3, 1),
-            "branch3x3dbl_3": (96, 96, 3, 1),
-        },
-        _average,
-        pooled,
-    )
+    paths: _Paths = [
+        {"branch1x1": (64, 1)},
+        {"branch5x5_1": (48, 1), "branch5x5_2": (64, 5)},
+        {"branch3x3dbl_1": (64, 1), "branch3x3dbl_2": (96, 3), "branch3x3dbl_3": (96, 3)},
+    ]
+    return _Block(inputs, paths, _average, pooled)
 
 
 def _to_middle() -> _Block:
     """35x35 to 17x17 (Mixed_6a)."""
-    return _block(
-        288,
-        [["branch3x3"], ["branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"]],
-        {
-            "branch3x3": (None, 384, 3, 2),
-            "branch3x3dbl_1": (None, 64, 1, 1),
-            "branch3x3dbl_2": (64, 96, 3, 1),
-            "branch3x3dbl_3": (96, 96, 3, 2),
-        },
-        _halved,
-    )
+    paths: _Paths = [
+        {"branch3x3": (384, 3)},
+        {"branch3x3dbl_1": (64, 1), "branch3x3dbl_2": (96, 3), "branch3x3dbl_3": (96, 3)},
+    ]
+    return _Block(288, paths, _halved)
 
 
 def _middle(width: int) -> _Block:
     """17x17 (Mixed_6b to 6e)."""
-    return _block(
-        768,
-        [
-            ["branch1x1"],
-            ["branch7x7_1", "branch7x7_2", "branch7x7_3"],
-            [f"branch7x7dbl_{n}" for n in range(1, 6)],
-        ],
+    paths: _Paths = [
+        {"branch1x1": (192, 1)},
+        {"branch7x7_1": (width, 1), "branch7x7_2": (width, _WIDE), "branch7x7_3": (192, _HIGH)},
         {
-            "branch1x1": (None, 192, 1, 1),
-            "branch7x7_1": (None, width, 1, 1),
-            "branch7x7_2": (width, width, _WIDE, 1),
-            "branch7x7_3": (width, 192, _HIGH, 1),
-            "branch7x7dbl_1": (None, width, 1, 1),
-            "branch7x7dbl_2": (width, width, _HIGH, 1),
-            "branch7x7dbl_3": (width, width, _WIDE, 1),
-            "branch7x7dbl_4": (width, width, _HIGH, 1),
-            "branch7x7dbl_5": (width, 192, _WIDE, 1),
+            "branch7x7dbl_1": (width, 1), "branch7x7dbl_2": (width, _HIGH), "branch7x7dbl_3": (width, _WIDE),
+            "branch7x7dbl_4": (width, _HIGH), "branch7x7dbl_5": (192, _WIDE),
         },
-        _average,
-        192,
-    )
+    ]  # fmt: skip
+    return _Block(768, paths, _average, 192)
 
 
 def _to_coarse() -> _Block:
     """17x17 to 8x8 (Mixed_7a)."""
-    return _block(
-        768,
-        [["branch3x3_1", "branch3x3_2"], [f"branch7x7x3_{n}" for n in range(1, 5)]],
-        {
-            "branch3x3_1": (None, 192, 1, 1),
-            "branch3x3_2": (192, 320, 3, 2),
-            "branch7x7x3_1": (None, 192, 1, 1),
-            "branch7x7x3_2": (192, 192, _WIDE, 1),
-            "branch7x7x3_3": (192, 192, _HIGH, 1),
-            "branch7x7x3_4": (192, 192, 3, 2),
-        },
-        _halved,
-    )
+    paths: _Paths = [
+        {"branch3x3_1": (192, 1), "branch3x3_2": (320, 3)},
+        {"branch7x7x3_1": (192, 1), "branch7x7x3_2": (192, _WIDE), "branch7x7x3_3": (192, _HIGH), "branch7x7x3_4": (192, 3)},
+    ]  # fmt: skip
+    return _Block(768, paths, _halved)
 
 
 def _coarse(inputs: int, pool: Callable[[Tensor], Tensor]) -> _Block:
     """8x8 (Mixed_7b and 7c)."""
-    return _block(
-        inputs,
-        [
-            ["branch1x1"],
-            ["branch3x3_1", ("branch3x3_2a", "branch3x3_2b")],
-            ["branch3x3dbl_1", "branch3x3dbl_2", ("branch3x3dbl_3a", "branch3x3dbl_3b")],
-        ],
+    paths: _Paths = [
+        {"branch1x1": (320, 1)},
+        {"branch3x3_1": (384, 1), "branch3x3_2a": (384, (1, 3)), "branch3x3_2b": (384, (3, 1))},
         {
-            "branch1x1": (None, 320, 1, 1),
-            "branch3x3_1": (None, 384, 1, 1),
-            "branch3x3_2a": (384, 384, (1, 3), 1),
-            "branch3x3_2b": (384, 384, (3, 1), 1),
-            "branch3x3dbl_1": (None, 448, 1, 1),
-            "branch3x3dbl_2": (448, 384, 3, 1),
-            "branch3x3dbl_3a": (384, 384, (1, 3), 1),
-            "branch3x3dbl_3b": (384, 384, (3, 1), 1),
+            "branch3x3dbl_1": (448, 1), "branch3x3dbl_2": (384, 3), "branch3x3dbl_3a": (384, (1, 3)), "branch3x3dbl_3b": (384, (3, 1)),
         },
-        pool,
-        192,
-    )
+    ]  # fmt: skip
+    return _Block(inputs, paths, pool, 192)
 
 
 class Inception(nn.Module):

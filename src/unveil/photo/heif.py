@@ -94,7 +94,18 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _moved(meta: bytes, shift: int, more: list[tuple[int, int]], at: int) -> bytes:
-    """The table of places (version 0, places and lengths of 4 bytes) `shift` bytes on, and of items (number, length) that begin at `at`."""
+    """The table of places of the box `meta` for data that is moved `shift` bytes on, with places for further items.
+
+    Args:
+        meta: Content of the box; the table is of version 0, with places and lengths of 4 bytes.
+        shift: Bytes by which all data is moved.
+        more: Number and length of each further item; they lie behind each other.
+        at: Where the first of them begins, before the move.
+
+    Raises:
+        ValueError: Another kind of table.
+
+    """
     place = next(start for kind, start, _ in isobmff.boxes(meta, 4, len(meta)) if kind == b"iloc")
     if meta[place : place + 6] != b"\0\0\0\0\x44\0":
         raise ValueError("an AVIF with an unknown table of places was encoded")
@@ -113,7 +124,7 @@ def _moved(meta: bytes, shift: int, more: list[tuple[int, int]], at: int) -> byt
 
 
 def _with_profile(properties: bytes, icc: bytes, primary: int) -> bytes:
-    """The box of properties with a profile more, which belongs to the primary item (associations of version 0, one byte each)."""
+    """The content of the box of properties with one more: the profile of the primary item (associations of version 0, one byte each)."""
     inner = {kind: properties[start:end] for kind, start, end in isobmff.boxes(properties, 0, len(properties))}
     number = len(list(isobmff.boxes(inner[b"ipco"], 0, len(inner[b"ipco"])))) + 1
     table = inner[b"ipma"]

@@ -7,8 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from unveil.errors import InputError
 from unveil.video import SUFFIXES, in_words, library, local
 from unveil.video.reading import Clip, Frame
@@ -170,7 +168,9 @@ class Writer:
 
     def add(self, frame: Frame) -> None:
         """Encode a frame at its own time."""
-        new = self.colour.from_rgb(frame.pixels if frame.alpha is None else _on_black(frame), self.stream.pix_fmt)
+        # Of a transparent frame that is written where nothing is transparent, players show it on black.
+        shown = frame.pixels if frame.alpha is None else frame.pixels * frame.alpha[..., None]
+        new = self.colour.from_rgb(shown, self.stream.pix_fmt)
         new.pts, new.time_base = frame.at, self.clip.time_base
         with self._writable():
             self.container.mux(self.stream.encode(new))
@@ -227,11 +227,6 @@ def _described(stream: Any, source: Any, strip: bool) -> None:
         texts = {k: v for k, v in texts.items() if k == "language"}
     stream.metadata.update(texts)
     stream.disposition = source.disposition
-
-
-def _on_black(frame: Frame) -> np.ndarray:
-    """What players show of a transparent frame that is written where nothing is transparent."""
-    return frame.pixels * frame.alpha[..., None] if frame.alpha is not None else frame.pixels
 
 
 def _format(clip: Clip, encoder: str) -> str:

@@ -174,7 +174,9 @@ CLOSING = "the server is shutting down; send it again a little later"
 
 
 class Caller(NamedTuple):
-    """Who asks. share: whose places these are, as an address; line: a name within it, which divides them and adds none."""
+    """Who asks. share: the address, which has a limited number of places in the queue. line: one of the programs or pages at that address;
+    they take turns and have no more places together.
+    """
 
     share: str
     line: str = ""

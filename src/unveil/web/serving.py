@@ -66,7 +66,7 @@ class Bounded(H11Protocol):
         return self.cycle.more_body and not self.flow.read_paused
 
     def drop(self) -> None:
-        """Close without another word; the application hears that the client has left."""
+        """Close the connection without an answer; the application is told that the client has left."""
         self._watch.cancel()
         self.connections.discard(self)
         self.transport.abort()

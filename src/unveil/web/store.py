@@ -27,7 +27,7 @@ LOCK = ".lock"
 
 
 class NoSpace(Full):
-    """There is no room for more of this client's files; waiting for its own work to end makes none."""
+    """There is no room for more of this client's files, and there will be none when its own work has ended."""
 
 
 @dataclass

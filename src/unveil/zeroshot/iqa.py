@@ -210,7 +210,7 @@ class Refinement:
         return self._quiet >= self.patience
 
     def finished(self, image: Tensor) -> bool:
-        """Score a descent's result; True where another descent is not worth its while: this one gained too little over all before."""
+        """Score a descent's result; True where another is not worth its time, since this one gained too little over the best before."""
         before = self.best_score
         score = self._score(image)
         return self._calm(score - before) if math.isfinite(before) else False

@@ -82,7 +82,7 @@ def noise_level(x: Tensor) -> float:
 
 
 def guess(y: Tensor, colour: bool = True) -> str:
-    """The row for a photograph (3, H, W) in [-1, 1]: grey, then dark, then noisy, and hazy is what is left.
+    """The row for a photograph (3, H, W) in [-1, 1]: the first that fits of grey, dark and noisy, else that of haze.
 
     colour: whether a grey photograph is one to be coloured, where the method can.
 

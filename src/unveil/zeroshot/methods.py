@@ -115,68 +115,38 @@ def _linear(name: str, title: str, summary: str, **more: Any) -> Method:
 
 METHODS: dict[str, Method] = {
     "ldrps": Method(
-        "LD-RPS",
-        "Blind: recurrent posterior sampling of latents, a degradation network learned on the way (ICCV 2025).",
-        "unveil.zeroshot.ldrps:restore",
-        "unveil.zeroshot.ldrps:LDRPSSettings",
-        prior=LATENTS,
-        held=12000,
-        least=64,
+        "LD-RPS", "Blind: recurrent posterior sampling of latents, a degradation network learned on the way (ICCV 2025).",
+        "unveil.zeroshot.ldrps:restore", "unveil.zeroshot.ldrps:LDRPSSettings", prior=LATENTS, held=12000, least=64,
         quick={"steps": 12, "rounds": 0, "crop": 64},
         # The official code's; the same as `ldrps.published`.
         published={"steps": 450, "inner": 1, "crop": 0, "trust": 0.0, "width": 64, "original": True},
     ),
     "upzeroir": Method(
-        "UP-ZeroIR",
-        "Blind: guided by how degradation moves the law of the latents, refined while the quality rises (CVPR 2026).",
-        "unveil.zeroshot.upzeroir:restore",
-        "unveil.zeroshot.upzeroir:UPZeroIRSettings",
-        prior=LATENTS,
-        held=12000,
-        least=64,
+        "UP-ZeroIR", "Blind: guided by how degradation moves the law of the latents, refined while the quality rises (CVPR 2026).",
+        "unveil.zeroshot.upzeroir:restore", "unveil.zeroshot.upzeroir:UPZeroIRSettings", prior=LATENTS, held=12000, least=64,
         quick={"steps": 12, "rounds": 0},
         # Nothing that the paper does not print (docs/upzeroir.md).
         published={"steps": 1000, "guidance": 4000.0, "trust": 0.0, "first": "identity", "width": 64},
     ),
     "dps": _linear(
-        "dps",
-        "DPS",
-        "Known operator, any prior: a gradient through the network (ICLR 2023).",
-        ignored=("noise",),
-        quick={"steps": 30},
+        "dps", "DPS", "Known operator, any prior: a gradient through the network (ICLR 2023).", ignored=("noise",), quick={"steps": 30},
     ),
     "diffpir": _linear(
-        "diffpir",
-        "DiffPIR",
-        "Known operator: half-quadratic splitting, a proximal step per evaluation (CVPRW 2023).",
-        quick={"steps": 12},
+        "diffpir", "DiffPIR", "Known operator: half-quadratic splitting, a proximal step per evaluation (CVPRW 2023).", quick={"steps": 12},
     ),
     "ddrm": _linear(
-        "ddrm",
-        "DDRM",
-        "Known operator: posterior sampling in its singular basis, few steps (NeurIPS 2022).",
-        quick={"steps": 12},
+        "ddrm", "DDRM", "Known operator: posterior sampling in its singular basis, few steps (NeurIPS 2022).", quick={"steps": 12},
     ),
     "pigdm": _linear("pigdm", "PiGDM", "Known operator: pseudo-inverse guidance (ICLR 2023).", quick={"steps": 12}),
     "gdp": _linear(
-        "gdp",
-        "GDP",
-        "Known operator, or blind low light: gradient at the clean estimate (CVPR 2023).",
-        beside=("light",),
-        ignored=("noise",),
-        quick={"steps": 30},
-        published={"steps": 1000},
+        "gdp", "GDP", "Known operator, or blind low light: gradient at the clean estimate (CVPR 2023).", beside=("light",),
+        ignored=("noise",), quick={"steps": 30}, published={"steps": 1000},
     ),
     "tao": _linear(
-        "tao",
-        "TAO",
-        "Blind, in pixels: a degradation network learned while the prior samples (ICML 2024).",
-        held=12000,
-        least=64,
-        quick={"steps": 12, "crop": 64},
-        published={"steps": 1000, "trust": 0.0, "first": "random", "crop": 0, "width": 64},
+        "tao", "TAO", "Blind, in pixels: a degradation network learned while the prior samples (ICML 2024).", held=12000, least=64,
+        quick={"steps": 12, "crop": 64}, published={"steps": 1000, "trust": 0.0, "first": "random", "crop": 0, "width": 64},
     ),
-}
+}  # fmt: skip
 
 
 def find(name: str) -> Method:

@@ -282,7 +282,7 @@ _HALVINGS = 4
 
 
 class Descents:
-    """The way of one image through its descents; draw k of its noise begins descent k."""
+    """One image through its descents, each from noise to an estimate; draw k of the image's noise begins descent k."""
 
     def __init__(
         self,

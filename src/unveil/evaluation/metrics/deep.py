@@ -137,23 +137,14 @@ class Dists(nn.Module):
 class Features:
     """What FID compares: Inception's 2,048 numbers of a picture that was brought to 299x299 by Pillow's bicubic on floats ("clean" FID)."""
 
-    def __init__(self, weights: Mapping[str, Tensor], device: str = "cpu") -> None:
-        """Load the network.
-
-        Args:
-            weights: pt_inception-2015-12-05-6726825d.pth.
-            device: Where it is evaluated.
-
-        Raises:
-            InputError: The tensors are others.
-
-        """
-        self.network, self.device = Inception(), device
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the network from pt_inception-2015-12-05-6726825d.pth. Raises InputError for other tensors."""
+        self.network = Inception()
         try:
             self.network.load_state_dict({name: weights[name] for name in self.network.state_dict()})
         except (KeyError, RuntimeError) as error:
             raise InputError(f"not the weights of FID's Inception ({error})") from error
-        self.network.eval().requires_grad_(False).to(device)
+        self.network.eval().requires_grad_(False)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -167,7 +158,7 @@ class Features:
             for c in range(3)
         ]
         batch = torch.from_numpy(np.stack(planes)[None]).clamp(0, 255)
-        return self.network(((batch - 128) / 128).to(self.device))[0].double().cpu().numpy()
+        return self.network((batch - 128) / 128)[0].double().numpy()
 
 
 def frechet(left: np.ndarray, right: np.ndarray) -> float:

@@ -162,38 +162,24 @@ def _opencv_mae_lab(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 LIBRARIES: dict[str, Library] = {
-    "scikit-image": Library(
-        "skimage",
-        "scikit-image",
-        {
-            "psnr": _skimage_psnr,
-            "ssim": _skimage_ssim,
-            "mae_lab": _skimage_mae_lab,
-            "ciede2000": _skimage_ciede2000,
-        },
-    ),
-    "torchmetrics": Library(
-        "torchmetrics",
-        "torchmetrics",
-        {
-            "psnr": _torchmetrics("peak_signal_noise_ratio"),
-            "ssim": _torchmetrics("structural_similarity_index_measure"),
-            "ms_ssim": _torchmetrics("multiscale_structural_similarity_index_measure"),
-        },
-    ),
-    "kornia": Library(
-        "kornia",
-        "kornia",
-        {"psnr": _on_tensors(_kornia_psnr), "ssim": _on_tensors(_kornia_ssim), "mae_lab": _on_tensors(_kornia_lab)},
-    ),
+    "scikit-image": Library("skimage", "scikit-image", {
+        "psnr": _skimage_psnr, "ssim": _skimage_ssim, "mae_lab": _skimage_mae_lab, "ciede2000": _skimage_ciede2000,
+    }),
+    "torchmetrics": Library("torchmetrics", "torchmetrics", {
+        "psnr": _torchmetrics("peak_signal_noise_ratio"), "ssim": _torchmetrics("structural_similarity_index_measure"),
+        "ms_ssim": _torchmetrics("multiscale_structural_similarity_index_measure"),
+    }),
+    "kornia": Library("kornia", "kornia", {
+        "psnr": _on_tensors(_kornia_psnr), "ssim": _on_tensors(_kornia_ssim), "mae_lab": _on_tensors(_kornia_lab),
+    }),
     "piq": Library("piq", "piq", {"psnr": _piq("psnr"), "ssim": _piq("ssim"), "ms_ssim": _piq("multi_scale_ssim")}),
-    "pytorch-msssim": Library(
-        "pytorch_msssim", "pytorch-msssim", {"ssim": _pytorch_msssim("ssim"), "ms_ssim": _pytorch_msssim("ms_ssim")}
-    ),
+    "pytorch-msssim": Library("pytorch_msssim", "pytorch-msssim", {
+        "ssim": _pytorch_msssim("ssim"), "ms_ssim": _pytorch_msssim("ms_ssim"),
+    }),
     "sewar": Library("sewar", "sewar", {"psnr": _sewar_psnr, "ssim": _sewar_ssim, "ms_ssim": _sewar_ms_ssim}),
     "deepinv": Library("deepinv", "deepinv", {"psnr": _deepinv("PSNR"), "ssim": _deepinv("SSIM")}),
     "opencv": Library("cv2", "opencv-python-headless", {"psnr": _opencv_psnr, "mae_lab": _opencv_mae_lab}),
-}
+}  # fmt: skip
 
 
 def beside(metrics: list[str], libraries: list[str]) -> list[str]:

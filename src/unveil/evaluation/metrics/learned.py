@@ -183,7 +183,7 @@ OWN = ("lpips", "dists", "fid")
 INSTALL = f"install it with: {installing('iqa')} (it brings torchvision, which must fit the installed torch)"
 
 
-def load_metric(name: str, device: str = "cpu") -> Callable[..., float]:
+def load_metric(name: str) -> Callable[..., float]:
     """A learned metric as a function of images in [0, 1] (see `as_image`) to a number.
 
     lpips, dists: f(prediction, target). niqe, pi, musiq, arniqa: f(image). fid: f(prediction_folder, target_folder).
@@ -197,38 +197,30 @@ def load_metric(name: str, device: str = "cpu") -> Callable[..., float]:
     absent = ""
     if name in OWN:
         try:
-            return _own(name, device)
+            return _own(name)
         except Missing as error:
             absent = f", or {error}"
     pyiqa = _import("pyiqa")
     if pyiqa is not None:
-        return _from_pyiqa(pyiqa, name, device)
+        return _from_pyiqa(pyiqa, name)
     raise InputError(f"the metric {name!r} needs pyiqa, which is not installed; {INSTALL}{absent}")
 
 
 @cache
-def features(device: str = "cpu") -> Features:
-    """What FID compares, picture by picture.
-
-    Args:
-        device: Where the network is evaluated.
-
-    Raises:
-        InputError: The published weights are not there, or not what was published.
-
-    """
+def features() -> Features:
+    """What FID compares, picture by picture. Raises InputError where the published weights are not there, or not what was published."""
     from unveil.evaluation.metrics.deep import Features
 
-    return Features(tensors("inception")[0], device)
+    return Features(tensors("inception")[0])
 
 
-def _own(name: str, device: str) -> Callable[..., float]:
+def _own(name: str) -> Callable[..., float]:
     if name in OF_SETS:
-        return _fid(features(device))
+        return _fid(features())
     from unveil.evaluation.metrics.deep import Dists, Lpips
 
     made = Lpips(*tensors("alexnet", "lpips")) if name == "lpips" else Dists(*tensors("vgg16", "dists"))
-    return _of_pair(made.to(device), device)
+    return _of_pair(made)
 
 
 def _fid(look: Features) -> Callable[..., float]:
@@ -241,13 +233,13 @@ def _fid(look: Features) -> Callable[..., float]:
     return of_sets
 
 
-def _of_pair(metric: Callable[[Any, Any], Any], device: str) -> Callable[..., float]:
+def _of_pair(metric: Callable[[Any, Any], Any]) -> Callable[..., float]:
     import torch
 
     def of_pair(prediction: Any, target: Any) -> float:
         left, right = as_pair(prediction, target)
         with torch.inference_mode():
-            return float(metric(_batch(left, device), _batch(right, device)))
+            return float(metric(_batch(left), _batch(right)))
 
     return of_pair
 
@@ -264,11 +256,11 @@ def _import(package: str) -> Any:
         raise InputError(f"{package} is installed but does not load ({error}); {INSTALL}") from error
 
 
-def _from_pyiqa(pyiqa: Any, name: str, device: str) -> Callable[..., float]:
+def _from_pyiqa(pyiqa: Any, name: str) -> Callable[..., float]:
     import torch
 
     try:
-        metric = pyiqa.create_metric({**WITH_TARGET, **WITHOUT_TARGET, **OF_SETS}[name], device=torch.device(device))
+        metric = pyiqa.create_metric({**WITH_TARGET, **WITHOUT_TARGET, **OF_SETS}[name], device=torch.device("cpu"))
     except (OSError, RuntimeError) as error:
         raise InputError(f"the weights of the metric {name!r} could not be loaded: {error}") from error
 
@@ -277,14 +269,14 @@ def _from_pyiqa(pyiqa: Any, name: str, device: str) -> Callable[..., float]:
 
     def of_image(image: Any) -> float:
         with torch.inference_mode():
-            return float(metric(_batch(as_image(image), device)))
+            return float(metric(_batch(as_image(image))))
 
-    return of_sets if name in OF_SETS else _of_pair(metric, device) if name in WITH_TARGET else of_image
+    return of_sets if name in OF_SETS else _of_pair(metric) if name in WITH_TARGET else of_image
 
 
-def _batch(image: np.ndarray, device: str) -> Any:
+def _batch(image: np.ndarray) -> Any:
     """(H, W[, 3]) in [0, 1] as a torch batch (1, 3, H, W), float32."""
     from unveil.util.tensors import batch_of
 
     rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    return batch_of(rgb).float().to(device)
+    return batch_of(rgb).float()

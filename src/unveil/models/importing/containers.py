@@ -27,7 +27,7 @@ class _Left(dict[Any, Any]):
         super().__init__()
 
     def __setstate__(self, state: object) -> None:
-        """Nothing."""
+        """Ignore the state of the object."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 

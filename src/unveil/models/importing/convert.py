@@ -98,7 +98,7 @@ def import_file(
             "precision": "fp16" if half else "fp32",
             "missing": [],
             "unexpected": list(unexpected),
-            "assumed": list(_assumptions(found, schedule, prediction)),
+            "assumed": list(found.assumed if schedule is None and prediction is None else ()),
             "licence": "that of the published weights; see where they come from",
             "description": json.loads(spec.to_json()),
         }
@@ -191,11 +191,6 @@ def _module(found: Found, network: dict[str, Any]) -> torch.nn.Module:
         keys = module.state_dict().keys()
     module.load_state_dict({k: found.tensors[k].float() for k in keys}, assign=True)
     return module
-
-
-def _assumptions(found: Found, schedule: str | None, prediction: str | None) -> tuple[str, ...]:
-    """What the file did not say, without what the caller did."""
-    return found.assumed if schedule is None and prediction is None else ()
 
 
 def describe(made: Imported) -> list[str]:

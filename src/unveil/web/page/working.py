@@ -58,7 +58,7 @@ def busy(name: str = "") -> dict[str, Any]:
 
 
 def client(request: gr.Request) -> Caller:
-    """Whose share it is: the address's; and whose turn: within it every open page has its own."""
+    """Who asks: the address, whose pages share its places in the queue, and the open page, which has turns of its own."""
     return Caller(request.client.host if request.client else "unknown", str(request.session_hash))
 
 
@@ -102,7 +102,7 @@ class Visits:
             self._work.setdefault(str(request.session_hash), {})[work] = drop
 
     def done_with(self, request: gr.Request, work: Any) -> None:
-        """It has ended."""
+        """This page no longer waits for a piece of work, which has ended."""
         with self._lock:
             mine = self._work.get(str(request.session_hash), {})
             mine.pop(work, None)
