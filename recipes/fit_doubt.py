@@ -29,7 +29,7 @@ from unveil.util.devices import computes_bf16
 
 CROP, REAL, CLEAN, UNCERTAIN = 192, 0.3, 0.08, 0.2
 """Side of a crop; shares of real pairs, of undamaged crops, and of crops whose damage is only guessed."""
-SIZES: dict[str, Any] = {"width": 32, "wide": 16, "windows": [1, 5, 15], "quiet": 4e-3}
+SIZES: dict[str, Any] = {"width": 32, "wide": 16, "windows": [1, 5, 15], "quiet": 4}
 """Of the network (`networks.doubt.DoubtNetwork`)."""
 REACH = 640
 SEED = 17

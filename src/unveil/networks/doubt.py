@@ -38,13 +38,14 @@ class DoubtNetwork(nn.Module):
         width: Channels of the local branch.
         wide: Channels of the global branch.
         windows: Odd sides, at half of the resolution, of windows in which activity is counted (`_activity`) for the local branch.
-        quiet: Activity that is told from none, in the unit of the images. Half a step of 8 bits keeps the steps of a smooth sky out of it.
+        quiet: Activity that is told from none, in thousandths of the unit of the images. Half a step of 8 bits, 4, keeps the steps of a
+            smooth sky out of it.
 
     """
 
-    def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = (), quiet: float = 1e-3) -> None:
+    def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = (), quiet: int = 1) -> None:
         super().__init__()
-        self.windows, self.quiet = tuple(windows), quiet
+        self.windows, self.quiet = tuple(windows), 1e-3 * quiet
         counted = 3 * len(self.windows)
         self.enter = _layer(36 + counted, width)
         self.told = nn.Linear(len(KINDS), 2 * width)
