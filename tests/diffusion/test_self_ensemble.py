@@ -23,7 +23,7 @@ def images(height: int = 9, width: int = 14) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("size", "maps"),
     [
-        (2, [lambda x: x.rot90(2, (-2, -1))]),
+        (2, [lambda x: x.flip(-1)]),
         (4, [lambda x: x.rot90(2, (-2, -1)), lambda x: x.flip(-1), lambda x: x.flip(-2)]),
         (8, [lambda x: x.flip(-1), lambda x: x.rot90(1, (-2, -1)), lambda x: x.transpose(-2, -1)]),
     ],
@@ -43,7 +43,7 @@ def test_it_commutes_with_every_map_of_its_group(size: int, maps: list) -> None:
 def test_of_a_convolution_it_is_the_convolution_with_the_mean_kernel(size: int) -> None:
     net, (x_t, y) = crooked(), images()
     kernel = net.weight
-    group = [kernel, kernel.flip(-1, -2), kernel.flip(-1), kernel.flip(-2)]
+    group = [kernel, kernel.flip(-1), kernel.flip(-1, -2), kernel.flip(-2)]
     group += [k.transpose(-2, -1) for k in group]
     mean = nn.Conv2d(6, 3, 3, padding=1, dtype=torch.float64)
     mean.weight.copy_(torch.stack(group[:size]).mean(0))

@@ -119,7 +119,7 @@ def restore(
             all of the trained ones (100) unless --steps says how many.
         grid: Where the steps lie: cubic, or the schedule the model was trained on.
         resolution: coarse_to_fine, hourglass or off.
-        self_ensemble: Restore the photograph turned and mirrored too, 2, 4 or 8 times in all, and average: a smaller error, for as many
+        self_ensemble: Restore the photograph mirrored and turned too, 2, 4 or 8 times in all, and average: a smaller error, for as many
             times the time.
         compare: Also write NAME_compare.png, before and after side by side.
         recursive: Search folders within folders too; the tree is mirrored in the output folder.
