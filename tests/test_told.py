@@ -88,7 +88,7 @@ def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None
     y = picture()
     out = restorer.restore(y)
     assert not np.array_equal(out.image, y)
-    assert out.notes[0].startswith("found noise 86%, haze ")
+    assert out.notes[0] == "found noise 80%, haze 60%"
     assert out.protocol["told"]["noise"] == pytest.approx(
         6 / 7, abs=1e-4
     )  # odds of 0.8 against those of the threshold, 0.4

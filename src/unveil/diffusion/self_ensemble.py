@@ -15,8 +15,8 @@ from torch import Tensor
 Denoiser = Callable[[Tensor, Tensor, int], Tensor]
 
 SIZES = (1, 2, 4, 8)
-"""How many maps there may be: none but the identity; the mirror image, which is as natural; upside down too; quarter turns too. Each set is a
-group."""
+"""How many maps there may be: none but the identity; the mirror image, which is as natural; upside down too; quarter turns too. Each set is
+a group."""
 _MAPS: tuple[tuple[int, bool], ...] = (
     (0, False), (0, True), (2, False), (2, True), (1, False), (3, False), (1, True), (3, True),
 )  # fmt: skip
