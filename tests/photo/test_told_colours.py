@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 from unveil import photo
 from unveil.errors import InputError
 from unveil.photo import icc, png, spaces
+from unveil.photo.writing import is_unchanged
 
 
 def written(found: photo.Photo, format: str | None = None, strip: bool = False) -> bytes:
@@ -128,6 +130,10 @@ def test_high_dynamic_range_is_refused_or_tone_mapped(make: SimpleNamespace, tra
     assert (found.icc, found.space, found.depth) == (None, None, 16)
     again = photo.read(written(found))
     assert np.array_equal(again.pixels, found.pixels), "what is written is sRGB and says nothing else"
+    # Its own bytes are high dynamic range still: where nothing was done to it, a lossy file is not handed on as it came either.
+    lossy = replace(found, lossless=False)
+    assert not is_unchanged(lossy, lossy.pixels, lossy.format)
+    assert is_unchanged(replace(lossy, tone_mapped=False), lossy.pixels, lossy.format)
 
 
 def test_tone_mapping_at_known_points() -> None:

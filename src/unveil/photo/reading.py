@@ -246,7 +246,7 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
         from unveil.photo import png
 
         found.samples = _tone_mapped(found.samples, *stated)
-        found.icc, found.cicp = None, None
+        found.icc, found.cicp, found.tone_mapped = None, None, True
         found.extra = tuple(piece for piece in found.extra if piece[0] not in png.COLOUR_CHUNKS)
         return (f"high dynamic range ({kind}) was tone-mapped to sRGB by ITU-R BT.2446, method A",)
     if found.cicp and (found.icc is None or found.cicp_first):
@@ -304,6 +304,7 @@ def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> 
         others=None if found.others is None else upright(found.others, turn),
         extra=found.extra,
         notes=(*found.notes, *told, *notes),
+        tone_mapped=found.tone_mapped,
     )
 
 

@@ -52,6 +52,7 @@ class Photo:
     others: (H, W, N) channels that are neither colour nor alpha (infrared, masks), upright and untouched; None where there are none.
     extra: further pieces of the file (comments, captions) that are handed on to an output of the same format.
     notes: what the reader should know, one sentence each.
+    tone_mapped: whether the samples were brought from high dynamic range to standard range, and are the file's no longer.
     """
 
     pixels: np.ndarray
@@ -75,6 +76,7 @@ class Photo:
     notes: tuple[str, ...] = ()
     bits: int = 0
     others: np.ndarray | None = None
+    tone_mapped: bool = False
 
     @property
     def height(self) -> int:
@@ -113,6 +115,7 @@ class Decoded:
     others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+    tone_mapped: bool = False
 
 
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}

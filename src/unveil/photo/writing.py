@@ -122,6 +122,7 @@ def is_unchanged(photo: Photo, pixels: np.ndarray, format: str) -> bool:
     """Whether nothing was done to a photograph that encoding anew, in this format, would change: its own bytes are the better file."""
     return (
         not photo.lossless
+        and not photo.tone_mapped
         and photo.orientation == 1  # which is what is written
         and format == photo.format
         and np.array_equal(pixels, photo.pixels)
