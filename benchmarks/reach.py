@@ -40,7 +40,7 @@ def profile(restorer: Any, pixels: Any, fidelity: float) -> list[float]:
     found = torch.zeros(CUT)
     with torch.inference_mode():
         # Of two experts the one for the first steps sees the reduced photograph whole; tiles are the other's.
-        early = first_native(path) if restorer.model.spec.conditioned else 0
+        early = first_native(path, restorer.model.spec)
         for t in range(1, path.steps + 1 - early):
             eps = noise_field(0, t, 0, 0, y.shape[-2], y.shape[-1], 3)[None]
             x_t = (path.alpha[t] + path.beta[t]).float() * y + path.sigma[t].float() * eps

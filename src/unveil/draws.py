@@ -19,7 +19,7 @@ from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import Noise, Progress, check, sample
 from unveil.diffusion.self_ensemble import self_ensemble
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, first_native
+from unveil.models.treatment import Treatment, first_evaluation
 from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, Options
 from unveil.photo import content
@@ -138,7 +138,7 @@ class Draws:
         if not metadata.goes_round(source.xmp, source.width):
             return 0
         run, spec = self.run, self.model.spec
-        steps = range(begin(run, self.seen.treat), run.process.steps)
+        steps = range(first_evaluation(self.seen.treat, run.process, self.model.spec), run.process.steps)
         coarsest = max(run.resolution.factor(i, run.process.steps, (source.height, source.width)) for i in steps)
         reach = math.ceil((spec.reach or spec.receptive_field) * coarsest) + (0 if coarsest > 1 else tiling.BLEND)
         return min(-(-reach // spec.multiple_of) * spec.multiple_of, source.width // 2)
@@ -225,7 +225,7 @@ class Draws:
                     fidelity=run.fidelity,
                     resolution=run.resolution,
                     callback=self.callback if len(state_y) == 1 else _each(self.callback),
-                    begin=begin(run, treat),
+                    begin=first_evaluation(treat, run.process, self.model.spec),
                 )
         self.notes.extend(denoise.notes)
         return x0
@@ -243,11 +243,6 @@ class Draws:
         out = source.pixels.copy()
         box.of(out)[...] = restored
         return out
-
-
-def begin(run: ResolvedOptions, treat: Treatment | None) -> int:
-    """The first evaluation that is run: those before it correct the light alone, and are skipped where the light is not to be fixed."""
-    return first_native(run.process) if treat is not None and not treat.light else 0
 
 
 def generator(options: Options, device: torch.device) -> str:

@@ -242,7 +242,7 @@ class Restorer:
         if doubt is None:
             return fitting(self.model.calibrations, protocol)
         usual = self.model.spec.defaults.steps
-        own = protocol["steps"] == steps_of(treat, usual)
+        own = protocol["steps"] == steps_of(treat, self.model.spec)
         return fitting(self.model.calibrations, protocol | ({"steps": usual} if own else {}), "doubt")
 
     def _doubt(self, box: content.Box, before: np.ndarray, after: np.ndarray, treat: Treatment | None) -> Doubt:
@@ -312,7 +312,7 @@ class Restorer:
         """The options with fewer steps where no number was asked for and more would change nothing (`treatment.STEPS`)."""
         left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
         usual = self.model.spec.defaults.steps
-        steps = steps_of(treat, usual) if left and self.resolve(options).fidelity == 1 else usual
+        steps = steps_of(treat, self.model.spec) if left and self.resolve(options).fidelity == 1 else usual
         return options if steps == usual else replace(options, steps=steps)
 
     def _treatment(self, pixels: np.ndarray, options: Options) -> Treatment | None:
@@ -321,18 +321,19 @@ class Restorer:
         Raises InputError for options that name kinds to a model that is not conditioned on them.
         """
         self.resolve(options)
-        if not self.model.spec.conditioned:
+        fixable = self.model.spec.fixable
+        if not fixable:
             return None
         if options.told is not None:
-            return repeated(options.told)
+            return repeated(options.told, fixable)
         if options.fix is not None:
-            return treatment(None, options.fix, options.keep)
+            return treatment(None, options.fix, options.keep, fixable)
         if options.strength == 0:
             return None  # nothing is going to be removed, so the describer is not needed
         from unveil.models import describer
 
         said = describer.shipped().describe(pixels, self.dtype, self.model).probabilities
-        return treatment(said, None, options.keep)
+        return treatment(said, None, options.keep, fixable)
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""

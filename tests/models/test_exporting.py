@@ -20,7 +20,7 @@ from unveil.errors import InputError, ModelError
 from unveil.models import exporting, shelf
 from unveil.models.exporting import Unrolled, resized
 from unveil.models.model import Model
-from unveil.models.treatment import first_native, steps_of, treatment
+from unveil.models.treatment import first_evaluation, steps_of, treatment
 from unveil.models.weights_file import write
 from unveil.photo.srgb import decode, encode
 from unveil.testing import tiny_experts, tiny_model
@@ -40,7 +40,7 @@ def photograph(height: int, width: int, seed: int = 0) -> Tensor:
 def ours(model: Model, x: Tensor, fix: str | None, resolution: Resolution = OFF) -> Tensor:
     """The sampling loop at fidelity 1 on the whole photograph."""
     treat = treatment(None, fix) if fix else None
-    process = model.spec.process(steps=steps_of(treat, model.spec.defaults.steps))
+    process = model.spec.process(steps=steps_of(treat, model.spec))
     y = 2 * x - 1
     x0 = sample(
         model.conditioned_on(treat).denoiser(process, 1.0),
@@ -50,7 +50,7 @@ def ours(model: Model, x: Tensor, fix: str | None, resolution: Resolution = OFF)
         solver=model.spec.defaults.solver,
         fidelity=1.0,
         resolution=resolution,
-        begin=first_native(process) if treat is not None and not treat.light else 0,
+        begin=first_evaluation(treat, process, model.spec),
     )
     return (x0 + 1) / 2
 

@@ -5,6 +5,7 @@ import pytest
 from unveil.errors import InputError, ModelError, UnveilWarning
 from unveil.models.path_config import path
 from unveil.models.spec import MOST_STEPS, Defaults, Spec
+from unveil.networks.condition import KINDS
 
 
 def test_json_round_trip_is_equal() -> None:
@@ -14,6 +15,19 @@ def test_json_round_trip_is_equal() -> None:
         defaults=Defaults(steps=3, fidelity=0.5),
     )
     assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_kinds_that_are_fixed_are_kept_and_others_are_not_to_be_had() -> None:
+    network = {"kind": "compact", "base": 8, "mults": [1, 2], "blocks": 1, "conditioned": True}
+    spec = Spec("x", network, fixes=("noise", "jpeg"))
+    assert spec.conditioned
+    assert spec.fixable == ("noise", "jpeg")
+    assert Spec.from_json(spec.to_json()) == spec
+    assert Spec("x", network).fixable == KINDS
+    assert "fixes" not in Spec("x", network).to_json()
+    assert Spec("x", {**network, "conditioned": False}).fixable == ()
+    with pytest.raises(ModelError, match="fixes"):
+        Spec.from_json(Spec("x", network, fixes=("nose",)).to_json())
 
 
 def test_a_measured_reach_is_kept_and_an_unmeasured_one_is_not_written() -> None:

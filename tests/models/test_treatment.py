@@ -96,3 +96,21 @@ def test_what_is_half_suspected_is_left_and_named() -> None:
     assert treatment({"lowlight": 0.002}).perhaps == ()
     assert treatment({"lowlight": 0.1}, keep="light").perhaps == ()
     assert treatment({"lowlight": 0.1, "graphic": 0.9}).perhaps == ()
+
+
+def test_what_a_model_does_not_fix_is_left_and_said() -> None:
+    own = ("noise", "blur", "jpeg")
+    assert kinds_of("all", fixable=own) == own
+    with pytest.raises(InputError, match="does not fix light, only noise, blur, jpeg"):
+        treatment(None, "light", fixable=own)
+    with pytest.raises(InputError, match="told: this model does not fix haze"):
+        repeated({"haze": 0.9}, own)
+    assert repeated({"haze": 0.0, "noise": 1.0}, own).probabilities["noise"] == 1.0
+    found = treatment({"haze": 0.9, "noise": 0.8, "lowlight": 0.1}, fixable=own)
+    assert found.probabilities["haze"] == 0.0 < found.probabilities["noise"]
+    assert found.perhaps == ()
+    assert found.sentence() == "found noise 80%; haze 90% is not what this model fixes: -n general"
+    alone = treatment({"haze": 0.9}, fixable=own)
+    assert alone.nothing
+    assert "(haze 90% is not what this model fixes: -n general)" in alone.sentence()
+    assert "haze" not in treatment({"haze": 0.9}, keep="haze", fixable=own).sentence()

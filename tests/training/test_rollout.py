@@ -14,7 +14,7 @@ from torch import Tensor
 
 import unveil
 from unveil.errors import InputError
-from unveil.models import weights_file
+from unveil.models import shelf, weights_file
 from unveil.networks.compact import CompactUNet
 from unveil.networks.condition import KINDS
 from unveil.training import config as configuration
@@ -131,6 +131,64 @@ def test_a_run_that_was_stopped_has_only_what_is_left_of_its_time(tree: Tree, tm
     assert state.counters.seconds == pytest.approx(3.0, abs=1.5)
 
 
+def test_one_conditioned_network_goes_on_from_the_expert_for_detail_on_another_path(tree: Tree, tmp_path: Path) -> None:
+    train(configuration.parse(two(tree)), tmp_path / "two", report=lambda line: None)
+    network = {"conditioned": True, "fixes": ["noise", "blur"]}
+    one = two(
+        tree,
+        network=network,
+        path="mean_reverting",
+        steps=20,
+        init=str(tmp_path / "two"),
+        stages=[STAGE | {"steps": 4}],
+    )
+    still = one | {"stages": [STAGE | {"steps": 1, "lr": 0.0}]}
+    train(configuration.parse(still), tmp_path / "still", report=lambda line: None)
+    learner = train(configuration.parse(one), tmp_path / "one", report=lambda line: None)
+    before = shelf.load(str(tmp_path / "two")).predictor.native.state_dict()
+    same = shelf.load(str(tmp_path / "still")).predictor.state_dict()
+    assert all(torch.equal(before[name], same[name]) for name in before)
+    assert any(
+        not torch.equal(before[name], now.half().float()) for name, now in learner.predictor.state_dict().items()
+    )
+    model = unveil.load(tmp_path / "one")
+    spec = model.model.spec
+    assert (spec.schedule.split("(")[0], spec.fixable, spec.defaults.fidelity) == (
+        "mean_reverting",
+        ("noise", "blur"),
+        1.0,
+    )
+    y = np.random.default_rng(0).random((32, 40, 3), dtype=np.float32)
+    noisy, both = (model.restore(y, fix=kinds) for kinds in ("noise", "all"))
+    assert not np.array_equal(noisy.image, both.image)
+    assert (
+        noisy.protocol["steps"] == spec.defaults.steps
+    )  # there is no other expert whose evaluations could be left out
+    with pytest.raises(InputError, match="does not fix haze, only noise, blur"):
+        model.restore(y, fix="haze")
+
+
+def test_a_whole_rollout_takes_a_short_run_or_ends_after_its_first_evaluation(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    usual = CompactUNet.forward
+
+    def counted(self: CompactUNet, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Tensor:
+        if torch.is_grad_enabled():
+            seen.append(1)
+        return usual(self, x_t, y, level, condition)
+
+    monkeypatch.setattr(CompactUNet, "forward", counted)
+    for first, allowed in ((0.0, {5, 10}), (1.0, {1})):
+        stages = [STAGE | {"steps": 1, "forward": 0.0, "first": first}]
+        settings = two(tree, network=SIZES | {"conditioned": True}, path="mean_reverting", steps=20, stages=stages)
+        for seed in range(3):
+            seen.clear()
+            train(configuration.parse(settings | {"seed": seed}), tmp_path / f"{first}{seed}", report=lambda line: None)
+            assert len(seen) in allowed
+
+
 @pytest.mark.parametrize("first", [0.0, 1.0])
 def test_a_step_may_end_after_the_native_experts_first_evaluation(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: float
@@ -153,8 +211,17 @@ def test_a_step_may_end_after_the_native_experts_first_evaluation(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"stages": [STAGE]}, "expert and kind rollout go together"),
-        ({"stages": [STAGE | {"kind": "predictor", "optimiser": "adamw"}]}, "trained by rollout stages"),
+        ({"stages": [STAGE]}, "rollout of two experts says which"),
+        ({"stages": [STAGE | {"kind": "predictor", "optimiser": "adamw"}]}, "do not train two experts"),
+        ({"stages": [LOW | {"kind": "predictor"}]}, "expert belongs to stages of kind rollout"),
+        (
+            {"network": SIZES | {"conditioned": True}, "stages": [STAGE | {"kind": "predictor"}]},
+            "trained by rollout stages",
+        ),
+        ({"network": SIZES, "stages": [STAGE]}, "trained by rollout stages"),
+        ({"network": {"experts": [SIZES, SIZES], "conditioned": True}}, "of one compact network"),
+        ({"network": SIZES | {"fixes": ["noise"]}}, "can be told what to fix"),
+        ({"network": SIZES | {"conditioned": True, "fixes": ["nose"]}}, "'nose'"),
         ({"stages": [LOW | {"optimiser": "lion"}]}, "'lion'"),
         ({"stages": [LOW | {"loss": "huber"}]}, "'huber'"),
         ({"network": {"experts": [SIZES]}}, "none or two"),

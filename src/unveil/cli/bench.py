@@ -176,8 +176,8 @@ def _methods(
         own = {} if fidelity is None else {"fidelity": fidelity}
         at = "" if fidelity is None else f", fidelity {fidelity:g}"
         rows: list[tuple[str, dict[str, Any]]] = [("", own)]
-        if kinds and restorer.model.spec.conditioned:
-            rows.append((f", told {' and '.join(kinds)}", own | {"fix": kinds}))
+        if told_kinds := [k for k in kinds if k in restorer.model.spec.fixable]:
+            rows.append((f", told {' and '.join(told_kinds)}", own | {"fix": told_kinds}))
         for told, settings in rows:
             made += [
                 methods.model(

@@ -19,7 +19,7 @@ from unveil.jobs.manifest import Row
 from unveil.jobs.outputs import Job
 from unveil.models import describer
 from unveil.models.treatment import treatment
-from unveil.networks.condition import LIGHT
+from unveil.networks.condition import KINDS, LIGHT
 from unveil.options import Options
 from unveil.restorer import Callback
 from unveil.util.atomic import replacing
@@ -88,11 +88,11 @@ def _brightness(pixels: np.ndarray) -> np.ndarray:
 class Decisions:
     """Options for every frame of a clip, whose shots were found before."""
 
-    def __init__(self, found: list[Shot], options: Options) -> None:
+    def __init__(self, found: list[Shot], options: Options, fixable: tuple[str, ...] = KINDS) -> None:
         keep = options.keep
         self._first = [shot.first for shot in found]
         self._options = [
-            changed(options, keep=(), told=dict(treatment(shot.probabilities, None, keep).probabilities))
+            changed(options, keep=(), told=dict(treatment(shot.probabilities, None, keep, fixable).probabilities))
             for shot in found
         ]
 
@@ -168,4 +168,4 @@ def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None
     speaker = describer.shipped()
     with opened(job.source, options.max_pixels) as clip:
         frames = (item.pixels for item in clip if isinstance(item, Frame))
-        return Decisions(shots(frames, lambda pixels: speaker.describe(pixels).probabilities), options)
+        return Decisions(shots(frames, lambda pixels: speaker.describe(pixels).probabilities), options, spec.fixable)

@@ -38,7 +38,7 @@ from unveil.diffusion.sampling import SOLVERS, eta
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, first_native, steps_of, treatment
+from unveil.models.treatment import Treatment, first_evaluation, steps_of, treatment
 from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
@@ -77,10 +77,10 @@ class Unrolled(nn.Module):
             )
         if d.solver not in SOLVERS or d.solver == "2m" or d.resolution == "hourglass" or d.switch == "state":
             raise ModelError(f"{spec.name} cannot be exported: its defaults are not a fixed chain without noise")
-        process = spec.process(steps=steps_of(treat, d.steps))
+        process = spec.process(steps=steps_of(treat, spec))
         self.switch, self.value_range = d.switch, spec.value_range
         n = process.steps
-        self.begin = first_native(process) if treat is not None and not treat.light else 0
+        self.begin = first_evaluation(treat, process, spec)
         # As Resolution.factor: reduced while more than half of the path is left, the last evaluation always native.
         early = sum(n - i > n / 2 and i < n - 1 for i in range(n)) if d.resolution == "coarse_to_fine" else 0
         self.early = max(early - self.begin, 0)
@@ -99,7 +99,7 @@ class Unrolled(nn.Module):
         self.head = model.head
         self.multiple_of = model.predictor.multiple_of
         told = None
-        if isinstance(model.predictor, TimestepExperts):
+        if spec.conditioned:
             known = torch.tensor([treat is not None])
             vector = torch.zeros(1, len(KINDS)) if treat is None else treat.vector()[None]
             told = condition(vector, known, torch.ones(1))
@@ -450,7 +450,7 @@ def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | No
         raise InputError(f"{model.spec.name} cannot be told what to fix; leave out --fix")
     if reduced is not None and not (len(reduced) == 2 and all(1 <= side <= 1024 for side in reduced)):
         raise InputError(f"the reduced photograph has two sides of 1 to 1024 px, got {reduced!r}")
-    return Unrolled(model, treatment(None, fix) if fix else None, reduced).eval()
+    return Unrolled(model, treatment(None, fix, fixable=model.spec.fixable) if fix else None, reduced).eval()
 
 
 def export(

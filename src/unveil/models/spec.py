@@ -22,6 +22,7 @@ from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
 from unveil.errors import InputError, ModelError, note, renamed
 from unveil.models.path_config import RESIDUAL, name_of, path
+from unveil.networks.condition import KINDS
 
 MAX_SIZE = 65_536
 """The largest size that a layer may have; the words that CLIP knows are 49,408."""
@@ -61,6 +62,8 @@ def check_spec(spec: Spec) -> None:
     pair = spec.value_range
     if len(pair) != 2 or not all(_is_number(v) and abs(v) <= 1e4 for v in pair) or not pair[0] < pair[1]:
         _refuse("value_range", pair, "two numbers, the smaller first")
+    if not set(spec.fixes) <= set(KINDS):
+        _refuse("fixes", spec.fixes, f"some of {', '.join(KINDS)}")
     if not spec.dtypes or not set(spec.dtypes) <= set(DTYPES):
         _refuse("dtypes", spec.dtypes, f"some of {', '.join(DTYPES)}")
     check_network(spec.network)
@@ -154,6 +157,7 @@ class Spec:
         time: What the network takes as time: "level", the noise level, or "index", that of the trained step.
         reach: Distance in pixels beyond which nothing moves an output pixel by a tenth of 1/255, as measured on photographs
             (benchmarks/reach.py); 0 where it was not measured.
+        fixes: The kinds of damage that a conditioned network was trained for; none for all of `networks.condition.KINDS`.
 
     """
 
@@ -171,6 +175,7 @@ class Spec:
     recipe: dict[str, Any] = field(default_factory=dict)
     time: str = "level"
     reach: int = 0
+    fixes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Warn of what is deprecated."""
@@ -202,7 +207,12 @@ class Spec:
     @property
     def conditioned(self) -> bool:
         """Whether the network is conditioned on the kinds of damage, so that one can say what to fix."""
-        return self.network.get("kind") == "experts"
+        return self.network.get("kind") == "experts" or bool(self.network.get("conditioned"))
+
+    @property
+    def fixable(self) -> tuple[str, ...]:
+        """The kinds of damage that one can ask for; none where the network is not conditioned on them."""
+        return tuple(k for k in KINDS if not self.fixes or k in self.fixes) if self.conditioned else ()
 
     def process(self, grid: str | None = None, steps: int | None = None) -> GaussianPath:
         """The path on the wanted grid. Raises InputError for an unknown grid or a number of steps it does not have."""
@@ -212,9 +222,9 @@ class Spec:
     def to_json(self) -> str:
         """One line of JSON; `Spec.from_json` reads it back equal."""
         tree = dataclasses.asdict(self)
-        for name, usual in (("time", "level"), ("reach", 0)):
+        for name, usual in (("time", "level"), ("reach", 0), ("fixes", ())):
             if tree[name] == usual:
-                del tree[name]  # so that files of compact models stay byte for byte what they were
+                del tree[name]  # so that files of earlier models stay byte for byte what they were
         return json.dumps(tree, sort_keys=True)
 
     @classmethod
@@ -223,6 +233,7 @@ class Spec:
         try:
             tree = json.loads(text)
             tree["value_range"], tree["dtypes"] = tuple(tree["value_range"]), tuple(tree["dtypes"])
+            tree["fixes"] = tuple(tree.get("fixes", ()))
             tree["prediction"] = current_name(tree["prediction"])
             spec = cls(**{**tree, "defaults": Defaults(**tree["defaults"])})
         except (ValueError, TypeError, KeyError, RecursionError) as error:

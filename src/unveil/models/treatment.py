@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unveil.diffusion.path import GaussianPath
 from unveil.errors import InputError
+from unveil.models.spec import Spec
 from unveil.networks.compact import BORDER
 from unveil.networks.condition import KINDS, LIGHT, vector
 from unveil.util.words import did_you_mean
@@ -39,12 +40,14 @@ class Treatment:
     asked: whether a person said so. Exactly what `restore(told=...)` takes, so that a restoration can be repeated without the describer.
     said: the describer's own probabilities, where it was asked.
     perhaps: haze or low light that the describer half suspects, and that is left as it is.
+    beyond: what the describer notices and the model does not fix.
     """
 
     probabilities: Mapping[str, float]
     asked: bool
     said: Mapping[str, float] = field(default_factory=dict)
     perhaps: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -68,39 +71,49 @@ class Treatment:
         named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
         if self.asked:
             return f"fixing {named}"
-        perhaps = ", ".join(f"{k} {self.said.get(k, 0.0):.0%}" for k in self.perhaps)
+        perhaps, beyond = (
+            ", ".join(f"{k} {self.said.get(k, 0.0):.0%}" for k in kinds) for kinds in (self.perhaps, self.beyond)
+        )
         wanted = ",".join([*found, *self.perhaps])
+        elsewhere = f"{beyond} is not what this model fixes: -n general" if beyond else ""
         if found:
-            return f"found {named}" + (f"; perhaps {perhaps}, left as it is: --fix {wanted}" if perhaps else "")
-        hint = f"perhaps {perhaps}: --fix {wanted}" if perhaps else "say what to fix with --fix"
+            more = f"; perhaps {perhaps}, left as it is: --fix {wanted}" if perhaps else ""
+            return f"found {named}{more}" + (f"; {elsewhere}" if elsewhere else "")
+        hint = f"perhaps {perhaps}: --fix {wanted}" if perhaps else elsewhere or "say what to fix with --fix"
         return f"nothing to fix was found; it is left as it is ({hint})"
 
 
-def kinds_of(names: str | Iterable[str], option: str = "fix") -> tuple[str, ...]:
+def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str, ...] = KINDS) -> tuple[str, ...]:
     """Kinds of damage by name, "light" and "all" spelled out, in the order of KINDS.
 
     Args:
         names: Names, or one text with commas.
         option: Which option they were given to, for the message.
+        fixable: What the model fixes (`Spec.fixable`); "all" is all of that.
 
     Raises:
-        InputError: A name that is no kind, with the nearest one.
+        InputError: A name that is no kind, with the nearest one, or of a kind that the model does not fix.
 
     """
     given = [n for n in names.split(",") if n.strip()] if isinstance(names, str) else list(names)
     found: set[str] = set()
     for name in (str(n).strip() for n in given):
-        if name in GROUPS:
-            found.update(GROUPS[name])
-        elif name in KINDS:
-            found.add(name)
-        else:
+        if name not in KINDS and name not in GROUPS:
             raise InputError(f"{option}: {name!r} is no kind of damage; {did_you_mean(name, [*KINDS, *GROUPS])}")
+        own = [k for k in GROUPS.get(name, (name,)) if k in fixable]
+        if not own:
+            raise InputError(
+                f"{option}: this model does not fix {name}, only {', '.join(fixable)}; the model general fixes all kinds"
+            )
+        found.update(own)
     return tuple(k for k in KINDS if k in found)
 
 
 def treatment(
-    described: Mapping[str, float] | None, fix: str | Iterable[str] | None = None, keep: str | Iterable[str] = ()
+    described: Mapping[str, float] | None,
+    fix: str | Iterable[str] | None = None,
+    keep: str | Iterable[str] = (),
+    fixable: tuple[str, ...] = KINDS,
 ) -> Treatment:
     """What to fix.
 
@@ -109,14 +122,15 @@ def treatment(
             text ("graphic") has nothing to fix.
         fix: Kinds to fix and no others, or None for what the describer notices.
         keep: Kinds to leave alone; alone, everything else that the describer notices is fixed.
+        fixable: What the model fixes (`Spec.fixable`); all else is left alone.
 
     Raises:
-        InputError: Names that are no kinds, or the same kind in both.
+        InputError: Names that are no kinds, kinds to fix that the model does not, or the same kind in both.
 
     """
     kept = kinds_of(keep, "keep") if keep else ()
     if fix is not None:
-        wanted = kinds_of(fix)
+        wanted = kinds_of(fix, fixable=fixable)
         both = [k for k in wanted if k in kept]
         if both:
             raise InputError(f"{', '.join(both)}: asked to fix and to keep at once; leave out one of the two")
@@ -125,9 +139,10 @@ def treatment(
     drawn = described.get("graphic", 0.0) >= DRAWN
     said = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
     odds = {k: _at_equal_odds(p, NOTICED[k]) for k, p in said.items()}
-    found = {k: odds[k] if p >= NOTICED[k] else 0.0 for k, p in said.items()}
-    perhaps = tuple(k for k in ("haze", "lowlight") if not found[k] and odds[k] >= PERHAPS)
-    return Treatment(found, False, said, perhaps)
+    found = {k: odds[k] if p >= NOTICED[k] and k in fixable else 0.0 for k, p in said.items()}
+    perhaps = tuple(k for k in ("haze", "lowlight") if k in fixable and not found[k] and odds[k] >= PERHAPS)
+    beyond = tuple(k for k in KINDS if k not in fixable and said[k] >= NOTICED[k])
+    return Treatment(found, False, said, perhaps, beyond)
 
 
 def _at_equal_odds(probability: float, threshold: float) -> float:
@@ -140,24 +155,34 @@ def _at_equal_odds(probability: float, threshold: float) -> float:
     return round(ratio / (1 + ratio), 4)
 
 
-def repeated(recorded: Mapping[str, Any]) -> Treatment:
-    """The treatment that a protocol tells. Raises InputError for what is no mapping from kinds to probabilities."""
+def repeated(recorded: Mapping[str, Any], fixable: tuple[str, ...] = KINDS) -> Treatment:
+    """The treatment that a protocol tells. Raises InputError for what is no mapping from kinds to probabilities, and for kinds that the
+    model does not fix.
+    """
     try:
         probabilities = {str(k): float(v) for k, v in recorded.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"told must map kinds of damage to probabilities, got {recorded!r}") from error
     kinds_of(probabilities, "told")
+    kinds_of([k for k, p in probabilities.items() if p > 0], "told", fixable)
     if not all(0 <= p <= 1 for p in probabilities.values()):
         raise InputError(f"told must hold probabilities between 0 and 1, got {recorded!r}")
     return Treatment({k: probabilities.get(k, 0.0) for k in KINDS}, True)
 
 
-def steps_of(treat: Treatment | None, usual: int) -> int:
-    """How many steps to take at fidelity 1 where no number was asked for. usual: the model's own."""
-    return STEPS if treat is not None and not treat.light and not treat.nothing and usual > STEPS else usual
+def steps_of(treat: Treatment | None, spec: Spec) -> int:
+    """How many steps to take at fidelity 1 where no number was asked for: the model's own, or of two experts fewer where light stays."""
+    usual = spec.defaults.steps
+    fewer = treat is not None and not treat.light and not treat.nothing and usual > STEPS
+    return STEPS if fewer and first_native(spec.process(), spec) else usual
 
 
-def first_native(path: GaussianPath) -> int:
+def first_native(path: GaussianPath, spec: Spec) -> int:
     """Evaluations of the low stage of two experts, which a photograph whose light stays as it is passes by; 0 where there are no others."""
     early = sum(float(s) >= BORDER for s in path.sigma[1:])
-    return early if early < path.steps else 0
+    return early if spec.network.get("kind") == "experts" and early < path.steps else 0
+
+
+def first_evaluation(treat: Treatment | None, path: GaussianPath, spec: Spec) -> int:
+    """The first evaluation that is run: those before it correct the light alone, and are skipped where the light is not to be fixed."""
+    return first_native(path, spec) if treat is not None and not treat.light else 0

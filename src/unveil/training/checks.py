@@ -20,7 +20,7 @@ from unveil.util.words import did_you_mean
 STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "joint", "matching", "contrastive")
 PATHS = {
     "linear_pro": STAGE_KINDS[:6],
-    "mean_reverting": ("predictor", "regression", "matching"),
+    "mean_reverting": ("predictor", "regression", "rollout", "matching"),
     "daclip": ("contrastive",),
 }
 """The paths that can be trained on, and the kinds of stages on each."""
@@ -103,6 +103,16 @@ def _network(net: Network) -> None:
         raise InputError(
             f"network.predicts: a compact network predicts the residual, {net.predicts} is for kind rddm or conditional"
         )
+    if net.conditioned and (net.kind != "compact" or net.experts):
+        raise InputError(
+            "network.conditioned is of one compact network; two experts are conditioned anyway, other kinds are not"
+        )
+    for kind in net.fixes:
+        _one_of("network.fixes", kind, condition.KINDS)
+    if net.fixes and not (net.conditioned or net.experts):
+        raise InputError(
+            "network.fixes is of networks that can be told what to fix: network.conditioned, or two experts"
+        )
     if net.kind != "compact" and net.experts:
         raise InputError(f"network.experts are two compact networks; leave network.kind ({net.kind}) out")
     if net.guide and net.kind not in ("conditional", "init"):
@@ -180,7 +190,15 @@ def check_crops(config: Config, multiple_of: int | None = None) -> None:
     """
     for number, stage in enumerate(config.stages):
         if bool(config.network.experts) != bool(stage.expert):
-            raise InputError(f"stages.{number}: networks of two experts are trained by rollout stages, others are not")
+            raise InputError(
+                f"stages.{number}: a rollout of two experts says which of them it trains (expert: low or native), one of another network "
+                "does not; other stages do not train two experts"
+            )
+        if (stage.kind == "rollout") != (bool(stage.expert) or config.network.conditioned):
+            raise InputError(
+                f"stages.{number}: a network that is conditioned on the fidelity (network.conditioned, or two experts) is trained by "
+                "rollout stages, others are not"
+            )
         sizes = config.network.experts[stage.expert == "native"] if stage.expert else config.network
         multiple = multiple_of or 2 ** len(sizes.mults)
         if stage.kind in ("correction", "adapter") and stage.target == "on_policy":
@@ -222,8 +240,8 @@ def _stage(where: str, stage: Stage) -> None:
     _within(f"{where}.first", stage.first, 0, 1)
     _within(f"{where}.told", stage.told, 0, 1)
     _within(f"{where}.floor", stage.floor, 0)
-    if (stage.kind == "rollout") != bool(stage.expert):
-        raise InputError(f"{where}: expert and kind rollout go together; a rollout trains expert low or native")
+    if stage.expert and stage.kind != "rollout":
+        raise InputError(f"{where}: expert belongs to stages of kind rollout; this one is a {stage.kind}")
     for name in ("steps", "batch", "crop", "accumulate", "states"):
         _within(f"{where}.{name}", getattr(stage, name), 1)
     _within(f"{where}.warmup", stage.warmup, 0)

@@ -68,7 +68,7 @@ def reach(network: Any, head: bool) -> int:
     last = len(network.mults) - 1
     far = 2 * 2  # stem and output, at half resolution
     for level in range(last + 1):
-        up = getattr(network, "up_blocks", network.blocks) if level < last else 0
+        up = (network.up_blocks or network.blocks) if level < last else 0
         far += 2 ** (level + 1) * 2 * (network.blocks + up)
     far += 2 ** (last + 1) * 2 * network.bottom
     far += 2 ** (last + 1)
@@ -152,6 +152,7 @@ def spec(
         sampler="one_shot" if one_shot(config) else "diffusion",
         prediction=asks.prediction,
         time=asks.time,
+        fixes=tuple(config.network.fixes),
         multiple_of=multiple_of,
         receptive_field=_far(config, head),
         defaults=defaults,

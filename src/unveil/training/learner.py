@@ -45,7 +45,9 @@ def described(config: Config) -> dict[str, Any]:
             "kind": "conditional_unet", "nf": net.base, "mults": net.mults, "channels": 3, "context_dim": net.context or None,
             "degradation": net.context > 0 and net.degradation, "half_size": net.half_size,
         }  # fmt: skip
-    return {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
+    own = {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
+    own |= {"up_blocks": net.up_blocks} if net.up_blocks else {}
+    return own | ({"conditioned": True} if net.conditioned else {})
 
 
 def described_head(config: Config) -> int | dict[str, Any]:
@@ -53,7 +55,7 @@ def described_head(config: Config) -> int | dict[str, Any]:
     net = config.network
     if net.correction.base:
         return {"dim": net.correction.base, "mults": net.correction.mults}
-    return net.head if net.kind == "compact" and not net.experts else 0
+    return net.head if net.kind == "compact" and not net.experts and not net.conditioned else 0
 
 
 def asked(config: Config) -> Spec:
@@ -75,6 +77,10 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         return with_context_length(config), None
     model = shelf.load(config.init)
     kind = model.spec.network.get("kind", "compact")
+    if kind == "experts" and config.network.conditioned:
+        config = _with(config, **model.spec.network["native"])
+        check_crops(config)
+        return config, model
     if kind == "experts" and not config.network.experts:
         sizes = [Sizes(**model.spec.network[name]) for name in ("low", "native")]
         config = dataclasses.replace(config, network=dataclasses.replace(config.network, experts=sizes))
@@ -99,9 +105,16 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     bottom = max(int(sizes.get("bottom", 0)), config.network.bottom)
     own = _correction(model)
     network = Network(
-        int(sizes["base"]), [int(m) for m in sizes["mults"]], int(sizes["blocks"]),
-        config.network.head if own or isinstance(head, dict) else int(head), bottom, correction=own or config.network.correction,
-    )  # fmt: skip
+        base=int(sizes["base"]),
+        mults=[int(m) for m in sizes["mults"]],
+        blocks=int(sizes["blocks"]),
+        head=config.network.head if own or isinstance(head, dict) else int(head),
+        bottom=bottom,
+        up_blocks=int(sizes.get("up_blocks", 0)),
+        conditioned=model.spec.conditioned or config.network.conditioned,
+        fixes=config.network.fixes or list(model.spec.fixes),
+        correction=own or config.network.correction,
+    )
     config = dataclasses.replace(config, network=network)
     check_crops(config)
     return config, model
@@ -184,8 +197,9 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         head = network_registry.build_head({**described(config), "head": described_head(config)}, predictor)
     if model is not None and not net.experts:
         if published is None:
-            # Blocks that the trained network lacks stand on the coarsest level and begin as the identity.
-            predictor.load_state_dict({**predictor.state_dict(), **model.predictor.state_dict()})
+            # What the trained network lacks begins as the identity: blocks on the coarsest level, and the condition.
+            known = model.predictor.native if isinstance(model.predictor, TimestepExperts) else model.predictor
+            predictor.load_state_dict({**predictor.state_dict(), **known.state_dict()})
         trained = model.head
         if head is not None and trained is not None and type(trained) is type(head):
             head.load_state_dict(trained.state_dict())

@@ -254,11 +254,16 @@ def _noise_of(path: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) ->
     return (x_t - float(path.alpha[t]) * x0 - float(path.beta[t]) * y) / float(path.sigma[t])
 
 
+_EVALUATIONS = (5, 10)
+"""Of a rollout through one network's whole path, usually and in a quarter of the steps: a short run meets states of all noise levels."""
+
+
 def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generator, common: torch.Generator) -> float:
-    """An expert, conditioned on a random fidelity, trained on the states that the sampler itself visits: DPSC without a network of its own.
+    """A network conditioned on a random fidelity, trained on the states that the sampler itself visits: DPSC without a network of its own.
 
     A share `forward` of the steps is spent on the forward path at fidelity 0, where the expert is the posterior's predictor. The others
-    run the sampler through the expert's own noise levels, a share `first` of them through the first alone, with all noise scaled by 1 - f,
+    run the sampler through the expert's own noise levels (all of them, where there is one network), a share `first` of them through the
+    first alone, with all noise scaled by 1 - f,
     and teach x0 at every state: what the correction of LearnIR subtracts is then the difference between the expert at fidelity f and at
     fidelity 0.
     The low stage's word on the light comes to the native expert as that stage would give it, wrong by some of its own size, and its
@@ -270,13 +275,18 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     def chance() -> float:
         return float(torch.rand((), generator=common))
 
-    path = learner.processes[0 if chance() < 0.75 else -1]
+    usual = chance() < 0.75
     on_path = chance() < stage.forward
     fidelity = 0.0 if on_path else min(1.0, chance() / max(1 - stage.quiet, 1e-9))
-    indices = [t for t in range(path.steps, 0, -1) if (float(path.sigma[t]) >= BORDER) == (stage.expert == "low")]
+    if stage.expert:
+        path = learner.processes[0 if usual else -1]
+        indices = [t for t in range(path.steps, 0, -1) if (float(path.sigma[t]) >= BORDER) == (stage.expert == "low")]
+    else:
+        path = learner.processes[0].respaced(min(learner.processes[0].steps, _EVALUATIONS[not usual]))
+        indices = list(range(path.steps, 0, -1))
     if stage.first and not on_path and chance() < stage.first:
         indices = indices[:1]
-    expert = learner.modules[stage.expert]
+    expert = learner.modules[stage.expert or "predictor"]
     context = sampled_conditions(batch.kinds, stage.told, fidelity, generator).to(batch.y.device)
     x0 = batch.x0
     given = batch.y
@@ -295,6 +305,9 @@ def rollout(learner: Learner, batch: Batch, stage: Stage, generator: torch.Gener
     def same(value: float) -> Tensor:
         return torch.full((len(batch.y),), value, device=batch.y.device)
 
+    if on_path and not stage.expert:
+        x_t, at_index = grid_states(learner.processes[0], batch, generator)
+        return evaluate(x_t, at(learner.processes[0].timestep, learner.processes[0], at_index, x_t))[1]
     if on_path:
         low, high = float(path.sigma[indices[-1]]), float(path.sigma[indices[0]])
         even, between = (torch.rand(len(x0), generator=generator) for _ in range(2))

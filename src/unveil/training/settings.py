@@ -147,6 +147,16 @@ class Network:
     bottom: int = 0
     """Residual blocks on the coarsest level beyond `blocks`."""
 
+    up_blocks: int = 0
+    """Of a compact network, residual blocks per level of its decoder; 0 for as many as `blocks`."""
+
+    conditioned: bool = False
+    """Whether a compact network is conditioned on the kinds of damage and the fidelity, as two experts always are: a rollout stage trains
+    it, and it needs no head."""
+
+    fixes: list[str] = field(default_factory=list)
+    """Kinds of damage that a conditioned network is for, none for all: what else a photograph has is left alone."""
+
     experts: list[Sizes] = field(default_factory=list)
     """None, or the sizes of two compact networks in place of the one: for the first steps, on the reduced photograph, and for the last, at
     its own size (`networks.compact.TimestepExperts`). They are conditioned on the kinds of damage and the fidelity, and need no head."""
@@ -185,10 +195,10 @@ class Stage:
     """One stage of training. What each field means stands below it."""
 
     kind: str = "predictor"
-    """"predictor": forward states. "joint": likewise, and the correction with it, as LearnIR's Algorithm 1. "rollout": an expert, on the
-    states that the sampler meets. "correction": the correction alone, on the sampler's own states. "adapter": likewise, for pairs the
-    predictor never saw. "regression": the one-shot baseline. "matching": IR-SDE's loss on its own path, where correction, reduced views,
-    switch and start have no place. "contrastive": DA-CLIP's."""
+    """"predictor": forward states. "joint": likewise, and the correction with it, as LearnIR's Algorithm 1. "rollout": an expert, or a
+    conditioned network, on the states that the sampler meets. "correction": the correction alone, on the sampler's own states. "adapter":
+    likewise, for pairs the predictor never saw. "regression": the one-shot baseline. "matching": IR-SDE's loss on its own path, where
+    correction, reduced views, switch and start have no place. "contrastive": DA-CLIP's."""
 
     steps: int = 1000
     """Optimiser steps; where the run has `minutes`, the stage's share of them."""
@@ -315,7 +325,7 @@ class Config:
 
     init: str = ""
     """A model on the shelf, a weight file or a run to start from. The network is then that model's, with network.bottom blocks on its
-    coarsest level if it has fewer."""
+    coarsest level if it has fewer; of two experts, where one conditioned network is asked for, the one for detail."""
 
     device: str = "auto"
     """"auto" is CUDA where there is one."""

@@ -53,14 +53,16 @@ def _speaker() -> describer.Describer | None:
         return None
 
 
-def diagnosed(given: Given) -> Diagnosis | None:
-    """The classifier's answer for the part of a photograph that a restoration uses; None where it does not ship."""
+def diagnosed(given: Given, kinds: tuple[str, ...] = KINDS) -> Diagnosis | None:
+    """The classifier's answer for the part of a photograph that a restoration uses; None where it does not ship. kinds: what the chosen
+    model fixes.
+    """
     speaker = _speaker()
     if speaker is None:
         return None
     pixels = photo.read(given.file).pixels
     said = speaker.describe(content.within_bars(pixels).of(pixels)).probabilities
-    found = treatment(said)
+    found = treatment(said, fixable=kinds or KINDS)
     fixed = tuple(k for k in KINDS if found.probabilities[k] > 0)
     return Diagnosis(dict(said), fixed, found.perhaps, speaker.speaker)
 
@@ -153,10 +155,10 @@ class Controls:
         return [*own, self.switches.auto, *self.switches.kinds]
 
 
-def takes_kinds(service: Service, model: str) -> bool:
-    """Whether one can say what this model is to fix."""
+def fixable(service: Service, model: str) -> tuple[str, ...]:
+    """The kinds of damage that one can tell this model to fix; none for one that cannot be told."""
     restorer = service.restorers.get(model, service.devices[0])
-    return isinstance(restorer, Restorer) and restorer.model.spec.conditioned
+    return restorer.model.spec.fixable if isinstance(restorer, Restorer) else ()
 
 
 def says_doubt(service: Service, model: str) -> bool:
@@ -167,13 +169,20 @@ def says_doubt(service: Service, model: str) -> bool:
 
 def switches(service: Service) -> Switches:
     """Build them where they stand."""
-    shown_here = takes_kinds(service, next(iter(service.restorers.known)))
-    with gr.Column(visible=shown_here, elem_id="fix-restore") as panel:
+    shown_here = fixable(service, next(iter(service.restorers.known)))
+    with gr.Column(visible=bool(shown_here), elem_id="fix-restore") as panel:
         line = gr.HTML(words.model(CHOOSE, ""), js_on_load=None)
         auto = gr.Checkbox(True, label="Automatic: fix what is found", elem_id="fix-auto")
         with gr.Row(elem_classes="u-kinds"):
             kinds = tuple(
-                gr.Checkbox(False, label=called(kind), container=False, min_width=90, elem_id=f"fix-{kind}")
+                gr.Checkbox(
+                    False,
+                    label=called(kind),
+                    container=False,
+                    min_width=90,
+                    elem_id=f"fix-{kind}",
+                    visible=kind in shown_here,
+                )
                 for kind in KINDS
             )
     found = gr.State(())
@@ -316,19 +325,23 @@ def controls(service: Service, switches: Switches) -> Controls:
         )
 
     def dials(name: str) -> tuple[Any, ...]:
-        value, choices = default_fidelity(service, name), presets(service, name)
+        value, choices, kinds = default_fidelity(service, name), presets(service, name), fixable(service, name)
         return (
             gr.update(value=value or 0, visible=value is not None),
             gr.update(choices=[DEFAULT, *solvers(service, name)], value=DEFAULT, visible=value is not None),
             gr.update(value=DEFAULT, visible=value is not None),
             gr.update(value=1, visible=value is not None),
-            gr.update(visible=takes_kinds(service, name)),
+            gr.update(visible=bool(kinds)),
             gr.update(visible=says_doubt(service, name)),
             gr.update(choices=choices, value="", visible=len(choices) > 1),
+            *(gr.update(visible=kind in kinds) for kind in KINDS),
         )
 
     choice.change(
-        dials, choice, [fidelity, solver, resolution, ensemble, switches.panel, doubt, preset], **working.QUIET
+        dials,
+        choice,
+        [fidelity, solver, resolution, ensemble, switches.panel, doubt, preset, *switches.kinds],
+        **working.QUIET,
     )
     return Controls(
         choice,
@@ -375,8 +388,8 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         if chosen[name] is None:
             raise InputError(f"{name.capitalize()} is empty; give a number")
     fix = None
-    if not chosen["auto"] and takes_kinds(service, chosen["model"]):
-        fix = tuple(kind for kind in KINDS if chosen[kind])
+    if not chosen["auto"] and (own := fixable(service, chosen["model"])):
+        fix = tuple(kind for kind in own if chosen[kind])
         if not fix:
             raise InputError("Every switch is off, so nothing would be fixed; turn one on, or Automatic")
     options = Options(

@@ -187,9 +187,9 @@ def tab(
         if len(ids) > 1:  # what is set is for all of them, and stays when another is looked at
             return (gr.update(),) * (1 + len(switches.outputs()))
         async with service.decoding.turn(given.width * given.height):
-            found = await asyncio.to_thread(diagnosed, given)
-        conditioned = panel.takes_kinds(service, model)
-        return "" if conditioned else described(found), *panel.shown(found)
+            kinds = panel.fixable(service, model)
+            found = await asyncio.to_thread(diagnosed, given, kinds)
+        return "" if kinds else described(found), *panel.shown(found)
 
     # However it came: sent here, or handed on by another tab.
     photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **working.QUIET)
@@ -199,12 +199,16 @@ def tab(
             return (gr.update(),) * (1 + len(switches.outputs()))
         return "", words.model(EACH, ""), *panel.shown(None)[1:]
 
-    def chips(id: str | None, ids: list[str], model: str) -> Any:
-        """For a model with switches the kinds found are shown on the switches, and not a second time."""
-        given = service.given(id) if id and len(ids) < 2 and not panel.takes_kinds(service, model) else None
-        return "" if given is None else described(diagnosed(given))
+    def chips(id: str | None, ids: list[str], model: str) -> tuple[Any, Any]:
+        """For a model with switches the kinds found are shown on the switches, and not a second time; what is fixed of them is said."""
+        given = service.given(id) if id and len(ids) < 2 else None
+        kinds = panel.fixable(service, model)
+        if given is None:
+            return "", gr.update()
+        found = diagnosed(given, kinds)
+        return ("", panel.in_words(found)) if kinds else (described(found), gr.update())
 
-    settings.model.change(chips, [photo, photos, settings.model], looks, **working.QUIET)
+    settings.model.change(chips, [photo, photos, settings.model], [looks, switches.line], **working.QUIET)
     photos.change(gather, photos, [looks, *switches.outputs()], **working.QUIET)
 
     async def weigh(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
