@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
 from unveil.models.spec import Defaults
 from unveil.restorer import Options, Restorer, as_photo
@@ -310,3 +312,36 @@ def test_a_self_ensemble_turns_with_the_photograph() -> None:
     assert out.protocol["self_ensemble"] == 8
     with pytest.raises(InputError, match="self_ensemble must be 1, 2, 4 or 8, got 3"):
         restorer.restore(image, self_ensemble=3)
+
+
+def turned_by(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def test_what_needs_nothing_is_saved_as_the_file_that_it_was(restorer: Restorer, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    own = {}
+    for name, orientation in (("a.jpg", 1), ("turned.jpg", 6), ("a.png", 1)):
+        Image.fromarray(pixels).save(tmp_path / name, quality=40, exif=turned_by(orientation))
+        own[name] = (tmp_path / name).read_bytes()
+    for given in (tmp_path / "a.jpg", own["a.jpg"]):
+        result = restorer.restore(given, strength=0.0, steps=2)
+        assert result.source is not None
+        result.save(tmp_path / "out.jpg")
+        stream = io.BytesIO()
+        result.save(stream)
+        assert (tmp_path / "out.jpg").read_bytes() == stream.getvalue() == own["a.jpg"]
+        result.save(tmp_path / "out.jpg", strip=True)
+        result.save(tmp_path / "out.png")
+        assert (tmp_path / "out.jpg").read_bytes() != own["a.jpg"]
+        assert np.array_equal(photo.read(tmp_path / "out.png").pixels, result.source.pixels)
+    turned = restorer.restore(tmp_path / "turned.jpg", strength=0.0, steps=2).source
+    assert turned is not None
+    assert (turned.encoded, photo.read(own["a.png"]).encoded) == (None, None)
+    # A photograph with anything replaced is another one.
+    assert replace(photo.read(own["a.jpg"]), icc=None).encoded is None
+    changed = restorer.restore(tmp_path / "a.jpg", steps=2)
+    changed.save(tmp_path / "out.jpg")
+    assert (tmp_path / "out.jpg").read_bytes() != own["a.jpg"]

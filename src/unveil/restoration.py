@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -110,14 +110,27 @@ class Restoration:
         width = known.half_width(std, level).astype(np.float32)
         return np.clip(self.mean - width, 0, 1), np.clip(self.mean + width, 0, 1)
 
-    def save(self, path: str | Path, strip: bool = False) -> tuple[str, ...]:
-        """Write the image, in the source photograph's colour space, depth and metadata, by the suffix of `path`.
+    def save(self, path: str | Path | BinaryIO, strip: bool = False, format: str | None = None) -> tuple[str, ...]:
+        """Write the image, in the source photograph's colour space, depth and metadata.
 
-        strip: leave EXIF (with its GPS position), XMP and comments out. Returns notes on what the format could not hold.
+        A lossy file to which nothing was done is handed on byte for byte.
+
+        Args:
+            path: The file, or a binary stream.
+            strip: Leave EXIF (with its GPS position), XMP and comments out.
+            format: As `unveil.photo.write` takes it; by default by the suffix of `path`, of a stream the photograph's own.
+
+        Returns:
+            Notes on what the format could not hold.
+
+        Raises:
+            InputError: What `unveil.photo.write` refuses.
+
         """
         from unveil.photo.record import from_array
+        from unveil.photo.writing import write_back
 
-        return photo.write(self.source or from_array(self.image), self.image, Path(path), strip=strip)
+        return write_back(self.source or from_array(self.image), self.image, path, format, strip)
 
 
 @dataclass(frozen=True)

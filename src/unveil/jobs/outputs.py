@@ -22,11 +22,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from unveil import photo
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
 from unveil.photo.header import sniff
-from unveil.photo.writing import format_of, is_unchanged
 from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
@@ -440,7 +438,7 @@ def write(
     """
     assert result.source is not None
     if job.target == STANDARD:
-        notes = photo.write(result.source, result.image, sys.stdout.buffer, None if ext == "auto" else ext, strip)
+        notes = result.save(sys.stdout.buffer, strip, None if ext == "auto" else ext)
         sys.stdout.buffer.flush()
         return [STANDARD], notes
     written = []
@@ -451,9 +449,4 @@ def write(
             picture.save(data, "PNG")
             atomic.replace(path, data.getvalue())
             written.append(path)
-    files = [job.target, *written]
-    kept = not strip and job.source.is_file()
-    if kept and is_unchanged(result.source, result.image, format_of(result.source, job.target)):
-        atomic.replace(job.target, job.source.read_bytes())
-        return files, ()
-    return files, photo.write(result.source, result.image, job.target, strip=strip)
+    return [job.target, *written], result.save(job.target, strip)

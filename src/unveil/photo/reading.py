@@ -113,7 +113,10 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
             found = _decode(data, header)
             check_size(name, found.samples.shape[1], found.samples.shape[0], max_pixels)
             notes = _told_colours(name, found, tone_map)
-            return _photo(name, header, found, notes)
+            photo = _photo(name, header, found, notes)
+            if not (photo.lossless or photo.tone_mapped) and photo.orientation == 1:
+                object.__setattr__(photo, "encoded", bytes(data))
+            return photo
     except InputError:
         raise
     except MemoryError:

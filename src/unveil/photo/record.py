@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +53,8 @@ class Photo:
     extra: further pieces of the file (comments, captions) that are handed on to an output of the same format.
     notes: what the reader should know, one sentence each.
     tone_mapped: whether the samples were brought from high dynamic range to standard range, and are the file's no longer.
+    encoded: the file itself, where writing it again would lose something: lossy, upright and in standard range. None for others, and for
+        copies with anything replaced.
     """
 
     pixels: np.ndarray
@@ -77,6 +79,7 @@ class Photo:
     bits: int = 0
     others: np.ndarray | None = None
     tone_mapped: bool = False
+    encoded: bytes | None = field(default=None, init=False, repr=False)
 
     @property
     def height(self) -> int:

@@ -110,23 +110,29 @@ def write(
     new = _checked(photo, pixels)
     target = format_of(photo, destination, format)
     picture = _picture(photo, new, target, strip)
-    data = encode(picture, target)
+    _put(encode(picture, target), destination)
+    return tuple(picture.notes)
+
+
+def write_back(
+    photo: Photo, pixels: np.ndarray, destination: str | Path | BinaryIO, format: str | None = None, strip: bool = False
+) -> tuple[str, ...]:
+    """As `write`; a photograph to which nothing was done is handed on as the file that it was, where encoding that anew would lose
+    something and nothing is to be left out.
+    """
+    unchanged = photo.encoded is not None and np.array_equal(pixels, photo.pixels)
+    if strip or not unchanged or format_of(photo, destination, format) != photo.format:
+        return write(photo, pixels, destination, format, strip)
+    assert photo.encoded is not None
+    _put(photo.encoded, destination)
+    return ()
+
+
+def _put(data: bytes, destination: str | Path | BinaryIO) -> None:
     if isinstance(destination, (str, Path)):
         atomic.replace(Path(destination), data)
     else:
         destination.write(data)
-    return tuple(picture.notes)
-
-
-def is_unchanged(photo: Photo, pixels: np.ndarray, format: str) -> bool:
-    """Whether nothing was done to a photograph that encoding anew, in this format, would change: its own bytes are the better file."""
-    return (
-        not photo.lossless
-        and not photo.tone_mapped
-        and photo.orientation == 1  # which is what is written
-        and format == photo.format
-        and np.array_equal(pixels, photo.pixels)
-    )
 
 
 def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | None = None) -> str:

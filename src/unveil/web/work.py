@@ -21,7 +21,7 @@ from unveil.errors import InputError
 from unveil.jobs.batch import Restores, steps_of
 from unveil.jobs.outputs import EXTRAS
 from unveil.options import Options
-from unveil.photo.writing import format_of, is_unchanged
+from unveil.photo.writing import format_of, write_back
 from unveil.restoration import Restoration
 from unveil.util.atomic import aside
 from unveil.util.suffixes import FORMATS
@@ -93,11 +93,11 @@ def read(data: bytes, name: str, max_pixels: int) -> Photo:
     return photo.read(stream, max_pixels)
 
 
-def taken(folder: Path, name: str, max_pixels: int) -> tuple[Photo, bytes]:
-    """The photograph in a job's folder as UPLOAD, which is deleted, and its bytes. Messages bear the user's name for it."""
+def taken(folder: Path, name: str, max_pixels: int) -> Photo:
+    """The photograph in a job's folder as UPLOAD, which is deleted. Messages bear the user's name for it."""
     data = (folder / UPLOAD).read_bytes()
     (folder / UPLOAD).unlink()
-    return read(data, name, max_pixels), data
+    return read(data, name, max_pixels)
 
 
 def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Task, str], Delivery]:
@@ -107,7 +107,7 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
     """
 
     def work(task: Task, device: str) -> Delivery:
-        source, data = taken(folder, order.name, order.options.max_pixels)
+        source = taken(folder, order.name, order.options.max_pixels)
         written = format_of(source, io.BytesIO(), order.format)
         task.go_on()
         restorer = restorers.get(order.engine, device, order.preset)
@@ -117,8 +117,6 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
         assert result.source is not None
         task.go_on()
         done = delivered(result.source, result.image, folder, order.name, written, order.strip, order.suffix)
-        if not order.strip and is_unchanged(result.source, result.image, written):
-            done.file.write_bytes(data)
         return replace(
             done,
             seed=result.seed,
@@ -137,7 +135,7 @@ def delivered(
 ) -> Delivery:
     """Write new pixels of a photograph into the folder, in format `written`, under a name whose ending says so. suffix: behind its stem."""
     out = io.BytesIO()
-    notes = photo.write(source, pixels, out, written, strip)
+    notes = write_back(source, pixels, out, written, strip)
     (folder / RESULT).write_bytes(out.getbuffer())
     return Delivery(
         file=folder / RESULT,
@@ -264,7 +262,7 @@ def degrading(
 
     def work(task: Task, device: str) -> Delivery:
         started = time.perf_counter()
-        source, _ = taken(folder, name, max_pixels)
+        source = taken(folder, name, max_pixels)
         damaged, report = damage(source.pixels, kind, severity, own_seed(seed, name))
         done = delivered(source, damaged, folder, name, format_of(source, io.BytesIO()), suffix=f"_{kind}")
         views = {"before": save_view(source.pixels, folder, "before"), "after": save_view(damaged, folder, "after")}
