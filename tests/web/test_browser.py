@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from unveil import photo
 from unveil.models import describer
+from unveil.models.model import Model
 from unveil.models.treatment import treatment
 from unveil.networks.condition import KINDS
 from unveil.restorer import Restorer
@@ -44,6 +46,11 @@ DESKTOP = {"width": 1280, "height": 900}
 LAPTOP = {"width": 1366, "height": 768}
 GRACE = 15.0
 expect.set_options(timeout=1000 * PATIENCE)
+
+
+def for_some_kinds() -> Model:
+    model = tiny_experts()
+    return replace(model, spec=replace(model.spec, fixes=("noise", "jpeg")))
 
 
 class Held(Restorer):
@@ -154,6 +161,9 @@ def server() -> Iterator[tuple[str, Held, Service]]:
         "other": Engine("other", "LearnIR", "Another one.", lambda device: Restorer(tiny_model(1), "cpu")),
         "told": Engine(
             "told", "LearnIR", "One that is told what to fix.", lambda device: Restorer(tiny_experts(doubt=True), "cpu")
+        ),
+        "some": Engine(
+            "some", "LearnIR", "For some kinds of damage.", lambda device: Restorer(for_some_kinds(), "cpu")
         ),
     }
     service = Service(ServerSettings(samples=8, max_pixels=500_000), Restorers(known))
@@ -748,3 +758,22 @@ def test_accessibility_by_axe(visit: Callable[..., Page], lake: Path, size: dict
     page.window.get_by_role("button", name="More").click()
     look("everything open")
     assert serious == []
+
+
+def test_switches_are_those_of_the_kinds_that_the_model_fixes(visit: Callable[..., Page], lake: Path) -> None:
+    page = visit(LAPTOP)
+    choose(page, "told")
+    page.give("restore", lake)
+    page.window.wait_for_selector("#fix-noise >> text=%")
+    page.window.locator("#fix-haze input").check()
+    choose(page, "some")
+    expect(page.window.locator("#fix-haze")).to_be_hidden()
+    for kind in ("noise", "jpeg"):
+        page.window.locator(f"#fix-{kind} input").set_checked(kind == "noise")
+    page.go("restore")
+    page.done("restore")
+    page.window.click("#stage-restore summary")
+    line = page.window.inner_text("#stage-restore unveil-copy code")
+    assert line.startswith("unveil restore lake.jpg -n some --fix noise --seed 0")
+    choose(page, "told")
+    expect(page.window.locator("#fix-haze")).to_be_visible()
