@@ -10,11 +10,15 @@ from unveil.networks.compact import CompactUNet, CorrectionHead, TimestepExperts
 from unveil.networks.doubt import DoubtNetwork
 
 
-def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
-    """A compact model with 4 base channels and random weights, its zero-initialised layers included (else it would be y -> y)."""
+def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32, conditioned: bool = False) -> Model:
+    """A compact model with 4 base channels and random weights, its zero-initialised layers included (else it would be y -> y).
+
+    conditioned: it is told what to fix, and has no head.
+    """
+    head &= not conditioned
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        predictor = CompactUNet(4, (1, 2), 1)
+        predictor = CompactUNet(4, (1, 2), 1, conditioned=conditioned)
         correction = CorrectionHead(predictor.widths, 4) if head else None
         for module in (predictor, correction):
             for parameter in module.parameters() if module is not None else ():
@@ -24,6 +28,7 @@ def tiny_model(seed: int = 0, *, head: bool = True, low: int = 32) -> Model:
         if module is not None:
             module.eval().requires_grad_(False)
     network = {"kind": "compact", "base": 4, "mults": [1, 2], "blocks": 1, "head": 4 if head else 0}
+    network |= {"conditioned": True} if conditioned else {}
     spec = Spec("tiny", network, multiple_of=predictor.multiple_of, receptive_field=44, defaults=Defaults(low=low))
     return Model(spec, predictor, correction)
 

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,19 @@ def test_unrolled_decides_light_on_the_reduced_photograph(make: Callable[[], Mod
     assert (network(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < 1e-5
 
 
+def test_one_conditioned_network_is_told_in_every_evaluation() -> None:
+    model = tiny_model(conditioned=True)
+    model = replace(
+        model, spec=replace(model.spec, defaults=replace(model.spec.defaults, resolution="off"), fixes=("noise",))
+    )
+    network = exporting.unrolled(model, "noise")
+    assert (len(network.levels), network.takes_the_whole_image) == (5, False)
+    x = photograph(40, 33)
+    assert (network(x) - ours(model, x, "noise")).abs().max() < 1e-5
+    with pytest.raises(InputError, match="does not fix haze, only noise"):
+        exporting.unrolled(model, "haze")
+
+
 def test_only_experts_that_are_asked_are_carried_along() -> None:
     model = tiny_experts()
     native = sum(p.numel() for p in model.predictor.native.parameters())
@@ -122,15 +136,38 @@ def test_onnx_in_onnxruntime(made: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["haze", "compact"])
+@pytest.mark.parametrize("name", ["haze", "guided", "compact"])
 def test_onnx_of_the_whole_sampler_in_onnxruntime(tmp_path: Path, name: str) -> None:
     pytest.importorskip("onnxruntime", reason="comes with the extra `export`")
-    model, fix = (tiny_experts(), "haze") if name == "haze" else (tiny_model(), None)
+    model, fix = (tiny_model(), None) if name == "compact" else (tiny_experts(), "haze")
+    if name == "guided":  # as `general` carries light to full size
+        defaults = replace(model.spec.defaults, switch="guided")
+        model = replace(model, spec=replace(model.spec, defaults=defaults))
     network = exporting.unrolled(model, fix, (32, 24))
     run = in_onnxruntime(exporting.onnx(network, tmp_path / "a.onnx", exporting.About("tiny", fix or "", "")))
     for size in ((64, 48), (128, 96)):
         x = photograph(*size)
-        assert (run(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < PARITY
+        resolution = Resolution("coarse_to_fine", 32, model.spec.defaults.switch)
+        assert (run(x) - ours(model, x, fix, resolution)).abs().max() < PARITY
+
+
+def test_integers_are_not_clipped_which_opencv_does_not_run(made: Path) -> None:
+    import onnx
+
+    proto = onnx.shape_inference.infer_shapes(onnx.load(made / "noise.onnx"))
+    types = {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
+    clipped = [node.input[0] for node in proto.graph.node if node.op_type == "Clip"]
+    assert clipped
+    assert {types[name] for name in clipped} == {onnx.TensorProto.FLOAT}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_onnx_in_opencv(made: Path, size: tuple[int, int]) -> None:
+    cv2 = pytest.importorskip("cv2", minversion="5", reason="OpenCV 5 is no part of any extra")
+    network = cv2.dnn.readNetFromONNX(str(made / "noise.onnx"))
+    x = photograph(*size)
+    network.setInput(x.numpy())
+    assert (torch.from_numpy(network.forward()) - ours(tiny_experts(), x, "noise")).abs().max() < PARITY
 
 
 def test_an_onnx_file_says_what_it_is_and_nothing_of_where_it_was_made(made: Path) -> None:

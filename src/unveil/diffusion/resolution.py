@@ -103,8 +103,8 @@ def guided(
     def mean(x: Tensor) -> Tensor:
         return F.avg_pool2d(x, 2 * RADIUS + 1, stride=1, padding=RADIUS, count_include_pad=False)
 
-    size = (int(y_to.shape[-2]), int(y_to.shape[-1]))
-    enlarge = enlarged or partial(resize, size=size)
+    # Only where it is needed: whoever traces this for photographs of any size must not see it read.
+    enlarge = enlarged or partial(resize, size=(int(y_to.shape[-2]), int(y_to.shape[-1])))
     guide, target = _wide(y_from).mean(1, keepdim=True), _wide(residual)
     a, b = linear_law(guide, target, mean, EDGE)
     return (enlarge(a) * _wide(y_to).mean(1, keepdim=True) + enlarge(b)).to(y_to.dtype)

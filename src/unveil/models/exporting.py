@@ -169,7 +169,7 @@ def _padded(x: Tensor, multiple: int) -> Tensor:
         total = (length + multiple - 1) // multiple * multiple
         index = torch.arange(total, device=x.device)
         last = torch.full_like(index, length - 1)
-        period = (2 * last).clamp(min=1)  # a line of one pixel repeats it
+        period = torch.maximum(2 * last, torch.ones_like(last))  # a line of one pixel repeats it
         index = torch.remainder(index, period)
         index = torch.minimum(torch.minimum(index, period - index), last)
         x = x.index_select(axis, index)
