@@ -172,7 +172,7 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     by_hand = {"model": "told", "auto": False, "noise": True, "haze": True}
     assert order(service, given, tuple((default | by_hand).values())).options.fix == ("haze", "noise")
     assert order(service, given, tuple((default | by_hand | {"auto": True}).values())).options.fix is None
-    sure = default | {"model": "told", "doubt": True}
+    sure = default | {"model": "told", "uncertainty": True}
     assert order(service, given, tuple(sure.values())).options.uncertainty
     # A model without a network for it is not asked, nor is anybody in Compare, which shows none.
     assert not order(service, given, tuple((sure | {"model": "tiny"}).values())).options.uncertainty

@@ -16,7 +16,7 @@ from unveil.web.service import Given, Job, Service
 ASK = "Compare"
 
 
-def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: panel.Controls) -> None:
+def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: dict[str, Any]) -> None:
     """Build the tab. restored, settings: the photograph and the settings of the tab Restore, which it begins with."""
     photo, came = gr.State(None), gr.State(None)
     names = list(service.restorers.known)
@@ -71,7 +71,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
     drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)
-    inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.all()]
+    inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.values()]
     button.click(run, inputs, [stage, button], concurrency_limit=None, **working.QUIET)
 
     def inherit(
@@ -84,7 +84,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
 
     itself.select(
         inherit,
-        [restored, came, settings.model, settings.fidelity, settings.seed],
+        [restored, came, *(settings[name] for name in ("model", "fidelity", "seed"))],
         [photo, came, stage, button, left, left_fidelity, seed],
         **working.QUIET,
     )
