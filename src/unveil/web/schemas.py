@@ -129,8 +129,9 @@ class Ask(BaseModel):
 
     def order(self, name: str, max_pixels: int, *, views: bool = False, preview: bool = False) -> Order:
         """The order for a photograph called `name`."""
-        own = {field.name: getattr(self, field.name) for field in fields(Options) if field.name in Ask.model_fields}
-        options = Options(**own | {"keep": self.keep or ()}, max_pixels=max_pixels)
+        known = [field.name for field in fields(Options) if field.name in Ask.model_fields]
+        own: dict[str, Any] = {name: getattr(self, name) for name in known} | {"keep": self.keep or ()}
+        options = Options(**own, max_pixels=max_pixels)
         return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED, self.preset or "")
 
 
