@@ -143,7 +143,7 @@ class Service:
     def __init__(self, settings: ServerSettings, restorers: Restorers | None = None) -> None:
         self.settings = settings
         self.devices = devices(settings.device)
-        self.restorers = restorers or Restorers(engines(settings.models))
+        self.restorers = restorers or Restorers(engines(settings.further))
         self.store = Store(settings.keep, most=settings.max_stored, share=settings.max_stored / 4)
         self.metrics = Metrics()
         self.decoding = Pixels(settings.max_pixels)

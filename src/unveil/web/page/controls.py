@@ -319,10 +319,11 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         fix = tuple(kind for kind in own if chosen[kind])
         if not fix:
             raise InputError("Every switch is off, so nothing would be fixed; turn one on, or Automatic")
-    model, whole = chosen["model"], {name: int(chosen[name]) for name in ("samples", "seed", "self_ensemble")}
+    model = chosen["model"]
+    plain: dict[str, Any] = {name: int(chosen[name]) for name in ("samples", "seed", "self_ensemble")}
+    plain |= {name: chosen[name] for name in ("solver", "resolution") if chosen[name] != DEFAULT}
     options = Options(
-        **whole,
-        **{name: None if chosen[name] == DEFAULT else chosen[name] for name in ("solver", "resolution")},
+        **plain,
         steps=int(chosen["steps"]) or None,
         fidelity=None if default_fidelity(service, model) is None else float(chosen["fidelity"]),
         strength=float(chosen["strength"]),
