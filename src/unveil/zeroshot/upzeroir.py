@@ -100,33 +100,27 @@ class UPZeroIRSettings:
 
     def __post_init__(self) -> None:
         """Raise InputError for an unknown name or a number out of range."""
-        for name, known in (
-            ("begin", ("noise", "input")),
-            ("gradient", ("x0", "xt")),
-            ("task", ("auto", *TASKS)),
-            ("first", ("simplest", "identity")),
-            ("embed", ("estimate", "input")),
-            ("grouping", GROUPINGS),
-            ("location", LOCATIONS),
-            ("direction", DIRECTIONS),
-            ("bound", BOUNDS),
-            ("rule", ("rise", "change")),
-            ("keep", ("best", "last")),
-        ):
+        choices = {
+            "begin": ("noise", "input"), "gradient": ("x0", "xt"), "task": ("auto", *TASKS), "first": ("simplest", "identity"),
+            "embed": ("estimate", "input"), "grouping": GROUPINGS, "location": LOCATIONS, "direction": DIRECTIONS, "bound": BOUNDS,
+            "rule": ("rise", "change"), "keep": ("best", "last"),
+        }  # fmt: skip
+        for name, known in choices.items():
             check_known(name, getattr(self, name), known)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")
-        for name, least in (
-            ("steps", 1),
-            ("rounds", 0),
-            ("patience", 1),
-            ("width", 1),
-            ("guidance", 0),
-            ("trust", 0),
-            ("deg", 0),
-            ("adapter_rate", 0),
-        ):
+        bounds = {
+            "steps": 1,
+            "rounds": 0,
+            "patience": 1,
+            "width": 1,
+            "guidance": 0,
+            "trust": 0,
+            "deg": 0,
+            "adapter_rate": 0,
+        }
+        for name, least in bounds.items():
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
 

@@ -84,10 +84,6 @@ METRICS: dict[str, Metric] = {
 }  # fmt: skip
 
 
-def _elsewhere(measure: elsewhere.Measure) -> Compute:
-    return lambda prediction, target, mask, protocol: measure(prediction, target)
-
-
 # What other packages print for the same images: psnr@torchmetrics, ...
 METRICS |= {
     f"{metric}@{name}": Metric(
@@ -95,7 +91,7 @@ METRICS |= {
         f"{METRICS[metric].title} by {name}",
         METRICS[metric].better,
         METRICS[metric].unit,
-        _elsewhere(measure),
+        lambda x, y, *_, measure=measure: measure(x, y),
         decimals=4 if "ssim" in metric else 3,
     )
     for name, library in elsewhere.LIBRARIES.items()
