@@ -11,7 +11,7 @@ from unveil.errors import InputError
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import default_fidelity, model_choice
-from unveil.web.service import Given, Job, Service
+from unveil.web.service import Job, Service
 
 ASK = "Compare"
 
@@ -67,7 +67,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
                 break
             done.append((finished, model if dial is None else f"{model}, fidelity {dial:g}"))
         if len(done) == 2:
-            yield _result(given, done), gr.update()
+            yield _result(done), gr.update()
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
     drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)
@@ -90,7 +90,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
     )
 
 
-def _result(given: Given, done: list[tuple[Job, str]]) -> str:
+def _result(done: list[tuple[Job, str]]) -> str:
     (first, label), (second, other) = done
     views = [
         {"src": f"/v1/jobs/{second.id}/views/after", "label": other, "note": ""},

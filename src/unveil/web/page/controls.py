@@ -277,22 +277,11 @@ def controls(service: Service, switches: Switches) -> tuple[dict[str, Any], gr.H
 
     set_by_model = [fidelity, solver, resolution, self_ensemble, switches.panel, uncertainty, preset, *switches.kinds]
     model.change(dials, model, set_by_model, **working.QUIET)
-    own = (
-        model,
-        fidelity,
-        samples,
-        strength,
-        seed,
-        steps,
-        solver,
-        resolution,
-        tile,
-        format,
-        strip,
-        uncertainty,
-        preset,
-    )
-    return dict(zip(NAMES, (*own, self_ensemble, switches.auto, *switches.kinds), strict=True)), refused
+    made = (
+        model, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, uncertainty, preset, self_ensemble,
+        switches.auto, *switches.kinds,
+    )  # fmt: skip
+    return dict(zip(NAMES, made, strict=True)), refused
 
 
 def changed(
