@@ -15,14 +15,7 @@ from unveil.cli import main
 from unveil.cli import restore as module
 from unveil.errors import InputError
 from unveil.models.weights_file import write
-from unveil.testing import tiny_experts, tiny_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    made = tiny_model()
-    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
-    return str(tmp_path / "tiny.safetensors")
+from unveil.testing import tiny_experts
 
 
 @pytest.fixture
