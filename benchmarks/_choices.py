@@ -17,17 +17,8 @@ from unveil.training.batches import Source
 SEED = 23
 
 
-def held_out(model: Model) -> Source:
-    """What the model's own training kept back, by the rule in its recipe; never data/test."""
-    return _source(model, held_out=True)
-
-
-def trained_on(model: Model) -> Source:
-    """The photographs and pairs that the model was trained on."""
-    return _source(model, held_out=False)
-
-
-def _source(model: Model, *, held_out: bool) -> Source:
+def source_of(model: Model, *, held_out: bool = True) -> Source:
+    """What the model's own training kept back, by the rule in its recipe, or what it was trained on; never data/test."""
     recipe = model.spec.recipe.get("config")
     if not recipe:
         raise SystemExit("benchmark: the model has no training recipe, so what it was not trained on is unknown")
@@ -35,12 +26,12 @@ def _source(model: Model, *, held_out: bool) -> Source:
     return Source(replace(data, root=str(shared_folder() / "data" / "train")), held_out=held_out)
 
 
-def crops_of(source: Source, each: dict[str, int], pairs: int, size: int, seed: int = SEED) -> TestSet:
+def crops_of(source: Source, each: dict[str, int], pairs: int, size: int) -> TestSet:
     """Simulated damage on held-out photographs of at least `size` pixels, and real pairs ("pair") where the damage shows."""
     large = [p for p in source.photos if min(p.clean.shape[:2]) >= size]
-    parts = [simulated(large, [k], n, size, seed + i) for i, (k, n) in enumerate(each.items()) if n]
+    parts = [simulated(large, [k], n, size, SEED + i) for i, (k, n) in enumerate(each.items()) if n]
     for _, photographs in source.pairs:
-        generator = np.random.default_rng([seed, size])
+        generator = np.random.default_rng([SEED, size])
         for i in range(pairs):
             parts.append(TestSet(*most_damaged(photographs[i % len(photographs)], size, generator), ("pair",)))
     return joined(parts)

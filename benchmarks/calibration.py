@@ -50,7 +50,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[TestS
     Clean photographs are damaged as in the model's own training, all of them; real pairs come as they are. Of an odd number the first
     part has more.
     """
-    source = _choices.held_out(model)
+    source = _choices.source_of(model)
     entries = zip(source.pairs, source.data.pairs, strict=True)
     real = [(p, tuple(entry.kinds)) for (_, found), entry in entries for p in found]
     scenes = {p.clean.path for p, _ in real}

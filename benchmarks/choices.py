@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks._ablation import KINDS
-from benchmarks._choices import SEED, crops_of, described, held_out
+from benchmarks._choices import SEED, crops_of, described, source_of
 from benchmarks._pages import Facts
 from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, native_share, psnrs, quality
 from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table
@@ -179,7 +179,7 @@ def measure(given: Namespace) -> dict[str, Any]:
             f"benchmark: {given.model} is a one-shot network; it has no fidelity, solver or resolution to choose"
         )
     model.to(torch.device("cpu"))
-    source = held_out(model)
+    source = source_of(model)
     found: dict[str, Any] = {}
     for part in given.part:
         clock = Clock()

@@ -8,7 +8,7 @@ back are left for `benchmarks/calibration.py`, which stretches what this network
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import _choices
-from benchmarks._shared import Clock, positive
+from benchmarks._shared import MODEL, Clock
 from unveil import degradation
 from unveil.data.dataset import crops, rng
 from unveil.models.spec import Spec
@@ -116,17 +116,16 @@ def _scaled(pixels: Tensor, flip: bool) -> Tensor:
     return scaled.flip(-1) if flip else scaled
 
 
-def arguments(command: ArgumentParser) -> None:
-    command.add_argument("--model", default="general", help="name on the shelf, model file or run folder")
-    command.add_argument("-o", "--output", type=Path, required=True, help="weight file to write")
-    command.add_argument("--count", type=positive, default=1800, help="crops to restore and learn from")
-    command.add_argument("--epochs", type=positive, default=6)
+OPTIONS = {
+    "--model": MODEL, "-o --output": {"type": Path, "required": True, "help": "weight file to write"},
+    "--count": (1800, "crops to restore and learn from"), "--epochs": 6,
+}  # fmt: skip
 
 
 def main(given: Namespace) -> None:
     count, epochs = (16, 1) if given.quick else (given.count, given.epochs)
     clock, restorer = Clock(), load(given.model, "cpu")
-    data = made(restorer, _choices.trained_on(restorer.model), count, SEED)
+    data = made(restorer, _choices.source_of(restorer.model, held_out=False), count, SEED)
     print(f"{count} crops: {clock.processor:.0f} s of processor time", flush=True)
     doubt = trained(data, epochs, SEED)
     model = restorer.model

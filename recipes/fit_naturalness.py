@@ -8,7 +8,7 @@ the same on every run.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +26,10 @@ def photographs(folders: list[Path]) -> Iterator[np.ndarray]:
             yield read_image(path).pixels
 
 
-def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--source", required=True, help="said in the file: which photographs these are")
+OPTIONS = {
+    "folders": {"nargs": "+", "type": Path}, "-o --output": {"type": Path, "required": True},
+    "--source": {"required": True, "help": "said in the file: which photographs these are"},
+}  # fmt: skip
 
 
 def main(arguments: Namespace) -> None:

@@ -29,3 +29,20 @@ def shared() -> Path:
             pytest.fail(f"golden numbers and photographs expected at {SHARED}")
         pytest.skip("needs the golden numbers, which are not part of the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model."""
+    from unveil.models.weights_file import write
+    from unveil.testing import tiny_model
+
+    path, made = tmp_path_factory.mktemp("model") / "tiny.safetensors", tiny_model()
+    write(path, made.spec, made.predictor, made.head)
+    return path
+
+
+@pytest.fixture
+def model(model_file: Path) -> str:
+    """The same, as commands take it."""
+    return str(model_file)

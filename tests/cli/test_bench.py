@@ -16,7 +16,7 @@ from unveil import cli
 from unveil.bench import speed
 from unveil.errors import InputError
 from unveil.models import weights_file
-from unveil.testing import tiny_experts, tiny_model
+from unveil.testing import tiny_experts
 from unveil.zeroshot.methods import METHODS
 
 
@@ -29,13 +29,6 @@ def data(tmp_path: Path) -> Path:
             pixels = np.random.default_rng(i).integers(40, 200, (20, 24, 3)) // factor
             Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
     return tmp_path / "data"
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    made = tiny_model()
-    weights_file.write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
-    return str(tmp_path / "tiny.safetensors")
 
 
 def run(*arguments: object) -> int:

@@ -15,14 +15,7 @@ from unveil.cli import main
 from unveil.cli import restore as module
 from unveil.errors import InputError
 from unveil.models.weights_file import write
-from unveil.testing import tiny_experts, tiny_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    made = tiny_model()
-    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
-    return str(tmp_path / "tiny.safetensors")
+from unveil.testing import tiny_experts
 
 
 @pytest.fixture
@@ -38,22 +31,7 @@ def files(folder: Path) -> set[str]:
 
 def test_one_photograph_with_all_that_can_be_written(tmp_path: Path, model: str, picture: Path) -> None:
     out = tmp_path / "out" / "clean.png"
-    status = main(
-        [
-            "restore",
-            str(picture),
-            "-o",
-            str(out),
-            "-n",
-            model,
-            "--samples",
-            "2",
-            "--uncertainty",
-            "--compare",
-            "--device",
-            "cpu",
-        ]
-    )
+    status = main(f"restore {picture} -o {out} -n {model} --samples 2 --uncertainty --compare --device cpu".split())
     assert status == 0
     assert files(out.parent) == {"clean.png", "clean_std.png", "clean_overlay.png", "clean_compare.png"}
     with Image.open(out) as image:
@@ -67,25 +45,7 @@ def test_one_photograph_with_all_that_can_be_written(tmp_path: Path, model: str,
 
 
 def test_python_and_command_line_give_the_same_pixels(tmp_path: Path, model: str, picture: Path) -> None:
-    assert (
-        main(
-            [
-                "restore",
-                str(picture),
-                "-o",
-                str(tmp_path / "a.png"),
-                "-n",
-                model,
-                "--seed",
-                "7",
-                "--steps",
-                "3",
-                "--device",
-                "cpu",
-            ]
-        )
-        == 0
-    )
+    assert main(f"restore {picture} -o {tmp_path / 'a.png'} -n {model} --seed 7 --steps 3 --device cpu".split()) == 0
     unveil.load(model, device="cpu").restore(picture, seed=7, steps=3).save(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 

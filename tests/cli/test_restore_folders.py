@@ -15,18 +15,14 @@ import pytest
 from PIL import Image
 
 from unveil.cli import main
-from unveil.models.weights_file import write
-from unveil.testing import tiny_model
 
 
 @pytest.fixture
-def call(tmp_path: Path):  # type: ignore[no-untyped-def]
+def call(model: str):  # type: ignore[no-untyped-def]
     """`unveil restore` with the tiny model, two steps, on the processor."""
-    made = tiny_model()
-    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
 
     def call(*arguments: object) -> int:
-        fixed = ["-n", str(tmp_path / "tiny.safetensors"), "--device", "cpu", "--steps", "2"]
+        fixed = ["-n", model, "--device", "cpu", "--steps", "2"]
         return main(["restore", *map(str, arguments), *fixed])
 
     return call

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unveil.data.files import cubic, resize_matrix
 from unveil.errors import InputError
-from unveil.evaluation.resize import RULES, centre_square, cubic, imresize, opencv_bilinear, resize, resize_matrix
+from unveil.evaluation.resize import RULES, centre_square, imresize, opencv_bilinear, resize
 
 RAMP = np.add.outer(np.arange(12.0), 2 * np.arange(16.0)) / 50
 RANDOM = np.random.default_rng(3).random((21, 34, 3))

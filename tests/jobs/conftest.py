@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unveil.models.weights_file import write
-from unveil.testing import tiny_model
-
 
 def save(path: Path, seed: int = 0, size: tuple[int, int] = (48, 32)) -> Path:
     """A photograph of noise (width, height) at `path`, whose folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    made = tiny_model()
-    write(path, made.spec, made.predictor, made.head)
     return path
 
 

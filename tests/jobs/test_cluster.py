@@ -23,9 +23,7 @@ from unveil.jobs.cluster import Cluster
 from unveil.jobs.inputs import STANDARD, find
 from unveil.jobs.manifest import Row
 from unveil.jobs.outputs import Job, plan
-from unveil.models.weights_file import write
 from unveil.restorer import Options, Restoration, load
-from unveil.testing import tiny_model
 
 COUNT = 12
 HALF = Cluster("local", workers=2, cpus=0.5)
@@ -67,13 +65,6 @@ def ray() -> Iterator[Any]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> str:
-    made = tiny_model()
-    write(tmp_path / "tiny.safetensors", made.spec, made.predictor, made.head)
-    return str(tmp_path / "tiny.safetensors")
 
 
 def photographs(folder: Path, count: int = COUNT, width: int = 36) -> Path:

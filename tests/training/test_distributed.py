@@ -55,6 +55,36 @@ def test_devices() -> None:
         assert (alone.rank, alone.size, alone.first) == (0, 1, True)
 
 
+def launched(*command: str | Path) -> str:
+    """What two processes say; they must end well."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, command)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[:4000]
+    return ran.stdout
+
+
+def interrupted(folder: Path, tree: dict[str, Any], *checks: str) -> None:
+    """Train with two processes into folder/two, with an interruption after step 3, of which folder/cut keeps what there was.
+
+    checks: lines about the learner as it is then.
+    """
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    script = folder / "train.py"
+    lines = (
+        "import shutil, sys", "from pathlib import Path", "import torch.distributed as dist",
+        "from unveil.training import config, stage", "from unveil.training.loop import train",
+        "stage.EVERY = 1", "folder = Path(sys.argv[1])", "dist.init_process_group('gloo')",
+        "told = config.load(folder / 'config.yaml')",
+        "learner = train(told, folder / 'two', report=lambda _: None, stop_at=3)", *checks,
+        "if dist.get_rank() == 0:", "    shutil.copytree(folder / 'two', folder / 'cut')", "dist.barrier()",
+        "train(told, folder / 'two', report=lambda _: None)", "dist.destroy_process_group()",
+    )  # fmt: skip
+    script.write_text("\n".join(lines))
+    launched(script, folder)
+
+
 def curve(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
@@ -62,18 +92,13 @@ def curve(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree(stages=STAGES)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     # Both processes tell every step, as the one below does.
     script = tmp_path / "train.py"
     script.write_text(
         "import sys\nfrom unveil.training import stage\nfrom unveil.cli import main\nstage.EVERY = 1\nsys.exit(main(sys.argv[1:]))\n"
     )
-    command = [*launch, str(script), "train", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "two")]
-    ran = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("pairs to train on") == 1  # one of the two speaks
+    said = launched(script, "train", tmp_path / "config.yaml", "-o", tmp_path / "two")
+    assert said.count("pairs to train on") == 1  # one of the two speaks
     monkeypatch.setattr("unveil.training.stage.EVERY", 1)
     assert reporting.EVERY > 1
     train(configuration.parse(tree(stages=STAGES)), tmp_path / "one", report=lambda line: None)
@@ -91,25 +116,7 @@ def test_two_processes_have_the_loss_curve_of_one(tree: Tree, tmp_path: Path, mo
 def test_a_run_whose_processes_share_muon_goes_on_with_any_number_of_them(tree: Tree, tmp_path: Path) -> None:
     """Bit for bit: one process all the way, two with an interruption, and one that goes on with what two began."""
     stage = {**STAGES[0], "steps": 6, "optimiser": "muon"}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree(stages=[stage])))
-    script = tmp_path / "train.py"
-    script.write_text(
-        "import shutil, sys\nfrom pathlib import Path\nimport torch.distributed as dist\n"
-        "from unveil.training import config\nfrom unveil.training.loop import train\n"
-        "folder = Path(sys.argv[1])\ndist.init_process_group('gloo')\ntold = config.load(folder / 'config.yaml')\n"
-        "train(told, folder / 'two', report=lambda _: None, stop_at=3)\n"
-        "if dist.get_rank() == 0:\n    shutil.copytree(folder / 'two', folder / 'cut')\n"
-        "dist.barrier()\ntrain(told, folder / 'two', report=lambda _: None)\ndist.destroy_process_group()\n"
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run(
-        [*launch, str(script), str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stderr[:4000]
+    interrupted(tmp_path, tree(stages=[stage]))
     config = configuration.parse(tree(stages=[stage]))
     for name in ("one", "cut"):
         train(config, tmp_path / name, report=lambda _: None)
@@ -132,24 +139,7 @@ def test_two_processes_teach_da_clips_controller_as_one_does(pairs: Path, tmp_pa
         "stages": [{"kind": "contrastive", "steps": 4, "lr": 2e-3, "batch": 8, "crop": 32, "warmup": 1, "accumulate": 2}],
     }  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "unveil.cli",
-    ]
-    ran = subprocess.run(
-        [*launch, "train", str(tmp_path / "config.yaml"), "-o", str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stderr[:4000]
+    launched("-m", "unveil.cli", "train", tmp_path / "config.yaml", "-o", tmp_path / "two")
     config = configuration.parse(tree)
     train(config, tmp_path / "one", report=lambda _: None)
     (tmp_path / "cut").mkdir()
@@ -181,29 +171,13 @@ def test_a_network_in_shards_trains_as_a_whole_one_and_its_checkpoint_goes_on_an
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FSDP2 over two processes by gloo: the losses, the averaged weights and the files of one process; resumed by two, and by one."""
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree(**SHARDED, sharded=True)))
-    script = tmp_path / "train.py"
-    script.write_text(
-        "import shutil, sys\nfrom pathlib import Path\nimport torch.distributed as dist\n"
-        "from unveil.training import config, stage\nfrom unveil.training.loop import train\n"
-        "stage.EVERY = 1\nfolder = Path(sys.argv[1])\ndist.init_process_group('gloo')\n"
-        "told = config.load(folder / 'config.yaml')\n"
-        "learner = train(told, folder / 'two', report=lambda _: None, stop_at=3)\n"
-        "parts = [p for m in learner.modules.values() for p in m.parameters()]\n"
-        "held, whole = sum(p.to_local().numel() for p in parts), sum(p.numel() for p in parts)\n"
-        "assert held < 0.7 * whole, (held, whole)\n"
-        "if dist.get_rank() == 0:\n    shutil.copytree(folder / 'two', folder / 'cut')\n"
-        "dist.barrier()\ntrain(told, folder / 'two', report=lambda _: None)\ndist.destroy_process_group()\n"
+    interrupted(
+        tmp_path,
+        tree(**SHARDED, sharded=True),
+        "parts = [p for m in learner.modules.values() for p in m.parameters()]",
+        "held, whole = sum(p.to_local().numel() for p in parts), sum(p.numel() for p in parts)",
+        "assert held < 0.7 * whole, (held, whole)",
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run(
-        [*launch, str(script), str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert ran.returncode == 0, ran.stderr[:4000]
     monkeypatch.setattr("unveil.training.stage.EVERY", 1)
     config = configuration.parse(tree(**SHARDED))
     train(config, tmp_path / "one", report=lambda _: None)

@@ -142,33 +142,16 @@ def test_words_are_escaped(tmp_path: Path) -> None:
         assert "<script" not in html
 
 
+def values_of(**changed: object) -> dict[str, Any]:
+    """The values of the controls as they stand at first, but for these."""
+    first = ("tiny", 0, 1, 1.0, 0, 0, controls.DEFAULT, controls.DEFAULT, 0, "as it came", False, False, "", 1, True)
+    return dict(zip(NAMES, first + (False,) * len(KINDS), strict=True)) | changed
+
+
 def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient], tmp_path: Path) -> None:
     service = serve().app.state.service  # type: ignore[attr-defined]
     given = Given("id", "a.jpg", 1, 1, "JPEG", tmp_path)
-    default = dict(
-        zip(
-            NAMES,
-            (
-                "tiny",
-                0.5,
-                2,
-                1.0,
-                7,
-                0,
-                "model's default",
-                "model's default",
-                0,
-                "as it came",
-                False,
-                False,
-                "",
-                1,
-                True,
-            )
-            + (False,) * len(KINDS),
-            strict=True,
-        )
-    )
+    default = values_of(fidelity=0.5, samples=2, seed=7)
     plain = order(service, given, tuple(default.values()))
     assert (plain.options.steps, plain.options.solver, plain.options.tile, plain.format) == (None, None, "auto", None)
     assert (plain.engine, plain.options.seed, plain.options.samples, plain.options.fidelity) == ("tiny", 7, 2, 0.5)
@@ -189,7 +172,7 @@ def test_the_controls_say_what_the_options_say(serve: Callable[..., TestClient],
     by_hand = {"model": "told", "auto": False, "noise": True, "haze": True}
     assert order(service, given, tuple((default | by_hand).values())).options.fix == ("haze", "noise")
     assert order(service, given, tuple((default | by_hand | {"auto": True}).values())).options.fix is None
-    sure = default | {"model": "told", "doubt": True}
+    sure = default | {"model": "told", "uncertainty": True}
     assert order(service, given, tuple(sure.values())).options.uncertainty
     # A model without a network for it is not asked, nor is anybody in Compare, which shows none.
     assert not order(service, given, tuple((sure | {"model": "tiny"}).values())).options.uncertainty
@@ -264,30 +247,7 @@ def test_a_preset_is_offered_ordered_and_refused_where_it_takes_too_long(
     assert [name for _, name in presets(service, "tao")] == ["", "paper"]
     assert len(presets(service, "tiny")) == 1  # nothing to choose: the list is not shown
     given = Given("id", "a.jpg", 1000, 100, "JPEG", tmp_path)
-    values = dict(
-        zip(
-            NAMES,
-            (
-                "tao",
-                0,
-                1,
-                1.0,
-                0,
-                0,
-                "model's default",
-                "model's default",
-                0,
-                "as it came",
-                False,
-                False,
-                "paper",
-                1,
-                True,
-            )
-            + (False,) * len(KINDS),
-            strict=True,
-        )
-    )
+    values = values_of(model="tao", preset="paper")
     made = order(service, given, tuple(values.values()))
     assert (made.engine, made.preset) == ("tao", "paper")
     limits = Limits(service)

@@ -135,18 +135,8 @@ def markdown(result: dict[str, Any]) -> str:
         )
         for r in result["rows"]
     ]
-    head = (
-        "photograph",
-        "tiles",
-        "before (MiB)",
-        "read",
-        "restored",
-        "written (peak)",
-        "bytes/pixel",
-        "planned",
-        "CPU s",
-    )
-    return table(head, rows)
+    numbers = ("tiles", "before (MiB)", "read", "restored", "written (peak)", "bytes/pixel", "planned", "CPU s")
+    return table(("photograph", *numbers), rows)
 
 
 if __name__ == "__main__":

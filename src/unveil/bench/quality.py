@@ -241,15 +241,11 @@ RESTORED = "; restored as they are"
 """What stands in the protocol of a set that is scored at another size than its photographs have."""
 
 
-def _reduces(protocol: Protocol) -> bool:
-    """Whether scoring changes sizes; TAO's own pairs have theirs on disk."""
-    return protocol.size is not None and protocol.resize != "tao256"
-
-
 def _empty(protocol: Protocol, method: Method, damage: str) -> dict[str, Any]:
     several = {"mean of draws": [], "spread_levels": [], "draws": method.draws} if method.draws > 1 else {}
+    reduces = protocol.size is not None and protocol.resize != "tao256"  # TAO's own pairs have their size on disk
     return {
-        "protocol": protocol.describe() + RESTORED * _reduces(protocol) + (f"; damaged by {damage}" if damage else ""),
+        "protocol": protocol.describe() + RESTORED * reduces + (f"; damaged by {damage}" if damage else ""),
         "run": method.run,
         "images": [],
         "failed": {},

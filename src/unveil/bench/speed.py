@@ -31,6 +31,7 @@ def single(
     import numpy as np
     import torch
 
+    from unveil.options import Options
     from unveil.restorer import load
     from unveil.util.devices import hardware
 
@@ -50,7 +51,7 @@ def single(
     peak = peak_bytes()
     on_device = {"device_peak_bytes": torch.cuda.max_memory_allocated(restorer.device)} if cuda else {}
     state = torch.zeros(1, 3, size, size, device=restorer.device)
-    run = restorer.resolve(_options(steps))
+    run = restorer.resolve(Options(steps=steps))
     denoise = restorer.model.denoiser(run.process, 0.0)
     forwards = []
     with torch.inference_mode(), torch.autocast(restorer.device.type, torch.bfloat16, enabled=dtype == "bf16"):
@@ -69,12 +70,6 @@ def single(
         "hardware": hardware(restorer.device),
         "protocol_of_run": {k: protocol[k] for k in ("model", "sha256", "grid", "steps", "solver", "fidelity")},
     }
-
-
-def _options(steps: int | None) -> Any:
-    from unveil.options import Options
-
-    return Options(steps=steps)
 
 
 def apart(module: str, *arguments: object) -> dict[str, Any]:
@@ -106,7 +101,7 @@ def measure(
         if progress is not None:
             progress(len(rows), len(ROWS))
     runs = [row.pop("protocol_of_run") for row in rows]
-    computes = [row.pop("hardware") for row in rows]
+    computes, on_cuda = [row.pop("hardware") for row in rows], "device_peak_bytes" in rows[0]
     return {
         "benchmark": "speed",
         "protocol": {
@@ -119,11 +114,7 @@ def measure(
             "repeats": f"median of {repeats} runs after one warm-up, wall seconds, each row in its own process",
             "forward": "one pass of the predictor (with its padding) at the same size",
             "peak_bytes": "peak resident memory of the process: interpreter, torch, weights and restoration",
-            **(
-                {"device_peak_bytes": "most that torch had allocated on the device"}
-                if "device_peak_bytes" in rows[0]
-                else {}
-            ),
+            **({"device_peak_bytes": "most that torch had allocated on the device"} if on_cuda else {}),
         },
         "rows": rows,
     }

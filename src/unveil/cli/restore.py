@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -234,7 +235,7 @@ def restore(
 
             on_cluster(opening, jobs, options, report, handling=handling, cluster=spread)
         else:
-            with _without_warnings():
+            with warnings.catch_warnings(action="ignore", category=UnveilWarning):  # they are part of the printed rows
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
@@ -402,13 +403,6 @@ def _tile(text: str) -> int | str:
     if text == "auto" or not text.isdecimal():
         return text  # Options raises the error that explains it
     return int(text)
-
-
-def _without_warnings():  # type: ignore[no-untyped-def]
-    """Without the library's warnings, which are part of the printed rows."""
-    import warnings
-
-    return warnings.catch_warnings(action="ignore", category=UnveilWarning)
 
 
 def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]

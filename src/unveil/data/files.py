@@ -28,26 +28,50 @@ from unveil.util.atomic import aside
 from unveil.util.quiet import quiet
 from unveil.util.suffixes import TRAINING
 
+Kernel = Callable[[np.ndarray], np.ndarray]
 
-def _keys(x: np.ndarray) -> np.ndarray:
+
+def cubic(x: np.ndarray) -> np.ndarray:
+    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4), zero beyond 2."""
     x = np.abs(x)
-    inner, outer = 1 + x**2 * (1.5 * x - 2.5), 2 + x * (-4 + x * (2.5 - 0.5 * x))
-    return np.where(x <= 1, inner, np.where(x < 2, outer, 0.0))
+    near = (1.5 * x - 2.5) * x**2 + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+def resize_matrix(
+    length: int,
+    new_length: int,
+    scale: float,
+    kernel: Kernel = cubic,
+    support: float = 2.0,
+    *,
+    antialias: bool = True,
+    mirror: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which source samples make each new sample, and by what weights: two arrays (new_length, taps).
+
+    Sample centres are aligned (u = (i + 1/2) / scale - 1/2); with `antialias` the kernel is stretched by 1/scale when shrinking.
+    Outside the image the samples are mirrored with the edge repeated, or held at the edge (`mirror` False).
+    """
+    stretch = min(scale, 1.0) if antialias else 1.0
+    support = support / stretch
+    centre = (np.arange(new_length) + 0.5) / scale - 0.5
+    taps = ceil(2 * support) + 2
+    index = np.floor(centre - support)[:, None].astype(int) + np.arange(taps)
+    weight = kernel((centre[:, None] - index) * stretch)
+    weight /= weight.sum(axis=1, keepdims=True)
+    if mirror:
+        index = index % (2 * length)
+        index = np.where(index >= length, 2 * length - 1 - index, index)
+    return np.clip(index, 0, length - 1), weight
 
 
 def weights(length: int, new_length: int) -> np.ndarray:
     """(new_length, length) matrix of one axis: row i holds the shares of the old samples in new sample i; rows sum to 1."""
-    scale = new_length / length
-    stretch = min(1.0, scale)
-    centre = (np.arange(new_length)[:, None] + 0.5) / scale - 0.5
-    reach = 2.0 / stretch
-    taps = np.floor(centre - reach).astype(np.int64) + np.arange(ceil(2 * reach) + 2)[None, :]
-    share = _keys((centre - taps) * stretch)
-    share /= share.sum(axis=1, keepdims=True)
-    mirrored = taps % (2 * length)
-    mirrored = np.where(mirrored >= length, 2 * length - 1 - mirrored, mirrored)
+    index, share = resize_matrix(length, new_length, new_length / length)
     matrix = np.zeros((new_length, length))
-    np.add.at(matrix, (np.arange(new_length)[:, None], mirrored), share)
+    np.add.at(matrix, (np.arange(new_length)[:, None], index), share)
     return matrix
 
 

@@ -210,12 +210,10 @@ def _scaled(array: np.ndarray, name: str, data_range: tuple[float, float]) -> np
     return np.clip(scaled, 0.0, 1.0)
 
 
-def as_pair(
-    prediction: Any, target: Any, *, data_range: tuple[float, float] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def as_pair(prediction: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
     """Two images of equal shape as float64 in [0, 1]; see `as_image`. Raises InputError if the shapes differ."""
-    left = as_image(prediction, name="prediction", data_range=data_range)
-    right = as_image(target, name="target", data_range=data_range)
+    left = as_image(prediction, name="prediction")
+    right = as_image(target, name="target")
     if left.shape != right.shape:
         raise InputError(
             f"prediction is {size_text(left)} and target is {size_text(right)}; "

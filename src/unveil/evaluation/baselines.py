@@ -314,10 +314,6 @@ class Baseline:
         return self.operation(rgb)
 
 
-def _identity(image: np.ndarray) -> np.ndarray:
-    return image
-
-
 def _then(first: Operation, second: Operation) -> Operation:
     return lambda image: second(first(image))
 
@@ -325,7 +321,7 @@ def _then(first: Operation, second: Operation) -> Operation:
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
     for baseline in (
-        Baseline("identity", "input", _identity, "nothing is done"),
+        Baseline("identity", "input", lambda image: image, "nothing is done"),
         Baseline("stretch", "stretch 1-99", stretch, "1st and 99th percentile of all values to 0 and 1"),
         Baseline("stretch-channels", "stretch 1-99 per channel", stretch_channels, "the same, channels apart"),
         Baseline("divide99", "divide by 99th percentile", divide_by_percentile, "of all values"),

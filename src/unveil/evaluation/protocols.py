@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from unveil.errors import InputError
 from unveil.evaluation.arrays import Space, White
@@ -16,18 +16,6 @@ from unveil.evaluation.resize import Rule
 
 Rounding = Literal["none", "8bit", "16bit"]
 Region = Literal["all", "shadow", "non-shadow"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "resize": get_args(Rule),
-    "rounding": get_args(Rounding),
-    "space": get_args(Space),
-    "ssim_space": get_args(Space),
-    "ssim_window": get_args(Window),
-    "lab_white": get_args(White),
-    "lab_rounding": get_args(Rounding),
-    "region": get_args(Region),
-    "region_rule": get_args(RegionRule),
-}
 
 
 def _bits(rounding: Rounding) -> str:
@@ -147,6 +135,7 @@ class Protocol:
         return cls.from_dict(content)
 
 
+_CHOICES = {name: get_args(kind) for name, kind in get_type_hints(Protocol).items() if get_origin(kind) is Literal}
 _RESFUSION_ISTD = "evaluation scripts in Resfusion's public repository (PSNR, SSIM and Lab error in MATLAB)"
 _LEARNIR_512 = "LearnIR: fixed resolution of 512x512; no evaluation script is public"
 _UNSTATED_512 = ("resize rule", "colour space", "SSIM window", "rounding")
@@ -154,14 +143,8 @@ _DACLIP = "test script and configuration in DA-CLIP's public repository, which c
 
 
 def _learnir512(name: str, dataset: str) -> Protocol:
-    return Protocol(
-        name=name,
-        dataset=dataset,
-        resize="matlab_bicubic",
-        size=(512, 512),
-        source=_LEARNIR_512,
-        unstated=_UNSTATED_512,
-    )
+    size: Any = {"resize": "matlab_bicubic", "size": (512, 512)}
+    return Protocol(name=name, dataset=dataset, **size, source=_LEARNIR_512, unstated=_UNSTATED_512)
 
 
 def _tao256(name: str, dataset: str, degradation: str = "") -> Protocol:

@@ -6,12 +6,12 @@ none is a default. All take and give images in [0, 1], float64, (H, W) or (H, W,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import ceil
 from typing import Literal, get_args
 
 import numpy as np
 
+from unveil.data.files import resize_matrix
 from unveil.errors import InputError
 from unveil.util.words import check_known
 
@@ -19,45 +19,9 @@ Rule = Literal["none", "matlab_bicubic", "pil_bicubic", "pil_bilinear", "pil_lan
 RULES: tuple[str, ...] = get_args(Rule)
 
 
-def cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic convolution kernel with a = -1/2 (Keys 1981, eq. 4), zero beyond 2."""
-    x = np.abs(x)
-    near = (1.5 * x - 2.5) * x**2 + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
 def triangle(x: np.ndarray) -> np.ndarray:
     """Linear interpolation kernel, zero beyond 1."""
     return np.maximum(1 - np.abs(x), 0.0)
-
-
-def resize_matrix(
-    length: int,
-    new_length: int,
-    scale: float,
-    kernel: Callable[[np.ndarray], np.ndarray],
-    support: float,
-    *,
-    antialias: bool,
-    mirror: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which source samples make each new sample, and by what weights: two arrays (new_length, taps).
-
-    Sample centres are aligned (u = (i + 1/2) / scale - 1/2); with `antialias` the kernel is stretched by 1/scale when shrinking.
-    Outside the image the samples are mirrored with the edge repeated, or held at the edge (`mirror` False).
-    """
-    stretch = min(scale, 1.0) if antialias else 1.0
-    support = support / stretch
-    centre = (np.arange(new_length) + 0.5) / scale - 0.5
-    taps = ceil(2 * support) + 2
-    index = np.floor(centre - support)[:, None].astype(int) + np.arange(taps)
-    weight = kernel((centre[:, None] - index) * stretch)
-    weight /= weight.sum(axis=1, keepdims=True)
-    if mirror:
-        index = index % (2 * length)
-        index = np.where(index >= length, 2 * length - 1 - index, index)
-    return np.clip(index, 0, length - 1), weight
 
 
 def _apply(image: np.ndarray, axis: int, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -88,7 +52,7 @@ def imresize(image: np.ndarray, *, scale: float | None = None, size: tuple[int, 
         assert size is not None
         scales = (size[0] / image.shape[0], size[1] / image.shape[1])
     for axis in sorted((0, 1), key=lambda a: scales[a]):  # MATLAB shrinks first, to have less to do
-        matrix = resize_matrix(image.shape[axis], size[axis], scales[axis], cubic, 2.0, antialias=True, mirror=True)
+        matrix = resize_matrix(image.shape[axis], size[axis], scales[axis])
         image = _apply(image, axis, *matrix)
     return image
 

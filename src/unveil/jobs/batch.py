@@ -19,7 +19,7 @@ from unveil import photo
 from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
 from unveil.jobs.inputs import STANDARD
-from unveil.jobs.manifest import Row
+from unveil.jobs.manifest import Row, restored
 from unveil.jobs.outputs import Claim, Job, Leftovers, claim, tried, write
 from unveil.options import Options
 from unveil.photo.header import probe
@@ -109,20 +109,18 @@ class _Part:
     source: Future[photo.Photo | DescribedPhoto] | None = None
 
 
+@dataclass
 class _Batch:
-    def __init__(
-        self,
-        restorer: Restores,
-        jobs: Sequence[Job],
-        options: Options,
-        report: Callable[[Row], None],
-        handling: Handling,
-        watch: Watch,
-    ) -> None:
-        self.restorer, self.jobs, self.options, self.report = restorer, jobs, options, report
-        self.handling, self.watch = handling, watch
+    restorer: Restores
+    jobs: Sequence[Job]
+    options: Options
+    report: Callable[[Row], None]
+    handling: Handling
+    watch: Watch
+
+    def __post_init__(self) -> None:
         self.began = time.time()
-        self.leftovers = Leftovers(jobs)
+        self.leftovers = Leftovers(self.jobs)
         self.reported: set[int] = set()
         self.pending: deque[tuple[Future[None], int]] = deque()
         self.claims: set[Claim] = set()
@@ -281,18 +279,9 @@ class _Batch:
             self._is_broken(job, error)
             return _row(job, "failed", _reason(error))
         assert result.source is not None
-        return Row(
-            input=str(job.source),
-            output=str(job.target),
-            status="restored",
-            outputs=tuple(map(str, outputs)),
-            seconds=round(result.seconds, 3),
-            size=(result.source.width, result.source.height),
-            seed=result.seed,
-            sha256=result.protocol.get("sha256", ""),
-            protocol=result.protocol,
-            notes=(*result.source.notes, *result.notes, *notes),
-        )
+        source, protocol = result.source, result.protocol
+        told = (*source.notes, *result.notes, *notes)
+        return restored(job.source, outputs, result.seconds, (source.width, source.height), result.seed, protocol, told)
 
     def _keep_times(self, job: Job, outputs: Iterable[str]) -> None:
         if self.handling.keep_times and STANDARD not in (job.source, job.target):

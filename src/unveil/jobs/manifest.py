@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,16 @@ class Row:
         ):  # bytes of names that are no text are lone surrogates, which JSON can only hold as escapes
             return json.dumps(asdict(self))
         return text
+
+
+def restored(
+    source: Path, outputs: Sequence[Path], seconds: float, size: tuple[int, int], seed: int, protocol: dict[str, Any],
+    notes: tuple[str, ...],
+) -> Row:  # fmt: skip
+    """The row of what was restored into these files, the restoration first."""
+    files = tuple(map(str, outputs))
+    sha256 = protocol.get("sha256", "")
+    return Row(str(source), files[0], "restored", "", files, round(seconds, 3), size, seed, sha256, protocol, notes)
 
 
 class Manifest:

@@ -15,7 +15,7 @@ import numpy as np
 from unveil.errors import InputError
 from unveil.jobs.batch import Restores
 from unveil.jobs.inputs import STANDARD
-from unveil.jobs.manifest import Row
+from unveil.jobs.manifest import Row, restored
 from unveil.jobs.outputs import Job
 from unveil.models import describer
 from unveil.models.treatment import treatment
@@ -146,18 +146,8 @@ def restore(
             notes |= dict.fromkeys(result.notes)
     if job.extras:
         notes["no further pictures are made of a video"] = None
-    return Row(
-        input=str(job.source),
-        output=str(job.target),
-        status="restored",
-        outputs=(str(job.target),),
-        seconds=round(seconds, 3),
-        size=(clip.width, clip.height),
-        seed=options.seed,
-        sha256=protocol.get("sha256", ""),
-        protocol=protocol,
-        notes=(*clip.notes, *notes, *writer.notes),
-    )
+    told, size = (*clip.notes, *notes, *writer.notes), (clip.width, clip.height)
+    return restored(job.source, [job.target], seconds, size, options.seed, protocol, told)
 
 
 def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:

@@ -20,7 +20,7 @@ import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -239,13 +239,8 @@ class About:
     @property
     def facts(self) -> dict[str, str]:
         """What is written into the file for those who find it."""
-        return {
-            "unveil": __version__,
-            "model": self.name,
-            "fix": self.fix,
-            "sha256": self.sha256,
-            "range": "sRGB in [0, 1]",
-        }
+        own = {"model": self.name, "fix": self.fix, "sha256": self.sha256}
+        return {"unveil": __version__, **own, "range": "sRGB in [0, 1]"}
 
 
 def need(format: str) -> None:
@@ -272,10 +267,7 @@ def exported(network: Unrolled) -> torch.export.ExportedProgram:
     """The network as torch.export sees it, for any height and width above its multiple."""
     # A size below the least one would be special (its coarsest level is one pixel); this one is odd, so that nothing divides it.
     least = network.multiple_of + 1
-    sizes = {
-        2: torch.export.Dim("height", min=least, max=65536),
-        3: torch.export.Dim("width", min=least, max=65536),
-    }
+    sizes = {axis: torch.export.Dim(name, min=least, max=65536) for axis, name in ((2, "height"), (3, "width"))}
     example = torch.zeros(1, 3, 4 * least + 3, 5 * least + 6)
     with _quiet():
         return torch.export.export(network, (example,), dynamic_shapes=(sizes,), strict=False)
@@ -379,12 +371,8 @@ def dtmodel(network: Unrolled, path: Path, about: About) -> Path:
     return path
 
 
-WRITERS: dict[str, Callable[[Unrolled, Path, About], Path]] = {
-    "onnx": onnx,
-    "openvino": openvino,
-    "dtmodel": dtmodel,
-    "pt2": pt2,
-}
+WRITERS = {"onnx": onnx, "openvino": openvino, "dtmodel": dtmodel, "pt2": pt2}
+FORMATS = tuple(WRITERS)
 
 
 def _zip_entry(name: str) -> zipfile.ZipInfo:
@@ -397,18 +385,12 @@ def _zip_entry(name: str) -> zipfile.ZipInfo:
 
 def _bare(proto: Any) -> None:
     """Take out what the exporter notes about its own machine: stack traces with paths of files, and names of its passes."""
-    for part in (
-        proto,
-        proto.graph,
-        *proto.graph.node,
-        *proto.graph.input,
-        *proto.graph.output,
-        *proto.graph.value_info,
-    ):
+    inside = proto.graph
+    for part in (proto, inside, *inside.node, *inside.input, *inside.output, *inside.value_info):
         del part.metadata_props[:]
         if hasattr(part, "doc_string"):
             part.doc_string = ""
-    for weight in proto.graph.initializer:
+    for weight in inside.initializer:
         del weight.metadata_props[:]
 
 
@@ -426,9 +408,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-FORMATS = ("onnx", "openvino", "dtmodel", "pt2")
 
 
 def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | None = None) -> Unrolled:

@@ -7,7 +7,8 @@ as it is trained in PyTorch pools otherwise: here averages do not count the bord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -59,36 +60,27 @@ class Taps(nn.Module):
 
 def alexnet() -> Taps:
     """AlexNet (Krizhevsky 2014, "one weird trick") up to its fifth convolution, tapped after each of the five."""
-    first, second, third, fourth, fifth = ALEXNET
-    return Taps(
-        [
-            nn.Conv2d(3, first, 11, 4, 2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2),
-            nn.Conv2d(first, second, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2),
-            nn.Conv2d(second, third, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(third, fourth, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(fourth, fifth, 3, padding=1),
-            nn.ReLU(),
-        ],
-        (1, 4, 7, 9, 11),
-    )
+    first, second, *rest = ALEXNET
+    layers: list[nn.Module] = [nn.Conv2d(3, first, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2)]
+    layers += [nn.Conv2d(first, second, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
+    for before, after in pairwise((second, *rest)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+    return Taps(layers, (1, 4, 7, 9, 11))
 
 
-def vgg16(pool: Callable[[int], nn.Module] = lambda channels: nn.MaxPool2d(2)) -> Taps:
-    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, tapped at the end of each of the five stages.
+def vgg16(
+    stages: Iterable[Sequence[int]] = VGG16, pool: Callable[[int], nn.Module] = lambda channels: nn.MaxPool2d(2)
+) -> Taps:
+    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, tapped at the end of each stage.
 
     Args:
+        stages: Of its channels; fewer for its beginning alone.
         pool: Channels -> what stands between two stages.
 
     """
     layers: list[nn.Module] = []
     taps, inputs = [], 3
-    for stage in VGG16:
+    for stage in stages:
         if layers:
             layers.append(pool(inputs))
         for channels in stage:

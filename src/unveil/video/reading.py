@@ -97,7 +97,7 @@ class Clip:
         self.metadata = dict(self.container.metadata)
         self.aspect = context.sample_aspect_ratio
         self.format = context.format.name
-        self._items = self._decoded(max_pixels)
+        self._items = self._decoded()
         # Size, colour and orientation are the first frame's.
         self._waiting: list[Frame | Any] = []
         while not self._waiting or not isinstance(self._waiting[-1], Frame):
@@ -150,7 +150,7 @@ class Clip:
             raise InputError(f"{self.name}: the file is cut short{rest}; copy it again from its source")
         return shown, last
 
-    def _decoded(self, max_pixels: int) -> Iterator[Frame | Any]:
+    def _decoded(self) -> Iterator[Frame | Any]:
         first, seen, at = None, 0, -1
         step = max(1, round(1 / (self.rate * self.time_base)))
         weave = _Deinterlacer(self.stream)

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -129,22 +129,9 @@ class Ask(BaseModel):
 
     def order(self, name: str, max_pixels: int, *, views: bool = False, preview: bool = False) -> Order:
         """The order for a photograph called `name`."""
-        options = Options(
-            steps=self.steps,
-            samples=self.samples,
-            seed=self.seed,
-            fidelity=self.fidelity,
-            strength=self.strength,
-            solver=self.solver,
-            grid=self.grid,
-            resolution=self.resolution,
-            tile=self.tile,
-            max_pixels=max_pixels,
-            fix=self.fix,
-            keep=self.keep or (),
-            uncertainty=self.uncertainty,
-            self_ensemble=self.self_ensemble,
-        )
+        known = [field.name for field in fields(Options) if field.name in Ask.model_fields]
+        own: dict[str, Any] = {name: getattr(self, name) for name in known} | {"keep": self.keep or ()}
+        options = Options(**own, max_pixels=max_pixels)
         return Order(name, self.model, options, self.format, self.strip, views, preview, RESTORED, self.preset or "")
 
 

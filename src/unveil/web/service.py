@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -54,34 +55,28 @@ class Metrics:
     def text(self, waiting: int, running: int, guesses: int = 0, receiving: int = 0) -> str:
         """Everything so far. waiting, running: tasks at this moment; guesses: wrong tokens; receiving: bytes of bodies coming in."""
         with self._lock:
-            rows = ["# HELP unveil_requests_total Answers given.", "# TYPE unveil_requests_total counter"]
-            rows += [
-                f'unveil_requests_total{{method="{m}",route="{r}",status="{s}"}} {n}'
-                for (m, r, s), n in sorted(self._requests.items())
-            ]
-            rows += ["# HELP unveil_jobs_total Restorations by how they ended.", "# TYPE unveil_jobs_total counter"]
-            rows += [f'unveil_jobs_total{{state="{state}"}} {n}' for state, n in sorted(self._jobs.items())]
-            rows += ["# HELP unveil_jobs Restorations at this moment.", "# TYPE unveil_jobs gauge"]
-            rows += [f'unveil_jobs{{state="waiting"}} {waiting}', f'unveil_jobs{{state="running"}} {running}']
-            rows += [
-                "# HELP unveil_wrong_tokens_total Tokens that were shown and wrong.",
-                "# TYPE unveil_wrong_tokens_total counter",
-                f"unveil_wrong_tokens_total {guesses}",
-                "# HELP unveil_receiving_bytes Bytes of requests that are coming in.",
-                "# TYPE unveil_receiving_bytes gauge",
-                f"unveil_receiving_bytes {receiving}",
-            ]
-            rows += [
-                "# HELP unveil_restore_seconds Wall seconds of restorations.",
-                "# TYPE unveil_restore_seconds histogram",
-            ]
-            count = 0
-            for bound in (*BUCKETS, float("inf")):
-                count += self._seconds[bound]
-                rows.append(
-                    f'unveil_restore_seconds_bucket{{le="{"+Inf" if bound == float("inf") else bound}"}} {count}'
-                )
-            rows += [f"unveil_restore_seconds_sum {self._total:.6f}", f"unveil_restore_seconds_count {count}"]
+            answers = {
+                f'{{method="{m}",route="{r}",status="{s}"}}': n for (m, r, s), n in sorted(self._requests.items())
+            }
+            ended = {f'{{state="{state}"}}': n for state, n in sorted(self._jobs.items())}
+            total, under = self._total, list(accumulate(self._seconds[bound] for bound in (*BUCKETS, float("inf"))))
+        bounds = (*map(str, BUCKETS), "+Inf")
+        seconds = {f'_bucket{{le="{bound}"}}': count for bound, count in zip(bounds, under, strict=True)}
+        found: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+            ("requests_total", "Answers given.", "counter", answers),
+            ("jobs_total", "Restorations by how they ended.", "counter", ended),
+            ("jobs", "Restorations at this moment.", "gauge", {'{state="waiting"}': waiting, '{state="running"}': running}),
+            ("wrong_tokens_total", "Tokens that were shown and wrong.", "counter", {"": guesses}),
+            ("receiving_bytes", "Bytes of requests that are coming in.", "gauge", {"": receiving}),
+            (
+                "restore_seconds", "Wall seconds of restorations.", "histogram",
+                {**seconds, "_sum": f"{total:.6f}", "_count": under[-1]},
+            ),
+        )  # fmt: skip
+        rows: list[str] = []
+        for name, told, kind, values in found:
+            rows += [f"# HELP unveil_{name} {told}", f"# TYPE unveil_{name} {kind}"]
+            rows += [f"unveil_{name}{label} {value}" for label, value in values.items()]
         return "\n".join(rows) + "\n"
 
 
@@ -143,7 +138,7 @@ class Service:
     def __init__(self, settings: ServerSettings, restorers: Restorers | None = None) -> None:
         self.settings = settings
         self.devices = devices(settings.device)
-        self.restorers = restorers or Restorers(engines(settings.models))
+        self.restorers = restorers or Restorers(engines(settings.further))
         self.store = Store(settings.keep, most=settings.max_stored, share=settings.max_stored / 4)
         self.metrics = Metrics()
         self.decoding = Pixels(settings.max_pixels)

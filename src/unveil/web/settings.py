@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, Token
 
 from unveil.errors import InputError
 
@@ -19,45 +24,68 @@ _POSITIVE = {
     "per_client": "per-client", "keep": "keep", "connections": "connections", "stall": "stall", "max_receiving": "max-receiving",
     "max_stored": "max-stored",
 }  # fmt: skip
+Words = tuple[str, ...]
+TOKEN = "UNVEIL_TOKEN"
 
 
+def _token(_: object, given: Sequence[Token]) -> str:
+    """An empty --token is none given."""
+    return given[0].value or os.environ.get(TOKEN, "")
+
+
+@Parameter(name="*")
 @dataclass(frozen=True)
 class ServerSettings:
-    """host, port: where to listen. token: what clients must show, None to serve this machine alone. open: let everybody in, wherever.
+    """How the server is run, as `unveil web` takes it.
 
-    names: further names that the server answers to (`Host`). trusted_proxies: addresses or networks of proxies whose X-Forwarded-For says
-    who the client is.
-    max_bytes, max_pixels: the largest photograph. seconds: the longest a restoration may run. samples: the most draws of one.
-    waiting, per_client: see `Queue`. keep: seconds that results are kept. models: further models by name. device: "auto" or as torch
-    names it; auto takes every CUDA device. frame: whether other sites may show the page in a frame.
-    connections: how many may be open. stall: seconds after which a client that neither sends nor takes is dropped. max_receiving: bytes of
-    bodies that may be coming in at a time, half of them one client's. max_stored: bytes of photographs and results on disk, a quarter
-    of them one client's.
+    Args:
+        host: Address to listen on; other machines can reach 0.0.0.0, which asks for --token or --no-auth.
+        port: Port to listen on; 0 takes a free one.
+        token: Secret that clients must show (at least 12 characters); also taken from UNVEIL_TOKEN.
+        open: Accept every client that can reach the address.
+        device: auto (every CUDA device, or the processor), cpu, cuda:0, ...
+        models: Further models, as NAME=PATH of a weight file or run folder.
+        max_bytes: Largest photograph in bytes.
+        max_pixels: Largest photograph in pixels.
+        seconds: Longest time a restoration may run.
+        samples: Most draws of one restoration.
+        waiting: Restorations that may wait; beyond that, clients are asked to try again later.
+        per_client: Restorations that one client may have under way.
+        keep: Seconds that results are kept after they were last asked for.
+        names: A further name that the server answers to, such as the one its proxy has; may be given several times.
+        trusted_proxies: Address or network of a proxy whose X-Forwarded-For gives the client's address; may be given several times.
+        connections: Connections that may be open.
+        stall: Seconds after which a client is disconnected that neither sends nor receives.
+        max_receiving: Bytes of requests that may be coming in at a time; one client has half of them.
+        max_stored: Bytes of photographs and results that are kept on disk; one client has a quarter of them.
+        frame: Whether other sites may show the page in a frame.
 
-    Raises InputError for limits that are not positive or do not fit together, a token that is too short, a proxy that is no address, and
-    an address that others can reach without either.
+    Raises:
+        InputError: Limits are not positive or do not fit together, the token is too short, a proxy is no address, or others can reach
+            the address without token or `open`.
+
     """
 
     host: str = "127.0.0.1"
     port: int = 7860
-    token: str | None = None
-    open: bool = False
+    token: Annotated[str | None, Parameter(env_var=TOKEN, show_env_var=False, converter=_token)] = None
+    open: Annotated[bool, Parameter(name="--no-auth", negative="")] = False
+    device: str = "auto"
+    models: Annotated[Words, Parameter(name="--model", negative="")] = ()
     max_bytes: int = 64 << 20
     max_pixels: int = 50_000_000
-    seconds: float = 600.0
-    samples: int = 16
+    seconds: Annotated[float, Parameter(name="--max-seconds")] = 600.0
+    samples: Annotated[int, Parameter(name="--max-samples")] = 16
     waiting: int = 32
     per_client: int = 8
     keep: float = 900.0
-    device: str = "auto"
-    models: dict[str, Path] = field(default_factory=dict)
-    frame: bool = False
-    names: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
+    names: Annotated[Words, Parameter(name="--allow-host", negative="")] = ()
+    trusted_proxies: Annotated[Words, Parameter(name="--trusted-proxy", negative="")] = ()
     connections: int = 256
     stall: float = 20.0
     max_receiving: int = 256 << 20
     max_stored: int = 4 << 30
+    frame: Annotated[bool, Parameter(parse=False)] = False
 
     def __post_init__(self) -> None:
         for name, option in _POSITIVE.items():
@@ -65,8 +93,8 @@ class ServerSettings:
                 raise InputError(f"--{option} must be greater than 0, not {getattr(self, name)}")
         if not 0 <= self.port <= 65535:
             raise InputError(f"--port must lie between 0 and 65535, not {self.port}")
-        if self.token is not None:
-            object.__setattr__(self, "token", self.token.strip())  # blanks around it do not survive a header
+        # An empty one is none; blanks around it do not survive a header.
+        object.__setattr__(self, "token", self.token.strip() if self.token else None)
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
             raise InputError(
                 f"the token has {len(self.token)} characters; use at least {SHORTEST_TOKEN}, such as 32 random ones"
@@ -87,6 +115,17 @@ class ServerSettings:
             raise InputError(
                 f"{self.host} can be reached from other machines; ask them for a secret with --token, or say --no-auth to let everybody in"
             )
+
+    @property
+    def further(self) -> dict[str, Path]:
+        """The further models by name. Raises InputError for one without a name or a path."""
+        found = {}
+        for text in self.models:
+            name, _, path = text.partition("=")
+            if not (name and path):
+                raise InputError(f"--model {text!r}: write it as NAME=PATH")
+            found[name] = Path(path)
+        return found
 
     @property
     def local(self) -> bool:

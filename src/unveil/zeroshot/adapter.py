@@ -7,7 +7,8 @@ estimates of the moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,17 +30,8 @@ class FPAM(nn.Module):
 
     def __init__(self, width: int = 64, draw: torch.Generator | None = None) -> None:
         super().__init__()
-        act = nn.LeakyReLU(SLOPE)
-        self.h1 = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), act, nn.Conv2d(width, 3, 1))
-        self.h2 = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=1),
-            act,
-            nn.Conv2d(width, 2 * width, 3, padding=1),
-            act,
-            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
-            act,
-            nn.Conv2d(4 * width, 3, 1),
-        )
+        self.h1 = convolutions((3, width))
+        self.h2 = convolutions((3, width, 2 * width, 4 * width))
         self.p = nn.Parameter(torch.ones(1, 3, 1, 1))
         start(self, draw)
 
@@ -69,6 +61,14 @@ class FPAM(nn.Module):
         assert leave.bias is not None
         leave.bias.copy_(offset)
         self.p.fill_(1.0)
+
+
+def convolutions(widths: Sequence[int], out: int = 3, stride: int = 1) -> nn.Sequential:
+    """3 x 3 convolutions from each width to the next, a rectifier behind each, and a 1 x 1 convolution to `out` channels."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], out, 1))
 
 
 def start(network: nn.Module, draw: torch.Generator | None) -> None:
@@ -114,11 +114,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int = 64, draw: torch.Generator | None = None) -> None:
         super().__init__()
-        channels = (3, width, 2 * width, 4 * width)
-        layers = []
-        for before, after in zip(channels, channels[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(0.01)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 1))
+        self.layers = convolutions((3, width, 2 * width, 4 * width), 1, stride=2)
         start(self, draw)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -150,15 +150,8 @@ class LDRPSSettings:
 
     def __post_init__(self) -> None:
         """Raise InputError for a number out of range or an unknown name."""
-        for name, least in (
-            ("steps", 1),
-            ("every", 1),
-            ("inner", 1),
-            ("width", 1),
-            ("warm", 0),
-            ("crop", 0),
-            ("rounds", 0),
-        ):
+        bounds = {"steps": 1, "every": 1, "inner": 1, "width": 1, "warm": 0, "crop": 0, "rounds": 0}
+        for name, least in bounds.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise InputError(f"{name} must be at least {least}, got {value}")

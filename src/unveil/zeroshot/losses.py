@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import ModelError
+from unveil.networks.feature_extractors import VGG16, vgg16
 
 
 def exposure(x: Tensor, patch: int, target: float = 0.5) -> Tensor:
@@ -48,7 +49,6 @@ def total_variation(x: Tensor) -> Tensor:
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which VGG was trained under
-_LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128)}  # torchvision's index in `features`: channels
 _GAIN = 4.0  # puts the distance of two unrelated photographs near 10, where LD-RPS's weights expect it
 
 
@@ -65,15 +65,13 @@ class Perceptual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        convolution = {at: nn.Conv2d(*channels, 3, padding=1) for at, channels in _LAYERS.items()}
-        self.features = nn.Sequential(
-            *(convolution.get(at, nn.MaxPool2d(2) if at == 4 else nn.ReLU()) for at in range(9))
-        )
+        self.features = vgg16(VGG16[:2]).features
         draw = torch.Generator().manual_seed(0)
-        for layer in convolution.values():
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draw)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.features.named_parameters():
+            if name.endswith("weight"):
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=draw)
+            else:
+                nn.init.zeros_(parameter)
         self.gain = _GAIN
         self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).reshape(1, 3, 1, 1), persistent=False)

@@ -37,7 +37,7 @@ from unveil.diffusion.noise import Noise
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
 from unveil.util.words import check_known
-from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, cropped, simplest, start
+from unveil.zeroshot.adapter import SLOPE, Adversary, Discriminator, applied, convolutions, cropped, simplest, start
 from unveil.zeroshot.guided_sampling import (
     Callback,
     DivergenceGuard,
@@ -112,10 +112,7 @@ class TaoSettings:
 
 def adapter(width: int, draw: torch.Generator) -> nn.Sequential:
     """psi: images (B, 3, H, W) in [0, 1] to about [0, 1]; 371,587 parameters at width 64."""
-    layers: list[nn.Module] = []
-    for before, after in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(SLOPE)]
-    network = nn.Sequential(*layers, nn.Conv2d(4 * width, 3, 1))
+    network = convolutions((3, width, 2 * width, 4 * width))
     start(network, draw)
     return network
 

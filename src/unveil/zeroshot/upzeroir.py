@@ -100,33 +100,19 @@ class UPZeroIRSettings:
 
     def __post_init__(self) -> None:
         """Raise InputError for an unknown name or a number out of range."""
-        for name, known in (
-            ("begin", ("noise", "input")),
-            ("gradient", ("x0", "xt")),
-            ("task", ("auto", *TASKS)),
-            ("first", ("simplest", "identity")),
-            ("embed", ("estimate", "input")),
-            ("grouping", GROUPINGS),
-            ("location", LOCATIONS),
-            ("direction", DIRECTIONS),
-            ("bound", BOUNDS),
-            ("rule", ("rise", "change")),
-            ("keep", ("best", "last")),
-        ):
+        choices = {
+            "begin": ("noise", "input"), "gradient": ("x0", "xt"), "task": ("auto", *TASKS), "first": ("simplest", "identity"),
+            "embed": ("estimate", "input"), "grouping": GROUPINGS, "location": LOCATIONS, "direction": DIRECTIONS, "bound": BOUNDS,
+            "rule": ("rise", "change"), "keep": ("best", "last"),
+        }  # fmt: skip
+        for name, known in choices.items():
             check_known(name, getattr(self, name), known)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")
-        for name, least in (
-            ("steps", 1),
-            ("rounds", 0),
-            ("patience", 1),
-            ("width", 1),
-            ("guidance", 0),
-            ("trust", 0),
-            ("deg", 0),
-            ("adapter_rate", 0),
-        ):
+        bounds = dict.fromkeys(("steps", "patience", "width"), 1)
+        bounds |= dict.fromkeys(("rounds", "guidance", "trust", "deg", "adapter_rate"), 0)
+        for name, least in bounds.items():
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
@@ -229,13 +215,13 @@ class Objective:
         """Q, weighted: exposure and colour of the estimate x (1, 3, H, W) in [0, 1] itself; a scalar."""
         return self.task.exposure * exposure(x, self.task.patch) + self.task.colour * colour_cast(x).sum()
 
-    def adversarial(self, x: Tensor, phi: Tensor) -> Tensor:
+    def adversarial(self, x: Tensor) -> Tensor:
         """J_adv, weighted: what restoration took away, x - y, should pass for what PCDM adds, x - phi(x); a scalar."""
         return x.new_zeros(()) if self.adversary is None else self.task.adversarial * self.adversary.doubt(x - self.y)
 
     def total(self, x: Tensor, phi: Tensor, share: float) -> Tensor:
         """J_total of the estimate x and what PCDM makes of it, both (1, 3, H, W) in [0, 1]; a scalar."""
-        value = self.fidelity(phi, share <= self.settings.align_below) + self.adversarial(x, phi)
+        value = self.fidelity(phi, share <= self.settings.align_below) + self.adversarial(x)
         return value + self.quality(x) if share <= self.task.quality else value
 
     def at(self, z0_hat: Tensor, share: float) -> Tensor:

@@ -20,43 +20,31 @@ from unveil.evaluation.arrays import (
     as_pair,
     correlate_same,
     correlate_valid,
-    crop_border,
     gaussian_kernel,
     rgb_to_lab,
     size_text,
     to_space,
-)
+)  # fmt: skip
 from unveil.util.words import check_known
 
 Region = Literal["pixels", "frame"]
 
 
-def psnr(
-    prediction: Any,
-    target: Any,
-    *,
-    space: Space = "rgb",
-    border: int = 0,
-    mask: Any = None,
-    region: Region = "pixels",
-    data_range: tuple[float, float] | None = None,
-) -> float:
+def psnr(prediction: Any, target: Any, *, space: Space = "rgb", mask: Any = None, region: Region = "pixels") -> float:
     """-10 log10 of the mean squared error of images in [0, 1], in dB; infinite for equal images.
 
     prediction, target: (H, W, 3) or (H, W), see `as_image` for types and ranges. space: RGB (one mean over all three channels)
-    or luma. border: pixels left out on every side. mask: (H, W), true where it counts; with `region` = "pixels" the error is
+    or luma. mask: (H, W), true where it counts; with `region` = "pixels" the error is
     averaged over the region, with "frame" both images are blackened outside it and averaged over the whole frame, as the
     shadow-removal scripts do, which adds 10 log10(pixels of the frame / pixels of the region).
     Raises InputError for images that cannot be compared.
     """
-    left, right = as_pair(prediction, target, data_range=data_range)
+    left, right = as_pair(prediction, target)
     error = (to_space(left, space) - to_space(right, space)) ** 2
     if mask is not None:
-        inside = as_mask(mask, left.shape)
-        inside, error = crop_border(inside, border), crop_border(error, border)
-        kept = error[as_mask(inside, error.shape)]
+        kept = error[as_mask(mask, left.shape)]
         return decibel(float(kept.mean()) if region == "pixels" else float(kept.sum()) / error.size)
-    return decibel(float(crop_border(error, border).mean()))
+    return decibel(float(error.mean()))
 
 
 def decibel(mean_squared_error: float) -> float:
@@ -74,20 +62,13 @@ def match_mean(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
     return prediction if own == 0 else np.clip(prediction * (wanted / own), 0.0, 1.0)
 
 
-def psnr_mean_matched(
-    prediction: Any,
-    target: Any,
-    *,
-    space: Space = "rgb",
-    border: int = 0,
-    data_range: tuple[float, float] | None = None,
-) -> float:
+def psnr_mean_matched(prediction: Any, target: Any, *, space: Space = "rgb") -> float:
     """PSNR in dB after `match_mean`: what is left once global exposure is given away ("GT-mean" in low-light papers).
 
     It looks at the target, so it is an upper bound and never a result on its own. Arguments and errors as in `psnr`.
     """
-    left, right = as_pair(prediction, target, data_range=data_range)
-    return psnr(match_mean(left, right), right, space=space, border=border)
+    left, right = as_pair(prediction, target)
+    return psnr(match_mean(left, right), right, space=space)
 
 
 Window = Literal["gaussian11", "uniform7", "volumetric"]
@@ -104,14 +85,7 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def ssim(
-    prediction: Any,
-    target: Any,
-    *,
-    space: Space = "rgb",
-    window: Window = "gaussian11",
-    border: int = 0,
-    mask: Any = None,
-    data_range: tuple[float, float] | None = None,
+    prediction: Any, target: Any, *, space: Space = "rgb", window: Window = "gaussian11", mask: Any = None
 ) -> float:
     """Mean structural similarity (Wang et al. 2004, eq. 13) of two images, 1 for equal ones.
 
@@ -123,12 +97,12 @@ def ssim(
     Raises InputError for images that cannot be compared or are smaller than the window.
     """
     check_known("SSIM window", window, get_args(Window))
-    left, right = as_pair(prediction, target, data_range=data_range)
+    left, right = as_pair(prediction, target)
     if mask is not None:
         inside = as_mask(mask, left.shape)
         inside = inside if left.ndim == 2 else inside[:, :, None]
         left, right = left * inside, right * inside
-    left, right = (crop_border(to_space(image, space), border) for image in (left, right))
+    left, right = (to_space(image, space) for image in (left, right))
     size = 7 if window == "uniform7" else 11
     if window != "volumetric" and min(left.shape[:2]) < size:
         raise InputError(f"SSIM with a {size}x{size} window needs a larger image than {size_text(left)}")
@@ -181,21 +155,14 @@ def halve(image: np.ndarray) -> np.ndarray:
     return (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
 
 
-def ms_ssim(
-    prediction: Any,
-    target: Any,
-    *,
-    space: Space = "rgb",
-    border: int = 0,
-    data_range: tuple[float, float] | None = None,
-) -> float:
+def ms_ssim(prediction: Any, target: Any, *, space: Space = "rgb") -> float:
     """Multi-scale structural similarity (Wang, Simoncelli and Bovik 2003, eq. 7) over five scales, channels apart then averaged.
 
     Between scales 2x2 blocks are averaged; at each scale the 11x11 Gaussian window of `ssim`. A negative factor counts as 0, since a
     fractional power of it has no value. Arguments as in `ssim`. Raises InputError for images under 176 pixels on a side.
     """
-    left, right = as_pair(prediction, target, data_range=data_range)
-    left, right = (crop_border(to_space(image, space), border) for image in (left, right))
+    left, right = as_pair(prediction, target)
+    left, right = (to_space(image, space) for image in (left, right))
     smallest = len(GAUSSIAN) * 2 ** (len(SCALE_WEIGHTS) - 1)
     if min(left.shape[:2]) < smallest:
         raise InputError(f"MS-SSIM over five scales needs at least {smallest} pixels a side; got {size_text(left)}")
@@ -208,44 +175,27 @@ def ms_ssim(
     return float(product.mean())
 
 
-def mae_lab(
-    prediction: Any,
-    target: Any,
-    *,
-    white: White = "D50",
-    border: int = 0,
-    mask: Any = None,
-    data_range: tuple[float, float] | None = None,
-) -> float:
+def mae_lab(prediction: Any, target: Any, *, white: White = "D50", mask: Any = None) -> float:
     """Mean over pixels of |dL| + |da| + |db|: the sum of the three channels, not their mean. Papers print it as MAE or as "RMSE".
 
     prediction, target: (H, W, 3) or (H, W), see `as_image`. white: D50 is what the MATLAB scripts of ISTD use, D65 what
     scikit-image gives. mask: (H, W), true where it counts; the mean is over the pixels of the region.
     Raises InputError for images that cannot be compared or an empty region.
     """
-    left, right = as_pair(prediction, target, data_range=data_range)
+    left, right = as_pair(prediction, target)
     difference = np.abs(rgb_to_lab(left, white) - rgb_to_lab(right, white)).sum(axis=2)
-    return _mean_inside(difference, border, mask)
+    return _mean_inside(difference, mask)
 
 
-def ciede2000(
-    prediction: Any,
-    target: Any,
-    *,
-    white: White = "D65",
-    border: int = 0,
-    mask: Any = None,
-    data_range: tuple[float, float] | None = None,
-) -> float:
+def ciede2000(prediction: Any, target: Any, *, white: White = "D65", mask: Any = None) -> float:
     """Mean CIEDE2000 difference of two sRGB images; about 1 is just noticeable. Arguments and errors as in `mae_lab`."""
-    left, right = as_pair(prediction, target, data_range=data_range)
-    return _mean_inside(delta_e2000(rgb_to_lab(left, white), rgb_to_lab(right, white)), border, mask)
+    left, right = as_pair(prediction, target)
+    return _mean_inside(delta_e2000(rgb_to_lab(left, white), rgb_to_lab(right, white)), mask)
 
 
-def _mean_inside(values: np.ndarray, border: int, mask: Any) -> float:
+def _mean_inside(values: np.ndarray, mask: Any) -> float:
     inside = np.ones(values.shape, dtype=bool) if mask is None else as_mask(mask, values.shape)
-    values, inside = crop_border(values, border), crop_border(inside, border)
-    return float(values[as_mask(inside, values.shape)].mean())
+    return float(values[inside].mean())
 
 
 def delta_e2000(lab_1: np.ndarray, lab_2: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ class Dists(nn.Module):
 
         """
         super().__init__()
-        self.backbone = vgg16(_Blurred)
+        self.backbone = vgg16(pool=_Blurred)
         channels = [3, *(stage[-1] for stage in VGG16)]
         try:
             self.backbone.take(backbone)

@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -37,148 +38,71 @@ class Library:
         return importlib.metadata.version(self.package)
 
 
-def _tensor(image: np.ndarray) -> Any:
-    from unveil.util.tensors import batch_of
-
-    return batch_of(image).float()
-
-
-def _on_tensors(call: Callable[[Any, Any], Any]) -> Measure:
-    return lambda prediction, target: float(call(_tensor(prediction), _tensor(target)))
+def _on_arrays(module: str, call: Callable[[Any, Any, Any], Any]) -> Measure:
+    """call(module, prediction, target), with the module imported where it is wanted."""
+    return lambda prediction, target: float(call(import_module(module), prediction, target))
 
 
-def _bytes(image: np.ndarray) -> np.ndarray:
-    return np.rint(image * 255).clip(0, 255).astype(np.uint8)
+def _on_bytes(module: str, call: Callable[[Any, Any, Any], Any]) -> Measure:
+    return _on_arrays(
+        module, lambda lib, p, t: call(lib, *(np.rint(image * 255).clip(0, 255).astype(np.uint8) for image in (p, t)))
+    )
 
 
-def _torchmetrics(name: str) -> Measure:
-    def call(prediction: Any, target: Any) -> Any:
-        import torchmetrics.functional.image as image
+def _on_tensors(module: str, call: Callable[[Any, Any, Any], Any]) -> Measure:
+    def called(lib: Any, prediction: np.ndarray, target: np.ndarray) -> Any:
+        from unveil.util.tensors import batch_of
 
-        return getattr(image, name)(prediction, target, data_range=1.0)
+        return call(lib, batch_of(prediction).float(), batch_of(target).float())
 
-    return _on_tensors(call)
-
-
-def _kornia_psnr(prediction: Any, target: Any) -> Any:
-    import kornia  # type: ignore[import-not-found]
-
-    return kornia.metrics.psnr(prediction, target, 1.0)
+    return _on_arrays(module, called)
 
 
-def _kornia_ssim(prediction: Any, target: Any) -> Any:
-    import kornia  # type: ignore[import-not-found]
-
-    return kornia.metrics.ssim(prediction, target, 11).mean()
+def _in_range(module: str, name: str) -> Measure:
+    return _on_tensors(module, lambda lib, p, t: getattr(lib, name)(p, t, data_range=1.0))
 
 
-def _kornia_lab(prediction: Any, target: Any) -> Any:
-    import kornia  # type: ignore[import-not-found]
-
-    return (kornia.color.rgb_to_lab(prediction) - kornia.color.rgb_to_lab(target)).abs().sum(1).mean()
-
-
-def _piq(name: str) -> Measure:
-    def call(prediction: Any, target: Any) -> Any:
-        import piq  # type: ignore[import-not-found]
-
-        return getattr(piq, name)(prediction, target, data_range=1.0)
-
-    return _on_tensors(call)
-
-
-def _pytorch_msssim(name: str) -> Measure:
-    def call(prediction: Any, target: Any) -> Any:
-        import pytorch_msssim  # type: ignore[import-not-found]
-
-        return getattr(pytorch_msssim, name)(prediction, target, data_range=1.0)
-
-    return _on_tensors(call)
-
-
-def _deepinv(name: str) -> Measure:
-    def call(prediction: Any, target: Any) -> Any:
-        import deepinv  # type: ignore[import-not-found]
-
-        return getattr(deepinv.loss.metric, name)()(prediction, target)
-
-    return _on_tensors(call)
-
-
-def _sewar_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import psnr  # type: ignore[import-not-found]
-
-    return float(psnr(_bytes(target), _bytes(prediction)))
-
-
-def _sewar_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import ssim  # type: ignore[import-not-found]
-
-    return float(ssim(_bytes(target), _bytes(prediction))[0])
-
-
-def _sewar_ms_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    from sewar.full_ref import msssim  # type: ignore[import-not-found]
-
-    return float(np.real(msssim(_bytes(target), _bytes(prediction))))
-
-
-def _skimage_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    from skimage.metrics import peak_signal_noise_ratio
-
-    return float(np.asarray(peak_signal_noise_ratio(target, prediction, data_range=1.0)))
-
-
-def _skimage_ssim(prediction: np.ndarray, target: np.ndarray) -> float:
-    from skimage.metrics import structural_similarity
-
-    made: Any = structural_similarity(target, prediction, data_range=1.0, channel_axis=2)
-    return float(made)
-
-
-def _skimage_mae_lab(prediction: np.ndarray, target: np.ndarray) -> float:
-    from skimage.color import rgb2lab
-
-    return float(np.abs(rgb2lab(prediction) - rgb2lab(target)).sum(2).mean())
-
-
-def _skimage_ciede2000(prediction: np.ndarray, target: np.ndarray) -> float:
-    from skimage.color import deltaE_ciede2000, rgb2lab
-
-    return float(deltaE_ciede2000(rgb2lab(target), rgb2lab(prediction)).mean())
-
-
-def _opencv_psnr(prediction: np.ndarray, target: np.ndarray) -> float:
-    import cv2  # type: ignore[import-not-found]
-
-    return float(cv2.PSNR(_bytes(target), _bytes(prediction)))
-
-
-def _opencv_mae_lab(prediction: np.ndarray, target: np.ndarray) -> float:
-    import cv2  # type: ignore[import-not-found]
-
+def _opencv_lab(cv2: Any, prediction: np.ndarray, target: np.ndarray) -> float:
     left, right = (cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2Lab) for image in (prediction, target))
-    return float(np.abs(left.astype(np.float64) - right).sum(2).mean())
+    return np.abs(left.astype(np.float64) - right).sum(2).mean()
 
 
+_TORCHMETRICS = "torchmetrics.functional.image"
 LIBRARIES: dict[str, Library] = {
     "scikit-image": Library("skimage", "scikit-image", {
-        "psnr": _skimage_psnr, "ssim": _skimage_ssim, "mae_lab": _skimage_mae_lab, "ciede2000": _skimage_ciede2000,
+        "psnr": _on_arrays("skimage.metrics", lambda lib, p, t: lib.peak_signal_noise_ratio(t, p, data_range=1.0)),
+        "ssim": _on_arrays("skimage.metrics", lambda lib, p, t: lib.structural_similarity(t, p, data_range=1.0, channel_axis=2)),
+        "mae_lab": _on_arrays("skimage.color", lambda lib, p, t: np.abs(lib.rgb2lab(p) - lib.rgb2lab(t)).sum(2).mean()),
+        "ciede2000": _on_arrays("skimage.color", lambda lib, p, t: lib.deltaE_ciede2000(lib.rgb2lab(t), lib.rgb2lab(p)).mean()),
     }),
     "torchmetrics": Library("torchmetrics", "torchmetrics", {
-        "psnr": _torchmetrics("peak_signal_noise_ratio"), "ssim": _torchmetrics("structural_similarity_index_measure"),
-        "ms_ssim": _torchmetrics("multiscale_structural_similarity_index_measure"),
+        "psnr": _in_range(_TORCHMETRICS, "peak_signal_noise_ratio"),
+        "ssim": _in_range(_TORCHMETRICS, "structural_similarity_index_measure"),
+        "ms_ssim": _in_range(_TORCHMETRICS, "multiscale_structural_similarity_index_measure"),
     }),
     "kornia": Library("kornia", "kornia", {
-        "psnr": _on_tensors(_kornia_psnr), "ssim": _on_tensors(_kornia_ssim), "mae_lab": _on_tensors(_kornia_lab),
+        "psnr": _on_tensors("kornia", lambda lib, p, t: lib.metrics.psnr(p, t, 1.0)),
+        "ssim": _on_tensors("kornia", lambda lib, p, t: lib.metrics.ssim(p, t, 11).mean()),
+        "mae_lab": _on_tensors("kornia", lambda lib, p, t: (lib.color.rgb_to_lab(p) - lib.color.rgb_to_lab(t)).abs().sum(1).mean()),
     }),
-    "piq": Library("piq", "piq", {"psnr": _piq("psnr"), "ssim": _piq("ssim"), "ms_ssim": _piq("multi_scale_ssim")}),
+    "piq": Library("piq", "piq", {
+        "psnr": _in_range("piq", "psnr"), "ssim": _in_range("piq", "ssim"), "ms_ssim": _in_range("piq", "multi_scale_ssim"),
+    }),
     "pytorch-msssim": Library("pytorch_msssim", "pytorch-msssim", {
-        "ssim": _pytorch_msssim("ssim"), "ms_ssim": _pytorch_msssim("ms_ssim"),
+        "ssim": _in_range("pytorch_msssim", "ssim"), "ms_ssim": _in_range("pytorch_msssim", "ms_ssim"),
     }),
-    "sewar": Library("sewar", "sewar", {"psnr": _sewar_psnr, "ssim": _sewar_ssim, "ms_ssim": _sewar_ms_ssim}),
-    "deepinv": Library("deepinv", "deepinv", {"psnr": _deepinv("PSNR"), "ssim": _deepinv("SSIM")}),
-    "opencv": Library("cv2", "opencv-python-headless", {"psnr": _opencv_psnr, "mae_lab": _opencv_mae_lab}),
+    "sewar": Library("sewar", "sewar", {
+        "psnr": _on_bytes("sewar.full_ref", lambda lib, p, t: lib.psnr(t, p)),
+        "ssim": _on_bytes("sewar.full_ref", lambda lib, p, t: lib.ssim(t, p)[0]),
+        "ms_ssim": _on_bytes("sewar.full_ref", lambda lib, p, t: np.real(lib.msssim(t, p))),
+    }),
+    "deepinv": Library("deepinv", "deepinv", {
+        "psnr": _on_tensors("deepinv", lambda lib, p, t: lib.loss.metric.PSNR()(p, t)),
+        "ssim": _on_tensors("deepinv", lambda lib, p, t: lib.loss.metric.SSIM()(p, t)),
+    }),
+    "opencv": Library("cv2", "opencv-python-headless", {
+        "psnr": _on_bytes("cv2", lambda lib, p, t: lib.PSNR(t, p)), "mae_lab": _on_arrays("cv2", _opencv_lab),
+    }),
 }  # fmt: skip
 
 

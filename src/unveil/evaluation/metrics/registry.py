@@ -31,36 +31,14 @@ class Metric:
     decimals: int = 3
 
 
-def _psnr(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return classical.psnr(prediction, target, space=protocol.space, mask=mask, region=protocol.region_rule)
+def _lab(metric: Callable[..., float]) -> Compute:
+    """A metric in Lab, after the protocol's own rounding."""
 
+    def compute(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
+        left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
+        return metric(left, right, white=protocol.lab_white, mask=mask)
 
-def _psnr_mean_matched(
-    prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol
-) -> float:
-    return classical.psnr_mean_matched(prediction, target, space=protocol.space)
-
-
-def _ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return classical.ssim(prediction, target, space=protocol.ssim_space, window=protocol.ssim_window, mask=mask)
-
-
-def _ms_ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return classical.ms_ssim(prediction, target, space=protocol.ssim_space)
-
-
-def _mae_lab(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
-    return classical.mae_lab(left, right, white=protocol.lab_white, mask=mask)
-
-
-def _ciede2000(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    left, right = (round_to(image, protocol.lab_rounding) for image in (prediction, target))
-    return classical.ciede2000(left, right, white=protocol.lab_white, mask=mask)
-
-
-def _naturalness(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, protocol: Protocol) -> float:
-    return naturalness.naturalness(prediction)
+    return compute
 
 
 @cache
@@ -75,16 +53,27 @@ def _learned(name: str) -> Compute:
     return compute
 
 
+def _psnr(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, rules: Protocol) -> float:
+    return classical.psnr(prediction, target, space=rules.space, mask=mask, region=rules.region_rule)
+
+
+def _ssim(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None, rules: Protocol) -> float:
+    return classical.ssim(prediction, target, space=rules.ssim_space, window=rules.ssim_window, mask=mask)
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("psnr", "PSNR", "higher", "dB", _psnr, regions=True, decimals=2),
-        Metric("psnr_mean_matched", "PSNR, mean matched", "higher", "dB", _psnr_mean_matched, decimals=2),
+        Metric(
+            "psnr_mean_matched", "PSNR, mean matched", "higher", "dB",
+            lambda x, y, _, rules: classical.psnr_mean_matched(x, y, space=rules.space), decimals=2,
+        ),
         Metric("ssim", "SSIM", "higher", "", _ssim, regions=True),
-        Metric("ms_ssim", "MS-SSIM", "higher", "", _ms_ssim),
-        Metric("mae_lab", "MAE in Lab", "lower", "", _mae_lab, regions=True, decimals=2),
-        Metric("ciede2000", "CIEDE2000", "lower", "", _ciede2000, regions=True, decimals=2),
-        Metric("naturalness", "naturalness", "lower", "", _naturalness, decimals=2),
+        Metric("ms_ssim", "MS-SSIM", "higher", "", lambda x, y, _, rules: classical.ms_ssim(x, y, space=rules.ssim_space)),
+        Metric("mae_lab", "MAE in Lab", "lower", "", _lab(classical.mae_lab), regions=True, decimals=2),
+        Metric("ciede2000", "CIEDE2000", "lower", "", _lab(classical.ciede2000), regions=True, decimals=2),
+        Metric("naturalness", "naturalness", "lower", "", lambda x, *_: naturalness.naturalness(x), decimals=2),
         Metric("lpips", "LPIPS (AlexNet 0.1)", "lower", "", _learned("lpips")),
         Metric("dists", "DISTS", "lower", "", _learned("dists")),
         Metric("niqe", "NIQE", "lower", "", _learned("niqe"), decimals=2),
@@ -92,11 +81,7 @@ METRICS: dict[str, Metric] = {
         Metric("musiq", "MUSIQ", "higher", "", _learned("musiq"), decimals=2),
         Metric("arniqa", "ARNIQA", "higher", "", _learned("arniqa")),
     )
-}
-
-
-def _elsewhere(measure: elsewhere.Measure) -> Compute:
-    return lambda prediction, target, mask, protocol: measure(prediction, target)
+}  # fmt: skip
 
 
 # What other packages print for the same images: psnr@torchmetrics, ...
@@ -106,7 +91,7 @@ METRICS |= {
         f"{METRICS[metric].title} by {name}",
         METRICS[metric].better,
         METRICS[metric].unit,
-        _elsewhere(measure),
+        lambda x, y, *_, measure=measure: measure(x, y),
         decimals=4 if "ssim" in metric else 3,
     )
     for name, library in elsewhere.LIBRARIES.items()

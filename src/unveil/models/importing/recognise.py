@@ -117,7 +117,7 @@ class Found:
     left: tuple[str, ...] = field(default=())
 
 
-Reader = Callable[[dict[str, Tensor], tuple[str, ...]], Found]
+Reader = Callable[[dict[str, Tensor]], Found]
 _IRSDE = "mean_reverting(cosine, 100, 0.005, 50)"
 _IRSDE_ASSUMED = (
     "theta follows the cosine schedule in 100 steps, 0.005 of the clean image is left, noise level 50 (deraining, "
@@ -131,7 +131,7 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], 
     return inside, tuple(k for k in tensors if not k.startswith(prefix))
 
 
-def _resfusion(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _resfusion(tensors: dict[str, Tensor]) -> Found:
     state, left = _under(tensors, "denoising_module.")
     return Found(
         "Resfusion", "unet", state, _unet_sizes(state), "linear_pro(12)", "residual_noise", "index", (-1.0, 1.0), 5,
@@ -139,7 +139,7 @@ def _resfusion(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     )  # fmt: skip
 
 
-def _rddm(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _rddm(tensors: dict[str, Tensor]) -> Found:
     state, left = _under(tensors, "model.")
     buffers = {k: tensors[k] for k in left}
     schedule, assumed = _rddm_schedule(buffers)
@@ -195,19 +195,19 @@ def _rddm_schedule(buffers: dict[str, Tensor]) -> tuple[str, tuple[str, ...]]:
     return f"rddm({named[0]}, {named[1]}, {len(alpha)}, {total:g})", ()
 
 
-def _irsde(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _irsde(tensors: dict[str, Tensor]) -> Found:
     network = _conditional_unet_sizes(tensors)
     family = "wild-IR" if network["half_size"] else "DA-CLIP's U-Net" if network["degradation"] else "IR-SDE"
     assumed = _IRSDE_ASSUMED if network["context_dim"] is None else (_IRSDE_ASSUMED[0].split(" (")[0],)
     return Found(family, "conditional_unet", tensors, network, _IRSDE, assumed=assumed)
 
 
-def _refusion(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _refusion(tensors: dict[str, Tensor]) -> Found:
     network = _conditional_nafnet_sizes(tensors)
     return Found("Refusion", "conditional_nafnet", tensors, network, _IRSDE, assumed=_IRSDE_ASSUMED)
 
 
-def _daclip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _daclip(tensors: dict[str, Tensor]) -> Found:
     # `visual.*` is the image tower of `clip.*` a second time.
     state = {k: v for k, v in tensors.items() if not k.startswith("visual.")}
     head = 16 if state["clip.visual.conv1.weight"].shape[0] < 64 else 64  # narrower than one head of 64: a toy
@@ -215,7 +215,7 @@ def _daclip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
     return Found("DA-CLIP", "daclip", state, _daclip_sizes(state, head), None, assumed=assumed)
 
 
-def _clip(tensors: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _clip(tensors: dict[str, Tensor]) -> Found:
     """CLIP alone, as the DA-CLIP that its training starts from: a copy of the tower as the controller, zero layers at zero."""
     inside = (
         "visual.",
@@ -276,7 +276,7 @@ def recognise(flat: Flat) -> Found:
         inside, left = _under(state, head)
         for name, (keys, reader) in FAMILIES.items():
             if all(key in inside for key in keys):
-                found = _as(name, reader, inside, flat.where)
+                found = _as(name, reader, inside)
                 return replace(found, left=(*found.left, *left)) if left else found
     shown = ", ".join(sorted(state)[:3])
     raise ModelError(
@@ -285,7 +285,7 @@ def recognise(flat: Flat) -> Found:
     )
 
 
-def _as(name: str, reader: Reader, state: dict[str, Tensor], where: tuple[str, ...]) -> Found:
+def _as(name: str, reader: Reader, state: dict[str, Tensor]) -> Found:
     """The network of a family, once its keys have shown which one."""
     if name == "irsde" and "init_conv.bias" in state:
         raise ModelError(
@@ -293,6 +293,6 @@ def _as(name: str, reader: Reader, state: dict[str, Tensor], where: tuple[str, .
             "how it is to be run, cannot be told. Give the checkpoint that the training wrote"
         )
     try:
-        return reader(state, where)
+        return reader(state)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"looks like a checkpoint of {name}, but parts of it are missing ({error})") from error

@@ -11,12 +11,12 @@ from unveil.errors import InputError
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import default_fidelity, model_choice
-from unveil.web.service import Given, Job, Service
+from unveil.web.service import Job, Service
 
 ASK = "Compare"
 
 
-def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: panel.Controls) -> None:
+def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: dict[str, Any]) -> None:
     """Build the tab. restored, settings: the photograph and the settings of the tab Restore, which it begins with."""
     photo, came = gr.State(None), gr.State(None)
     names = list(service.restorers.known)
@@ -67,11 +67,11 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
                 break
             done.append((finished, model if dial is None else f"{model}, fidelity {dial:g}"))
         if len(done) == 2:
-            yield _result(given, done), gr.update()
+            yield _result(done), gr.update()
         yield gr.update(), gr.update(value=ASK, interactive=True)
 
     drop.upload(working.taking(service), None, [photo, stage, button], trigger_mode="multiple", **working.QUIET)
-    inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.all()]
+    inputs = [photo, left, left_fidelity, right, right_fidelity, seed, *settings.values()]
     button.click(run, inputs, [stage, button], concurrency_limit=None, **working.QUIET)
 
     def inherit(
@@ -84,13 +84,13 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
 
     itself.select(
         inherit,
-        [restored, came, settings.model, settings.fidelity, settings.seed],
+        [restored, came, *(settings[name] for name in ("model", "fidelity", "seed"))],
         [photo, came, stage, button, left, left_fidelity, seed],
         **working.QUIET,
     )
 
 
-def _result(given: Given, done: list[tuple[Job, str]]) -> str:
+def _result(done: list[tuple[Job, str]]) -> str:
     (first, label), (second, other) = done
     views = [
         {"src": f"/v1/jobs/{second.id}/views/after", "label": other, "note": ""},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -103,12 +103,6 @@ FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
 FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
 DOUBT = "Shows where the result is likely off; takes little longer."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
-NAMES = (
-    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "doubt", "preset",
-    "ensemble",
-    "auto", *KINDS,
-)  # fmt: skip
-"""What the values of `Controls.all` are, in order."""
 
 
 @dataclass(frozen=True)
@@ -128,31 +122,11 @@ class Switches:
         return [self.line, self.auto, self.found, *self.kinds]
 
 
-@dataclass(frozen=True)
-class Controls:
-    """The components, in the order in which their values come."""
-
-    model: gr.Dropdown
-    fidelity: gr.Slider
-    samples: gr.Slider
-    strength: gr.Slider
-    seed: gr.Number
-    steps: gr.Number
-    solver: gr.Dropdown
-    resolution: gr.Dropdown
-    tile: gr.Number
-    format: gr.Dropdown
-    strip: gr.Checkbox
-    doubt: gr.Checkbox
-    preset: gr.Dropdown
-    ensemble: gr.Dropdown
-    switches: Switches
-    refused: gr.HTML
-
-    def all(self) -> list[Any]:
-        """As the inputs of an event, in the order of NAMES."""
-        own = [getattr(self, field.name) for field in fields(self) if field.name not in ("switches", "refused")]
-        return [*own, self.switches.auto, *self.switches.kinds]
+NAMES = (
+    "model", "fidelity", "samples", "strength", "seed", "steps", "solver", "resolution", "tile", "format", "strip", "uncertainty",
+    "preset", "self_ensemble", "auto", *KINDS,
+)  # fmt: skip
+"""Of the controls, in the order in which their values come; those of options as in `Options`."""
 
 
 def fixable(service: Service, model: str) -> tuple[str, ...]:
@@ -248,67 +222,34 @@ def model_choice(service: Service, label: str = "Model", value: str | None = Non
     return choice, about
 
 
-def controls(service: Service, switches: Switches) -> Controls:
-    """Build them where they stand."""
-    doubt = gr.Checkbox(
-        False,
-        label="How sure is it?",
-        info=DOUBT,
-        visible=says_doubt(service, next(iter(service.restorers.known))),
-        elem_id="doubt-restore",
+def controls(service: Service, switches: Switches) -> tuple[dict[str, Any], gr.HTML]:
+    """Build them where they stand. Returns them by name, in the order of NAMES, and the line about engines that are not offered."""
+    first = next(iter(service.restorers.known))
+    uncertainty = gr.Checkbox(
+        False, label="How sure is it?", info=DOUBT, visible=says_doubt(service, first), elem_id="doubt-restore"
     )
-    choice, _ = model_choice(service)
+    model, _ = model_choice(service)
+    known = presets(service, first)
     preset = gr.Dropdown(
-        presets(service, choice.value),
-        value="",
-        label="Settings",
-        visible=len(presets(service, choice.value)) > 1,
-        filterable=False,
-        elem_id="preset-restore",
+        known, value="", label="Settings", visible=len(known) > 1, filterable=False, elem_id="preset-restore"
     )
     refused = gr.HTML("", js_on_load=None, elem_id="refused-restore", apply_default_css=False)
-    fidelity = gr.Slider(
-        0,
-        1,
-        default_fidelity(service, next(iter(service.restorers.known))) or 0,
-        step=0.05,
-        label="Fidelity",
-        info=FIDELITY,
-    )
-    samples = gr.Slider(
-        1,
-        service.settings.samples,
-        1,
-        step=1,
-        label="Draws",
-        info="Several show what it may have been; the result is their mean.",
-    )
+    fidelity = gr.Slider(0, 1, default_fidelity(service, first) or 0, step=0.05, label="Fidelity", info=FIDELITY)
+    several = "Several show what it may have been; the result is their mean."
+    samples = gr.Slider(1, service.settings.samples, 1, step=1, label="Draws", info=several)
+    number: dict[str, Any] = {"value": 0, "precision": 0, "minimum": 0}
+    choice: dict[str, Any] = {"value": DEFAULT, "filterable": False}
     with gr.Accordion("More", open=False):
         strength = gr.Slider(0, 1, 1.0, step=0.05, label="Strength", info="How much of the estimated damage to remove.")
-        seed = gr.Number(0, label="Seed", info="Same seed, same pixels.", precision=0, minimum=0)
-        steps = gr.Number(
-            0,
-            label="Steps",
-            info="More is slower; 0 is the model's default.",
-            precision=0,
-            minimum=0,
-            maximum=200,
-        )
+        seed = gr.Number(**number, label="Seed", info="Same seed, same pixels.")
+        steps = gr.Number(**number, label="Steps", info="More is slower; 0 is the model's default.", maximum=200)
         solver = gr.Dropdown(
-            [DEFAULT, *solvers(service, next(iter(service.restorers.known)))],
-            value=DEFAULT,
-            label="Solver",
-            info="How each step is taken.",
-            filterable=False,
+            [DEFAULT, *solvers(service, first)], label="Solver", info="How each step is taken.", **choice
         )
         resolution = gr.Dropdown(
-            [DEFAULT, *READINGS],
-            value=DEFAULT,
-            label="Sizes",
-            info="At which size the early steps run.",
-            filterable=False,
+            [DEFAULT, *READINGS], label="Sizes", info="At which size the early steps run.", **choice
         )
-        ensemble = gr.Dropdown(
+        self_ensemble = gr.Dropdown(
             [("off", 1), *((f"{size} orientations", size) for size in SIZES[1:])],
             value=1,
             label="Self-ensemble",
@@ -316,13 +257,10 @@ def controls(service: Service, switches: Switches) -> Controls:
             filterable=False,
             elem_id="ensemble-restore",
         )
-        tile = gr.Number(
-            0, label="Tile", info="Longest side of a tile in pixels; 0 is chosen by memory.", precision=0, minimum=0
-        )
+        tile = gr.Number(**number, label="Tile", info="Longest side of a tile in pixels; 0 is chosen by memory.")
         format = gr.Dropdown(list(FORMATS), value=FORMATS[0], label="Format of the download", filterable=False)
-        strip = gr.Checkbox(
-            False, label="Leave out metadata", info="Position, camera, comments. The colour profile stays."
-        )
+        kept = "Position, camera, comments. The colour profile stays."
+        strip = gr.Checkbox(False, label="Leave out metadata", info=kept)
 
     def dials(name: str) -> tuple[Any, ...]:
         value, choices, kinds = default_fidelity(service, name), presets(service, name), fixable(service, name)
@@ -337,52 +275,30 @@ def controls(service: Service, switches: Switches) -> Controls:
             *(gr.update(visible=kind in kinds) for kind in KINDS),
         )
 
-    choice.change(
-        dials,
-        choice,
-        [fidelity, solver, resolution, ensemble, switches.panel, doubt, preset, *switches.kinds],
-        **working.QUIET,
-    )
-    return Controls(
-        choice,
-        fidelity,
-        samples,
-        strength,
-        seed,
-        steps,
-        solver,
-        resolution,
-        tile,
-        format,
-        strip,
-        doubt,
-        preset,
-        ensemble,
-        switches,
-        refused,
-    )
+    set_by_model = [fidelity, solver, resolution, self_ensemble, switches.panel, uncertainty, preset, *switches.kinds]
+    model.change(dials, model, set_by_model, **working.QUIET)
+    made = (
+        model, fidelity, samples, strength, seed, steps, solver, resolution, tile, format, strip, uncertainty, preset, self_ensemble,
+        switches.auto, *switches.kinds,
+    )  # fmt: skip
+    return dict(zip(NAMES, made, strict=True)), refused
 
 
 def changed(
     service: Service, values: tuple[Any, ...], model: str, fidelity: float, seed: float | None
 ) -> tuple[Any, ...]:
-    """The values of `Controls.all` for another model, whose result is compared; what it does not have is left to its default."""
-    chosen = dict(zip(NAMES, values, strict=True)) | {
-        "model": model,
-        "fidelity": fidelity,
-        "seed": seed,
-        "doubt": False,
-        "preset": "",
-    }
+    """The values of the controls for another model, whose result is compared; what it does not have is left to its default."""
+    other = {"model": model, "fidelity": fidelity, "seed": seed, "uncertainty": False, "preset": ""}
+    chosen = dict(zip(NAMES, values, strict=True)) | other
     if chosen["solver"] not in solvers(service, model):
         chosen["solver"] = DEFAULT
     if default_fidelity(service, model) is None:
-        chosen["resolution"], chosen["ensemble"] = DEFAULT, 1
+        chosen["resolution"], chosen["self_ensemble"] = DEFAULT, 1
     return tuple(chosen.values())
 
 
 def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
-    """The order for the values of `Controls.all`. Raises InputError for an empty number."""
+    """The order for the values of the controls. Raises InputError for an empty number."""
     chosen = dict(zip(NAMES, values, strict=True))
     for name in ("seed", "steps", "tile", "fidelity", "samples", "strength"):
         if chosen[name] is None:
@@ -392,30 +308,20 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
         fix = tuple(kind for kind in own if chosen[kind])
         if not fix:
             raise InputError("Every switch is off, so nothing would be fixed; turn one on, or Automatic")
+    model = chosen["model"]
+    plain: dict[str, Any] = {name: int(chosen[name]) for name in ("samples", "seed", "self_ensemble")}
+    plain |= {name: chosen[name] for name in ("solver", "resolution") if chosen[name] != DEFAULT}
     options = Options(
+        **plain,
         steps=int(chosen["steps"]) or None,
-        samples=int(chosen["samples"]),
-        seed=int(chosen["seed"]),
-        fidelity=None if default_fidelity(service, chosen["model"]) is None else float(chosen["fidelity"]),
+        fidelity=None if default_fidelity(service, model) is None else float(chosen["fidelity"]),
         strength=float(chosen["strength"]),
-        solver=None if chosen["solver"] == DEFAULT else chosen["solver"],
-        resolution=None if chosen["resolution"] == DEFAULT else chosen["resolution"],
         tile=int(chosen["tile"]) or "auto",
         max_pixels=service.settings.max_pixels,
         fix=fix,
-        uncertainty=bool(chosen["doubt"]) and says_doubt(service, chosen["model"]),
-        self_ensemble=int(chosen["ensemble"]),
+        uncertainty=bool(chosen["uncertainty"]) and says_doubt(service, model),
     )
-    own = chosen["format"] == FORMATS[0]
-    return Order(
-        given.name,
-        chosen["model"],
-        options,
-        None if own else chosen["format"],
-        bool(chosen["strip"]),
-        views=True,
-        preview=True,
-        suffix=RESTORED,
-        # The list is hidden for other models, and its value is not used then.
-        preset=chosen["preset"] if chosen["preset"] in service.restorers.known[chosen["model"]].presets else "",
-    )
+    format = None if chosen["format"] == FORMATS[0] else chosen["format"]
+    # The list is hidden for other models, and its value is not used then.
+    preset = chosen["preset"] if chosen["preset"] in service.restorers.known[model].presets else ""
+    return Order(given.name, model, options, format, bool(chosen["strip"]), True, True, RESTORED, preset)

@@ -71,7 +71,13 @@ async def look(id: str, here: Here) -> dict[str, Any]:
 async def picture(id: str, kind: str, here: Here) -> Response:
     """view: at full size for the browser. thumbnail: a small one."""
     given = _known(id, here)
-    found = view_of(given) if kind == "view" else given.folder / "thumbnail.jpg" if kind == "thumbnail" else None
+    found = (
+        next(given.folder.glob("view.*"))
+        if kind == "view"
+        else given.folder / "thumbnail.jpg"
+        if kind == "thumbnail"
+        else None
+    )
     if found is None:
         raise HTTPException(404, "there is no such picture")
     return FileResponse(found, headers={"Cache-Control": "private, max-age=600"})
@@ -148,11 +154,6 @@ def described(given: Given) -> dict[str, Any]:
         "thumbnail": f"/page/photos/{given.id}/thumbnail",
         "view": f"/page/photos/{given.id}/view",
     }
-
-
-def view_of(given: Given) -> Path:
-    """The picture that `Service.give` made for the browser."""
-    return next(given.folder.glob("view.*"))
 
 
 async def _given(here: Service, data: bytes, name: str, client: Caller) -> dict[str, Any]:

@@ -91,7 +91,7 @@ EACH = "Several photographs: Automatic looks at each on its own."
 
 def tab(
     service: Service, visits: working.Visits, batches: several.Batches
-) -> tuple[gr.State, gr.State, gr.HTML, gr.Button, panel.Controls]:
+) -> tuple[gr.State, gr.State, gr.HTML, gr.Button, dict[str, Any]]:
     """Build the tab; returns which photograph is shown, all it works on, its stage, its button and its settings."""
     photo, photos = gr.State(None), gr.State([])
     limits = Limits(service)
@@ -103,7 +103,7 @@ def tab(
         with gr.Column(scale=4, min_width=280, elem_id="panel-restore"):
             switches = panel.switches(service)
             button = gr.Button(ASK, variant="primary", size="lg", interactive=False, elem_id="go-restore")
-            settings = panel.controls(service, switches)
+            settings, refusals = panel.controls(service, switches)
 
     def take(event: gr.EventData) -> tuple[Any, ...]:
         try:
@@ -178,7 +178,7 @@ def tab(
     drop.upload(take, None, [photo, photos, stage, button], trigger_mode="multiple", **working.QUIET)
     drop.select(look_at, None, [photo, stage], trigger_mode="multiple", **working.QUIET)
     drop.retry(resume, None, [photo, photos, stage, button], concurrency_limit=None, **working.QUIET)
-    button.click(run, [photo, photos, *settings.all()], [stage, button], concurrency_limit=None, **working.QUIET)
+    button.click(run, [photo, photos, *settings.values()], [stage, button], concurrency_limit=None, **working.QUIET)
 
     async def look(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
         given = service.given(id) if id else None
@@ -192,7 +192,8 @@ def tab(
         return "" if kinds else described(found), *panel.shown(found)
 
     # However it came: sent here, or handed on by another tab.
-    photo.change(look, [photo, photos, settings.model], [looks, *switches.outputs()], **working.QUIET)
+    about = [photo, photos, settings["model"]]
+    photo.change(look, about, [looks, *switches.outputs()], **working.QUIET)
 
     def gather(ids: list[str]) -> tuple[Any, ...]:
         if len(ids) < 2:
@@ -208,7 +209,7 @@ def tab(
         found = diagnosed(given, kinds)
         return ("", panel.in_words(found)) if kinds else (described(found), gr.update())
 
-    settings.model.change(chips, [photo, photos, settings.model], [looks, switches.line], **working.QUIET)
+    settings["model"].change(chips, about, [looks, switches.line], **working.QUIET)
     photos.change(gather, photos, [looks, *switches.outputs()], **working.QUIET)
 
     async def weigh(id: str | None, ids: list[str], model: str) -> tuple[Any, ...]:
@@ -219,7 +220,7 @@ def tab(
         return gr.update(choices=left, value=model if model not in refused else left[0][1]), limits.reason(refused)
 
     for state in (photo, photos):
-        state.change(weigh, [photo, photos, settings.model], [settings.model, settings.refused], **working.QUIET)
+        state.change(weigh, about, [settings["model"], refusals], **working.QUIET)
     return photo, photos, stage, button, settings
 
 

@@ -117,6 +117,8 @@ class TiledPrior:
 
     tile: longest side of a tile in image pixels. With a gradient a tile's activations are computed again in the backward pass, so
     that only one tile's are ever kept. A network that looks at the whole image (attention, group norms) sees less than it would.
+    It shares its tiles with `unveil.tiling`, and not the loop: that one plans its memory and heals tiles, outside autograd; this one goes
+    between grids of two sizes, inside it.
     """
 
     prior: Prior
