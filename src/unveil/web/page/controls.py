@@ -324,4 +324,5 @@ def order(service: Service, given: Given, values: tuple[Any, ...]) -> Order:
     format = None if chosen["format"] == FORMATS[0] else chosen["format"]
     # The list is hidden for other models, and its value is not used then.
     preset = chosen["preset"] if chosen["preset"] in service.restorers.known[model].presets else ""
-    return Order(given.name, model, options, format, bool(chosen["strip"]), True, True, RESTORED, preset)
+    shown: dict[str, Any] = {"views": True, "preview": True, "suffix": RESTORED}
+    return Order(given.name, model, options, format, strip=bool(chosen["strip"]), preset=preset, **shown)

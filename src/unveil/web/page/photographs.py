@@ -71,13 +71,8 @@ async def look(id: str, here: Here) -> dict[str, Any]:
 async def picture(id: str, kind: str, here: Here) -> Response:
     """view: at full size for the browser. thumbnail: a small one."""
     given = _known(id, here)
-    found = (
-        next(given.folder.glob("view.*"))
-        if kind == "view"
-        else given.folder / "thumbnail.jpg"
-        if kind == "thumbnail"
-        else None
-    )
+    names = {"view": "view.*", "thumbnail": "thumbnail.jpg"}
+    found = next(given.folder.glob(names[kind])) if kind in names else None
     if found is None:
         raise HTTPException(404, "there is no such picture")
     return FileResponse(found, headers={"Cache-Control": "private, max-age=600"})
