@@ -30,6 +30,8 @@ from unveil.util.tensors import batch_of
 Callback = Callable[[Progress], "bool | None"]
 _UPRIGHT = 4
 """The last EXIF orientation that does not exchange rows and columns."""
+_STRETCH = 8192
+"""Pixels summed at a time: as many as NumPy takes of a whole picture, so that the sums are the same to the last bit."""
 
 
 @dataclass(frozen=True)
@@ -178,10 +180,13 @@ class Draws:
         if not self.mends and not finite(x0):
             x0 = self._sampled(state_y, noise, mends=True)
         del state_y
-        # A copy, since callbacks may hold x0.
-        found = (x0.float() - low).div_(high - low).clamp_(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+        x0 = x0[..., beyond : beyond + pixels.shape[1]].float().cpu()
+        # Copies, since callbacks may hold x0; pixel by pixel at once, since each of the many sums to come then reads memory in its order.
+        found = [np.stack(list(planes), axis=-1) for planes in x0.numpy()]
         del x0
-        return [self._finished(restored) for restored in found[:, :, beyond : beyond + pixels.shape[1]]]
+        for restored in found:
+            torch.from_numpy(restored).sub_(low).div_(high - low).clamp_(0, 1)
+        return [self._finished(restored) for restored in found]
 
     def _noise(self, indices: range, columns: int) -> Noise:
         """The noise of these draws; columns: of the photograph, round which a panorama's is continued too."""
@@ -239,7 +244,7 @@ class Draws:
         if self.options.strength != 1.0:
             restored = pixels + np.float32(self.options.strength) * (restored - pixels)
         if pixels.shape == source.pixels.shape:
-            return np.ascontiguousarray(restored)
+            return restored
         out = source.pixels.copy()
         box.of(out)[...] = restored
         return out
@@ -269,21 +274,31 @@ def _each(callback: Callback | None) -> Callback | None:
     return tell
 
 
+def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(3,) float32, how far the mean of each channel moved between two pictures (H, W, 3).
+
+    By stretches that stay in the processor's cache, channel by channel: over both axes at once it takes six times as long.
+    """
+    before, after, total = before.reshape(-1, 3), after.reshape(-1, 3), np.zeros(3)
+    for at in (slice(first, first + _STRETCH) for first in range(0, len(after), _STRETCH)):
+        total += (after[at] - before[at]).T.astype(np.float64, order="C").sum(axis=1)
+    return (total / len(after)).astype(np.float32)
+
+
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
-    """A restoration (H, W, 3) with what must not change set back to what it was.
+    """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
     Where the light is not to be fixed, the mean of each channel stays; grey stays grey; empty black stays.
     """
     if not treat.light:
+        rows = after.reshape(len(after), -1)
         for _ in range(8):  # clipping undoes part of a shift; the next round corrects it
             check()
-            # Channel by channel: over both axes at once it takes ten times as long.
-            moved = [(after[..., c] - before[..., c]).mean(dtype=np.float64) for c in range(3)]
-            shift = np.array(moved).astype(np.float32)
+            shift = _moved(before, after)
             if np.abs(shift).max() < 1e-4:
                 break
-            after = after - shift
-            np.clip(after, 0, 1, out=after)
+            rows -= np.tile(shift, after.shape[1])
+            np.clip(rows, 0, 1, out=rows)
     if content.is_grey(before):
         after = content.as_grey(after)
     share = content.void(before)

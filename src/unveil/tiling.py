@@ -132,13 +132,13 @@ class Tiled:
         tiles = plan.tiles()
         if len(tiles) == 1:
             return self._finite(x_t, y, t)
-        out = torch.zeros_like(y)
         height, width = y.shape[-2:]
+        out, band = torch.zeros_like(y), y.new_empty(*y.shape[:2], tiles[0].height, width)
         done = 0
         for _, row in groupby(tiles, key=lambda tile: tile.top):
             members = list(row)
             rows = members[0].rows
-            band = torch.zeros(*y.shape[:2], rows.length, width, dtype=y.dtype, device=y.device)
+            band.zero_()
             for tile, x0_hat in self._row(members, plan, x_t, y, t):
                 end = min(tile.columns.stop, width)
                 weight = torch.from_numpy(tile.columns.weights()).to(y.device)[: end - tile.left]
@@ -148,7 +148,7 @@ class Tiled:
                     self.tell(done / len(tiles))
             end = min(rows.stop, height)
             weight = torch.from_numpy(rows.weights()).to(y.device)[: end - rows.start, None]
-            out[..., rows.start : end, :] += band[..., : end - rows.start, :] * weight
+            out[..., rows.start : end, :] += band[..., : end - rows.start, :].mul_(weight)
         return out
 
     def _row(self, tiles: list[Tile], plan: Plan, x_t: Tensor, y: Tensor, t: int) -> Iterator[tuple[Tile, Tensor]]:
@@ -157,7 +157,7 @@ class Tiled:
         for i in range(0, len(tiles), batch):
             part = tiles[i : i + batch]
             x_part, y_part = (
-                torch.cat([pad_to_multiple(image[(..., *tile.window)], unit) for tile in part]) for image in (x_t, y)
+                _joined([pad_to_multiple(image[(..., *tile.window)], unit) for tile in part]) for image in (x_t, y)
             )
             yield from zip(part, self._finite(x_part, y_part, t).split(len(y)), strict=True)
 
@@ -185,6 +185,10 @@ class Tiled:
         if text not in self.notes:
             self.notes.append(text)
         note(text)
+
+
+def _joined(images: list[Tensor]) -> Tensor:
+    return torch.cat(images) if len(images) > 1 else images[0]  # a single one is not copied
 
 
 @contextmanager

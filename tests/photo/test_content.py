@@ -105,12 +105,34 @@ def test_no_dark_window_is_overlooked(shape: tuple[int, int]) -> None:
     assert not _looks_further(np.ones((height, width, 3), np.float32))
 
 
+@pytest.mark.parametrize(
+    "place", [(0, 0), (0, 329), (319, 0), (319, 329), (150, 329), *((k, k + 2) for k in range(30, 50))]
+)
+def test_no_dark_area_is_overlooked(place: tuple[int, int]) -> None:
+    """The smallest that is left black in a larger photograph: 21 pixels wide after windows of 9, half of that at an edge."""
+    bright = np.ones((320, 330, 3), np.float32)
+    bright[5::10, 5::10] = bright[102:109, 102:109] = 0.0
+    assert not _looks_further(bright)
+    top, left = (max(0, at - 14) for at in place)
+    bright[top : place[0] + 15, left : place[1] + 15] = 0.0
+    assert _looks_further(bright)
+
+
 def _looks_further(pixels: np.ndarray) -> bool:
+    """At every pixel."""
+
+    def window(values: np.ndarray, side: int) -> np.ndarray:
+        if values.dtype != bool:
+            raise LookupError
+        return _window(values, side)
+
     with pytest.MonkeyPatch.context() as patched:
-        seen: list[int] = []
-        patched.setattr(content, "_window", lambda peak, side: seen.append(side) or np.ones_like(peak))
-        void(pixels)
-    return bool(seen)
+        patched.setattr(content, "_window", window)
+        try:
+            void(pixels)
+        except LookupError:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 300), (130, 170)])

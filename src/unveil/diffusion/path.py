@@ -11,6 +11,8 @@ from torch import Tensor
 from unveil.diffusion.schedule import Schedule
 from unveil.errors import InputError, note, renamed
 
+_STRIP = 64
+"""Rows added at a time: new memory for a whole photograph takes longer than the sum."""
 _RENAMED = {"a": "alpha", "b": "beta", "s": "sigma", "r": "decay", "time": "timestep", "evenly": "respaced"}
 
 
@@ -59,7 +61,10 @@ class GaussianPath:
     def forward(self, x0: Tensor, y: Tensor, t: int | Tensor, eps: Tensor | None) -> Tensor:
         """Draw x_t = a_t x0 + b_t y + s_t eps. x0, y, eps: (B, C, H, W), eps None for no noise; t: an index, or (B,) indices."""
         a, b = (self.at(c, t, x0) for c in (self.alpha, self.beta))
-        mean = a * x0 + b * y
+        mean = a * x0
+        for top in range(0, mean.shape[-2], _STRIP):
+            rows = ..., slice(top, top + _STRIP), slice(None)
+            mean[rows] += b * y[rows]
         return mean if eps is None else mean + self.at(self.sigma, t, x0) * eps
 
     def start(self, y: Tensor, eps: Tensor | None) -> Tensor:

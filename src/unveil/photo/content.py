@@ -129,18 +129,17 @@ def void(pixels: np.ndarray) -> np.ndarray:
         pixels: (H, W, 3) float in [0, 1].
 
     """
-    # Every window, cut off by the edges or not, holds one of these: where none of them is dark, no window is.
+    wide = max(_AROUND, min(pixels.shape[:2]) // _AREA)
+    wide += 1 - wide % 2  # windows of odd sides lie evenly around their pixel
+    # Every such area holds so many of these pixels each way, half of them where an edge cuts it: where they are not all dark, it is none.
     half = _AROUND // 2 + 1
-    if not (_peak(pixels[::half, ::half]) < 2 * _VOID).any():
+    bright = _peak(pixels[::half, ::half]) >= 2 * _VOID
+    if bright.all() or _window(bright, wide // half).all():
         return np.zeros((*pixels.shape[:2], 1), np.float32)
     peak = _window(_peak(pixels), _AROUND)
     share = np.clip((2 * _VOID - peak) / _VOID, 0, 1).astype(np.float32)
-    if share.any():
-        wide = max(_AROUND, min(share.shape) // _AREA)
-        wide += 1 - wide % 2  # windows of odd sides lie evenly around their pixel
-        share = _window(1 - _window(1 - share, wide), wide)
-        share = _mean(_mean(1 - _window(1 - share, 2 * _AROUND - 1)))
-    return share[..., None]
+    share = _window(1 - _window(1 - share, wide), wide)
+    return _mean(_mean(1 - _window(1 - share, 2 * _AROUND - 1)))[..., None]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

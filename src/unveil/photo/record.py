@@ -138,7 +138,7 @@ def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
         )
     depth = _DEPTHS.get(pixels.dtype, 8)
     if pixels.dtype in _DEPTHS:
-        scaled = pixels.astype(np.float32) / np.float32(2**depth - 1)
+        scaled = np.divide(pixels, np.float32(2**depth - 1), dtype=np.float32)
     elif np.issubdtype(pixels.dtype, np.floating):
         scaled = pixels.astype(np.float32)
         if not np.isfinite(scaled).all():
