@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
@@ -170,8 +170,6 @@ def test_low_precision_tensors_and_batches_are_taken(restorer: Restorer) -> None
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "I;16", "CMYK"])
 def test_a_pil_image_is_read_as_its_file_would_be(restorer: Restorer, tmp_path: Path, mode: str) -> None:
-    from PIL import ImageCms
-
     pixels = (picture(24, 32) * 255).astype(np.uint8)
     if mode == "I;16":
         image = Image.fromarray((picture(24, 32)[..., 0] * 65535).astype(np.uint16))
@@ -345,3 +343,29 @@ def test_what_needs_nothing_is_saved_as_the_file_that_it_was(restorer: Restorer,
     changed = restorer.restore(tmp_path / "a.jpg", steps=2)
     changed.save(tmp_path / "out.jpg")
     assert (tmp_path / "out.jpg").read_bytes() != own["a.jpg"]
+
+
+def test_metadata_are_cut_out_of_a_jpeg_that_needs_nothing(restorer: Restorer, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    exif = turned_by(1)
+    exif[0x010F] = "A camera"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(pixels)
+    image.save(
+        tmp_path / "a.jpg", quality=40, exif=exif, icc_profile=profile, comment=b"where it was", xmp=b"<x:xmpmeta/>"
+    )
+    image.save(tmp_path / "bare.jpg", quality=40, icc_profile=profile)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes() + b"behind the picture")
+    result = restorer.restore(tmp_path / "a.jpg", strength=0.0, steps=2)
+    result.save(tmp_path / "out.jpg", strip=True)
+    assert (tmp_path / "out.jpg").read_bytes() == (tmp_path / "bare.jpg").read_bytes()
+    assert np.array_equal(photo.read(tmp_path / "out.jpg").pixels, photo.read(tmp_path / "a.jpg").pixels)
+
+
+def test_kinds_that_a_model_does_not_fix_are_known_before_a_photograph_is_read() -> None:
+    model = tiny_model(conditioned=True)
+    some = Restorer(replace(model, spec=replace(model.spec, fixes=("noise",))), "cpu")
+    with pytest.raises(InputError, match="does not fix haze, only noise"):
+        some.resolve(Options(fix="haze"))
+    with pytest.raises(InputError, match=r"run again by unveil.restore\(image, \*\*protocol\)"):
+        some.restore(picture(), model="tiny")

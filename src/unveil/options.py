@@ -119,7 +119,10 @@ def chosen(options: Options | None, settings: dict[str, Any]) -> Options:
     known = [f.name for f in fields(Options)]
     for name in settings:
         if name not in known:
-            raise InputError(f"no option is called {name!r}; {did_you_mean(name, known)}")
+            again = (
+                "; a protocol is run again by unveil.restore(image, **protocol)" if name in ("model", "sha256") else ""
+            )
+            raise InputError(f"no option is called {name!r}; {did_you_mean(name, known)}{again}")
     return Options(**settings) if options is None else replace(options, **settings)
 
 
@@ -158,8 +161,8 @@ def command_line(
     elif model != USUAL_MODEL:
         words += ["-n", model]
     if options.fix is not None:
-        words += ["--fix", ",".join(kinds_of(options.fix))]
-    if options.keep:
+        words += ["--fix", ",".join(k for k, p in treatment({}, options.fix, options.keep).probabilities.items() if p)]
+    elif options.keep:
         words += ["--keep", ",".join(kinds_of(options.keep, "keep"))]
     words += ["--seed", str(options.seed)]
     default = Options()

@@ -285,6 +285,8 @@ class Restorer:
             raise InputError(
                 f"{self.model.spec.name} cannot be told what to fix; leave out fix and keep, or use the model general"
             )
+        if options.fix is not None:
+            treatment(None, options.fix, options.keep, self.model.spec.fixable)  # here, before any photograph is read
         if options.uncertainty and self.model.doubt is None:
             raise InputError(
                 f"{self.model.spec.name} has no network that says how far it is off; take samples=8 and fidelity=0 in place of uncertainty"

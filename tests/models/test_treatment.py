@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from unveil.errors import InputError
@@ -114,3 +116,17 @@ def test_what_a_model_does_not_fix_is_left_and_said() -> None:
     assert alone.nothing
     assert "(haze 90% is not what this model fixes: -n general)" in alone.sentence()
     assert "haze" not in treatment({"haze": 0.9}, keep="haze", fixable=own).sentence()
+
+
+def test_a_group_is_what_is_left_of_it_and_named_kinds_are_not_kept() -> None:
+    found = treatment(None, "all", "light")
+    assert fixed(found) == dict.fromkeys((k for k in KINDS if k not in LIGHT), 1.0)
+    for fix, keep in (("light", "haze,shadow,lowlight"), ("all,haze", "haze"), ("noise", "noise")):
+        with pytest.raises(InputError, match="to fix and to keep at once"):
+            treatment(None, fix, keep)
+
+
+@pytest.mark.parametrize("names", [5, b"noise", ["noise", 3], None])
+def test_what_is_no_name_is_said(names: Any) -> None:
+    with pytest.raises(InputError, match="fix takes names of kinds of damage, such as 'noise,blur', got"):
+        kinds_of(names)

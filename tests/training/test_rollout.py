@@ -233,6 +233,17 @@ def test_what_does_not_fit_is_named(tree: Tree, changes: dict[str, Any], words: 
         configuration.parse(two(tree, **changes))
 
 
+def test_what_a_model_is_to_fix_is_met_in_training(tree: Tree) -> None:
+    def asked(*kinds: str) -> dict[str, Any]:
+        settings = two(tree, network=SIZES | {"conditioned": True, "fixes": list(kinds)}, stages=[STAGE])
+        settings["data"]["kinds"] = {"wild": 1.0, "rain": 0.0}
+        return settings
+
+    configuration.parse(asked("noise", "jpeg", "lowlight"))  # by the simulator of wild damage, and by the pairs
+    with pytest.raises(InputError, match="nothing in data has haze or rain"):
+        configuration.parse(asked("noise", "haze", "rain"))
+
+
 def test_pairs_say_which_damage_they_have(tree: Tree) -> None:
     config = configuration.parse(two(tree))
     batch = Source(config.data).draw(1, 0, 3, 32, False)

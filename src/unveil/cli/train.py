@@ -105,10 +105,13 @@ def _check(settings: Config) -> None:
     import sys
 
     from unveil.data.leaks import cautions
+    from unveil.models import shelf
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
     from unveil.training.trainer import inventory
 
+    if settings.init:
+        shelf.load(settings.init)
     material = scan(settings.data)
     if settings.data.captions:
         from unveil.training.daclip import captions_of, tokeniser

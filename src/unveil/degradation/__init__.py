@@ -9,6 +9,18 @@ from __future__ import annotations
 
 from unveil.degradation.lowlight import exposed
 from unveil.degradation.primitives import quantise
-from unveil.degradation.registry import KINDS, LIGHT, ORDER, Simulator, apply, contact_sheet, mixture, report
+from unveil.degradation.registry import KINDS, LIGHT, ORDER, Simulator, apply, contact_sheet, mixture, report, spelled
 
-__all__ = ["KINDS", "LIGHT", "ORDER", "Simulator", "apply", "contact_sheet", "exposed", "mixture", "quantise", "report"]
+__all__ = [
+    "KINDS",
+    "LIGHT",
+    "ORDER",
+    "Simulator",
+    "apply",
+    "contact_sheet",
+    "exposed",
+    "mixture",
+    "quantise",
+    "report",
+    "spelled",
+]

@@ -72,6 +72,11 @@ STORED = 0.9
 """Share of damaged samples rounded to 8 bits, as nearly every real photograph is."""
 
 
+def spelled(kind: str) -> tuple[str, ...]:
+    """What a simulator does to a photograph, as networks are told it: the pipeline for images in the wild is three kinds at once."""
+    return ("noise", "blur", "jpeg") if kind == ALONE else (kind,)
+
+
 def mixture(
     x: Tensor,
     generator: Random,

@@ -83,6 +83,17 @@ class Treatment:
         return f"nothing to fix was found; it is left as it is ({hint})"
 
 
+def _names(names: Any, option: str) -> list[str]:
+    """Names from a text with commas or a sequence of texts. Raises InputError for anything else."""
+    given = names.split(",") if isinstance(names, str) else names
+    try:
+        if isinstance(given, bytes) or not all(isinstance(name, str) for name in given):
+            raise TypeError
+    except TypeError:
+        raise InputError(f"{option} takes names of kinds of damage, such as 'noise,blur', got {names!r}") from None
+    return [name.strip() for name in given if name.strip()]
+
+
 def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str, ...] = KINDS) -> tuple[str, ...]:
     """Kinds of damage by name, "light" and "all" spelled out, in the order of KINDS.
 
@@ -95,9 +106,8 @@ def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str
         InputError: A name that is no kind, with the nearest one, or of a kind that the model does not fix.
 
     """
-    given = [n for n in names.split(",") if n.strip()] if isinstance(names, str) else list(names)
     found: set[str] = set()
-    for name in (str(n).strip() for n in given):
+    for name in _names(names, option):
         if name not in KINDS and name not in GROUPS:
             raise InputError(f"{option}: {name!r} is no kind of damage; {did_you_mean(name, [*KINDS, *GROUPS])}")
         own = [k for k in GROUPS.get(name, (name,)) if k in fixable]
@@ -131,9 +141,11 @@ def treatment(
     kept = kinds_of(keep, "keep") if keep else ()
     if fix is not None:
         wanted = kinds_of(fix, fixable=fixable)
-        both = [k for k in wanted if k in kept]
+        # A group is what is left of it; a kind that is named itself must not be kept.
+        both = [k for k in wanted if k in kept and (k in _names(fix, "fix") or set(wanted) <= set(kept))]
         if both:
             raise InputError(f"{', '.join(both)}: asked to fix and to keep at once; leave out one of the two")
+        wanted = tuple(k for k in wanted if k not in kept)
         return Treatment({k: float(k in wanted) for k in KINDS}, True)
     assert described is not None
     drawn = described.get("graphic", 0.0) >= DRAWN

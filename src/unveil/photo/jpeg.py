@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-SOS, EOI, COM, APP1, APP13 = 0xDA, 0xD9, 0xFE, 0xE1, 0xED
+SOS, EOI, COM, APP0, APP1, APP2, APP13, APP14 = 0xDA, 0xD9, 0xFE, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
+APPS = range(0xE0, 0xF0)
+ICC = b"ICC_PROFILE\0"
 END = b"\xff\xd9"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 LONGEST_PAYLOAD = 65533
@@ -69,6 +71,22 @@ def end(data: bytes) -> int:
                 return 0
             at = found.start()
     return at + 2 if data[at : at + 2] == END else 0
+
+
+def stripped(data: bytes) -> bytes:
+    """The file without EXIF, XMP, captions, comments and what stands behind its picture; its scans and colour profile bit for bit."""
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != SOS:
+        if data[at + 1] == 0xFF:
+            at += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        marker, segment = data[at + 1], data[at : at + 2 + max(length, 2)]
+        at += len(segment)
+        own = marker == APP2 and not segment[4:].startswith(ICC)
+        if not (own or marker == COM or (marker in APPS and marker not in (APP0, APP2, APP14))):
+            kept.append(segment)
+    return b"".join(kept) + data[at : end(data) or None]
 
 
 def has_every_scan(data: bytes) -> bool:

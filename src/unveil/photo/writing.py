@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from unveil.errors import InputError
-from unveil.photo import exif
+from unveil.photo import exif, jpeg
 from unveil.photo.encoding import BOXED_BITS, GREY_FORMATS, INK_FORMATS, NO_ALPHA, SRGB_ONLY, Picture, depths, encode
 from unveil.photo.reading import CHUNK, straight, unit
 from unveil.photo.record import Photo
@@ -118,13 +118,20 @@ def write_back(
     photo: Photo, pixels: np.ndarray, destination: str | Path | BinaryIO, format: str | None = None, strip: bool = False
 ) -> tuple[str, ...]:
     """As `write`; a photograph to which nothing was done is handed on as the file that it was, where encoding that anew would lose
-    something and nothing is to be left out.
+    something; with `strip` a JPEG is, without its metadata.
     """
-    unchanged = photo.encoded is not None and np.array_equal(pixels, photo.pixels)
-    if strip or not unchanged or format_of(photo, destination, format) != photo.format:
+    data = photo.encoded
+    if data is not None and strip:
+        # Where a profile does not say what the colours mean, the metadata may.
+        plain = photo.space is None or any(m == jpeg.APP2 and p.startswith(jpeg.ICC) for m, p in jpeg.segments(data))
+        data = jpeg.stripped(data) if photo.format == "JPEG" and plain else None
+    if (
+        data is None
+        or format_of(photo, destination, format) != photo.format
+        or not np.array_equal(pixels, photo.pixels)
+    ):
         return write(photo, pixels, destination, format, strip)
-    assert photo.encoded is not None
-    _put(photo.encoded, destination)
+    _put(data, destination)
     return ()
 
 

@@ -114,12 +114,9 @@ def scan(data: Data) -> Material:
     return Material(photos, pairs, store)
 
 
-_WILD = ("noise", "blur", "jpeg")  # the kinds of damage that the pipeline for images in the wild applies
-
-
 def named(kinds: Iterable[Iterable[str]]) -> Tensor:
     """(n, len(KINDS)) float32, 1 for every kind that is named for a sample."""
-    found = [{k for kind in one for k in (_WILD if kind == "wild" else (kind,))} for one in kinds]
+    found = [{k for kind in one for k in degradation.spelled(kind)} for one in kinds]
     return torch.tensor([[float(kind in one) for kind in KINDS] for one in found])
 
 

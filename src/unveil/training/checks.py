@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from unveil.data.pairs import RULES
-from unveil.degradation.registry import KINDS
+from unveil.degradation.registry import KINDS, ORDER, spelled
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError
 from unveil.models.network_registry import Weightless
@@ -91,13 +91,25 @@ def check(config: Config) -> None:
             f"stages.0 is a {config.stages[0].kind} of an untrained predictor; name trained weights with init"
         )
     _data(config.data)
+    met = {k for pair in config.data.pairs if pair.weight > 0 for k in pair.kinds}
+    met |= {
+        k
+        for kind, weight in (config.data.kinds or dict.fromkeys(ORDER, 1)).items()
+        if weight > 0
+        for k in spelled(kind)
+    }
+    unmet = [kind for kind in net.fixes if kind not in met]
+    if unmet:
+        raise InputError(
+            f"network.fixes: nothing in data has {' or '.join(unmet)}; name a simulator in data.kinds or pairs whose kinds say so"
+        )
     _named(config)
 
 
 def _network(net: Network) -> None:
     _one_of("network.kind", net.kind, NETWORKS)
     _one_of("network.predicts", net.predicts, PREDICTS)
-    if net.kind == "compact" and len(net.mults) < 3:
+    if net.kind == "compact" and len(net.mults) < 3 and not (net.conditioned or net.experts):
         raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
     if net.kind == "compact" and net.predicts != "residual":
         raise InputError(

@@ -239,12 +239,19 @@ def _stages(config: Config) -> list[str]:
     ]
 
 
+def _sampler(config: Config) -> str:
+    path = "IR-SDE's mean-reverting" if config.path == "mean_reverting" else "the residual"
+    return f"a posterior sampler of {path} path"
+
+
 def card(
     config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None, defaults: Defaults
 ) -> str:
     """The card as Markdown. defaults: how the model is run without options."""
-    what = "a regression network, evaluated once" if one_shot(config) else "a posterior sampler of the residual path"
+    what = "a regression network, evaluated once" if one_shot(config) else _sampler(config)
     lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
+    if config.network.fixes:
+        lines += [f"It fixes {', '.join(config.network.fixes)}, and leaves all else as it is.", ""]
     lines += [
         "    import unveil",
         '    unveil.load("PATH_OF_THIS_FOLDER").restore("photo.jpg", seed=0).save("clean.png")',
