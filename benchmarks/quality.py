@@ -41,10 +41,11 @@ def rows(args: Namespace, name: str) -> list[Method]:
     if args.model != "none":
         restorer = load(args.model, args.device, args.dtype)
         made.append(methods.model(restorer, "default", args.draws))
-        if restorer.model.spec.conditioned:
+        if fixable := restorer.model.spec.fixable:
+            told = [kind for kind in TOLD[name].split(",") if kind in fixable]
             made += [
-                methods.model(restorer, "told", fix=TOLD[name]),
-                methods.model(restorer, "self-ensemble", fix=TOLD[name], self_ensemble=8),
+                methods.model(restorer, "told", fix=told),
+                methods.model(restorer, "self-ensemble", fix=told, self_ensemble=8),
                 methods.model(restorer, "fidelity 0", args.few, fidelity=0.0),
                 methods.model(restorer, "no DRM", resolution="off"),
             ]

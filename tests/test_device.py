@@ -17,11 +17,10 @@ from torch import Tensor
 from unveil import tiling
 from unveil.diffusion import sampling
 from unveil.diffusion.noise import normals
-from unveil.draws import begin
 from unveil.errors import ModelError, UnveilWarning
 from unveil.models import shelf
 from unveil.models.model import Model
-from unveil.models.treatment import treatment
+from unveil.models.treatment import first_evaluation, treatment
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_experts, tiny_model
 
@@ -66,7 +65,7 @@ def sampled(
             solver=run.solver,
             fidelity=run.fidelity,
             resolution=run.resolution,
-            begin=begin(run, treat),
+            begin=first_evaluation(treat, run.process, model.spec),
         )
 
 

@@ -43,5 +43,5 @@ def test_the_model_is_small_and_runs_as_the_page_says() -> None:
     model = shelf.load("wild")
     defaults = model.spec.defaults
     assert (model.spec.schedule, defaults.grid, defaults.steps, defaults.solver, defaults.fidelity) == (
-        "mean_reverting(cosine, 100, 0.005, 100)", "mean_reverting", 5, "ancestral", 0,
+        "mean_reverting(cosine, 100, 0.005, 100)", "mean_reverting", 3, "ancestral", 1,
     )  # fmt: skip
