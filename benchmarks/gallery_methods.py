@@ -27,6 +27,7 @@ from unveil.evaluation.metrics.classical import psnr
 from unveil.loading import load
 from unveil.models import shelf
 from unveil.options import Options
+from unveil.zeroshot.methods import METHODS
 
 BLUR, GRAIN = 2.0, 0.02
 TILE, LABEL, LINE, GAP = 192, 118, 20, 4
@@ -78,7 +79,9 @@ def restorer(row: str, damage: Damage, steps: float) -> Callable[[np.ndarray], n
         return None
     chosen = options(row, damage.task or "denoise", max(2, round(FEW[row] * steps)))
     if told:
-        chosen |= {"operator": damage.operator} | ({} if damage.noise is None else {"noise": damage.noise})
+        chosen["operator"] = damage.operator
+        if damage.noise is not None and "noise" not in METHODS[row].ignored:
+            chosen["noise"] = damage.noise
     method = load(method=row, device="cpu", dtype="bf16", **chosen)
     return lambda y: method.restore(y, Options(seed=SEED)).image
 
