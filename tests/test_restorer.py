@@ -213,6 +213,11 @@ def test_a_protocol_is_run_again_exactly(restorer: Restorer, monkeypatch: pytest
     other = out.protocol | {"sha256": "0123456789abcdef"}
     with pytest.raises(ModelError, match="other pixels"):
         loading.restore(y, **other)
+    monkeypatch.undo()
+    with pytest.raises(
+        ModelError, match=r"tiny.*a protocol names a model and not its file: restore\(image, \*\*\(protocol"
+    ):
+        loading.restore(y, **other)
 
 
 def test_the_spread_is_computed_without_copies_in_double(restorer: Restorer) -> None:

@@ -100,8 +100,14 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
     called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
     if method == TRAINED and recorded:
         called.setdefault("generator", BEFORE)
-    restorer = load(model, method=method, **settings)
     wanted = recorded.get("sha256", "")
+    try:
+        restorer = load(model, method=method, **settings)
+    except ModelError as error:
+        if not wanted:
+            raise
+        own = f"{error}; a protocol names a model and not its file: restore(image, **(protocol | {{'model': FILE}}))"
+        raise ModelError(own) from error
     found = restorer.model.sha256
     if wanted and wanted != found:
         raise ModelError(
