@@ -80,6 +80,8 @@ def test_the_default_folder_is_named_after_the_run(
 def test_check_finds_everything_and_trains_nothing(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert cli.main(["train", str(config), "--check", "--init", "nothere"]) == 2
+    assert "nothere" in capsys.readouterr().err
     assert cli.main(["train", str(config), "--check", "-o", str(tmp_path / "run")]) == 0
     out = capsys.readouterr().out
     assert yaml.safe_load(out)["name"] == "tiny"

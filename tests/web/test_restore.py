@@ -245,7 +245,8 @@ def test_told_what_to_fix_and_what_to_keep(client: TestClient, make: Callable[..
     data = make(5)
     for fields, options in (
         ({"fix": "noise,haze"}, {"fix": "noise,haze"}),
-        ({"fix": "light", "keep": "shadow"}, None),
+        ({"fix": "shadow", "keep": "shadow"}, None),
+        ({"fix": "light", "keep": "shadow"}, {"fix": "haze,lowlight"}),
         ({"fix": "light"}, {"fix": ("light",)}),
     ):
         answer = client.post(

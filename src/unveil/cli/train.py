@@ -110,7 +110,7 @@ def _check(settings: Config) -> None:
     from unveil.training.config import dump
     from unveil.training.trainer import inventory
 
-    if settings.init:
+    if settings.init and settings.path != "daclip":
         shelf.load(settings.init)
     material = scan(settings.data)
     if settings.data.captions:
