@@ -144,3 +144,15 @@ def test_the_raw_case(shared: Path) -> None:
     pytest.importorskip("rawpy")
     found = photo.read(shared / "cases" / "raw.dng")
     assert (found.pixels.shape, found.depth) == ((240, 320, 3), 16)
+
+
+def test_a_name_that_says_another_format_is_noted(make: SimpleNamespace, tmp_path: Path) -> None:
+    data = make.pillow(make.smooth(8, 12), "PNG")
+    for name, notes in (
+        ("a.JPEG", ("it is named .JPEG and is a PNG file; by that name it would be written as JPEG",)),
+        ("a.png", ()),
+        ("a.download", ()),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert photo.read(tmp_path / name).notes == notes
+    assert photo.read(data).notes == ()

@@ -17,6 +17,7 @@ from unveil.photo.exif import upright
 from unveil.photo.header import Header, check_size, probe
 from unveil.photo.record import Decoded, Photo, from_array
 from unveil.util.quiet import quiet
+from unveil.util.suffixes import FORMATS
 
 if TYPE_CHECKING:
     from unveil.photo.spaces import Space
@@ -112,7 +113,7 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         with quiet(), np.errstate(over="ignore", invalid="ignore"):
             found = _decode(data, header)
             check_size(name, found.samples.shape[1], found.samples.shape[0], max_pixels)
-            notes = _told_colours(name, found, tone_map)
+            notes = (*_misnamed(name, header), *_told_colours(name, found, tone_map))
             photo = _photo(name, header, found, notes)
             if not (photo.lossless or photo.tone_mapped) and photo.orientation == 1:
                 object.__setattr__(photo, "encoded", bytes(data))
@@ -130,6 +131,16 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         raise InputError(
             f"{name}: cannot be read as {header.format}: {reason[:300]}; if it opens elsewhere, save it again there"
         ) from error
+
+
+def _misnamed(name: str, header: Header) -> tuple[str, ...]:
+    """A note where a name says another format than the file has: a result of that name is of the format that it says."""
+    said = FORMATS.get(Path(name).suffix.lower())
+    if said in (None, header.format):
+        return ()
+    return (
+        f"it is named {Path(name).suffix} and is a {header.format} file; by that name it would be written as {said}",
+    )
 
 
 def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
