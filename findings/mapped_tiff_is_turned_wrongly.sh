@@ -1,7 +1,7 @@
 #!/bin/sh
 # Guess: a TIFF that is to be shown turned comes upright, whether it is opened by path or from memory, compressed or not.
 . "$(dirname "$0")/_room.sh"
-room pillow==13.0.0 numpy==2.4.6
+room pillow==12.3.0 numpy==2.4.6
 look <<'PY'
 import io
 import sys
