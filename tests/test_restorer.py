@@ -367,6 +367,15 @@ def test_metadata_are_cut_out_of_a_jpeg_that_needs_nothing(restorer: Restorer, t
     assert np.array_equal(photo.read(tmp_path / "out.jpg").pixels, photo.read(tmp_path / "a.jpg").pixels)
 
 
+def test_a_cmyk_jpeg_that_needs_nothing_keeps_its_inks_without_metadata(restorer: Restorer, tmp_path: Path) -> None:
+    inks = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    Image.fromarray(inks, "CMYK").save(tmp_path / "a.jpg", quality=80, comment=b"where it was")
+    restorer.restore(tmp_path / "a.jpg", strength=0.0, steps=2).save(tmp_path / "out.jpg", strip=True)
+    with Image.open(tmp_path / "a.jpg") as before, Image.open(tmp_path / "out.jpg") as after:
+        assert ("comment" in before.info, "comment" in after.info) == (True, False)
+        assert np.array_equal(before, after)
+
+
 def test_kinds_that_a_model_does_not_fix_are_known_before_a_photograph_is_read() -> None:
     model = tiny_model(conditioned=True)
     some = Restorer(replace(model, spec=replace(model.spec, fixes=("noise",))), "cpu")

@@ -13,7 +13,7 @@ import numpy as np
 from unveil import photo
 from unveil.diffusion.self_ensemble import SIZES
 from unveil.errors import InputError
-from unveil.models.treatment import kinds_of, treatment
+from unveil.models.treatment import kinds_of, names_of, treatment
 from unveil.util.words import did_you_mean
 
 MOST_SEED = 2**53 - 1
@@ -161,8 +161,8 @@ def command_line(
     elif model != USUAL_MODEL:
         words += ["-n", model]
     if options.fix is not None:
-        words += ["--fix", ",".join(k for k, p in treatment({}, options.fix, options.keep).probabilities.items() if p)]
-    elif options.keep:
+        words += ["--fix", ",".join(names_of(options.fix, "fix"))]  # "all" is of the model
+    if options.keep:
         words += ["--keep", ",".join(kinds_of(options.keep, "keep"))]
     words += ["--seed", str(options.seed)]
     default = Options()

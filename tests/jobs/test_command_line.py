@@ -21,9 +21,10 @@ from unveil.testing import tiny_experts
         (
             Options(fix="light,noise", seed=7, fidelity=0.5),
             {},
-            "unveil restore a.jpg --fix haze,shadow,lowlight,noise --seed 7 --fidelity 0.5",
+            "unveil restore a.jpg --fix light,noise --seed 7 --fidelity 0.5",
         ),
         (Options(keep=("light",)), {"model": "wild"}, "unveil restore a.jpg -n wild --keep haze,shadow,lowlight --seed 0"),
+        (Options(fix="all", keep=("haze",)), {"model": "wild"}, "unveil restore a.jpg -n wild --fix all --keep haze --seed 0"),
         (Options(steps=3), {"method": "gdp", "output": "b c"}, "unveil restore a.jpg -o 'b c' --method gdp --seed 0 --steps 3"),
         (Options(), {"method": "tao", "preset": "paper"}, "unveil restore a.jpg --method tao --preset paper --seed 0"),
         (Options(uncertainty=True), {}, "unveil restore a.jpg --seed 0 --uncertainty"),

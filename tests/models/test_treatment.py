@@ -130,3 +130,8 @@ def test_a_group_is_what_is_left_of_it_and_named_kinds_are_not_kept() -> None:
 def test_what_is_no_name_is_said(names: Any) -> None:
     with pytest.raises(InputError, match="fix takes names of kinds of damage, such as 'noise,blur', got"):
         kinds_of(names)
+
+
+def test_names_may_come_from_what_is_read_once() -> None:
+    assert kinds_of(name for name in ("jpeg", "noise")) == ("noise", "jpeg")
+    assert kinds_of(iter([])) == ()

@@ -83,11 +83,11 @@ class Treatment:
         return f"nothing to fix was found; it is left as it is ({hint})"
 
 
-def _names(names: Any, option: str) -> list[str]:
+def names_of(names: Any, option: str) -> list[str]:
     """Names from a text with commas or a sequence of texts. Raises InputError for anything else."""
-    given = names.split(",") if isinstance(names, str) else names
     try:
-        if isinstance(given, bytes) or not all(isinstance(name, str) for name in given):
+        given = names.split(",") if isinstance(names, str) else list(names)
+        if not all(isinstance(name, str) for name in given):
             raise TypeError
     except TypeError:
         raise InputError(f"{option} takes names of kinds of damage, such as 'noise,blur', got {names!r}") from None
@@ -107,7 +107,7 @@ def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str
 
     """
     found: set[str] = set()
-    for name in _names(names, option):
+    for name in names_of(names, option):
         if name not in KINDS and name not in GROUPS:
             raise InputError(f"{option}: {name!r} is no kind of damage; {did_you_mean(name, [*KINDS, *GROUPS])}")
         own = [k for k in GROUPS.get(name, (name,)) if k in fixable]
@@ -142,7 +142,7 @@ def treatment(
     if fix is not None:
         wanted = kinds_of(fix, fixable=fixable)
         # A group is what is left of it; a kind that is named itself must not be kept.
-        both = [k for k in wanted if k in kept and (k in _names(fix, "fix") or set(wanted) <= set(kept))]
+        both = [k for k in wanted if k in kept and (k in names_of(fix, "fix") or set(wanted) <= set(kept))]
         if both:
             raise InputError(f"{', '.join(both)}: asked to fix and to keep at once; leave out one of the two")
         wanted = tuple(k for k in wanted if k not in kept)

@@ -122,8 +122,12 @@ def write_back(
     """
     data = photo.encoded
     if data is not None and strip:
-        # Where a profile does not say what the colours mean, the metadata may.
-        plain = photo.space is None or any(m == jpeg.APP2 and p.startswith(jpeg.ICC) for m, p in jpeg.segments(data))
+        # What colours mean that are no inks, and that no profile tells, the metadata may say.
+        plain = (
+            photo.space is None
+            or photo.mode == "CMYK"
+            or any(m == jpeg.APP2 and p.startswith(jpeg.ICC) for m, p in jpeg.segments(data))
+        )
         data = jpeg.stripped(data) if photo.format == "JPEG" and plain else None
     if (
         data is None
