@@ -22,6 +22,8 @@ from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 
 QUIET = 0.995
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
+OVERLOOKED = 0.005
+"""Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
 SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1500, 430)
 """Sides of the cuts by which the law of the light is fitted, in pixels; severity from which a simulated veil is one; how many steps of
 cuts it is fitted on, and its bias is set and it is measured on."""
@@ -54,7 +56,7 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
     """
     numbers, has, known = train
     count = numbers.shape[1]
-    net.light = law = LightLaw(count)
+    net.light = law = LightLaw(count, count - asked)
     law.centre.copy_(numbers.mean(0))
     law.scale.copy_(numbers.std(0).clamp_min(1e-3))
     every = torch.arange(count)
@@ -75,6 +77,12 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
             law.layer.weight[k, own] += law.scale[own] / 6
             quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET)
             law.layer.bias[k] = torch.logit(torch.tensor(NOTICED[kind])) - quiet
+        first = fit_linear(*_with_and_without(law.standard(numbers)[:, asked:], has, known, k), decay)
+        with torch.no_grad():
+            assert law.first is not None
+            law.first.weight[k], law.first.bias[k] = first.weight[0], first.bias[0]
+            treated = fitted[0][torch.sigmoid(law(fitted[0]))[:, k] >= NOTICED[kind]]
+            law.least[k] = law.first(law.standard(treated[:, asked:]))[:, k].quantile(OVERLOOKED)
     return law
 
 
@@ -127,9 +135,9 @@ def judged(
 
     def add(image: Tensor, haze: float = 0.0, dark: float = 0.0, sure: tuple[bool, bool] = (True, True)) -> None:
         image = (image.clamp(0, 1) * 255).round() / 255
-        _, numbers = net.evidence(image, second_look.light(restorer, image))
-        assert numbers is not None
-        rows.append(numbers[0])
+        _, known_without = net.evidence(image)
+        assert known_without is not None
+        rows.append(torch.cat([second_look.light(restorer, image), known_without[0]]))
         labels.append((haze, dark))
         known.append((float(sure[0]), float(sure[1])))
 

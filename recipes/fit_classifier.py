@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def on_folder(net: DegradationClassifier, restorer: Model, folder: Path, kind: s
     """How often the kind is found (probability over one half), how often it is the likeliest, and the mean probabilities."""
     files = find_images(folder)
     images = (batch_of(photo.read(p).pixels)[0] for p in files)
-    said = torch.stack([net.probabilities(image, second_look.light(restorer, image)) for image in images])
+    said = torch.stack([net.probabilities(image, partial(second_look.light, restorer, image)) for image in images])
     k = KINDS.index(kind)
     return {
         "kind": kind,
@@ -275,7 +276,9 @@ def main(given: Namespace) -> None:
         net, spec, result = from_nothing(given, parts)
     seconds = clock.processor
     measured = with_law(net, restorer, parts, given.quick)
-    spec = dataclasses.replace(spec, network={**spec.network, "asked": second_look.light_numbers(restorer)})
+    spec = dataclasses.replace(
+        spec, network={**spec.network, "asked": second_look.light_numbers(restorer), "settles": True}
+    )
     given.output.parent.mkdir(parents=True, exist_ok=True)
     result["protocol"]["sha256"] = write(given.output, spec, net, None)
     result["real"] = {name: on_folder(net, restorer, data / folder, kind) for name, (folder, kind) in REAL.items()}

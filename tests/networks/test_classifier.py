@@ -94,21 +94,51 @@ def test_the_law_of_the_light_reads_the_restorer_the_photograph_and_the_network(
     net = DegradationClassifier(kinds, 16, statistics=True, asked=5).eval().requires_grad_(False)
     image = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(5))
     asked = torch.arange(5.0)
-    logits, numbers = net.evidence(image, asked)
-    assert numbers is not None
-    assert numbers[0, :5].tolist() == [0, 1, 2, 3, 4]
-    assert torch.equal(numbers[0, 5 : 5 + MEASURES], measures(image))
-    assert torch.equal(numbers[0, -4:], logits)
+    logits, known = net.evidence(image)
+    assert known is not None
+    assert torch.equal(known[0, :MEASURES], measures(image))
+    assert torch.equal(known[0, -4:], logits)
     alone = torch.logit(net.probabilities(image))
     assert alone == pytest.approx(logits, abs=1e-5), "nobody was asked"
     assert net.light is not None
     # haze: what the restorer said last, in units of two from one on, and 0.5; low light: 3 whatever is read.
     net.light.centre[4], net.light.scale[4], net.light.layer.weight[0, 4] = 1, 2, 1
     net.light.layer.bias[:] = torch.tensor([0.5, 3])
-    said = torch.logit(net.probabilities(image, asked)).tolist()
+    said = torch.logit(net.probabilities(image, lambda: asked)).tolist()
     assert said[0] == pytest.approx(float(alone[0]), abs=1e-5)
     assert said[1] == pytest.approx((4 - 1) / 2 + 0.5, abs=1e-4)
     assert said[2] == pytest.approx(3, abs=1e-5)
     assert said[3] == pytest.approx(-3, abs=1e-5), "what is surely dark is not clean"
-    far_out = torch.logit(net.probabilities(image, torch.full((5,), 1000.0))).tolist()
+    far_out = torch.logit(net.probabilities(image, lambda: torch.full((5,), 1000.0))).tolist()
     assert far_out[1] == pytest.approx(5.5, abs=1e-3), "five units at most"
+
+
+def test_the_restorer_is_not_asked_about_light_that_is_surely_right() -> None:
+    torch.manual_seed(0)
+    kinds = ("noise", "haze", "lowlight", "clean")
+    net = DegradationClassifier(kinds, 16, statistics=True, asked=5, settles=True).eval().requires_grad_(False)
+    image = torch.rand(3, 80, 90, generator=torch.Generator().manual_seed(5))
+    law, asked = net.light, []
+    assert law is not None
+    assert law.first is not None
+    law.layer.bias[:] = torch.tensor([1.0, 2.0])
+    law.first.bias[:] = torch.tensor([-4.0, -5.0])
+
+    def ask() -> torch.Tensor:
+        asked.append(1)
+        return torch.zeros(5)
+
+    def judged() -> list[float]:
+        return torch.logit(net.probabilities(image, ask))[1:3].tolist()
+
+    assert judged() == pytest.approx([1, 2], abs=1e-5), "nothing was fitted: the restorer has the word"
+    law.least[:] = torch.tensor([-3.0, -6.0])
+    assert judged() == pytest.approx([1, 2], abs=1e-5), "one of the two is not settled"
+    assert len(asked) == 2
+    law.least[:] = torch.tensor([-3.0, -4.0])
+    assert judged() == pytest.approx([-4, -5], abs=1e-4)
+    assert len(asked) == 2
+    # The first law reads the same numbers in the same units, without the restorer's.
+    law.centre[-1], law.scale[-1], law.first.weight[0, -1] = 1, 2, 1
+    clean = float(net.evidence(image)[0][-1])
+    assert judged()[0] == pytest.approx((clean - 1) / 2 - 4, abs=1e-4)

@@ -1,7 +1,7 @@
 """Naming what is wrong with a photograph, with probabilities, and saying who says so.
 
-The small classifier asks the restorer, who has seen more (`models.second_look`): about the light always, about noise where its own
-word does not settle it.
+The small classifier asks the restorer, who has seen more (`models.second_look`), about light and about noise, each where its own word
+does not settle it.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Describer:
             assert self._folded is not None
             eyes = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
             model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
-            light = second_look.light(model, image, eyes) if network.light else None
-            said, kinds = self._folded(eyes).probabilities(image, light), network.kinds
+            said = self._folded(eyes).probabilities(image, lambda: second_look.light(model, image, eyes))
+            kinds = network.kinds
         else:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))

@@ -103,7 +103,8 @@ class DegradationClassifier(nn.Module):
 
     statistics: whether it is given `statistics` of the photograph too. asked: how many numbers a restorer tells about the light, 0 where
     none is asked; from these, and from what the network sees and counts, a linear law (`networks.photometry`) judges haze and low light,
-    which the network alone overlooks in real photographs. temperature: (K,), by which each kind's logit is divided; fitted after
+    which the network alone overlooks in real photographs. settles: whether a first law tells when the restorer need not be asked.
+    temperature: (K,), by which each kind's logit is divided; fitted after
     training, on photographs that it never saw.
     """
 
@@ -111,7 +112,9 @@ class DegradationClassifier(nn.Module):
     centre: Tensor
     scale: Tensor
 
-    def __init__(self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False, asked: int = 0) -> None:
+    def __init__(
+        self, kinds: tuple[str, ...], width: int = 64, statistics: bool = False, asked: int = 0, settles: bool = False
+    ) -> None:
         super().__init__()
         self.kinds = tuple(kinds)
         self.counts = STATISTICS if statistics else 0
@@ -119,7 +122,8 @@ class DegradationClassifier(nn.Module):
         self.near = Eye(width)
         seen = (3 if statistics else 1) * width
         features, hidden = seen + width + self.counts, 2 * width
-        self.light = LightLaw(asked + MEASURES + seen + len(self.kinds)) if asked else None
+        known = MEASURES + seen + len(self.kinds)
+        self.light = LightLaw(asked + known, known if settles else 0) if asked else None
         self.say = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, len(self.kinds)))
         self.register_buffer("temperature", torch.ones(len(self.kinds)))
         if self.counts:
@@ -162,38 +166,40 @@ class DegradationClassifier(nn.Module):
             features.append(((counted - self.centre) / self.scale).clamp(-5, 5))
         return self.say(torch.cat(features, dim=1)) / self.temperature
 
-    def evidence(self, image: Tensor, asked: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def evidence(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """Of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
 
-        Args:
-            image: The photograph.
-            asked: What a restorer says about its light, (N,) as many as `asked` numbers; None where none was asked.
-
         Returns:
-            The network's logits (K,), and the numbers (1, ...) that the law of the light reads: `asked`, what is measured, what is seen
-            of the whole, and those logits. None where there is no law or nobody was asked.
+            The network's logits (K,), and what the law of the light reads beside the restorer's word, (1, N): what is measured, what is
+            seen of the whole, and those logits; None where there is no law.
 
         """
-        lawful = self.light is not None and asked is not None
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
         (far, near), counted, measured = _at_once(
             lambda: (self.far(whole[None]), self._close(patches[None])),
             lambda: statistics(image, whole)[None] if self.counts else None,
-            lambda: measures(image)[None] if lawful else None,
+            lambda: measures(image)[None] if self.light is not None else None,
         )
         logits = self._logits(far, near, counted)
-        return logits[0], torch.cat(
-            [asked[None], measured, far, logits], dim=1
-        ) if asked is not None and lawful else None
+        return logits[0], None if measured is None else torch.cat([measured, far, logits], dim=1)
 
-    def probabilities(self, image: Tensor, asked: Tensor | None = None) -> Tensor:
-        """(K,), each in [0, 1], independent of one another; arguments as for `evidence`.
+    def probabilities(self, image: Tensor, ask: Callable[[], Tensor] | None = None) -> Tensor:
+        """(K,), each in [0, 1], independent of one another.
 
         Of the kinds that the law of the light judges it has the word, where there is one.
+
+        Args:
+            image: As for `evidence`.
+            ask: Gives what a restorer says about the photograph's light, (N,) as many as `asked` numbers, and takes long: called only where
+                the law needs it. None where there is nobody to ask, and no law then.
+
         """
-        logits, numbers = self.evidence(image, asked)
-        if self.light is not None and numbers is not None:
-            for kind, logit in zip(JUDGED, self.light(numbers)[0], strict=True):
+        logits, known = self.evidence(image)
+        if self.light is not None and known is not None and ask is not None:
+            judged = self.light.settled(known)
+            if judged is None:
+                judged = self.light(torch.cat([ask()[None], known], dim=1))
+            for kind, logit in zip(JUDGED, judged[0], strict=True):
                 logits[self.kinds.index(kind)] = logit
                 if "clean" in self.kinds:  # what has this kind is not clean
                     clean = self.kinds.index("clean")

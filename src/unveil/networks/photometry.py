@@ -75,25 +75,44 @@ class LightLaw(nn.Module):
     """Logits of the kinds in JUDGED. Weights are fitted by recipes/fit_classifier.py; new ones say 0, which is one half.
 
     Args:
-        numbers: How many numbers it reads.
+        numbers: How many numbers it reads: what a restorer was asked, which takes longest to find, and then what is known without it.
+        known: How many of the last of them are known without the restorer; a second law of these alone tells when it need not be asked.
+            0 for no such law.
 
     """
 
     centre: Tensor
     scale: Tensor
+    least: Tensor
 
-    def __init__(self, numbers: int) -> None:
+    def __init__(self, numbers: int, known: int = 0) -> None:
         super().__init__()
         self.layer = nn.Linear(numbers, len(JUDGED))
+        self.first = nn.Linear(known, len(JUDGED)) if known else None
         self.register_buffer("centre", torch.zeros(numbers))
         self.register_buffer("scale", torch.ones(numbers))
-        nn.init.zeros_(self.layer.weight)
-        nn.init.zeros_(self.layer.bias)
+        if known:
+            self.register_buffer("least", torch.full((len(JUDGED),), -torch.inf))
+        for layer in (self.layer, self.first):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def standard(self, numbers: Tensor) -> Tensor:
-        """(B, N) in units of their usual deviations from their usual values, none of them far out."""
-        return ((numbers - self.centre) / self.scale).clamp(-5, 5)
+        """(B, N) in units of their usual deviations from their usual values, none of them far out. N: all numbers, or the last ones."""
+        count = numbers.shape[1]
+        return ((numbers - self.centre[-count:]) / self.scale[-count:]).clamp(-5, 5)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Logits (B, len(JUDGED)) from numbers (B, N)."""
         return self.layer(self.standard(numbers))
+
+    def settled(self, known: Tensor) -> Tensor | None:
+        """Logits (1, len(JUDGED)) where what is known (1, N) leaves no doubt that there is none of these kinds; else the restorer must say.
+
+        No doubt: each is below `least`, under which hardly any photograph lies that the whole law would have treated.
+        """
+        if self.first is None:
+            return None
+        said = self.first(self.standard(known))
+        return said if bool((said < self.least).all()) else None
