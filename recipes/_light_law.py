@@ -52,7 +52,8 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
 
     One reads all numbers; one what the restorer sees, the first `asked` of them; of the third one half is a law of what is measured, the
     other the network's own word. Slopes and bias are set on cuts of photographs that nothing was trained on: a share QUIET of those without
-    a kind stay below the probability from which it is treated.
+    a kind stay below the probability from which it is treated. Where the first law, of what is known without the restorer, says less than
+    that probability, the restorer need not be asked: its bias leaves out a share OVERLOOKED of what the whole law finds.
     """
     numbers, has, known = train
     count = numbers.shape[1]
@@ -80,9 +81,9 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
         first = fit_linear(*_with_and_without(law.standard(numbers)[:, asked:], has, known, k), decay)
         with torch.no_grad():
             assert law.first is not None
-            law.first.weight[k], law.first.bias[k] = first.weight[0], first.bias[0]
+            law.first.weight[k], law.least[k] = first.weight[0], torch.logit(torch.tensor(NOTICED[kind]))
             treated = fitted[0][torch.sigmoid(law(fitted[0]))[:, k] >= NOTICED[kind]]
-            law.least[k] = law.first(law.standard(treated[:, asked:]))[:, k].quantile(OVERLOOKED)
+            law.first.bias[k] = law.least[k] - law.first(law.standard(treated[:, asked:]))[:, k].quantile(OVERLOOKED)
     return law
 
 
