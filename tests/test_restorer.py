@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image, ImageCms
 from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
 from unveil.models.spec import Defaults
-from unveil.restorer import Options, Restorer, as_photo
+from unveil.restorer import Options, Restoration, Restorer, as_photo
 from unveil.testing import tiny_model
 
 
@@ -197,6 +199,97 @@ def test_a_pil_image_is_read_as_its_file_would_be(restorer: Restorer, tmp_path: 
     if given.alpha is not None:
         assert np.array_equal(given.alpha, named.alpha)
     assert given.pixels.shape[:2] == ((32, 24) if turned else (24, 32))
+
+
+def test_a_deep_pil_image_keeps_its_light(tmp_path: Path) -> None:
+    deep = (picture(24, 32)[..., 0] * 65535).astype(np.uint16)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n32 24\n65535\n" + deep.astype(">u2").tobytes())
+    with Image.open(tmp_path / "a.pgm") as opened:
+        assert opened.mode == "I"
+        given = as_photo(opened)
+    assert (given.depth, given.grey) == (16, True)
+    assert np.array_equal(given.pixels, as_photo(tmp_path / "a.pgm").pixels)
+    eight = Image.fromarray((deep >> 8).astype(np.int32))
+    assert np.array_equal(as_photo(eight).pixels, as_photo((deep >> 8).astype(np.uint8)).pixels)
+    with pytest.raises(InputError, match="more than 16 bits"):
+        as_photo(Image.fromarray(deep.astype(np.int32) * 2))
+
+
+@pytest.mark.parametrize(("mode", "same"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("RGBX", "RGB")])
+def test_a_pil_image_of_a_mode_that_no_file_holds_is_read(mode: str, same: str) -> None:
+    image = Image.fromarray((picture(24, 32) * 255).astype(np.uint8)).convert("P" if mode == "PA" else same)
+    given, named = as_photo(image.convert(mode)), as_photo(image.convert(mode).convert(same))
+    assert np.array_equal(given.pixels, named.pixels)
+    assert (given.alpha is None) == (named.alpha is None) == (mode == "RGBX")
+
+
+def test_a_pil_image_that_pillow_cannot_load_is_refused(tmp_path: Path) -> None:
+    Image.fromarray((picture(64, 64) * 255).astype(np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:800])
+    with Image.open(tmp_path / "cut.jpg") as cut, pytest.raises(InputError, match="truncated"):
+        as_photo(cut)
+    with Image.open(tmp_path / "a.jpg") as late:
+        pass
+    with pytest.raises(InputError, match="closed"):
+        as_photo(late)
+
+
+def test_bytes_and_paths_of_every_type_are_read_and_written(tmp_path: Path) -> None:
+    class Entry(os.PathLike):
+        def __fspath__(self) -> str:
+            return str(tmp_path / "a.png")
+
+    eight = (picture(8, 8) * 255).astype(np.uint8)
+    notes = Restoration((eight / np.float32(255))[None], 0.0, 0.0, 0, {}, as_photo(eight)).save(Entry())
+    assert notes == ()
+    data = (tmp_path / "a.png").read_bytes()
+    for given in (Entry(), PurePath(Entry()), data, bytearray(data), memoryview(data), eight[..., 0].view(np.matrix)):
+        assert as_photo(given).pixels.shape == (8, 8, 3)
+    assert as_photo(Entry()).source == str(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("where", [5, None, b"a.png", io.StringIO()])
+def test_a_place_that_takes_no_photograph_is_refused(where: object) -> None:
+    eight = (picture(8, 8) * 255).astype(np.uint8)
+    with pytest.raises(InputError, match="a path or a stream of bytes"):
+        Restoration((eight / np.float32(255))[None], 0.0, 0.0, 0, {}, as_photo(eight)).save(where)  # type: ignore[arg-type]
+
+
+def test_tensors_without_values_are_refused_and_sparse_ones_read() -> None:
+    x = torch.from_numpy(picture(8, 8).transpose(2, 0, 1).copy())
+    assert np.array_equal(as_photo(x.to_sparse()).pixels, as_photo(x).pixels)
+    with pytest.raises(InputError, match="meta"):
+        as_photo(x.to("meta"))
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["a.png", b"a", Path("a.png"), io.BytesIO(b"a"), np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8)), torch.zeros(3, 8, 8),
+     Image.new("RGB", (8, 8)), None],
+)  # fmt: skip
+def test_a_batch_is_not_one_image(restorer: Restorer, one: object) -> None:
+    with pytest.raises(InputError, match="restore_batch takes several images"):
+        restorer.restore_batch(one)
+
+
+def test_a_protocol_has_plain_values_whatever_was_given(restorer: Restorer) -> None:
+    given = {
+        "seed": np.int64(3),
+        "samples": np.uint8(2),
+        "steps": np.int32(2),
+        "strength": np.float32(0.5),
+        "tile": np.int64(64),
+    }
+    out = restorer.restore(picture(), **given, self_ensemble=np.int64(2))
+    assert json.loads(json.dumps(out.protocol)) == out.protocol
+    assert type(out.seed) is int
+    with pytest.raises(InputError, match="strength must be a number"):
+        Options(strength=None)  # type: ignore[arg-type]
+
+
+def test_names_that_are_given_once_are_kept() -> None:
+    assert Options(fix=(kind for kind in ["noise", "blur"])).fix == ("noise", "blur")
+    assert Options(keep=iter(["light"])).keep == ("light",)
 
 
 def test_a_protocol_is_run_again_exactly(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:

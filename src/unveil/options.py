@@ -80,6 +80,10 @@ class Options:
             value = getattr(self, name)
             if not (_whole(value) or (name == "steps" and value is None)):
                 raise InputError(f"{name} must be a whole number, got {value!r}")
+        for name in ("fix", "keep"):
+            value = getattr(self, name)
+            if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+                object.__setattr__(self, name, tuple(value))  # what gives its names once is asked for them more often
         check_seed(self.seed)
         if self.samples < 1:
             raise InputError(f"samples must be at least 1, got {self.samples}")
@@ -96,10 +100,15 @@ class Options:
             raise InputError(f"uncertainty must be True or False, got {self.uncertainty!r}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
-            if value is not None and not (_number(value) and 0.0 <= value <= 1.0):
+            unset = name == "fidelity" and value is None
+            if not unset and not (_number(value) and 0.0 <= value <= 1.0):
                 raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
             if value is not None:
                 object.__setattr__(self, name, float(value))  # integers are accepted and computed with as floats
+        for name in ("samples", "seed", "max_pixels", "steps", "self_ensemble", "tile", "uncertainty"):
+            value = getattr(self, name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())  # a protocol has plain values
         if self.told is not None and (self.fix is not None or self.keep):
             raise InputError("told says it all; leave out fix and keep")
         if self.fix is not None or self.keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -273,9 +274,14 @@ class Restorer:
             One restoration per image, in order.
 
         Raises:
-            InputError: What cannot be restored as given.
+            InputError: What cannot be restored as given, and one image where several are taken.
 
         """
+        kind = single(images)
+        if kind:
+            raise InputError(
+                f"restore_batch takes several images, not one ({kind}); put it into a list, or give it to restore"
+            )
         return [self.restore(image, options, **settings) for image in images]
 
     def resolve(self, options: Options) -> ResolvedOptions:
@@ -375,6 +381,17 @@ def describe_photo(restorer: Restorer, source: photo.Photo, options: Options) ->
     Raises InputError for options that name kinds to a model that is not conditioned on them.
     """
     return restorer._described(source, options)
+
+
+def single(images: Any) -> str:
+    """What `images` is where it is one image and not several, in words; empty where it is several."""
+    if isinstance(images, (np.ndarray, Tensor)):
+        stack = images.ndim > 3 or (
+            images.ndim == 3 and isinstance(images, np.ndarray) and images.shape[2] not in (1, 3, 4)
+        )
+        return "" if stack else f"of shape {tuple(images.shape)}"
+    whole = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, photo.Photo, DescribedPhoto))
+    return type(images).__name__ if whole or not hasattr(images, "__iter__") or hasattr(images, "read") else ""
 
 
 def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:

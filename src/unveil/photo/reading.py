@@ -37,7 +37,7 @@ def load(source: str | Path | bytes | BinaryIO, max_pixels: int) -> tuple[str, b
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "<bytes>", bytes(source)
     elif isinstance(source, (str, os.PathLike)):
-        name = str(source)
+        name = os.fsdecode(source)
         data = _from_path(name, limit)
     elif hasattr(source, "read"):
         given = getattr(source, "name", None)
@@ -156,7 +156,7 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     """
     if isinstance(image, Photo):
         return image
-    if isinstance(image, (str, Path, bytes)) or hasattr(image, "read"):
+    if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
         return read(image, max_pixels)
     if hasattr(image, "convert") and hasattr(image, "size"):
         return read(_lossless(image), max_pixels)
@@ -166,7 +166,10 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
 
     if not isinstance(image, torch.Tensor):
         raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
-    tensor = image.detach().cpu()
+    try:
+        tensor = image.detach().to_dense().cpu()
+    except (NotImplementedError, RuntimeError) as error:
+        raise InputError(f"a tensor on {image.device} cannot be read ({error})") from error
     tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if tensor.ndim != 3 or tensor.shape[0] != 3:
@@ -174,17 +177,32 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     return from_array(tensor.permute(1, 2, 0).numpy())
 
 
+# Modes that no file here holds, and those that hold the same.
+SAME_AS = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA", "RGBX": "RGB"}
+
+
 def _lossless(image: Any) -> bytes:
-    """A PIL image as a file that keeps its samples, profile, EXIF and transparency, so that it is read as a path would be."""
+    """A PIL image as a file that keeps its samples, profile, EXIF and transparency, so that it is read as a path would be.
+
+    Raises InputError where Pillow, which reads a file that was opened only now, finds it damaged or closed.
+    """
     out = io.BytesIO()
-    image.load()
+    try:
+        image.load()
+    except Exception as error:  # as in `read`: decoders raise anything
+        reason = " ".join(str(error).split()) or "its file is closed"
+        raise InputError(f"a PIL image cannot be loaded: {reason[:300]}; open it again, or give its path") from error
     exif = image.getexif()
     if image.format == "TIFF":
         exif.pop(0x0112, None)  # Pillow has turned it on loading, and leaves the tag where it was
     about = {"icc_profile": image.info.get("icc_profile"), "exif": exif.tobytes()}
     kept = {k: v for k, v in about.items() if v}
+    if image.mode == "I":
+        image = _deep(image)
+    elif image.mode in SAME_AS:
+        image = image.convert(SAME_AS[image.mode])
     try:
-        if image.mode in ("CMYK", "F", "I", "YCbCr", "LAB", "HSV"):
+        if image.mode in ("CMYK", "F", "YCbCr", "LAB", "HSV"):
             wide = image if image.mode in ("CMYK", "F") else image.convert("RGB")
             bare = Image.frombytes(wide.mode, wide.size, wide.tobytes())  # without the tags of the file it came from
             bare.save(out, "TIFF", **kept)
@@ -193,6 +211,19 @@ def _lossless(image: Any) -> bytes:
     except (OSError, ValueError) as error:
         raise InputError(f"a PIL image of mode {image.mode} cannot be restored ({error}); convert it to RGB") from error
     return out.getvalue()
+
+
+def _deep(image: Any) -> Any:
+    """A PIL image of mode I, in which Pillow opens what has 16 bits (PGM) or 32: 8 bits where its values fit, else 16."""
+    low, high = image.getextrema()
+    if low < 0 or high > 65535:
+        raise InputError(
+            f"a PIL image of mode I spans [{low}, {high}], which is more than 16 bits; scale it to a float array in [0, 1]"
+        )
+    values = np.asarray(image)
+    deep = Image.fromarray(values.astype(np.uint8 if high <= 255 else np.uint16))
+    deep.info = image.info
+    return deep
 
 
 def _decode(data: bytes, header: Header) -> Decoded:

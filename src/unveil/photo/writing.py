@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -140,20 +142,24 @@ def write_back(
 
 
 def _put(data: bytes, destination: str | Path | BinaryIO) -> None:
-    if isinstance(destination, (str, Path)):
+    if isinstance(destination, (str, os.PathLike)):
         atomic.replace(Path(destination), data)
     else:
         destination.write(data)
 
 
 def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | None = None) -> str:
-    """The format that `write` would use. Raises InputError for one that is not written here."""
+    """The format that `write` would use. Raises InputError for one that is not written here, and for no path or binary stream."""
+    named = isinstance(destination, (str, os.PathLike))
+    if not named and (isinstance(destination, io.TextIOBase) or not hasattr(destination, "write")):
+        kind = type(destination).__name__
+        raise InputError(f"a photograph is written to a path or a stream of bytes, not to {kind}")
     if format is not None:
         known = NAMES.get(format.upper().lstrip("."))
         if known is None:
             raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(FORMATS.values())))}")
         return known
-    if not isinstance(destination, (str, Path)) or not Path(destination).suffix:
+    if not named or not Path(destination).suffix:
         return "TIFF" if photo.format == "RAW" else photo.format
     if Path(destination).suffix.lower() in RAW:
         raise InputError(f"{destination}: raw files come from cameras and are not written; use .tif (16 bit) or .jpg")
