@@ -178,3 +178,11 @@ def test_what_says_nothing_about_a_cluster_is_refused(  # type: ignore[no-untype
     assert call(folder, "-o", tmp_path / "out", *options) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_go_into_a_folder(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "frames"
+    file.write_bytes(b"a file")
+    assert call(folder / "a.png", "-o", tmp_path / "out.png", "--frames", file) == 2
+    assert "the folder cannot be made (File exists); choose another --frames" in capsys.readouterr().err
+    assert file.read_bytes() == b"a file"

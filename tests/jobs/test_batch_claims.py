@@ -129,8 +129,12 @@ def test_a_row_is_told_before_the_next_photograph_is_done(tree: Path, tmp_path: 
     assert [r.status for r in rows] == ["restored"] * 2
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".avif"])
+@pytest.mark.parametrize(
+    "suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".avif", ".gif", ".ppm", ".pfm", ".jp2", ".j2k", ".jxl"]
+)
 def test_a_truncated_output_is_not_a_finished_one(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".jxl":
+        pytest.importorskip("pillow_jxl")
     source, target = save(tmp_path / "a.png", 1), tmp_path / f"b{suffix}"
     photo.write(photo.read(source), photo.read(source).pixels, target)
     assert finished(source, target)

@@ -34,6 +34,12 @@ def test_a_named_file_is_taken_whatever_it_is_and_each_once(tree: Path) -> None:
     assert places(find(given)) == ["notes.txt", "a.png", "gone.png", "b.JPG"]
 
 
+def test_links_to_photographs_are_photographs_of_their_own(tree: Path) -> None:
+    (tree / "z.png").symlink_to(tree / "a.png")
+    assert places(find([tree])) == ["a.png", "b.JPG", "z.png"]
+    assert places(find([tree / "z.png", tree / "trip" / ".." / "z.png", tree / "a.png"])) == ["z.png", "a.png"]
+
+
 def test_globs(tree: Path) -> None:
     assert places(find([tree / "*"])) == ["a.png", "b.JPG"]
     assert places(find([tree / "**" / "*.png"])) == ["a.png", "trip/day 2/d.png"]

@@ -39,6 +39,15 @@ def test_a_line_cut_short_by_a_kill_is_removed(tmp_path: Path, before: bytes, af
     assert path.read_bytes() == after
 
 
+@pytest.mark.parametrize("other", [b"\xff\xd8\xff\xe0 a photograph\nand more", b"a list of mine", b"[1]\n", b"1\n{}\n"])
+def test_a_file_that_is_no_manifest_is_left_as_it_is(tmp_path: Path, other: bytes) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(other)
+    with pytest.raises(InputError, match=r"photo\.jpg: is there already and is no manifest"):
+        Manifest(path)
+    assert path.read_bytes() == other
+
+
 def test_names_that_are_not_unicode_do_not_stop_a_run(tmp_path: Path) -> None:
     with Manifest(tmp_path / "m.jsonl") as manifest:
         manifest.add(Row("\udcff.png", "x", "failed"))

@@ -107,7 +107,7 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
 class Frames:
     """A context around one restoration like the one inside, whose callback also writes FOLDER/NAME_0001.png, NAME_0002.png, ...
 
-    value_range: of the sampler's images, which is the network's.
+    value_range: of the sampler's images, which is the network's. The folder is there.
     """
 
     def __init__(self, folder: Path, name: str, inside: Any, value_range: tuple[float, float] = (-1.0, 1.0)) -> None:
@@ -115,7 +115,6 @@ class Frames:
         self.low, self.high = value_range
 
     def __enter__(self) -> Callable[[Step], Any]:
-        self.folder.mkdir(parents=True, exist_ok=True)
         tell = self.inside.__enter__()
 
         def both(step: Step) -> Any:

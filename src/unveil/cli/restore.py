@@ -218,6 +218,8 @@ def restore(
         from unveil.util.words import duration
 
         raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps")
+    if frames is not None:
+        _make_folder(frames)
     seen: dict[str, int] = {}
     watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == STANDARD else sys.stdout
@@ -244,6 +246,13 @@ def restore(
             inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | shown
         )
     return exit_status(failed, sum(seen.values()) - failed)
+
+
+def _make_folder(frames: Path) -> None:
+    try:
+        frames.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{frames}: the folder cannot be made ({error.strerror}); choose another --frames") from error
 
 
 def _is_unwatched(json_lines: bool, frames: Path | None) -> bool:

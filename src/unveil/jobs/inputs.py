@@ -58,11 +58,16 @@ def find(
     found: dict[Path, Item] = {}
     for given in inputs:
         for item in _expanded(given, recursive, skip, follow_links, tell):
-            found.setdefault(item.source if item.source == STANDARD else item.source.resolve(), item)
+            found.setdefault(item.source if item.source == STANDARD else _named(item.source), item)
     if not found:
         hint = "" if recursive else "; --recursive looks into folders within them too"
         raise InputError(f"no photograph in {', '.join(map(str, inputs))}{hint}")
     return list(found.values())
+
+
+def _named(source: Path) -> Path:
+    """The same for one file named in two ways; a link to a photograph has a name, and an output, of its own."""
+    return source.parent.resolve() / source.name if source.is_symlink() else source.resolve()
 
 
 def _expanded(

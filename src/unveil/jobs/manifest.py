@@ -59,7 +59,7 @@ def restored(
 class Manifest:
     """Appends rows to a file, each forced to disk; a line that a kill cut short is removed when the file is opened again.
 
-    path: None keeps nothing. Raises InputError where the file cannot be written.
+    path: None keeps nothing. Raises InputError where the file cannot be written, and where it holds something else than a manifest.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -107,6 +107,19 @@ def _mend(path: Path) -> None:
     if not path.exists():
         return
     data = path.read_bytes()
+    if data.strip() and not _has_rows(data):
+        raise InputError(f"{path}: is there already and is no manifest; choose another --manifest")
     if data and not data.endswith(b"\n"):
         with path.open("r+b") as file:
             file.truncate(data.rfind(b"\n") + 1)
+
+
+def _has_rows(data: bytes) -> bool:
+    """Whether the first line is an object of JSON, or the beginning of one that a kill cut short."""
+    first, newline, _ = data.partition(b"\n")
+    if not newline:
+        return first.startswith(b"{") and b"\0" not in first
+    try:
+        return isinstance(json.loads(first), dict)
+    except ValueError:
+        return False

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
+from unveil.photo import netpbm
 from unveil.photo.header import sniff
 from unveil.restoration import Restoration
 from unveil.util import atomic
@@ -86,6 +87,8 @@ def _place(target: Path) -> Path:
 
 
 _TAIL = 1 << 16
+ENDS = {"GIF": b";", "JP2": b"\xff\xd9"}
+"""What a file of a format ends with."""
 _BOXES = 10_000
 """The most top-level boxes that are read; a film in fragments has one or two for each second."""
 
@@ -98,12 +101,12 @@ def finished(source: Path, target: Path) -> bool:
     try:
         there = target.stat()
         return _is_whole(target, there.st_size) and (not source.exists() or source.stat().st_mtime <= there.st_mtime)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
 def _is_whole(path: Path, size: int) -> bool:
-    """By the marks that its format puts at a file's end, or its lengths; without decoding it."""
+    """By the marks that its format puts at a file's end, or its lengths; without decoding it, but for JPEG XL, which has neither."""
     if not size or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -113,6 +116,12 @@ def _is_whole(path: Path, size: int) -> bool:
             return b"\xff\xd9" in _tail(file, size)
         if kind == "PNG":
             return b"IEND\xaeB`\x82" in _tail(file, size)
+        if kind in ENDS:
+            return _tail(file, size).endswith(ENDS[kind])
+        if kind == "PNM":
+            return head[:2] in netpbm.COUNTED and size >= netpbm.size(_head(file))
+        if kind == "JXL":
+            return _can_be_read(path)
         if kind == "BMP":
             return size >= int.from_bytes(head[2:6], "little") > 26
         if head[:4] == b"RIFF":  # WebP, and AVI up to 2 GB
@@ -122,6 +131,21 @@ def _is_whole(path: Path, size: int) -> bool:
         if head[4:8] == b"ftyp":  # HEIC, AVIF, MP4, MOV
             return _boxes_fill(file, size)
         return head[:4] == b"\x1aE\xdf\xa3"  # Matroska and WebM, whose length is written last or never
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(_TAIL)
+
+
+def _can_be_read(path: Path) -> bool:
+    from unveil.photo import read
+
+    try:
+        read(path)
+    except InputError:
+        return False
+    return True
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:

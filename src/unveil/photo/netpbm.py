@@ -9,7 +9,8 @@ import numpy as np
 
 # A word, with blanks and comments before it.
 _WORD = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
-MARKS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"PF", b"Pf")
+COUNTED = (b"P5", b"P6", b"PF", b"Pf")
+MARKS = (b"P1", b"P2", b"P3", b"P4", *COUNTED)
 
 
 def starts(data: bytes) -> bool:
@@ -31,22 +32,34 @@ def head(data: bytes) -> tuple[bytes, int, int, float, int]:
 
 def decode(data: bytes) -> np.ndarray:
     """(H, W, 1 or 3) samples, uint8, uint16 or float32, of P5, P6, Pf and PF. Raises ValueError where some are missing."""
-    mark, width, height, top, start = head(data)
-    channels = 3 if mark in (b"P6", b"PF") else 1
-    if mark in (b"PF", b"Pf"):
-        kind = np.dtype("<f4" if top < 0 else ">f4")
-    else:
-        if not 1 <= top <= 65535:
-            raise ValueError(f"its largest value is {top:g}, which a PPM cannot have")
-        kind = np.dtype("u1" if top < 256 else ">u2")
+    _, width, height, top, start = head(data)
+    channels, kind = _samples(data)
     count = width * height * channels
-    if len(data) - start < count * kind.itemsize:
+    if len(data) < size(data):
         raise ValueError("samples are missing; the file is cut short")
     samples = np.frombuffer(data, kind, count, start).reshape(height, width, channels).astype(kind.newbyteorder("="))
     if kind.kind == "f":
         return samples[::-1]  # from the bottom up
     room = 255 if kind.itemsize == 1 else 65535
     return samples if top == room else np.rint(np.minimum(samples / np.float32(top), 1) * room).astype(samples.dtype)
+
+
+def _samples(data: bytes) -> tuple[int, np.dtype]:
+    """(how many a pixel, their type) of P5, P6, Pf and PF."""
+    mark, _, _, top, _ = head(data)
+    channels = 3 if mark in (b"P6", b"PF") else 1
+    if mark in (b"PF", b"Pf"):
+        return channels, np.dtype("<f4" if top < 0 else ">f4")
+    if not 1 <= top <= 65535:
+        raise ValueError(f"its largest value is {top:g}, which a PPM cannot have")
+    return channels, np.dtype("u1" if top < 256 else ">u2")
+
+
+def size(data: bytes) -> int:
+    """The bytes that a whole file of P5, P6, Pf or PF has at least, by its first lines. Raises ValueError where those cannot be read."""
+    _, width, height, _, start = head(data)
+    channels, kind = _samples(data)
+    return start + width * height * channels * kind.itemsize
 
 
 def encode(samples: np.ndarray) -> bytes:
