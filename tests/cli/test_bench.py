@@ -184,3 +184,18 @@ def test_fidelity_stands_in_the_row_and_in_the_result(
     assert run("memory", "--device", "cuda") == 2
     assert run("--data", data, "--models", "diffpir", "--fidelity", 1) == 2
     assert "diffpir is a zero-shot method" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["speed", "--size", 0], "--size must be at least 1, got 0"),
+        (["speed", "--threads", 0], "--threads must be at least 1, got 0"),
+        (["memory", "--threads", -1], "--threads must be at least 1, got -1"),
+        (["memory", "--megapixels", "1,0"], "--megapixels takes numbers above 0, got 1,0"),
+        (["memory", "--megapixels", "nan"], "--megapixels takes numbers above 0, got nan"),
+    ],
+)
+def test_sizes_and_threads_are_checked_first(arguments: list, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    assert says in capsys.readouterr().err

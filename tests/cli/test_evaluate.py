@@ -112,6 +112,8 @@ def test_nothing_scored_ends_with_1(folders: tuple, capsys: pytest.CaptureFixtur
         (["--match", "guess"], "unknown rule 'guess'"),
         (["--region", "moon"], "region 'moon'"),
         (["--workers", "0"], "workers 0"),
+        (["--seed", "-1"], "seed -1 must be at least 0"),
+        (["--worst", "-1"], "--worst must be at least 0"),
     ],
 )
 def test_wrong_usage_ends_with_2(
@@ -120,6 +122,12 @@ def test_wrong_usage_ends_with_2(
     pred, target, _ = folders
     assert run("--pred", pred, "--target", target, *extra) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_metric_named_twice_is_one_column(folders: tuple, capsys: pytest.CaptureFixture[str]) -> None:
+    pred, target, _ = folders
+    assert run("--pred", pred, "--target", target, "--metrics", "psnr,psnr") == 0
+    assert capsys.readouterr().out.count("| psnr |") == 2  # its mean, and its column of the worst
 
 
 def test_worst_workers_match_and_seed_do_what_they_say(folders: tuple, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -97,6 +98,9 @@ def bench(
             raise InputError(f"{what} is measured at the model's own fidelity; leave --fidelity out")
         if what == "memory" and device not in ("auto", "cpu"):
             raise InputError(f"memory is measured on the processor; leave --device {device} out")
+        for option, value in (("size", size), ("threads", threads)):
+            if value < 1:
+                raise InputError(f"--{option} must be at least 1, got {value}")
         if zero.given():
             raise InputError(
                 f"{what} is measured of trained models; leave out {', '.join(f'--{n}' for n in zero.given())}"
@@ -127,9 +131,12 @@ def _count(text: str) -> int:
 
 def _sizes(text: str) -> dict[str, list[float]]:
     try:
-        return {"sizes": [float(part) for part in _parts(text)]} if text else {}
+        sizes = [float(part) for part in _parts(text)]
     except ValueError as error:
         raise InputError(f"--megapixels takes numbers separated by commas, not {str(error).split(': ')[-1]}") from error
+    if not all(0 < size < math.inf for size in sizes):
+        raise InputError(f"--megapixels takes numbers above 0, got {text}")
+    return {"sizes": sizes} if sizes else {}
 
 
 def _steps(counts: list[int]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from unveil.cli import exit_status, print_failed
+from unveil.errors import InputError
 
 
 def evaluate(
@@ -67,13 +68,16 @@ def evaluate(
     from unveil.evaluation.reading import find_images
     from unveil.evaluation.report import check_extension, to_json, to_markdown, write
 
+    if worst < 0:
+        raise InputError(f"--worst must be at least 0, got {worst}")
     for path in output:
         check_extension(path)
     rules = get_protocol(protocol)
     if region is not None and region != rules.region:
         rules = rules.changed(region=region)
     libraries = [name.strip() for name in beside.split(",") if name.strip()]
-    names = elsewhere.beside([name.strip() for name in metrics.split(",") if name.strip()], libraries)
+    asked = dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip())
+    names = elsewhere.beside(list(asked), libraries)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -165,6 +165,8 @@ def evaluate_folders(
         )
     if workers < 1:
         raise InputError(f"workers {workers} must be at least 1")
+    if seed < 0:
+        raise InputError(f"seed {seed} must be at least 0")
     pairing = match_folders(
         Path(prediction),
         Path(target),
