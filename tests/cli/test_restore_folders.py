@@ -186,3 +186,10 @@ def test_frames_go_into_a_folder(call, folder: Path, tmp_path: Path, capsys: pyt
     assert call(folder / "a.png", "-o", tmp_path / "out.png", "--frames", file) == 2
     assert "the folder cannot be made (File exists); choose another --frames" in capsys.readouterr().err
     assert file.read_bytes() == b"a file"
+
+
+def test_frames_of_one_name_are_refused(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    (folder / "deep" / "c.png").rename(folder / "deep" / "a.png")
+    assert call(folder, "--recursive", "-o", tmp_path / "out", "--frames", tmp_path / "frames") == 2
+    assert "would both write frames named a_0001.png" in capsys.readouterr().err
+    assert not (tmp_path / "frames").exists()

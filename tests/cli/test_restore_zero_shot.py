@@ -70,6 +70,28 @@ def test_a_photograph_its_frames_and_its_row(
     assert "3 evaluations a draw" in capsys.readouterr().err
 
 
+def test_uncertainty_of_a_method_without_fidelity_is_the_spread_of_eight_draws(
+    photo: str, prior: str, tmp_path: Path
+) -> None:
+    call = [
+        "restore",
+        photo,
+        "-o",
+        str(tmp_path / "out.png"),
+        "--method",
+        "ddrm",
+        "--prior",
+        prior,
+        "--operator",
+        "identity",
+    ]
+    rows = tmp_path / "rows.jsonl"
+    assert main([*call, "--noise", "0.05", "--steps", "2", "--uncertainty", "--manifest", str(rows)]) == 0
+    assert json.loads(rows.read_text())["protocol"]["samples"] == 8
+    assert (tmp_path / "out_std.png").exists()
+    assert (tmp_path / "out_overlay.png").exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [

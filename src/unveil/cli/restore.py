@@ -174,7 +174,9 @@ def restore(
         restorer = opening()
         says = isinstance(restorer, Restorer) and restorer.model.doubt is not None
         if uncertainty and not says:  # at fidelity 0 draws differ most, and their spread is calibrated there
-            samples, fidelity = max(samples, ENOUGH_DRAWS), 0.0 if fidelity is None else fidelity
+            samples = max(samples, ENOUGH_DRAWS)
+            if fidelity is None and isinstance(restorer, Restorer):  # zero-shot methods have none
+                fidelity = 0.0
         options = Options(
             steps,
             samples,
@@ -219,6 +221,7 @@ def restore(
 
         raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps")
     if frames is not None:
+        _check_frames(jobs)
         _make_folder(frames)
     seen: dict[str, int] = {}
     watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
@@ -246,6 +249,18 @@ def restore(
             inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | shown
         )
     return exit_status(failed, sum(seen.values()) - failed)
+
+
+def _check_frames(jobs: list[outputs.Job]) -> None:
+    """Raise InputError where two photographs would write frames of one name."""
+    seen: dict[str, outputs.Job] = {}
+    for job in jobs:
+        other = seen.setdefault(job.target.stem, job)
+        if other is not job:
+            raise InputError(
+                f"{other.source} and {job.source} would both write frames named {job.target.stem}_0001.png; "
+                "rename one, or leave out --frames"
+            )
 
 
 def _make_folder(frames: Path) -> None:
