@@ -134,8 +134,8 @@ def test_the_restorer_is_asked_unless_the_classifier_is_sure(monkeypatch: pytest
     assert not describer._unsure({**said, "graphic": 0.9}), "a page of text"
     assert not describer._unsure({"clean": 1.0}), "nobody speaks of noise"
     own = shelf.load("general")
-    describer.shipped().describe(clean(), restorer=own)
-    describer.shipped().describe(clean(), restorer=tiny_experts())
+    for restorer in (own, tiny_experts()):
+        describer.shipped().describe(grainy(clean()), restorer=restorer)
     assert asked[0] is own
     assert asked[1].sha256 == own.sha256, "the law is about one model; another says something else"
 
@@ -151,16 +151,58 @@ def test_the_restorer_is_asked_unless_the_classifier_is_sure(monkeypatch: pytest
     ],
 )
 def test_what_both_say_of_noise(classifier: float, restorer: float, lowlight: float, agreed: float) -> None:
-    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, lambda: restorer) == agreed
+    assert describer._agreed({"noise": classifier, "lowlight": lowlight}, lambda _: True, lambda: restorer) == agreed
 
 
 def test_nobody_is_asked_about_noise_in_the_dark_that_the_classifier_noticed() -> None:
     def asked() -> float:
         raise AssertionError("half a restoration, for nothing")
 
-    assert describer._agreed({"noise": 0.6, "lowlight": 0.9}, asked) == 0.6
+    assert describer._agreed({"noise": 0.6, "lowlight": 0.9}, lambda _: True, asked) == 0.6
     with pytest.raises(AssertionError, match="for nothing"):
-        describer._agreed({"noise": 0.1, "lowlight": 0.9}, asked)
+        describer._agreed({"noise": 0.1, "lowlight": 0.9}, lambda _: True, asked)
+
+
+def test_nobody_is_asked_about_noise_where_a_glance_leaves_no_room_for_it() -> None:
+    given: list[float] = []
+
+    def worth(odds: float) -> bool:
+        given.append(odds)
+        return False
+
+    def asked() -> float:
+        raise AssertionError("half a restoration, for nothing")
+
+    assert describer._agreed({"noise": 0.2}, worth, asked) == 0.2
+    assert given == [pytest.approx(math.log(0.25))]
+    assert describer._agreed({"noise": 0.0}, worth, asked) == 0.0
+    with pytest.raises(AssertionError, match="for nothing"):
+        describer._agreed({"noise": 0.6}, worth, asked)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (20, 300), (130, 511)])
+def test_a_glance_at_any_size(size: tuple[int, int]) -> None:
+    for image in (torch.rand(3, *size, generator=seeded(8)), torch.zeros(3, *size), torch.ones(3, *size)):
+        assert second_look.glance(image).shape == (second_look.MEASURES,)
+        assert second_look.glance(image).isfinite().all()
+        assert isinstance(second_look.worth_asking(image, -math.inf), bool)
+
+
+def test_a_glance_measures_white_noise_by_what_a_mean_of_nine_takes_of_it() -> None:
+    """Each pixel less the mean of itself and its eight neighbours keeps 8 / 9 of the variance."""
+    image = 0.5 + 6 / 255 * torch.randn(3, 192, 192, generator=seeded(9))
+    quarter, half, median, *_ = second_look.glance(image)
+    for value in (quarter, half, median):
+        assert math.exp(value) - second_look.FLOOR == pytest.approx(6 * (8 / 9) ** 0.5, rel=0.05)
+
+
+def test_a_glance_is_enough_for_a_clean_photograph_and_not_for_a_grainy_one() -> None:
+    for pixels, worth in ((clean(), False), (grainy(clean()), True)):
+        image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        network = describer.shipped().network
+        assert isinstance(network, DegradationClassifier)
+        odds = float(network.folded().evidence(image)[0][network.kinds.index("noise")])
+        assert second_look.worth_asking(image, odds) == worth
 
 
 def test_the_light_is_looked_at_in_the_precision_of_the_eyes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,11 @@ class Describer:
             said, kinds = self._named(network, image)
         found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unsure(found):
-            found["noise"] = _agreed(found, lambda: 1 / (1 + math.exp(-second_look.logit(model, image, dtype))))
+            found["noise"] = _agreed(
+                found,
+                lambda odds: second_look.worth_asking(image, odds),
+                lambda: 1 / (1 + math.exp(-second_look.logit(model, image, dtype))),
+            )
             if "clean" in found:
                 found["clean"] = min(found["clean"], 1 - found["noise"])
         return Description(dict(sorted(found.items(), key=lambda pair: -pair[1])), self.speaker, not several)
@@ -119,15 +123,16 @@ def _unsure(found: dict[str, float]) -> bool:
     return found.get("noise", 1.0) < SURE and found.get("graphic", 0.0) < DRAWN
 
 
-def _agreed(found: dict[str, float], asked: Callable[[], float]) -> float:
+def _agreed(found: dict[str, float], worth: Callable[[float], bool], asked: Callable[[], float]) -> float:
     """Probability of noise from the classifier's word and the restorer's, which `asked` gives and takes long.
 
-    What the classifier overlooked is found by the restorer. What it noticed is noise unless the restorer sees none: fur, foliage and
-    tiles pass for noise with the classifier alone. In the dark it stands, and nobody is asked, since there the light will bring out what
-    cannot be seen yet.
+    What the classifier overlooked is found by the restorer, where a glance (`worth`, of the log odds) leaves room for it. What it noticed
+    is noise unless the restorer sees none: fur, foliage and tiles pass for noise with the classifier alone. In the dark it stands, and
+    nobody is asked, since there the light will bring out what cannot be seen yet.
     """
     if found["noise"] < NOTICED["noise"]:
-        return max(found["noise"], asked())
+        odds = math.log(max(found["noise"], 1e-9) / (1 - found["noise"]))
+        return max(found["noise"], asked()) if worth(odds) else found["noise"]
     if found.get("lowlight", 0.0) >= NOTICED["lowlight"]:
         return found["noise"]
     noise = asked()

@@ -29,14 +29,18 @@ class Kind:
     sizes: tuple[str, ...]
     also: tuple[str, ...] = ()
 
+    @property
+    def maker(self) -> Callable[..., nn.Module]:
+        """What makes the network, loaded."""
+        if not isinstance(self.make, str):
+            return self.make
+        module, name = self.make.split(":")
+        return getattr(import_module(module), name)
+
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""
         found = {name: network[name] for name in (*self.sizes, *(n for n in self.also if n in network))}
-        make = self.make
-        if isinstance(make, str):
-            module, name = make.split(":")
-            make = getattr(import_module(module), name)
-        return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        return self.maker(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
 def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
@@ -63,7 +67,9 @@ KINDS = {
         "unveil.networks.nafnet:ConditionalNAFNet", ("width", "encoder", "middle", "decoder", "channels")
     ),
     "daclip": Kind("unveil.models.network_registry:_daclip", ("vision", "text")),
-    "classifier": Kind("unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "asked")),
+    "classifier": Kind(
+        "unveil.networks.classifier:DegradationClassifier", ("kinds", "width"), ("statistics", "asked", "settles")
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unveil.models.model import Model
 from unveil.models.treatment import STEPS, treatment
-from unveil.networks.classifier import spread_patches
+from unveil.networks.classifier import smooth, spread_patches
 from unveil.networks.compact import TimestepExperts
 from unveil.networks.condition import condition, vector
 
@@ -32,10 +32,15 @@ LONG = 96
 """Long side of the reduced photograph that the expert for the light is shown, in pixels."""
 
 # Fitted by `python -m recipes fit_second_look`, which prints them.
-CENTRE = (0.262, 0.445, 0.561, 0.475, 1.629, 0.325, 0.283, -0.122)
-SCALE = (1.043, 1.006, 0.951, 0.294, 1.029, 0.44, 0.195, 0.477)
-WEIGHTS = (2.557, 1.634, 1.0, -0.237, -1.08, 0.878, -0.759, 1.057)
-BIAS = -2.367
+CENTRE = (0.21, 0.401, 0.543, 0.475, 1.641, 0.335, 0.276, -0.164)
+SCALE = (1.067, 1.027, 0.96, 0.325, 1.037, 0.445, 0.21, 0.501)
+WEIGHTS = (2.232, 1.938, 0.738, -0.442, -1.053, 0.719, -0.209, 0.991)
+BIAS = -3.102
+GLANCE = (1.14, -0.192, -0.715, 0.677, 0.994, 0.241, 1.401, 1.532, 1.195)
+GLANCE_BIAS = 3.942
+"""Of the measures of what a mean takes away, and of the classifier's log odds of noise; not standardised."""
+LEAST_ODDS = -9.0
+"""Log odds of noise below which the classifier says no more."""
 
 
 def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
@@ -52,6 +57,26 @@ def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> fl
     for value, centre, scale, weight in zip(found.tolist(), CENTRE, SCALE, WEIGHTS, strict=True):
         said += weight * min(max((value - centre) / scale, -4.0), 4.0)
     return said
+
+
+@torch.inference_mode()
+def glance(image: Tensor) -> Tensor:
+    """(MEASURES,) numbers about what a mean of 3x3 takes away from (3, H, W) in [0, 1], in the pieces that the restorer would be shown."""
+    shown = spread_patches(image, SIDE, ACROSS)
+    left = smooth(shown)
+    return measures(_blocks(shown - left), _blocks(left))
+
+
+def worth_asking(image: Tensor, odds: float) -> bool:
+    """Whether the restorer may see noise in a photograph in which the classifier noticed none.
+
+    Args:
+        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
+        odds: The classifier's log odds of noise.
+
+    """
+    numbers = [*glance(image).tolist(), max(odds, LEAST_ODDS)]
+    return sum(w * v for w, v in zip(GLANCE, numbers, strict=True)) + GLANCE_BIAS >= 0
 
 
 @torch.inference_mode()
@@ -80,7 +105,7 @@ def _blocks(x: Tensor) -> Tensor:
 
 
 def measures(taken: Tensor, left: Tensor) -> Tensor:
-    """(MEASURES,) numbers about what `taken_away` returned.
+    """(MEASURES,) numbers about what was taken away and what was left, blocks as `taken_away` returns them.
 
     Logarithms of levels of 255, over blocks: the first quartile and the median of what was taken from the plainest quarter of them, the
     median of what was taken from all, how far above it the ninth tenth lies, how much detail a quarter has at most; then the correlation

@@ -48,7 +48,7 @@ class Eye(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        features = torch.cat([x - 0.5, DETAIL * (x - _smooth(x))], dim=1)
+        features = torch.cat([x - 0.5, DETAIL * (x - smooth(x))], dim=1)
         return self.layers(features.to(_dtype(self.layers))).mean((2, 3), dtype=torch.float32)
 
 
@@ -87,7 +87,7 @@ def _dtype(layers: nn.Module) -> torch.dtype:
     return next(layers.parameters()).dtype
 
 
-def _smooth(x: Tensor) -> Tensor:
+def smooth(x: Tensor) -> Tensor:
     """(B, 3, h, w), means of 3x3 with edges repeated; by rows, then by columns, a tenth of what `F.avg_pool2d` takes on a processor."""
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
