@@ -52,8 +52,8 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
 
     One reads all numbers; one what the restorer sees, the first `asked` of them; of the third one half is a law of what is measured, the
     other the network's own word. Slopes and bias are set on cuts of photographs that nothing was trained on: a share QUIET of those without
-    a kind stay below the probability from which it is treated. Where the first law, of what is known without the restorer, says less than
-    that probability, the restorer need not be asked: its bias leaves out a share OVERLOOKED of what the whole law finds.
+    a kind stay below the probability from which it is treated. A first law, of what is known without the restorer, tells when that need not
+    be asked.
     """
     numbers, has, known = train
     count = numbers.shape[1]
@@ -81,10 +81,27 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
         first = fit_linear(*_with_and_without(law.standard(numbers)[:, asked:], has, known, k), decay)
         with torch.no_grad():
             assert law.first is not None
-            law.first.weight[k], law.least[k] = first.weight[0], torch.logit(torch.tensor(NOTICED[kind]))
-            treated = fitted[0][torch.sigmoid(law(fitted[0]))[:, k] >= NOTICED[kind]]
-            law.first.bias[k] = law.least[k] - law.first(law.standard(treated[:, asked:]))[:, k].quantile(OVERLOOKED)
+            law.first.weight[k] = first.weight[0]
+    set_first(law, fitted)
     return law
+
+
+@torch.no_grad()
+def set_first(law: LightLaw, fitted: Judged) -> None:
+    """Bias and threshold of the first law, whose weights are fitted.
+
+    It says of cuts without a kind what the whole law says: as many of them reach the probability from which it is treated. Below `least`
+    lies a share OVERLOOKED of the cuts that the whole law finds the kind in, and none that would be treated.
+    """
+    assert law.first is not None
+    known = law.standard(fitted[0])[:, -law.first.in_features :]
+    for k, kind in enumerate(JUDGED):
+        treated_from = torch.logit(torch.tensor(NOTICED[kind]))
+        law.first.bias[k] = 0
+        _, without = _with_and_without(known, fitted[1], fitted[2], k)
+        law.first.bias[k] = treated_from - law.first(without)[:, k].quantile(QUIET)
+        treated = known[torch.sigmoid(law(fitted[0]))[:, k] >= NOTICED[kind]]
+        law.least[k] = torch.minimum(law.first(treated)[:, k].quantile(OVERLOOKED), treated_from)
 
 
 def fit_linear(

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from unveil.draws import LEFT_OF_LIGHT, _harmless
 from unveil.errors import InputError
 from unveil.models import describer
 from unveil.models.describer import Description
 from unveil.models.model import Model
+from unveil.models.treatment import repeated, treatment
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_experts, tiny_model
 
@@ -138,6 +140,19 @@ def test_one_evaluation_does_where_light_stays_and_nobody_says_otherwise(
     assert not np.array_equal(out.image, y)
     own = ("steps", "grid", "solver", "fidelity", "resolution", "strength", "samples", "seed", "tile", "told")
     assert np.array_equal(restorer.restore(y, **{k: out.protocol[k] for k in own}).image, out.image)
+
+
+def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light() -> None:
+    """The whole change is made smaller until the mean light is that bound; haze that a person named is taken away as far as it goes."""
+    before = picture()
+    guessed, named = repeated({"haze": 0.9}), repeated({"haze": 1.0})
+    for left in (0.3, 0.75):
+        after = left * before
+        assert np.array_equal(_harmless(before, after.copy(), named), after)
+        kept = _harmless(before, after.copy(), guessed)
+        assert kept.mean() == pytest.approx(max(left, LEFT_OF_LIGHT) * before.mean(), rel=1e-5)
+        assert np.allclose(kept, max(left, LEFT_OF_LIGHT) * before, atol=1e-6)
+    assert treatment({"haze": 1.0}).probabilities["haze"] < 1, "the describer's word, however sure, is a guess"
 
 
 def test_grey_stays_grey_whatever_is_fixed(restorer: Restorer) -> None:

@@ -33,6 +33,9 @@ _UPRIGHT = 4
 _STRETCH = 8192
 """Pixels summed at a time: as many as NumPy takes of a whole picture, so that the sums are the same to the last bit."""
 
+LEFT_OF_LIGHT = 0.6
+"""Share of the mean light that stays where haze is taken away that nobody named: dense smog would end in the dark (docs/choices.md)."""
+
 
 @dataclass(frozen=True)
 class DescribedPhoto:
@@ -288,8 +291,16 @@ def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
     """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
-    Where the light is not to be fixed, the mean of each channel stays; grey stays grey; empty black stays.
+    Where the light is not to be fixed, the mean of each channel stays; haze that nobody named takes at most so much of the mean light that
+    LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
     """
+    if 0 < treat.probabilities.get("haze", 0.0) < 1:
+        light = float(before.mean(dtype=np.float64))
+        taken = -float(_moved(before, after).mean())
+        if taken > (1 - LEFT_OF_LIGHT) * light:
+            after -= before
+            after *= np.float32((1 - LEFT_OF_LIGHT) * light / taken)
+            after += before
     if not treat.light:
         rows = after.reshape(len(after), -1)
         for _ in range(8):  # clipping undoes part of a shift; the next round corrects it

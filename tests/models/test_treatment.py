@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from unveil.errors import InputError
-from unveil.models.treatment import NOTICED, kinds_of, repeated, treatment
+from unveil.models.treatment import GUESSED, NOTICED, kinds_of, repeated, treatment
 from unveil.networks.condition import KINDS, LIGHT
 
 SEEN = {"haze": 0.9, "noise": 0.6, "jpeg": 0.3, "clean": 0.1}
@@ -41,7 +41,7 @@ def test_a_kind_is_told_from_its_threshold_on_and_there_at_one_half(kind: str) -
     threshold = NOTICED[kind]
     assert treatment({kind: threshold - 0.01}).nothing
     assert treatment({kind: threshold}).probabilities[kind] == 0.5
-    assert treatment({kind: 1.0}).probabilities[kind] == 1.0
+    assert treatment({kind: 1.0}).probabilities[kind] == GUESSED
 
 
 def test_a_drawing_has_nothing_to_fix_unless_someone_says_so() -> None:

@@ -29,6 +29,8 @@ much as two do (docs/speed.md), in half of the time."""
 PERHAPS = 0.1
 """From which of the network's input on haze or low light that is left as it is gets named: whether a picture was meant to be dark or misty
 is for a person to say. Of photographs that need nothing four in a hundred reach it for haze, one for low light (docs/choices.md)."""
+GUESSED = 0.9999
+"""The most that the network is told of what was not named by a person, whose word is 1."""
 DRAWN = 0.5
 """Probability from which a picture is taken for a page of text or a drawing."""
 
@@ -164,7 +166,7 @@ def _at_equal_odds(probability: float, threshold: float) -> float:
     kind is as often there as not. The ratio of odds is what changes from the one prior to the other.
     """
     ratio = probability * (1 - threshold) / max((1 - probability) * threshold, 1e-9)
-    return round(ratio / (1 + ratio), 4)
+    return min(round(ratio / (1 + ratio), 4), GUESSED)
 
 
 def repeated(recorded: Mapping[str, Any], fixable: tuple[str, ...] = KINDS) -> Treatment:
