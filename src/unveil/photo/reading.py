@@ -157,7 +157,7 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     if isinstance(image, Photo):
         return image
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
-        return read(image, max_pixels)
+        return read(image, max_pixels)  # type: ignore[arg-type]
     if hasattr(image, "convert") and hasattr(image, "size"):
         return read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
