@@ -5,12 +5,14 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
 
+import unveil
 from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
 from unveil.models.spec import Defaults
@@ -476,3 +478,21 @@ def test_kinds_that_a_model_does_not_fix_are_known_before_a_photograph_is_read()
         some.resolve(Options(fix="haze"))
     with pytest.raises(InputError, match=r"run again by unveil.restore\(image, \*\*protocol\)"):
         some.restore(picture(), model="tiny")
+
+
+@pytest.mark.parametrize("name", [5, 0, b"general", ["general"]])
+def test_what_is_no_name_of_a_model_is_said(name: Any) -> None:
+    for method in ("learnir", "diffpir"):
+        with pytest.raises(ModelError, match="a model is a name on the shelf or a path, not"):
+            unveil.load(name, method=method)
+
+
+@pytest.mark.parametrize("device", ["meta", None])
+def test_a_device_that_computes_nothing_is_refused(device: Any) -> None:
+    with pytest.raises(InputError, match="cannot be used here"):
+        Restorer(tiny_model(), device)
+
+
+def test_a_plan_for_no_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="cannot tile 100 x 0 pixels"):
+        Restorer(tiny_model(), "cpu").plan(0, 100)

@@ -42,7 +42,7 @@ def load(
     """
     mask = settings.pop("mask", None) if method == TRAINED else None
     if method == TRAINED and not settings:
-        opened = restorer.load(name or "general", device, dtype, engine)
+        opened = restorer.load("general" if name in ("", None) else name, device, dtype, engine)
         if mask is None:
             return opened
         from unveil.masked import MaskedRestorer

@@ -100,11 +100,11 @@ class Options:
             raise InputError(f"uncertainty must be True or False, got {self.uncertainty!r}")
         for name in ("fidelity", "strength"):
             value = getattr(self, name)
-            unset = name == "fidelity" and value is None
-            if not unset and not (_number(value) and 0.0 <= value <= 1.0):
+            if name == "fidelity" and value is None:
+                continue
+            if not (_number(value) and 0.0 <= value <= 1.0):
                 raise InputError(f"{name} must be a number between 0 and 1, got {value!r}")
-            if value is not None:
-                object.__setattr__(self, name, float(value))  # integers are accepted and computed with as floats
+            object.__setattr__(self, name, float(value))  # integers are accepted and computed with as floats
         for name in ("samples", "seed", "max_pixels", "steps", "self_ensemble", "tile", "uncertainty"):
             value = getattr(self, name)
             if isinstance(value, np.generic):

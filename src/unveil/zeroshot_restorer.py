@@ -251,6 +251,7 @@ def load(
 
     Raises ModelError for a prior that cannot be opened, InputError for the rest.
     """
+    shelf.check_name(prior)
     found = methods.find(method)
     base = found.preset(preset) if preset else None  # a wrong name is told before anything is opened
     name = str(prior) or found.prior

@@ -95,6 +95,8 @@ def test_a_kept_result_is_gone_on_from(data: Path, tmp_path: Path, capsys: pytes
         (["--data", "DATA", "--steps", "2,x"], "--steps takes whole numbers"),
         (["speed", "--steps", "2,3"], "speed and memory take one number of steps"),
         (["--data", "DATA", "--models", "none", "-o", "BROKEN"], "is no result to go on from"),
+        (["--data", "DATA", "--models", "none", "-o", "OTHER"], "is no result of `unveil bench quality`; name another"),
+        (["speed", "-o", "OTHER"], "is no result of `unveil bench speed`; name another"),
         (["memory", "--megapixels", "1,lots"], "--megapixels takes numbers separated by commas, not 'lots'"),
         (["--data", "DATA", "--preset", "paper", "--task", "denoise"], "only zero-shot methods take --task, --preset"),
         (["--data", "DATA", "--models", "diffpir", "--task", "denoise"], "diffpir take no --task; ldrps, .*tao do"),
@@ -107,10 +109,12 @@ def test_wrong_calls(
     data: Path, tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.json").write_text("{")
-    named = {"DATA": str(data), "BROKEN": str(tmp_path / "broken.json")}
+    (tmp_path / "other.json").write_text('{"x": 1}')
+    named = {"DATA": str(data), "BROKEN": str(tmp_path / "broken.json"), "OTHER": str(tmp_path / "other.json")}
     assert run(*[named.get(a, a) for a in arguments]) == 2
     err = capsys.readouterr().err
     assert re.search(said, err), err
+    assert (tmp_path / "other.json").read_text() == '{"x": 1}'
 
 
 def test_failures_change_the_status(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,9 +118,21 @@ def test_folders_are_mirrored(tmp_path: Path, picture: Path) -> None:
     assert {str(p.relative_to(out)) for p in out.rglob("*.*")} == {"day 1/p.png", "day 1/p.png.json"}
 
 
-def test_standard_output_has_no_place_for_the_account(picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["degrade", str(picture), "-o", "-", "--kind", "rain"]) == 2
-    assert "name files" in capsys.readouterr().err
+def test_standard_input_and_output(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The picture has no place beside it for the account there, which is printed with --json, on standard error."""
+    for call in (["-o", "-", "--json"], ["-o", str(tmp_path / "d.png")], []):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(picture.read_bytes())))
+        assert main(["degrade", "-", "--kind", "Rain", *call]) == (0 if call else 2)
+        if "-" in call:
+            picture_out, told = capfdbinary.readouterr()
+            assert json.loads(told)["kind"] == "rain", "kinds are named in any case"
+    assert b"name a file with -o" in capfdbinary.readouterr().err
+    assert np.array_equal(Image.open(io.BytesIO(picture_out)), Image.open(tmp_path / "d.png"))
+    assert account(tmp_path / "d.png")["input"] == "-"
+    assert main(["degrade", str(picture), "--kind", "rain", "--sed", "1"]) == 2
+    assert b'Did you mean "--seed"?' in capfdbinary.readouterr().err
 
 
 def test_without_an_output_it_is_written_beside(tmp_path: Path, picture: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +31,14 @@ def test_kinds_probabilities_and_who_said_it(photographs: Path, capsys: pytest.C
     assert lines[0].startswith(f"# {SMALL}, the small classifier that ships")
     assert [line.split("  ")[0] for line in lines[1:]] == [str(photographs / n) for n in ("a.png", "b.jpg")]
     assert "%" in lines[1]
+
+
+def test_standard_input(photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((photographs / "a.png").read_bytes())))
+    assert main(["describe", "-"]) == 0
+    assert re.search("^-  noise", capsys.readouterr().out, re.MULTILINE)
+    assert main(["describe", "--recursiv", "-"]) == 2
+    assert 'Did you mean "--recursive"?' in capsys.readouterr().err
 
 
 def test_json_has_every_probability(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:

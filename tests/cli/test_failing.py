@@ -13,6 +13,7 @@ from unveil.cli import print_failed
         ("a.png", "it is empty", "unveil: a.png: it is empty\n"),
         ("a.png", "a.png is empty", "unveil: a.png is empty\n"),
         ("1", "it is 10x10", "unveil: 1: it is 10x10\n"),
+        ("a\n\x1b[1mb.png", "a \x1b[1mb.png is empty", "unveil: a\\n\\x1b[1mb.png is empty\n"),
     ],
 )
 def test_a_file_is_named_once(source: str, reason: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

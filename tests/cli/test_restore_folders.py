@@ -180,6 +180,27 @@ def test_what_says_nothing_about_a_cluster_is_refused(  # type: ignore[no-untype
     assert not (tmp_path / "out").exists()
 
 
+def test_names_do_not_command_the_terminal(
+    call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    odd = (folder / "a.png").rename(folder / "a\n\x1b[31mb.png")
+    assert call(odd, folder / "no\tsuch.png", "-o", tmp_path / "out") == 3
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{tmp_path / 'out'}/a\\n\\x1b[31mb.png  ")
+    assert f"unveil: {folder}/no\\tsuch.png: no such file" in told.err
+    assert "\x1b[31m" not in told.err
+
+
+def test_a_manifest_is_no_photograph(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    same = tmp_path / "x.png"
+    assert call(folder / "a.png", "-o", same, "--manifest", same) == 2
+    assert "is also what is written of" in capsys.readouterr().err
+    masks = folder / "deep"
+    blind = ["--method", "ddrm", "--operator", f"mask:file={masks}/c.png"]
+    assert main(["restore", str(folder / "a.png"), "-o", str(masks / "c.png"), *blind]) == 2
+    assert "c.png, which is read" in capsys.readouterr().err
+
+
 def test_frames_go_into_a_folder(call, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "frames"
     file.write_bytes(b"a file")

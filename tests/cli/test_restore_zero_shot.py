@@ -40,6 +40,18 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def test_a_photograph_of_which_no_time_can_be_told_is_named_by_its_row(
+    photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrow = tmp_path / "narrow.png"
+    Image.new("RGB", (1, 24)).save(narrow)
+    call = ["--method", "ddrm", "--prior", prior, "--operator", "blur:sigma=1", "--steps", "2"]
+    assert main(["restore", str(narrow), "-o", str(tmp_path / "out.png"), *call]) == 1
+    assert "narrow.png: a photograph under 3 pixels" in capsys.readouterr().err
+    assert main(["restore", str(narrow), photo, "-o", str(tmp_path / "out"), *call]) == 3
+    assert "photo.png: about" in capsys.readouterr().err
+
+
 def test_a_photograph_its_frames_and_its_row(
     photo: str, prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

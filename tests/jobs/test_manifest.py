@@ -11,6 +11,7 @@ from unveil.errors import InputError
 from unveil.jobs.manifest import Manifest, Row
 
 ROW = Row("ä.png", "out/ä.png", "restored", size=(3, 2), protocol={"steps": 5})
+LINE = ROW.to_json().encode() + b"\n"
 
 
 def rows(path: Path) -> list[dict]:
@@ -29,7 +30,8 @@ def test_each_row_is_on_disk_before_the_next_begins_and_runs_append(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(b'{"a": 1}\n{"b', b'{"a": 1}\n'), (b'{"b', b""), (b"", b""), (b'{"a": 1}\n', b'{"a": 1}\n')]
+    ("before", "after"),
+    [(LINE + b'{"in', LINE), (b'{"in', b""), (b'{"input": "a.p', b""), (b"", b""), (LINE, LINE)],
 )
 def test_a_line_cut_short_by_a_kill_is_removed(tmp_path: Path, before: bytes, after: bytes) -> None:
     path = tmp_path / "m.jsonl"
@@ -39,7 +41,10 @@ def test_a_line_cut_short_by_a_kill_is_removed(tmp_path: Path, before: bytes, af
     assert path.read_bytes() == after
 
 
-@pytest.mark.parametrize("other", [b"\xff\xd8\xff\xe0 a photograph\nand more", b"a list of mine", b"[1]\n", b"1\n{}\n"])
+@pytest.mark.parametrize(
+    "other",
+    [b"\xff\xd8\xff\xe0 a photograph\nand more", b"a list of mine", b"[1]\n", b"1\n{}\n", b'{"x": 1}\n', b'{"x'],
+)
 def test_a_file_that_is_no_manifest_is_left_as_it_is(tmp_path: Path, other: bytes) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(other)

@@ -6,7 +6,7 @@ import pytest
 
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
-from unveil.jobs.outputs import Job, Leftovers, plan
+from unveil.jobs.outputs import Job, Leftovers, folds_case, plan
 
 
 def items(*places: str) -> list[Item]:
@@ -67,6 +67,59 @@ def test_a_mistyped_suffix_is_no_folder(tmp_path: Path) -> None:
     assert [job.target for job in plan(items("a.png"), tmp_path / "out.v2")] == [tmp_path / "out.v2" / "a.png"]
     (tmp_path / "taken.old").mkdir()
     assert [job.target for job in plan(items("a.png"), tmp_path / "taken.old")] == [tmp_path / "taken.old" / "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("output", "settings", "message"),
+    [
+        ("x.jpg", {"suffix": "_y"}, "is the whole name of the result; leave out --suffix"),
+        ("x.jpg", {"ext": "png"}, "says the format already; leave out --ext png"),
+        ("x.jpg", {"ext": "jpeg"}, None),
+        ("-", {"suffix": "_y"}, "standard output has no name"),
+        ("-", {"ext": "png"}, None),
+    ],
+)
+def test_an_option_that_a_named_file_leaves_without_effect_is_refused(
+    tmp_path: Path, output: str, settings: dict, message: str | None
+) -> None:
+    place = STANDARD if output == "-" else tmp_path / output
+    if message is None:
+        assert [job.target for job in plan(items("a.jpg"), place, **settings)] == [place]
+        return
+    with pytest.raises(InputError, match=message):
+        plan(items("a.jpg"), place, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"manifest": "out/a.png"}, r"--manifest .*a\.png: is also what is written of .*a\.png; choose another"),
+        ({"manifest": "out/a_std.png", "extras": ["std"]}, "is also what is written of"),
+        ({"manifest": "in/a.png"}, "is also the photograph"),
+        ({"frames": "out/a.png"}, r"--frames .*: .*a\.png is also what is written of"),
+        ({"frames": "in/a.png"}, "is also the photograph"),
+        ({"frames": "rows/frames", "manifest": "rows"}, "rows is also the manifest"),
+        ({"frames": "f", "manifest": "f/a_0001.png"}, r"--frames .*f: a_0001\.png there is also the manifest"),
+        ({"frames": "in"}, r"a_0002\.png there is also the photograph"),
+        ({"reads": "out/a.png"}, r"would replace .*a\.png, which is read"),
+        ({"reads": "in/a_0003.png", "frames": "in/../in"}, "there is also"),
+        ({"frames": "frames", "manifest": "frames/rows", "reads": "in/m.png"}, None),
+    ],
+)
+def test_no_two_files_of_a_call_are_one(tmp_path: Path, settings: dict, message: str | None) -> None:
+    here = [Item(tmp_path / "in" / name, Path(name)) for name in ("a.png", "a_0002.png")]
+    own = {k: tmp_path / v if isinstance(v, str) else v for k, v in settings.items()}
+    own["reads"] = [own["reads"]] if "reads" in own else []
+    if message is None:
+        assert len(plan(here, tmp_path / "out", **own)) == 2
+        return
+    with pytest.raises(InputError, match=message):
+        plan(here, tmp_path / "out", **own)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_root_is_a_folder_like_others() -> None:
+    assert not folds_case(Path("/"))
 
 
 def test_standard_output_takes_one(tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_groups_and_order() -> None:
     assert kinds_of("all") == KINDS
 
 
+def test_kinds_are_named_in_any_case() -> None:
+    assert kinds_of("Noise, LIGHT") == kinds_of("noise,light")
+    assert fixed(treatment(None, ["JPEG"], "Blur")) == {"jpeg": 1.0}
+    assert fixed(repeated({"Noise": 0.7})) == {"noise": 0.7}
+
+
+def test_a_text_is_no_probability() -> None:
+    with pytest.raises(InputError, match="told must map kinds of damage to probabilities"):
+        repeated({"noise": "1"})
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

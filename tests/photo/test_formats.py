@@ -156,3 +156,15 @@ def test_a_name_that_says_another_format_is_noted(make: SimpleNamespace, tmp_pat
         (tmp_path / name).write_bytes(data)
         assert photo.read(tmp_path / name).notes == notes
     assert photo.read(data).notes == ()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_a_dib_is_a_bmp_without_a_file_header(make: SimpleNamespace, mode: str) -> None:
+    image = Image.fromarray(make.smooth(9, 14)).convert(mode)
+    out = io.BytesIO()
+    image.save(out, "DIB")
+    found = photo.read(out.getvalue())
+    assert (found.format, found.width, found.height) == ("BMP", 14, 9)
+    assert np.array_equal(found.pixels, np.asarray(image.convert("RGB"), np.float32) / 255)
+    with pytest.raises(InputError, match="cannot be read"):
+        photo.read(out.getvalue()[:60])

@@ -69,7 +69,7 @@ def test_what_was_asked_for() -> None:
         decide(2000, 3000, 4000 * MIB, COST, 0)
     with pytest.raises(InputError, match="use a smaller model"):
         decide(2000, 3000, 101 * MIB, COST)
-    with pytest.raises(UnveilError, match="not longer than their overlap"):
+    with pytest.raises(InputError, match="not longer than their overlap"):
         decide(2000, 3000, 4000 * MIB, COST, 20)
     for wrong in (-1, 1.5, "large", None):
         with pytest.raises(InputError, match="--tile must be auto"):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from unveil.errors import UnveilError
+from unveil.errors import InputError
 from unveil.networks.predictor import reflected
 from unveil.photo import tiles
 
@@ -108,7 +108,7 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
 
 def test_senseless_numbers_are_refused() -> None:
     for numbers in ((0, 5, 8, 2), (5, 5, -1, 2), (5, 5, 8, -1), (5, 5, 8, 2, 0)):
-        with pytest.raises(UnveilError, match="cannot tile"):
+        with pytest.raises(InputError, match="cannot tile"):
             tiles.plan(*numbers)
-    with pytest.raises(UnveilError, match="not longer than their overlap"):
+    with pytest.raises(InputError, match="not longer than their overlap"):
         tiles.plan(500, 500, 64, 64)

@@ -122,9 +122,15 @@ def test_adobe_rgb_by_exif_alone(make: SimpleNamespace) -> None:
 def test_high_dynamic_range_is_refused_or_tone_mapped(make: SimpleNamespace, transfer: int, name: str) -> None:
     samples = (make.smooth(16, 24).astype(np.uint16) * 257) // 2
     given = make.png16(samples, chunks=make.chunk(b"cICP", bytes([9, transfer, 0, 1])))
-    with pytest.raises(InputError, match=rf"high dynamic range photograph \({name}\).*--tone-map"):
+    with pytest.raises(
+        InputError,
+        match=rf"high dynamic range photograph \({name}\).*to sRGB first .*restore --tone-map.*tone_map=True",
+    ):
         photo.read(given)
     found = photo.read(given, tone_map=True)
+    grey = make.png16(samples[..., :1], chunks=make.chunk(b"cICP", bytes([9, transfer, 0, 1])))
+    with pytest.raises(InputError, match=r"convert it to sRGB first \(it is grey"):
+        photo.read(grey, tone_map=True)
     assert "BT.2446" in found.notes[0]
     assert (found.icc, found.space, found.depth) == (None, None, 16)
     again = photo.read(written(found))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unveil.errors import InputError
-from unveil.util.words import check_known, did_you_mean, duration, nearest
+from unveil.util.words import check_known, did_you_mean, duration, nearest, pixels, shown
 
 
 def test_a_near_name_is_proposed_and_else_all_are_named() -> None:
@@ -32,3 +32,21 @@ def test_a_value_that_is_none_of_those_there_are_is_refused() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (100, "100 pixels"),
+        (12288, "12,288 pixels"),
+        (10**6, "1 million pixels"),
+        (50_000_001, "50.000001 million pixels"),
+    ],
+)
+def test_pixels_in_words(count: int, words: str) -> None:
+    assert pixels(count) == words
+
+
+def test_what_a_terminal_would_obey_is_shown_and_letters_stay() -> None:
+    assert shown("a\n\x1b[31m\x9b\u2028.png") == "a\\n\\x1b[31m\\x9b\\u2028.png"
+    assert shown("Bär\u3000 熊 👨‍👩‍👧.png") == "Bär\u3000 熊 👨‍👩‍👧.png"

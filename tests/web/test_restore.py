@@ -244,7 +244,7 @@ def test_options_follow_the_pixels(client: TestClient, make: Callable[..., bytes
 def test_told_what_to_fix_and_what_to_keep(client: TestClient, make: Callable[..., bytes]) -> None:
     data = make(5)
     for fields, options in (
-        ({"fix": "noise,haze"}, {"fix": "noise,haze"}),
+        ({"fix": "Noise,haze"}, {"fix": "noise,haze"}),
         ({"fix": "shadow", "keep": "shadow"}, None),
         ({"fix": "light", "keep": "shadow"}, {"fix": "haze,lowlight"}),
         ({"fix": "light"}, {"fix": ("light",)}),

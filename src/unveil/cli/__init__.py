@@ -11,12 +11,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 from unveil import __version__
-from unveil.errors import Cancelled, UnveilError
+from unveil.errors import Cancelled, InputError, UnveilError
+from unveil.util.words import nearest, shown
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("unveil.cli.restore:restore", "Restore photographs."),
@@ -109,8 +111,17 @@ def _missing(error: MissingArgumentError) -> str:
 
 def _fail(message: str, status: int) -> int:
     """Print `message` as one line on standard error; return `status`."""
-    print(f"unveil: {' '.join(message.split())}", file=sys.stderr)
+    print(f"unveil: {shown(' '.join(message.split()))}", file=sys.stderr)
     return status
+
+
+def check_hyphens(inputs: Sequence[Path], command: str, options: Iterable[str]) -> None:
+    """Raise InputError for an unknown option: where `-` is a name, the parser takes all of them for names. options: of the command."""
+    for given in inputs:
+        if str(given).startswith("-") and str(given) != "-":
+            near = nearest(given, options)
+            hint = f' Did you mean "{near[0]}"?' if near else f" Write ./{given} for a file of that name."
+            raise InputError(f'Unknown option: "{given}".{hint} See `unveil {command} --help`.')
 
 
 def exit_status(failed: int, done: int) -> int:
@@ -125,7 +136,7 @@ def print_failed(source: object, reason: object, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps({"input": str(source), "status": "failed", "reason": str(reason)}), flush=True)
         return
-    # As a whole word: a pair called 1 is not named by "10x10".
-    known = re.search(rf"(?<!\w){re.escape(str(source))}(?!\w)", str(reason))
-    named = str(reason) if known else f"{source}: {reason}"
-    print(f"unveil: {named}", file=sys.stderr, flush=True)
+    # As a whole word: a pair called 1 is not named by "10x10". Reasons may come with each blank for several.
+    plain, told = (" ".join(str(text).split()) for text in (source, reason))
+    named, known = re.subn(rf"(?<!\w){re.escape(plain)}(?!\w)", lambda _: str(source), told, count=1)
+    print(f"unveil: {shown(named if known else f'{source}: {told}')}", file=sys.stderr, flush=True)

@@ -82,6 +82,7 @@ def bench(
     from unveil.bench.record import to_json, write_json
 
     counts = [_count(part) for part in _parts(steps)]
+    before = _before(output, what)
     if what == "quality":
         from unveil.bench.quality import markdown
 
@@ -90,7 +91,7 @@ def bench(
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
         methods = _methods(_parts(models), baselines, samples, counts, fix, fidelity, device, dtype, zero)
-        result = _quality(data, methods, _parts(sets), every, output, columns, protocols, cost or bool(paper))
+        result = _quality(data, methods, _parts(sets), every, before, output, columns, protocols, cost or bool(paper))
     else:
         if fix:
             raise InputError(f"{what} does not depend on what is fixed; leave out --fix")
@@ -121,6 +122,19 @@ def bench(
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _before(output: Path | None, what: str) -> dict[str, Any] | None:
+    """The earlier result in a file, None where none is there. Raises InputError for a file that holds something else."""
+    if output is None or not output.exists():
+        return None
+    try:
+        before = json.loads(output.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{output} is no result to go on from ({error}); name another file") from error
+    if not isinstance(before, dict) or before.get("benchmark", before.get("name")) != what:
+        raise InputError(f"{output} is there already and is no result of `unveil bench {what}`; name another file")
+    return before
 
 
 def _count(text: str) -> int:
@@ -245,6 +259,7 @@ def _quality(
     methods: list[Method],
     wanted: list[str],
     every: int,
+    before: dict[str, Any] | None,
     output: Path | None,
     metrics: list[str],
     protocols: list[str],
@@ -268,12 +283,6 @@ def _quality(
             raise InputError(
                 f"{data}: none of the table's test sets ({', '.join(protocols)}); found: {', '.join(found)}"
             )
-    before = None
-    if output is not None and output.exists():
-        try:
-            before = json.loads(output.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{output} is no result to go on from ({error}); name another file") from error
     chosen = [found[name] for name in wanted or found]
     for caution in cautions(clean for test in chosen for _, _, clean in test.pairs):
         print(f"unveil: {caution}", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from unveil.cli import SOME_FAILED, exit_status
+from unveil.util.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,11 +113,11 @@ def leaks(
         found = find_leaks(train, test, features=features, progress=show)
     for leak in found.leaks:
         row = {"test": str(leak.test), "train": str(leak.train), "by": leak.by, "strength": leak.strength}
-        print(json.dumps(row) if as_json else f"{leak.test}  {leak.train}  {leak.by} {leak.strength}")
+        print(json.dumps(row) if as_json else shown(f"{leak.test}  {leak.train}  {leak.by} {leak.strength}"))
     for told in overlaps(images_in(train), images_in(test)):
         print(f"unveil: known of these sets: {told}", file=sys.stderr)
     for reason in found.unreadable:
-        print(f"unveil: {reason}", file=sys.stderr)
+        print(f"unveil: {shown(reason)}", file=sys.stderr)
     how = (
         "whole pictures and local features"
         if found.features
@@ -138,7 +139,7 @@ def _status(outcome: Outcome) -> int:
     import sys
 
     for reason in outcome.failed:
-        print(f"unveil: {reason}", file=sys.stderr)
+        print(f"unveil: {shown(reason)}", file=sys.stderr)
     return exit_status(len(outcome.failed), outcome.made + outcome.there)
 
 

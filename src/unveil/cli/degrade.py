@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from unveil.cli import exit_status, print_failed
+from unveil.cli import check_hyphens, exit_status, print_failed
 from unveil.errors import InputError, UnveilError
+from unveil.util.words import shown
 
 
 def degrade(
-    *inputs: Path,
+    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
     kind: str,
     severity: float | None = None,
@@ -27,9 +29,10 @@ def degrade(
     every parameter that was drawn; for kind wild every operation in order.
 
     Args:
-        inputs: Files, folders or globs to damage.
+        inputs: Files, folders or globs to damage, or `-` for standard input.
         output: File to write; or folder (made if missing) when there are several inputs, or it ends in a slash or has no
-            suffix. Default: NAME_KIND beside each photograph.
+            suffix; `-`: standard output, where --json prints the account on standard error, and none is written.
+            Default: NAME_KIND beside each photograph.
         kind: haze, shadow, lowlight, noise, blur, jpeg, rain or wild (blur, resizing, noise and compression, shuffled).
         severity: From 0, the mildest, to 1, the strongest. Default: drawn at random; for wild every strength on its own.
         seed: The same seed and file name give the same damage, whatever other files are named.
@@ -37,6 +40,7 @@ def degrade(
         as_json: Print the accounts, one line of JSON per file, instead of the names.
 
     """
+    check_hyphens(inputs, "degrade", ("--output", "--kind", "--severity", "--seed", "--recursive", "--json"))
     if not inputs:
         raise InputError("nothing to degrade: name at least one photograph")
     from unveil.degradation.registry import simulator
@@ -44,13 +48,14 @@ def degrade(
     from unveil.jobs.inputs import STANDARD, find
 
     simulator(kind)
+    kind = kind.lower()
     if severity is not None and not 0.0 <= severity <= 1.0:
         raise InputError(f"severity must lie in [0, 1] (0 mildest, 1 strongest), not {severity}")
     if output is not None and output.startswith("-") and output != "-":
         raise InputError(f"-o requires a file or a folder, not {output}; write ./{output} for a name like that")
     place = None if output is None else Path(output)
-    if STANDARD in (*inputs, place):
-        raise InputError("standard input and output have no place beside them for the account; name files")
+    if output is None and STANDARD in inputs:
+        raise InputError("standard input has no name to write beside; name a file with -o, or -o - for standard output")
     items = find(inputs, recursive=recursive, leave_out=place)
     if output is None:
         suffix = f"_{kind}"
@@ -65,7 +70,8 @@ def degrade(
             failed += 1
             print_failed(job.source, error, as_json)
             continue
-        print(json.dumps(account) if as_json else job.target, flush=True)
+        rows = sys.stderr if place == STANDARD else sys.stdout
+        print(json.dumps(account) if as_json else shown(job.target), file=rows, flush=True)
     return exit_status(failed, len(jobs) - failed)
 
 
@@ -74,14 +80,15 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
 
     from unveil import __version__, degradation, photo
     from unveil.degradation.primitives import own_seed
+    from unveil.jobs.inputs import STANDARD, stream_of
     from unveil.util import atomic
     from unveil.util.tensors import batch_of, pixels_of
 
-    picture = photo.read(source)
+    picture = photo.read(stream_of(source))
     y, drawn = degradation.apply(
         kind, batch_of(picture.pixels), torch.Generator().manual_seed(own_seed(seed, source.name)), severity
     )
-    notes = photo.write(picture, pixels_of(y), target)
+    notes = photo.write(picture, pixels_of(y), sys.stdout.buffer if target == STANDARD else target)
     account = {
         "input": str(source),
         "output": str(target),
@@ -92,5 +99,6 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
         "notes": [*picture.notes, *notes],
         **degradation.report(kind, drawn),
     }
-    atomic.replace(target.with_name(target.name + ".json"), (json.dumps(account, indent=1) + "\n").encode())
+    if target != STANDARD:
+        atomic.replace(target.with_name(target.name + ".json"), (json.dumps(account, indent=1) + "\n").encode())
     return account

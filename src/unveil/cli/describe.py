@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from unveil.cli import exit_status, print_failed
+from unveil.cli import check_hyphens, exit_status, print_failed
 from unveil.errors import InputError, UnveilError
+from unveil.util.words import shown
 
 if TYPE_CHECKING:
     from unveil.models.describer import Description
@@ -19,7 +20,7 @@ SHOWN = 0.2
 
 
 def describe(
-    *inputs: Path,
+    *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     name: Annotated[str, Parameter(name=["--name", "-n"])] = "describe",
     recursive: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -29,16 +30,17 @@ def describe(
     Probabilities of the classifier that ships are independent: a photograph can be dark and noisy. Those of a DA-CLIP sum to one.
 
     Args:
-        inputs: Files, folders or globs.
+        inputs: Files, folders, globs, or `-` for standard input.
         name: The network: describe, the small classifier that ships, or the file of a DA-CLIP made by `unveil models import`.
         recursive: Search folders within folders too.
         as_json: Print one line of JSON per photograph, with every probability.
 
     """
+    check_hyphens(inputs, "describe", ("--name", "--recursive", "--json"))
     if not inputs:
         raise InputError("nothing to describe: name at least one photograph")
     from unveil import photo
-    from unveil.jobs.inputs import find
+    from unveil.jobs.inputs import find, stream_of
     from unveil.models import describer
 
     items = find(inputs, recursive=recursive)
@@ -48,12 +50,12 @@ def describe(
     failed = 0
     for item in items:
         try:
-            said = speaker.describe(photo.read(item.source).pixels)
+            said = speaker.describe(photo.read(stream_of(item.source)).pixels)
         except UnveilError as error:
             failed += 1
             print_failed(item.source, error, as_json)
             continue
-        print(_json(item.source, said) if as_json else f"{item.source}  {in_words(said)}", flush=True)
+        print(_json(item.source, said) if as_json else f"{shown(item.source)}  {in_words(said)}", flush=True)
     return exit_status(failed, len(items) - failed)
 
 

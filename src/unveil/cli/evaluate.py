@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unveil.cli import exit_status, print_failed
 from unveil.errors import InputError
@@ -78,7 +78,7 @@ def evaluate(
     libraries = [name.strip() for name in beside.split(",") if name.strip()]
     asked = dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip())
     names = elsewhere.beside(list(asked), libraries)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with Progress(*columns, console=console, transient=True) as bar:
 

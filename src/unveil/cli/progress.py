@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from unveil.util.words import shown
+
 if TYPE_CHECKING:
     from unveil.diffusion.sampling import Progress as Step
 
@@ -54,9 +56,9 @@ class Bar:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         console = Console(stderr=True, quiet=quiet or not sys.stderr.isatty())
-        self.title, self.samples, self.pictures, self.done = title, samples, pictures, 0
+        self.title, self.samples, self.pictures, self.done = shown(title), samples, pictures, 0
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -64,7 +66,7 @@ class Bar:
             transient=True,
             get_time=clock,
         )
-        self.task = self.progress.add_task(title, total=None)
+        self.task = self.progress.add_task(self.title, total=None)
 
     def within(self, share: float) -> None:
         """Show that this share of the current evaluation is done; before the first one ends, their number is not known."""
@@ -97,7 +99,7 @@ class Bar:
 @contextmanager
 def counting() -> Iterator[Callable[[str, int, int], None]]:
     """Gives the function that takes (what is measured now, done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)

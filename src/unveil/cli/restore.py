@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import gc
+import math
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import exit_status, zero_shot
+from unveil.cli import check_hyphens, exit_status, zero_shot
 from unveil.cli.zero_shot import NONE_GIVEN, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.allocator import keep_freed_memory
-from unveil.util.words import nearest
+from unveil.util.words import shown
 
 if TYPE_CHECKING:
     from unveil.cli.progress import Bar, Frames
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from unveil.jobs.cluster import Cluster
     from unveil.jobs.manifest import Row
     from unveil.options import Options
+    from unveil.zeroshot_restorer import ZeroShotRestorer
 
 AUTO = "auto"
 TRAINED = "learnir"
@@ -151,7 +154,7 @@ def restore(
         yes: Zero-shot methods say how long they take before they begin; begin also where that is more than ten minutes in all.
 
     """
-    _check_hyphens(inputs)
+    check_hyphens(inputs, "restore", _OPTIONS)
     if not inputs:
         raise InputError("nothing to restore: name at least one photograph")
     if output is None and Path("-") in inputs:
@@ -200,7 +203,7 @@ def restore(
         recursive=recursive,
         leave_out=None if place in (None, STANDARD) else place,
         follow_links=follow_links,
-        tell=lambda text: print(f"unveil: {text}", file=sys.stderr, flush=True),
+        tell=lambda text: print(f"unveil: {shown(text)}", file=sys.stderr, flush=True),
     )
     if place is None:
         suffix = suffix or SUFFIX
@@ -212,7 +215,17 @@ def restore(
         items = share(items, shard)
     wanted = {"std": uncertainty, "overlay": uncertainty, "compare": compare}
     extras = [kind for kind, asked in wanted.items() if asked]
-    jobs = outputs.plan(items, place, folder=folder, suffix=suffix, ext=ext, extras=extras)
+    jobs = outputs.plan(
+        items,
+        place,
+        folder=folder,
+        suffix=suffix,
+        ext=ext,
+        extras=extras,
+        manifest=manifest,
+        frames=frames,
+        reads=_masks(mask, zero.operator),
+    )
     seconds, asks = 0.0, not yes and spread is None
     if asks or not json_lines:
         seconds = _print_estimate(restorer, jobs, options, skip_existing=skip_existing, quiet=json_lines)
@@ -221,7 +234,6 @@ def restore(
 
         raise InputError(f"about {duration(seconds)} in all, which is long; add --yes to begin, or take fewer --steps")
     if frames is not None:
-        _check_frames(jobs)
         _make_folder(frames)
     seen: dict[str, int] = {}
     watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
@@ -244,23 +256,18 @@ def restore(
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
-        shown: dict[str, object] = {} if mask is None else {"mask": mask}
+        told: dict[str, object] = {} if mask is None else {"mask": mask}
         _print_command(
-            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | shown
+            inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | told
         )
     return exit_status(failed, sum(seen.values()) - failed)
 
 
-def _check_frames(jobs: list[outputs.Job]) -> None:
-    """Raise InputError where two photographs would write frames of one name."""
-    seen: dict[str, outputs.Job] = {}
-    for job in jobs:
-        other = seen.setdefault(job.target.stem, job)
-        if other is not job:
-            raise InputError(
-                f"{other.source} and {job.source} would both write frames named {job.target.stem}_0001.png; "
-                "rename one, or leave out --frames"
-            )
+def _masks(mask: Path | None, operator: str | None) -> list[Path]:
+    """The pictures that are read beside the photographs."""
+    holes = re.search("file=([^,]+)", operator or "")
+    named = [*([mask] if mask is not None else []), *([Path(holes[1])] if holes else [])]
+    return [path for one in named for path in (one.iterdir() if one.is_dir() else [one])]
 
 
 def _make_folder(frames: Path) -> None:
@@ -380,30 +387,25 @@ def _print_estimate(
         return 0.0
     left = [job for job in jobs if not (skip_existing and job.target != STANDARD and finished(job.source, job.target))]
     sizes = [(job, size) for job in left if (size := size_of(job.source)) is not None]
-    if not sizes:
+    for job, size in sizes:
+        with suppress(InputError):  # one that cannot be restored gets its row, and the time is told by the next
+            first, told, tried = job, restorer.estimate(size[1], size[0], options), _pixels(restorer, size)
+            break
+    else:
         return 0.0
-    first, (width, height) = sizes[0]
-    told = restorer.estimate(height, width, options)
-    least = restorer.method.least
-    pixels = [max(width, least) * max(height, least) for _, (width, height) in sizes]
-    seconds = told.seconds * sum(pixels) / pixels[0]
+    seconds = told.seconds * sum(_pixels(restorer, size) for _, size in sizes) / tried
     if not quiet:
         more = f"; {duration(seconds)} for all {len(sizes)}" if len(sizes) > 1 else ""
         print(
-            f"unveil: {first.source}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
+            f"unveil: {shown(first.source)}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
             file=sys.stderr,
             flush=True,
         )
     return seconds
 
 
-def _check_hyphens(inputs: tuple[Path, ...]) -> None:
-    """`-` is a name here, which makes the parser take every unknown option for a name too."""
-    for given in inputs:
-        if str(given).startswith("-") and str(given) != "-":
-            near = nearest(given, _OPTIONS)
-            hint = f' Did you mean "{near[0]}"?' if near else f" Write ./{given} for a file of that name."
-            raise InputError(f'Unknown option: "{given}".{hint} See `unveil restore --help`.')
+def _pixels(restorer: ZeroShotRestorer, size: tuple[int, int]) -> int:
+    return math.prod(max(side, restorer.method.least) for side in size)
 
 
 @contextmanager
@@ -436,15 +438,15 @@ def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untype
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)  # the bar of the next photograph stands here
     for note in row.notes:
-        print(f"unveil: {row.input}: {note}", file=sys.stderr, flush=True)
+        print(f"unveil: {shown(f'{row.input}: {note}')}", file=sys.stderr, flush=True)
     if row.status == "failed":
         from unveil.cli import print_failed
 
         print_failed(row.input, row.reason)
     elif row.status == "restored":
-        print(f"{row.output}  {row.seconds:.1f} s", file=rows, flush=True)
+        print(f"{shown(row.output)}  {row.seconds:.1f} s", file=rows, flush=True)
     else:
-        print(f"{row.input}  {row.status}: {row.reason}", file=rows, flush=True)
+        print(f"{shown(row.input)}  {row.status}: {shown(row.reason)}", file=rows, flush=True)
 
 
 _OPTIONS = [

@@ -44,11 +44,11 @@ KINDS: dict[str, Simulator] = {
 
 
 def simulator(kind: str) -> Simulator:
-    """The simulator called `kind`. Raises InputError with the nearest names for an unknown one."""
-    if kind not in KINDS:
+    """The simulator called `kind`, in any case. Raises InputError with the nearest names for an unknown one."""
+    if kind.lower() not in KINDS:
         hint = did_you_mean(kind, KINDS, otherwise="Known:", most=3, cutoff=0.4)
         raise InputError(f"no degradation is called {kind!r}; {hint}")
-    return KINDS[kind]
+    return KINDS[kind.lower()]
 
 
 def apply(kind: str, x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -200,6 +200,7 @@ def report(kind: str, drawn: dict[str, Tensor], index: int = 0) -> dict[str, Any
     Numbers and short lists as they are; a whole map or kernel by its shape, least, mean and greatest value (the seed
     gives it back); types by name; for "wild" the `events` in order and the `labels` that describe them.
     """
+    kind = kind.lower()
     if kind == "wild":
         return {
             "severity": _plain(drawn["severity"][index]),

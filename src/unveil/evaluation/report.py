@@ -20,6 +20,7 @@ from unveil.evaluation.metrics.registry import METRICS
 from unveil.evaluation.protocols import Protocol
 from unveil.evaluation.table import Comparison, Score, Summary, json_number, number, summarise
 from unveil.util import atomic
+from unveil.util.words import shown
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def to_markdown(report: Report, comparisons: Comparisons | None = None, *, worst
     left += [(str(path), "no target of that name") for path in report.predictions_left]
     left += [(str(path), "no prediction of that name") for path in report.targets_left]
     if left:
-        lines += ["", f"Not scored ({len(left)}):", "", *(f"- {name}: {reason}" for name, reason in left)]
+        lines += ["", f"Not scored ({len(left)}):", "", *(shown(f"- {name}: {reason}") for name, reason in left)]
     return "\n".join(lines) + "\n"
 
 
@@ -197,12 +198,12 @@ def _numbers(report: Report, worst: int) -> list[str]:
         lines.append(
             f"| {metric} (the folders as wholes) | {number(value, 2)} | none | none | none | {len(report.rows)} |"
         )
-    shown = report.worst_first()[:worst]
-    lines += ["", f"Worst first by {report.metrics[0]} ({len(shown)} of {len(report.rows)}):", ""]
+    listed = report.worst_first()[:worst]
+    lines += ["", f"Worst first by {report.metrics[0]} ({len(listed)} of {len(report.rows)}):", ""]
     lines += ["| image | " + " | ".join(report.metrics) + " | notes |", "|---" * (len(report.metrics) + 2) + "|"]
-    for row in shown:
+    for row in listed:
         cells = [number(row.values[metric], METRICS[metric].decimals) for metric in report.metrics]
-        lines.append(f"| {row.name} | " + " | ".join(cells) + f" | {'; '.join(row.notes)} |")
+        lines.append(f"| {shown(row.name)} | " + " | ".join(cells) + f" | {'; '.join(row.notes)} |")
     return lines
 
 

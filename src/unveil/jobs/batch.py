@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from unveil import photo
 from unveil.diffusion.sampling import stoppable
 from unveil.errors import Cancelled, InputError, UnveilError
-from unveil.jobs.inputs import STANDARD
+from unveil.jobs.inputs import STANDARD, stream_of
 from unveil.jobs.manifest import Row, restored
 from unveil.jobs.outputs import Claim, Job, Leftovers, claim, tried, write
 from unveil.options import Options
@@ -256,8 +255,7 @@ class _Batch:
 
     def _read(self, job: Job) -> photo.Photo | DescribedPhoto:
         """A photograph and what is to be fixed in it; on the decoder's thread, so that neither waits for the network."""
-        given = sys.stdin.buffer if job.source == STANDARD else job.source
-        source = photo.read(given, self.options.max_pixels, self.handling.tone_map)
+        source = photo.read(stream_of(job.source), self.options.max_pixels, self.handling.tone_map)
         if job.target != STANDARD:
             format_of(source, job.target)  # an output that cannot be written is known before the work is done
             self.leftovers.sweep(job)

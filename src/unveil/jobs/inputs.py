@@ -9,9 +9,11 @@ import glob
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from unveil.errors import InputError
 from unveil.photo.header import sniff
@@ -22,6 +24,11 @@ STANDARD = Path("-")
 """Names standard input or standard output."""
 FOREIGN_FOLDERS = ("__MACOSX",)
 _WILD = "*?["
+
+
+def stream_of(source: Path) -> Path | BinaryIO:
+    """What is read: the file, or standard input where `source` names it."""
+    return sys.stdin.buffer if source == STANDARD else source
 
 
 @dataclass(frozen=True)

@@ -115,11 +115,15 @@ def _mend(path: Path) -> None:
 
 
 def _has_rows(data: bytes) -> bool:
-    """Whether the first line is an object of JSON, or the beginning of one that a kill cut short."""
+    """Whether the first line is a row, or the beginning of one that a kill cut short."""
     first, newline, _ = data.partition(b"\n")
     if not newline:
-        return first.startswith(b"{") and b"\0" not in first
+        return first.startswith(_BEGINS) or _BEGINS.startswith(first)
     try:
-        return isinstance(json.loads(first), dict)
+        row = json.loads(first)
     except ValueError:
         return False
+    return isinstance(row, dict) and {"input", "output", "status"} <= row.keys()
+
+
+_BEGINS = b'{"input": "'

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -220,6 +220,9 @@ def plan(
     suffix: str = "",
     ext: str = "auto",
     extras: Sequence[str] = (),
+    manifest: Path | None = None,
+    frames: Path | None = None,
+    reads: Sequence[Path] = (),
 ) -> list[Job]:
     """A target for every item. Makes the output folder and tries that it can be written to; writes nothing else.
 
@@ -227,11 +230,13 @@ def plan(
     A folder where `folder` says so, where there are several items, where it is one already, or where its suffix is none that a
     picture or a video could have (`album.v2`); otherwise the file; or `-`.
     suffix: put behind the stem. ext: the photographs' format by its suffix ("png", ".tif"), "auto" keeps the name's own. extras: kinds
-    of further pictures, written as STEM_kind.png.
+    of further pictures, written as STEM_kind.png. manifest, frames: what else the call writes: a file, and a folder of STEM_0001.png and
+    so on. reads: files that it reads beside the items.
 
-    Raises InputError where two outputs would be one file (by the rules of the folder's file system, which may not tell capitals apart),
-    where an output would replace a photograph of this call or is a folder, for a name that the system cannot have, an unknown ext,
-    several items into one file, or a folder that refuses.
+    Raises InputError where two of the files that are written would be one (by the rules of the folder's file system, which may not tell
+    capitals apart), where one would replace a photograph of this call or another file that it reads, or is a folder, for a name that the
+    system cannot have, an unknown ext, a suffix or ext beside an output that says it all itself, several items into one file, or a folder
+    that refuses.
     """
     ending = "" if ext == "auto" else f".{ext.lower().lstrip('.')}"
     if ending and ending not in FORMATS:
@@ -241,7 +246,11 @@ def plan(
     if output == STANDARD:
         if len(items) > 1 or extras:
             raise InputError("standard output takes one photograph and nothing beside it; name a folder with -o")
-        return [Job(items[0].source, STANDARD, {})]
+        if suffix:
+            raise InputError("standard output has no name that a --suffix could stand in; leave it out")
+        jobs = [Job(items[0].source, STANDARD, {})]
+        _check(jobs, manifest, frames, reads)
+        return jobs
     if output is not None:
         check_folder(items, output, folder=folder)
     folder = (
@@ -251,6 +260,13 @@ def plan(
         or output.is_dir()
         or not (_names_a_file(output) or _mistyped(output))
     )
+    if output is not None and not folder:
+        if suffix:
+            raise InputError(
+                f"-o {output} is the whole name of the result; leave out --suffix, or name a folder with -o"
+            )
+        if ending and FORMATS.get(output.suffix.lower()) != FORMATS[ending]:
+            raise InputError(f"-o {output} says the format already; leave out --ext {ext}, or name a folder with -o")
     jobs = []
     for item in items:
         if output is None:
@@ -262,7 +278,7 @@ def plan(
             own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
             target = target.with_name(f"{name.stem}{suffix}{own}")
         jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
-    _check(jobs)
+    _check(jobs, manifest, frames, reads)
     for place in {job.target.parent for job in jobs}:
         _open(place)
     return jobs
@@ -300,7 +316,8 @@ def _mistyped(output: Path) -> bool:
     return output.suffix[1:].isalpha() and 3 <= len(output.suffix) - 1 <= 4
 
 
-def _check(jobs: Sequence[Job]) -> None:
+def _check(jobs: Sequence[Job], manifest: Path | None, frames: Path | None, reads: Sequence[Path]) -> None:
+    """No two files that a call writes may be one, and none may be one that it reads."""
     folded: dict[Path, bool] = {}
 
     def same(path: Path) -> str:
@@ -310,10 +327,11 @@ def _check(jobs: Sequence[Job]) -> None:
         text = os.path.normcase(place)
         return unicodedata.normalize("NFC", text).casefold() if folded[place.parent] else text
 
-    sources = {same(job.source): job.source for job in jobs}
+    kept = {same(path): f"{path}, which is read" for path in reads}
+    kept |= {same(job.source): f"the photograph {job.source}" for job in jobs if job.source != STANDARD}
     taken: dict[str, Path] = {}
     for job in jobs:
-        for path in (job.target, *job.extras.values()):
+        for path in (job.target, *job.extras.values()) if job.target != STANDARD else ():
             if len(os.fsencode(path.name)) > 255:
                 raise InputError(
                     f"{path}: the name is longer than file systems take; use a shorter --suffix or rename {job.source}"
@@ -324,17 +342,43 @@ def _check(jobs: Sequence[Job]) -> None:
                     f"{job.source} and {taken[key]} would both be written to {path}; rename one, use --ext auto, or write them to "
                     "different folders"
                 )
-            if key in sources:
-                raise InputError(
-                    f"{path}: would replace the photograph {sources[key]}; write to another folder or under another name"
-                )
+            if key in kept:
+                raise InputError(f"{path}: would replace {kept[key]}; write to another folder or under another name")
             taken[key] = job.source
+    kept |= {key: f"what is written of {source}" for key, source in taken.items()}
+    if manifest is not None:
+        if same(manifest) in kept:
+            raise InputError(f"--manifest {manifest}: is also {kept[same(manifest)]}; choose another --manifest")
+        kept[same(manifest)] = f"the manifest {manifest}"
+    if frames is not None:
+        _check_frames(jobs, frames, kept, same)
+
+
+def _check_frames(jobs: Sequence[Job], frames: Path, kept: Mapping[str, str], same: Callable[[Path], str]) -> None:
+    """kept: what the frames must not replace, in words."""
+    for folder in (frames, *frames.resolve().parents):
+        if same(folder) in kept:
+            raise InputError(f"--frames {frames}: {folder} is also {kept[same(folder)]}; choose another --frames")
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        other = seen.setdefault(same(frames / job.target.stem), job)
+        if other is not job:
+            raise InputError(
+                f"{other.source} and {job.source} would both write frames named {job.target.stem}_0001.png; "
+                "rename one, or leave out --frames"
+            )
+    for key, what in kept.items():
+        stem, _, number = Path(key).stem.rpartition("_")
+        if number.isdecimal() and len(number) >= 4 and key.endswith(".png") and str(Path(key).with_name(stem)) in seen:
+            raise InputError(f"--frames {frames}: {Path(key).name} there is also {what}; choose another --frames")
 
 
 def folds_case(folder: Path) -> bool:
     """Whether a folder (which need not be there yet) takes names that differ only in capitals for one."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
+    if not folder.name:  # the root
+        return False
     other = folder.with_name(folder.name.swapcase())
     try:
         return other.name != folder.name and other.exists() and other.samefile(folder)

@@ -6,6 +6,7 @@ Priors, small diffusion models of clean photographs, ship as folders that diffus
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -72,7 +73,8 @@ def _weights(name: str) -> Path:
 
 
 def load(name: str | Path) -> Model:
-    """A model by shelf name, weight file, or folder of a run. Raises ModelError with the nearest names."""
+    """A model by shelf name, weight file, or folder of a run. Raises ModelError with the nearest names, and for what is no name."""
+    check_name(name)
     shelf = manifest()
     if str(name) in shelf:
         entry = shelf[str(name)]
@@ -89,6 +91,12 @@ def load(name: str | Path) -> Model:
         return replace(read(path), calibrations=calibration.read(beside) if beside.is_file() else ())
     check(str(name))
     raise AssertionError("unreachable: the name is not on the shelf")
+
+
+def check_name(name: Any) -> None:
+    """Raise ModelError for what is neither a text nor a path."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise ModelError(f"a model is a name on the shelf or a path, not {name!r}")
 
 
 def check(name: str) -> None:

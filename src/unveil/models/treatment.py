@@ -86,14 +86,18 @@ class Treatment:
 
 
 def names_of(names: Any, option: str) -> list[str]:
-    """Names from a text with commas or a sequence of texts. Raises InputError for anything else."""
+    """Names, in small letters, from a text with commas or a sequence of texts. Raises InputError for anything else."""
     try:
         given = names.split(",") if isinstance(names, str) else list(names)
         if not all(isinstance(name, str) for name in given):
             raise TypeError
     except TypeError:
         raise InputError(f"{option} takes names of kinds of damage, such as 'noise,blur', got {names!r}") from None
-    return [name.strip() for name in given if name.strip()]
+    return [_plain(name) for name in given if name.strip()]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
 
 
 def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str, ...] = KINDS) -> tuple[str, ...]:
@@ -174,7 +178,9 @@ def repeated(recorded: Mapping[str, Any], fixable: tuple[str, ...] = KINDS) -> T
     model does not fix.
     """
     try:
-        probabilities = {str(k): float(v) for k, v in recorded.items()}
+        if any(isinstance(v, (str, bytes)) for v in recorded.values()):
+            raise TypeError
+        probabilities = {_plain(str(k)): float(v) for k, v in recorded.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"told must map kinds of damage to probabilities, got {recorded!r}") from error
     kinds_of(probabilities, "told")

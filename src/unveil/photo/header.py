@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unveil.errors import InputError
 from unveil.photo import jpeg
+from unveil.util.words import pixels
 
 # The 16-bit PNG decoder takes one step per row and column; longer sides are panoramas of nothing or attacks.
 LONGEST_SIDE = 300_000
@@ -59,7 +60,7 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         raise InputError(f"{name}: the header says {width} x {height} pixels; the file is damaged")
     if width * height > max_pixels:
         raise InputError(
-            f"{name}: {width} x {height} is {width * height / 1e6:.1f} million pixels, over the limit of {max_pixels / 1e6:g} million; "
+            f"{name}: {width} x {height} is {pixels(width * height)}, over the limit of {pixels(max_pixels)}; "
             f"if you trust the file, raise it with --max-pixels {width * height}"
         )
     if max(width, height) > LONGEST_SIDE:
@@ -76,7 +77,7 @@ def sniff(data: bytes) -> str | None:
         return "WEBP"
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    if data.startswith(b"BM"):
+    if data.startswith(b"BM") or _is_dib(data):
         return "BMP"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
@@ -147,12 +148,21 @@ def _tiff(data: bytes) -> Header:
     return Header("TIFF", width, height, max(bits))
 
 
+def _is_dib(data: bytes) -> bool:
+    """Whether a BMP begins that has no file header: with the size of its information, one plane, and a depth that there is."""
+    return data[:4] in (b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0") and data[12:16] in _DIB_DEPTHS
+
+
+_DIB_DEPTHS = tuple(struct.pack("<HH", 1, bits) for bits in (1, 4, 8, 16, 24, 32))
+
+
 def _bmp(data: bytes) -> Header:
-    (size,) = struct.unpack_from("<I", data, 14)
+    at = 14 if data.startswith(b"BM") else 0
+    (size,) = struct.unpack_from("<I", data, at)
     if size == 12:
-        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        width, height, _, bits = struct.unpack_from("<HHHH", data, at + 4)
     else:
-        width, height, _, bits = struct.unpack_from("<iiHH", data, 18)
+        width, height, _, bits = struct.unpack_from("<iiHH", data, at + 4)
     return Header("BMP", width, abs(height), 8 if bits >= 8 else bits)
 
 

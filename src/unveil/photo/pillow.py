@@ -36,7 +36,7 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
     if missing:
         data += jpeg.END
     limited = header.width * header.height if header.format in LIMITED else 0
-    with unlimited(limited), _reader(header.format)(io.BytesIO(data)) as image:
+    with unlimited(limited), _reader(header.format, data)(io.BytesIO(data)) as image:
         if image.width * image.height > header.width * header.height:
             raise ValueError("it is larger than its header says")
         if header.format not in ("TIFF", "HEIF") and getattr(image, "n_frames", 1) > 1:
@@ -97,10 +97,11 @@ def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
         found.extra += ((metadata.TAIL, data[clip:]),)
 
 
-def _reader(format: str) -> Any:
+def _reader(format: str, data: bytes) -> Any:
     if format != "HEIF":
         name = READERS[format]
-        return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+        kind = "Dib" if name == "Bmp" and not data.startswith(b"BM") else name  # without a file header
+        return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{kind}ImageFile")
     try:
         import pillow_heif  # type: ignore[import-not-found]
     except ImportError:

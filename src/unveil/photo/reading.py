@@ -157,7 +157,7 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     if isinstance(image, Photo):
         return image
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
-        return read(image, max_pixels)
+        return read(image, max_pixels)  # type: ignore[arg-type]
     if hasattr(image, "convert") and hasattr(image, "size"):
         return read(_lossless(image), max_pixels)
     if isinstance(image, np.ndarray):
@@ -284,9 +284,14 @@ def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
     if stated[1] in icc.HDR:
         kind = icc.HDR[stated[1]]
         if not tone_map or grey or stated[0] not in (*icc.PRIMARIES, icc.UNSTATED):
+            # Words that are true at every door: the command line, Python, and HTTP, where nothing tone-maps.
+            how = (
+                "it is grey or its primaries are unknown"
+                if tone_map
+                else "`unveil restore --tone-map` and photo.read(tone_map=True) do"
+            )
             raise InputError(
-                f"{name}: a high dynamic range photograph ({kind}), which no model here was trained for; have it brought to standard range "
-                "with --tone-map, or convert it to sRGB first"
+                f"{name}: a high dynamic range photograph ({kind}), which no model here was trained for; convert it to sRGB first ({how})"
             )
         from unveil.photo import png
 

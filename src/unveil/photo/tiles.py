@@ -94,10 +94,10 @@ def plan(
     a tile's edge is used. Every tile begins and ends at a multiple of `multiple_of`, since a network that halves its resolution is
     only then the same function on every tile.
 
-    Raises UnveilError where the numbers make no sense, or where tiles would not be longer than their overlap.
+    Raises InputError where the numbers make no sense, or where tiles would not be longer than their overlap.
     """
     if min(height, width, multiple_of) < 1 or min(tile, overlap) < 0:
-        raise UnveilError(
+        raise InputError(
             f"cannot tile {width} x {height} pixels by {tile} with overlap {overlap} and multiple {multiple_of}"
         )
     keep = overlap // 4 if margin is None else margin
@@ -114,7 +114,7 @@ def _spans(size: int, tile: int, overlap: int, unit: int, margin: int) -> list[S
     if total <= length:
         return [Span(0, size, (0, 0), (size, size))]
     if length <= shared:
-        raise UnveilError(
+        raise InputError(
             f"tiles of {length * unit} pixels are not longer than their overlap of {shared * unit}; choose a larger --tile"
         )
     count = -(-(total - shared) // (length - shared))

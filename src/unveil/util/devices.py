@@ -25,8 +25,8 @@ def opened(name: str) -> torch.device:
     """The device of a name, tried. Raises InputError where it is not there."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).cpu()  # which "meta", a device of shapes alone, refuses
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(
             f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
         ) from error

@@ -1,7 +1,8 @@
-"""Parts of sentences that many messages share: the nearest known names, and a duration."""
+"""Parts of sentences that many messages share: the nearest known names, a number of pixels, and a duration."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -49,6 +50,19 @@ def check_known(what: str, value: object, known: Iterable[str]) -> None:
     names = list(known)
     if value not in names:
         raise InputError(f"unknown {what} {value!r}; known are {', '.join(names)}")
+
+
+def shown(text: object) -> str:
+    """A text, such as a file's name, on one line: control characters in it, which a terminal would obey, as Python writes them."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], str(text))
+
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def pixels(count: int) -> str:
+    """A number of pixels in words: "12,288 pixels", "50.331648 million pixels"."""
+    return f"{count / 1e6:.10g} million pixels" if count >= 1e6 else f"{count:,} pixels"
 
 
 def duration(seconds: float) -> str:

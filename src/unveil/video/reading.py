@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unveil.errors import InputError
+from unveil.util.words import pixels
 from unveil.video import in_words, library, local
 from unveil.video.colour import Colour
 
@@ -108,7 +109,7 @@ class Clip:
     def _check_size(self, width: int, height: int, max_pixels: int) -> None:
         if width * height > max_pixels:
             raise InputError(
-                f"{self.name}: frames of {width} x {height} are over the limit of {max_pixels / 1e6:g} million pixels; "
+                f"{self.name}: frames of {width} x {height} are over the limit of {pixels(max_pixels)}; "
                 f"if you trust the file, raise it with --max-pixels {width * height}"
             )
 

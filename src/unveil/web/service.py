@@ -18,6 +18,7 @@ from unveil.errors import InputError
 from unveil.options import check_seed
 from unveil.photo.header import probe, sniff
 from unveil.util.devices import pick_device
+from unveil.util.words import pixels
 from unveil.web.engines import Restorers, engines
 from unveil.web.middleware import Pixels
 from unveil.web.queue import Caller, Queue, Task
@@ -170,8 +171,8 @@ class Service:
         header = probe(name, data, 1 << 62)
         if header.width * header.height > self.settings.max_pixels:
             raise TooLarge(
-                f"{name}: {header.width} x {header.height} is {header.width * header.height / 1e6:.1f} million pixels; "
-                f"photographs may have {self.settings.max_pixels / 1e6:g} million here"
+                f"{name}: {header.width} x {header.height} is {pixels(header.width * header.height)}; "
+                f"photographs may have {pixels(self.settings.max_pixels)} here"
             )
         return header.width, header.height
 
