@@ -531,7 +531,7 @@ def test_leaving_the_page_stops_the_work(visit: Callable[..., Page]) -> None:
         ("notes.png", b"these are notes", "notes.png: is not an image"),
         ("empty.jpg", b"", "empty.jpg: the file is empty"),
         ("cut.png", None, "cut.png: "),
-        ("wide.png", "wide", "million pixels"),
+        ("wide.png", "wide", "600,000 pixels"),
     ],
 )
 def test_what_cannot_be_restored_is_said_in_words(
