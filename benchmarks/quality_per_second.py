@@ -2,10 +2,13 @@
 
     python -m benchmarks quality_per_second --json benchmarks/results/quality_per_second.json      called again, goes on where it was
     python -m benchmarks quality_per_second --shapes 2 --json ...       sizes of the expert for detail, two minutes each, three seeds
+    python -m benchmarks quality_per_second --mixture 7 --json ...      the two trainers on the preset's mixture, `before` for 7 minutes
 
-On noise alone, judged on Kodak24. `before` is the predictor's first stage of the first `general`: one network, states of the forward path,
-AdamW, squared error. `now` is the preset's first stage with L1 and smaller batches. Steps are fixed; the processor seconds of a run are
-measured, from reading the photographs to writing the weights. Networks of other sizes are trained as `now` is, by the clock.
+On noise alone, judged on Kodak24; on the mixture, judged on crops of photographs that the preset keeps for validation. `before` is the
+predictor's first stage of the first `general`: one network, states of the forward path, AdamW, squared error. `now` is the preset's first
+stage with L1 and smaller batches. Steps are fixed; the processor seconds of a run are measured, from reading the photographs to writing the
+weights. Networks of other sizes are trained as `now` is, by the clock, and so is the mixture, where `now` has SHARE of the time of `before`
+and both of the preset's stages, told what is wrong.
 """
 
 from __future__ import annotations
@@ -18,13 +21,17 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
+from benchmarks._choices import crops_of, source_of
 from benchmarks._sampling import PRECISION
 from benchmarks._shared import HERE, average, positive, protocol, read_json, shared_folder, table
-from benchmarks.denoisers import SETS, cropped
+from benchmarks.denoisers import SETS, SIDE, cropped
 from unveil.bench import methods, quality
 from unveil.bench.record import write_json
 from unveil.bench.sets import find
-from unveil.restorer import load
+from unveil.evaluation.metrics.classical import decibel
+from unveil.restorer import Restorer, load
 from unveil.training import config
 from unveil.training.loop import train
 from unveil.training.settings import Config, Data, Network, Stage
@@ -41,6 +48,10 @@ SHAPES: dict[str, dict[str, int]] = {
     "three blocks": {"blocks": 3},
 }
 """Sizes of the expert for detail, where they are others than those that ship."""
+SHARE = 0.6
+"""Of the time of `before`, which `now` has on the mixture."""
+CROPS = {"haze": 8, "shadow": 6, "lowlight": 6, "noise": 10, "blur": 4, "jpeg": 6}
+"""Crops of 256 px that the mixture is judged on, by damage."""
 
 
 def run(trainer: str, seed: int, scale: float) -> Config:
@@ -64,6 +75,35 @@ def shaped(shape: str, seed: int, minutes: float) -> Config:
     return replace(made, name=shape, network=network, minutes=minutes, stages=[replace(made.stages[0], steps=10**6)])
 
 
+def mixed(trainer: str, seed: int, minutes: float) -> Config:
+    """The configuration of a run on the preset's mixture, until the time is over."""
+    made, general = run(trainer, seed, 1), config.load(config.find("general"))
+    stages = made.stages
+    if trainer == "now":
+        native, low = (replace(s, steps=10**6, lr=5e-3, batch=8, warmup=10, loss="l1") for s in general.stages)
+        stages, minutes = [replace(native, crop=64), low], SHARE * minutes
+    else:
+        stages = [replace(stages[0], steps=10**6)]
+    return replace(made, name=f"mixture-{trainer}", minutes=minutes, data=general.data, stages=stages)
+
+
+def on_crops(restorer: Restorer, ways: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """PSNR on the crops of the mixture by way of sampling, and by damage. A way `{}` tells what is wrong."""
+    test = crops_of(source_of(restorer.model), CROPS, 0, SIDE)
+    found: dict[str, Any] = {}
+    for title, way in {"input": None, **ways}.items():
+        values: dict[str, list[float]] = {}
+        for clean, damaged, kind in zip(test.x, test.y, test.kinds, strict=True):
+            seen = damaged.permute(1, 2, 0).numpy()
+            if way is not None:
+                seen = np.clip(restorer.restore(seen, **(way or {"fix": kind}), seed=0).image, 0, 1)
+            error = np.square(seen - clean.permute(1, 2, 0).numpy(), dtype=np.float64).mean()
+            values.setdefault(kind, []).append(decibel(float(error)))
+        found[title] = fmean(v for of_kind in values.values() for v in of_kind)
+        found.setdefault("by damage", {})[title] = {kind: fmean(v) for kind, v in values.items()}
+    return found
+
+
 def one(settings: Config, ways: dict[str, dict[str, Any]], folder: Path) -> dict[str, Any]:
     """Train and judge: processor seconds, and PSNR by way of sampling. It is kept in the folder, where a later call finds it."""
     kept, seed, data = folder / "result.json", settings.seed, shared_folder() / "data"
@@ -72,6 +112,10 @@ def one(settings: Config, ways: dict[str, dict[str, Any]], folder: Path) -> dict
         started = time.process_time()
         train(settings, folder)
         seconds = time.process_time() - started
+        if settings.name.startswith("mixture"):
+            psnr = on_crops(load(folder, "cpu", PRECISION), ways)
+            write_json(kept, {"seed": seed, "seconds": seconds, "by damage": psnr.pop("by damage"), "psnr": psnr})
+            return read_json(kept)
         rows = [methods.model(load(folder, "cpu", PRECISION), title, **way) for title, way in ways.items()]
         with tempfile.TemporaryDirectory() as crops:
             test = cropped(find(data / "test")[SETS[0]], Path(crops), 4)
@@ -97,6 +141,16 @@ def measure(given: Namespace) -> dict[str, Any]:
             for name in SHAPES
         }
         runs = kept | {"shapes": shapes}
+    elif given.mixture:
+        ways = {"before": WAYS["before"], "now": {"told": {}}}
+        mixture = {
+            name: [
+                one(mixed(name, seed, given.mixture), way, given.work / f"mixture-{name}-{given.mixture:g}-{seed}")
+                for seed in range(counts[1])
+            ]
+            for name, way in ways.items()
+        }
+        runs = kept | {"mixture": mixture}
     else:
         noise = {
             name: [
@@ -119,9 +173,10 @@ def measure(given: Namespace) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> str:
     rows = []
-    named = [(f"noise, {name}", runs) for name, runs in result["runs"]["noise"].items()]
-    for name, runs in (*named, *result["runs"].get("shapes", {}).items()):
-        psnr = max(([r["psnr"][way] for r in runs] for way in runs[0]["psnr"]), key=fmean)
+    parts = result["runs"]
+    named = [(f"{p}, {name}", runs) for p in ("noise", "mixture") for name, runs in parts.get(p, {}).items()]
+    for name, runs in (*named, *parts.get("shapes", {}).items()):
+        psnr = max(([r["psnr"][way] for r in runs] for way in runs[0]["psnr"] if way != "input"), key=fmean)
         cells = (", ".join(f"{v:.2f}" for v in psnr), f"{stdev(psnr):.2f}" if len(psnr) > 1 else "")
         rows.append((name, f"{fmean(r['seconds'] for r in runs):.0f}", *cells, f"{fmean(psnr):.2f}"))
     return table(("", "processor seconds", "PSNR (dB), seed by seed", "spread", "mean"), rows)
@@ -131,5 +186,6 @@ OPTIONS = {
     "--scale": (1.0, "times as many steps"),
     "--work": (HERE.parent / "runs" / "quality_per_second", "of the runs"),
     "--shapes": (0.0, "minutes for each size of the expert for detail; 0: the two trainers instead"),
+    "--mixture": (0.0, "minutes of `before` on the preset's mixture"),
     "--seeds": {"type": positive, "nargs": 2, "default": (3, 3), "help": "runs of each, before and now"},
 }

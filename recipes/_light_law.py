@@ -13,7 +13,15 @@ from unveil import degradation
 from unveil.data.dataset import Photograph, crops, rng
 from unveil.degradation.haze import haze
 from unveil.degradation.lowlight import lowlight
-from unveil.degradation.primitives import linear_to_srgb, log_uniform, srgb_to_linear
+from unveil.degradation.primitives import (
+    linear_to_srgb,
+    log_uniform,
+    luminance,
+    smooth,
+    smoothstep,
+    srgb_to_linear,
+    uniform,
+)
 from unveil.models import second_look
 from unveil.models.model import Model
 from unveil.models.treatment import NOTICED
@@ -136,6 +144,18 @@ def _with_and_without(numbers: Tensor, has: Tensor, known: Tensor, k: int) -> tu
     return numbers[(has[:, k] > 0.5) & (known[:, k] > 0.5)], numbers[(has[:, k] < 0.5) & (known[:, k] > 0.5)]
 
 
+def against_the_light(image: Tensor, generator: torch.Generator) -> Tensor:
+    """(3, H, W) in [0, 1]: all but a soft-edged bright part, a window or a sky, at a fifth to a thirtieth of its light."""
+    size = image.shape[-2:]
+    coarse = F.interpolate(luminance(image[None]), size=(24, 24), mode="bilinear", antialias=True)
+    field = F.interpolate((coarse - coarse.mean()) / (coarse.std() + 1e-3), size=size, mode="bicubic")
+    field = field + 0.5 * smooth(1, *size, generator, 2)
+    bright = field.quantile(1 - float(uniform(1, generator, 0.08, 0.45)))
+    inside = smoothstep((field - bright) / uniform(1, generator, 0.1, 0.6) + 0.5)
+    left = inside + (1 - inside) * log_uniform(1, generator, 0.03, 0.2)
+    return linear_to_srgb(srgb_to_linear(image) * left[0])
+
+
 @torch.inference_mode()
 def judged(
     net: DegradationClassifier, restorer: Model, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
@@ -144,8 +164,8 @@ def judged(
 
     Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
-    brightest; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of each kind.
-    A veil that hardly shows, and a curve that leaves the median above a fifth, are not learned from.
+    brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
+    each kind. A veil that hardly shows, and a curve or a light behind that leaves the median above a fifth, are not learned from.
     """
     rows: list[Tensor] = []
     labels: list[tuple[float, float]] = []
@@ -179,6 +199,8 @@ def judged(
             add(degradation.apply("shadow", image, own)[0][0])
         for other, image in zip(OTHERS, x, strict=True):
             add(degradation.apply(other, image[None], own)[0][0])
+        behind = against_the_light(x[(step + 2) % 4], own)
+        add(behind, dark=1, sure=(True, float(behind.median()) < 0.2))
         for shown, kinds in pairs:
             if kinds == ("blur",) and step % 3:
                 continue  # postcards, all alike
