@@ -30,7 +30,7 @@ from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 
 QUIET = 0.995
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
-OVERLOOKED = 0.005
+OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
 SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1500, 430)
 """Sides of the cuts by which the law of the light is fitted, in pixels; severity from which a simulated veil is one; how many steps of
