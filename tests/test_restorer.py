@@ -17,7 +17,7 @@ from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
 from unveil.models.spec import Defaults
 from unveil.restorer import Options, Restoration, Restorer, as_photo
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -397,6 +397,30 @@ def test_the_solvers_of_ir_sde_are_refused_by_other_paths() -> None:
         Restorer(tiny_model(), "cpu").resolve(Options(solver="ode"))
     with pytest.raises(InputError, match="unknown solver 'euler'; known are ancestral, ddim, renoise, 2m, sde, ode"):
         Restorer(tiny_model(), "cpu").restore(picture(), solver="euler")
+
+
+def test_what_decides_on_light_is_the_mean_of_views_of_the_photograph() -> None:
+    model = tiny_experts()
+    defaults = model.spec.defaults
+    alone, viewed = (
+        Restorer(replace(model, spec=replace(model.spec, defaults=replace(defaults, views=n))), "cpu", "fp32")
+        for n in (1, 4)
+    )
+    y = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    x_t, path = torch.randn(y.shape, generator=torch.Generator().manual_seed(5)), model.spec.process()
+    by_light = [
+        viewed.model.denoiser(path, 1.0)(x.flip(-2), z.flip(-2), path.steps)
+        for x, z in ((x_t, y), (x_t.flip(-2), y.flip(-2)))
+    ]
+    assert torch.allclose(by_light[0], by_light[1].flip(-2), atol=1e-6)
+    detail = [r.model.denoiser(path, 1.0)(x_t, y, 1) for r in (alone, viewed)]
+    assert torch.equal(*detail)
+    image = picture(40, 56)
+    assert not np.array_equal(alone.restore(image, fix="haze").image, viewed.restore(image, fix="haze").image)
+    # Views of an ensemble of all of them are not averaged once more.
+    both = [r.restore(image, fix="haze", self_ensemble=4).image for r in (alone, viewed)]
+    assert np.array_equal(*both)
+    assert np.array_equal(alone.restore(image, fix="noise").image, viewed.restore(image, fix="noise").image)
 
 
 def test_a_self_ensemble_turns_with_the_photograph() -> None:

@@ -213,9 +213,11 @@ class Draws:
     def _sampled(self, state_y: Tensor, noise: Noise, *, mends: bool) -> Tensor:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as of `tiling.Tiled`."""
         run, treat = self.run, self.seen.treat
-        inner = self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity)
+        turned = self.options.self_ensemble
+        views = 1 if turned >= self.model.spec.defaults.views else None  # those that are averaged anyway
+        inner = self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity, views)
         denoise = tiling.Tiled(
-            self.clock.timed(self_ensemble(inner, self.options.self_ensemble)),
+            self.clock.timed(self_ensemble(inner, turned)),
             self.plan_for,
             tell=getattr(self.callback, "within", None),
             mends=mends,

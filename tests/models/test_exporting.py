@@ -79,6 +79,18 @@ def test_unrolled_decides_light_on_the_reduced_photograph(make: Callable[[], Mod
     assert (network(x) - ours(model, x, fix, Resolution("coarse_to_fine", 32))).abs().max() < 1e-5
 
 
+def with_views(model: Model, views: int) -> Model:
+    return replace(model, spec=replace(model.spec, defaults=replace(model.spec.defaults, views=views)))
+
+
+def test_unrolled_averages_the_views_by_which_light_is_decided() -> None:
+    model, x = with_views(tiny_experts(), 4), photograph(64, 48)
+    got = exporting.unrolled(model, "haze", (32, 24))(x)
+    reduced = Resolution("coarse_to_fine", 32)
+    assert (got - ours(model, x, "haze", reduced)).abs().max() < 1e-5
+    assert (got - ours(tiny_experts(), x, "haze", reduced)).abs().max() > 1e-3
+
+
 def test_one_conditioned_network_is_told_in_every_evaluation() -> None:
     model = tiny_model(conditioned=True)
     model = replace(
@@ -136,13 +148,15 @@ def test_onnx_in_onnxruntime(made: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["haze", "guided", "compact"])
+@pytest.mark.parametrize("name", ["haze", "guided", "views", "compact"])
 def test_onnx_of_the_whole_sampler_in_onnxruntime(tmp_path: Path, name: str) -> None:
     pytest.importorskip("onnxruntime", reason="comes with the extra `export`")
     model, fix = (tiny_model(), None) if name == "compact" else (tiny_experts(), "haze")
     if name == "guided":  # as `general` carries light to full size
         defaults = replace(model.spec.defaults, switch="guided")
         model = replace(model, spec=replace(model.spec, defaults=defaults))
+    if name == "views":
+        model = with_views(model, 4)
     network = exporting.unrolled(model, fix, (32, 24))
     run = in_onnxruntime(exporting.onnx(network, tmp_path / "a.onnx", exporting.About("tiny", fix or "", "")))
     for size in ((64, 48), (128, 96)):

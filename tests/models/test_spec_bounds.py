@@ -105,6 +105,7 @@ def test_shapes_are_told_without_making_any(kind: str) -> None:
         ({"defaults.steps": HUGE}, "defaults.steps"),
         ({"defaults.low": 0}, "defaults.low"),
         ({"defaults.solver": "guess"}, "defaults.solver"),
+        ({"defaults.views": 3}, "defaults.views"),
         ({"value_range": [1, -1]}, "value_range"),
         ({"value_range": [0, float("inf")]}, "value_range"),
         ({"dtypes": ["int8"]}, "dtypes"),

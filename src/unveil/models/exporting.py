@@ -34,12 +34,13 @@ from torch.nn import functional as F
 from unveil import __version__
 from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import guided
-from unveil.diffusion.sampling import SOLVERS, eta
+from unveil.diffusion.sampling import SOLVERS, Denoiser, eta
+from unveil.diffusion.self_ensemble import self_ensemble
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_evaluation, steps_of, treatment
-from unveil.networks.compact import TimestepExperts
+from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
 from unveil.util import atomic
@@ -78,7 +79,7 @@ class Unrolled(nn.Module):
         if d.solver not in SOLVERS or d.solver == "2m" or d.resolution == "hourglass" or d.switch == "state":
             raise ModelError(f"{spec.name} cannot be exported: its defaults are not a fixed chain without noise")
         process = spec.process(steps=steps_of(treat, spec))
-        self.switch, self.value_range = d.switch, spec.value_range
+        self.switch, self.value_range, self.views = d.switch, spec.value_range, d.views
         n = process.steps
         self.begin = first_evaluation(treat, process, spec)
         # As Resolution.factor: reduced while more than half of the path is left, the last evaluation always native.
@@ -119,14 +120,15 @@ class Unrolled(nn.Module):
         # The start, or the state after evaluations that all returned y; without its noise.
         x = self.start * y
         for i, (of_x, of_x0, of_y) in enumerate(self.sums):
-            x0_hat = self._estimate(x, y, i)
+            x0_hat = self._estimate_of(i)(x, y, i)
             if i + 1 == self.early:
                 x0_hat = self._enlarged(x0_hat, y, full)
                 y = full
                 x = of_x0 * x0_hat + of_y * y
             else:
                 x = of_x * x + of_x0 * x0_hat + of_y * y
-        return ((self._estimate(x, y, len(self.sums)) - low) / (high - low)).clamp(0, 1)
+        last = len(self.sums)
+        return ((self._estimate_of(last)(x, y, last) - low) / (high - low)).clamp(0, 1)
 
     def _enlarged(self, x0_hat: Tensor, y: Tensor, full: Tensor) -> Tensor:
         """As `diffusion.resolution.transfer`."""
@@ -135,6 +137,10 @@ class Unrolled(nn.Module):
         if self.switch == "residual":
             return full - _resized_like(y - x0_hat, full)
         return _resized_like(x0_hat, full)
+
+    def _estimate_of(self, index: int) -> Denoiser:
+        """`_estimate`, or its mean over views where light is decided, as `Model.denoiser` has it."""
+        return self_ensemble(self._estimate, self.views if self.levels[index] >= BORDER else 1)
 
     def _estimate(self, x_t: Tensor, y: Tensor, index: int) -> Tensor:
         """x0_hat as `Model.predict` has it, without branches on sizes or values."""

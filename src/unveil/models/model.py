@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from unveil.diffusion.path import GaussianPath, from_both
 from unveil.diffusion.prediction import to_x0
 from unveil.diffusion.sampling import Denoiser
+from unveil.diffusion.self_ensemble import self_ensemble
 from unveil.errors import InputError
 from unveil.models.calibration import Calibration
 from unveil.models.path_config import name_of
 from unveil.models.spec import Spec
 from unveil.models.treatment import Treatment
-from unveil.networks.compact import TimestepExperts
+from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Answer, Predictor, finite, pad_to_multiple
 
@@ -183,10 +184,24 @@ class Model:
         """
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
-    def denoiser(self, path: GaussianPath, fidelity: float) -> Denoiser:
-        """This model as the denoiser of the sampling loop."""
+    def denoiser(self, path: GaussianPath, fidelity: float, views: int | None = None) -> Denoiser:
+        """This model as the denoiser of the sampling loop.
+
+        Args:
+            path: That is sampled.
+            fidelity: See `Defaults`.
+            views: See `Defaults`, whose number None stands for.
+
+        """
         if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
-            return lambda x_t, y, t: self.predict(x_t, y, float(path.timestep[t]), fidelity)
+
+            def one(x_t: Tensor, y: Tensor, t: int) -> Tensor:
+                return self.predict(x_t, y, float(path.timestep[t]), fidelity)
+
+            several = self_ensemble(one, self.spec.defaults.views if views is None else views)
+            if several is one:
+                return one
+            return lambda x_t, y, t: (several if float(path.timestep[t]) >= BORDER else one)(x_t, y, t)
 
         if self.spec.network.get("mask_channels"):
             return lambda x_t, y, t: self.estimate(path, t, x_t, y, (self._mask_of(y),), fidelity)

@@ -20,6 +20,7 @@ from unveil.diffusion.prediction import KINDS as PREDICTIONS
 from unveil.diffusion.prediction import current_name
 from unveil.diffusion.resolution import READINGS, SWITCHES
 from unveil.diffusion.sampling import SOLVERS
+from unveil.diffusion.self_ensemble import SIZES
 from unveil.errors import InputError, ModelError, note, renamed
 from unveil.models.path_config import RESIDUAL, name_of, path
 from unveil.networks.condition import KINDS
@@ -38,6 +39,7 @@ MAX_NAME = 256
 CHOICES = {
     "sampler": ("diffusion", "one_shot", "guide"), "prediction": (*PREDICTIONS, "residual_and_noise"), "time": ("level", "index"),
     "defaults.solver": SOLVERS, "defaults.resolution": READINGS, "defaults.switch": SWITCHES,
+    "defaults.views": SIZES,
 }  # fmt: skip
 RANGES = {
     "multiple_of": (1, 1024), "min_size": (1, 65_536), "receptive_field": (0, 1 << 20), "reach": (0, 1 << 20),
@@ -123,6 +125,8 @@ class Defaults:
         resolution: "coarse_to_fine", "hourglass" or "off".
         low: Long side of the low-resolution stage in pixels.
         switch: What is carried from one resolution to the next (see `diffusion.resolution`).
+        views: Mirrored and turned views that an evaluation which decides on the light (of the first of two experts) is the mean of: 1,
+            2, 4 or 8 (`diffusion.self_ensemble`). They cost little, since the photograph is reduced there.
 
     """
 
@@ -133,6 +137,7 @@ class Defaults:
     resolution: str = "coarse_to_fine"
     low: int = 160
     switch: str = "residual"
+    views: int = 1
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,8 @@ def spec(
         views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
         defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
     if config.network.experts:
-        defaults = dataclasses.replace(defaults, switch="guided")  # as `noising.after_switch` makes the native states
+        # As `noising.after_switch` makes the native states; the views pay (docs/choices.md).
+        defaults = dataclasses.replace(defaults, switch="guided", views=4)
     if rolled_out(config):
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
