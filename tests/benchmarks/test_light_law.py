@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from recipes._damaged_crops import KINDS
-from recipes._light_law import OVERLOOKED, fit_light
+from recipes._light_law import OVERLOOKED, against_the_light, fit_light
 from unveil.models.treatment import NOTICED
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES
@@ -41,3 +41,16 @@ def test_where_the_first_law_settles_it_nothing_is_treated_and_little_is_overloo
         assert float(settled[~treated].float().mean()) > 0.6
     alone = law.settled(numbers[:1, ASKED:])
     assert (alone is not None) == bool((first[0] < law.least).all())
+
+
+def test_against_the_light_only_the_brightest_part_keeps_its_light() -> None:
+    generator = torch.Generator().manual_seed(6)
+    for _ in range(5):
+        image = torch.full((3, 48, 64), 0.5)
+        image[:, 12:36, 20:44] = 0.95  # a window
+        y = against_the_light(image, generator)
+        assert (y <= image + 1e-6).all()
+        left = (y / image)[0]
+        assert float(left[16:32, 24:40].max()) > 0.9
+        assert float(left.quantile(0.25)) < 0.6  # a fifth of the light is 0.48 of the encoded value
+        assert float((left > 0.9).float().mean()) < 0.5
