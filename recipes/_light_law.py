@@ -32,7 +32,7 @@ QUIET = 0.995
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
-SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1500, 430)
+SIDES, SHOWS, STEPS = (256, 320, 400), 0.15, (1000, 430)
 """Sides of the cuts by which the law of the light is fitted, in pixels; severity from which a simulated veil is one; how many steps of
 cuts it is fitted on, and its bias is set and it is measured on."""
 OTHERS = ("blur", "jpeg", "noise", "rain")

@@ -420,7 +420,8 @@ def test_what_decides_on_light_is_the_mean_of_views_of_the_photograph() -> None:
     # Views of an ensemble of all of them are not averaged once more.
     both = [r.restore(image, fix="haze", self_ensemble=4).image for r in (alone, viewed)]
     assert np.array_equal(*both)
-    assert np.array_equal(alone.restore(image, fix="noise").image, viewed.restore(image, fix="noise").image)
+    for how in ({"fix": "noise"}, {"fix": "haze", "resolution": "off"}):
+        assert np.array_equal(alone.restore(image, **how).image, viewed.restore(image, **how).image)
 
 
 def test_a_self_ensemble_turns_with_the_photograph() -> None:

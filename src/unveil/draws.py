@@ -214,7 +214,8 @@ class Draws:
         """x0 (B, 3, H, W) in the network's range, from the photograph in it, once for each draw. mends: as of `tiling.Tiled`."""
         run, treat = self.run, self.seen.treat
         turned = self.options.self_ensemble
-        views = 1 if turned >= self.model.spec.defaults.views else None  # those that are averaged anyway
+        # One where all of them are averaged anyway, and where nothing is reduced, so that they would cost much.
+        views = 1 if turned >= self.model.spec.defaults.views or run.resolution.reading == "off" else None
         inner = self.model.conditioned_on(treat).with_guide_of(state_y).denoiser(run.process, run.fidelity, views)
         denoise = tiling.Tiled(
             self.clock.timed(self_ensemble(inner, turned)),

@@ -52,7 +52,7 @@ def single(
     on_device = {"device_peak_bytes": torch.cuda.max_memory_allocated(restorer.device)} if cuda else {}
     state = torch.zeros(1, 3, size, size, device=restorer.device)
     run = restorer.resolve(Options(steps=steps))
-    denoise = restorer.model.denoiser(run.process, 0.0)
+    denoise = restorer.model.denoiser(run.process, 0.0, 1)
     forwards = []
     with torch.inference_mode(), torch.autocast(restorer.device.type, torch.bfloat16, enabled=dtype == "bf16"):
         for _ in range(repeats + 1):

@@ -126,7 +126,7 @@ class Defaults:
         low: Long side of the low-resolution stage in pixels.
         switch: What is carried from one resolution to the next (see `diffusion.resolution`).
         views: Mirrored and turned views that an evaluation which decides on the light (of the first of two experts) is the mean of: 1,
-            2, 4 or 8 (`diffusion.self_ensemble`). They cost little, since the photograph is reduced there.
+            2, 4 or 8 (`diffusion.self_ensemble`). They cost little, since the photograph is reduced there; one where it never is.
 
     """
 
