@@ -24,9 +24,10 @@ from unveil.cli import main
 from unveil.errors import InputError
 from unveil.jobs import batch as running
 from unveil.jobs.batch import Handling, run
+from unveil.jobs.finished import finished
 from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
-from unveil.jobs.outputs import Job, Leftovers, claim, finished, folds_case, plan
+from unveil.jobs.outputs import Job, Leftovers, claim, folds_case, plan
 from unveil.restorer import Options, Restorer
 from unveil.testing import tiny_model
 

@@ -378,8 +378,8 @@ def _print_estimate(
     if isinstance(restorer, Restorer):
         return 0.0
     from unveil.jobs.batch import size_of
+    from unveil.jobs.finished import finished
     from unveil.jobs.inputs import STANDARD
-    from unveil.jobs.outputs import finished
     from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 

@@ -410,6 +410,6 @@ def _pixels(source: Path) -> int:
 
 
 def _finished(job: Job) -> bool:
-    from unveil.jobs.outputs import finished  # not for a single photograph, which is restored whatever is there
+    from unveil.jobs.finished import finished  # not for a single photograph, which is restored whatever is there
 
     return finished(job.source, job.target)

@@ -1,6 +1,5 @@
 """Where each restoration is written, decided and checked before any is; and writing it, each file whole or not at all. Also which process
-works on which output (a locked file beside it, which the system unlocks whenever that process ends), and whether an existing output is
-finished: whole, and not older than its source.
+works on which output (a locked file beside it, which the system unlocks whenever that process ends).
 """
 
 from __future__ import annotations
@@ -11,21 +10,18 @@ import io
 import mimetypes
 import os
 import secrets
-import struct
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
-from unveil.photo import netpbm
-from unveil.photo.header import sniff
 from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
@@ -61,129 +57,32 @@ def claim(target: Path) -> Claim | None:
     """
     if target == STANDARD:
         return Claim(None)
-    lock = FileLock(_place(target), timeout=0, thread_local=False)
     try:
-        lock.acquire()
+        return _locked(_place(target))
     except Timeout:
         return None
     except (OSError, NotImplementedError):
         return Claim(None)
-    return Claim(lock)
 
 
 def forget(left: Path) -> None:
     """Delete a claim whose process is gone; one that is in use stays."""
     try:
-        lock = FileLock(left, timeout=0, thread_local=False)
-        lock.acquire()
+        found = _locked(left)
     except (Timeout, OSError, NotImplementedError):
         return
-    Claim(lock).give_back()
+    found.give_back()
+
+
+def _locked(place: Path) -> Claim:
+    lock = FileLock(place, timeout=0, thread_local=False)
+    lock.acquire()
+    return Claim(lock)
 
 
 def _place(target: Path) -> Path:
     digest = hashlib.sha256(target.name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return target.with_name(f".{target.name[:_SHOWN]}.{digest}{CLAIM_SUFFIX}")
-
-
-_TAIL = 1 << 16
-ENDS = {"GIF": b";", "JP2": b"\xff\xd9"}
-"""What a file of a format ends with."""
-_BOXES = 10_000
-"""The most top-level boxes that are read; a film in fragments has one or two for each second."""
-
-
-def finished(source: Path, target: Path) -> bool:
-    """Whether `target` need not be made again. source: what it is made from, `-` for what has no time.
-
-    Empty and truncated files, and files that are no picture at all, are not finished, nor are those that are older than their source.
-    """
-    try:
-        there = target.stat()
-        return _is_whole(target, there.st_size) and (not source.exists() or source.stat().st_mtime <= there.st_mtime)
-    except (OSError, ValueError):
-        return False
-
-
-def _is_whole(path: Path, size: int) -> bool:
-    """By the marks that its format puts at a file's end, or its lengths; without decoding it, but for JPEG XL, which has neither."""
-    if not size or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(64)
-        kind = sniff(head)
-        if kind == "JPEG":
-            return b"\xff\xd9" in _tail(file, size)
-        if kind == "PNG":
-            return b"IEND\xaeB`\x82" in _tail(file, size)
-        if kind in ENDS:
-            return _tail(file, size).endswith(ENDS[kind])
-        if kind == "PNM":
-            return head[:2] in netpbm.COUNTED and size >= netpbm.size(_head(file))
-        if kind == "JXL":
-            return _can_be_read(path)
-        if kind == "BMP":
-            return size >= int.from_bytes(head[2:6], "little") > 26
-        if head[:4] == b"RIFF":  # WebP, and AVI up to 2 GB
-            return size >= 8 + int.from_bytes(head[4:8], "little") > 8
-        if kind == "TIFF":
-            return _has_its_strips(path, size)
-        if head[4:8] == b"ftyp":  # HEIC, AVIF, MP4, MOV
-            return _boxes_fill(file, size)
-        return head[:4] == b"\x1aE\xdf\xa3"  # Matroska and WebM, whose length is written last or never
-
-
-def _head(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read(_TAIL)
-
-
-def _can_be_read(path: Path) -> bool:
-    from unveil.photo import read
-
-    try:
-        read(path)
-    except InputError:
-        return False
-    return True
-
-
-def _tail(file: BinaryIO, size: int) -> bytes:
-    file.seek(max(0, size - _TAIL))
-    return file.read(_TAIL)
-
-
-def _has_its_strips(path: Path, size: int) -> bool:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            pages = [page for page in tiff.pages if isinstance(page, tifffile.TiffPage)]
-            return bool(pages) and all(
-                offset + count <= size
-                for page in pages
-                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-            )
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, struct.error):
-        return False
-
-
-def _boxes_fill(file: BinaryIO, size: int) -> bool:
-    """Whether the boxes of ISO/IEC 14496-12 end where the file does, with a description among them."""
-    at, kinds = 0, set()
-    for _ in range(_BOXES):
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8:
-            break
-        length, kind = struct.unpack(">I4s", head[:8])
-        kinds.add(kind)
-        if length == 1 and len(head) == 16:
-            length = struct.unpack(">Q", head[8:])[0]
-        at = size if length == 0 else at + max(length, 8)
-        if at >= size:
-            break
-    return at == size and bool(kinds & {b"meta", b"moov"})
 
 
 def keep_times(source: Path, targets: list[Path]) -> None:
@@ -424,9 +323,8 @@ class Leftovers:
                 if entry.endswith(CLAIM_SUFFIX):
                     forget(folder / entry)
                 elif entry.startswith(_PROBED):
-                    with contextlib.suppress(
-                        OSError
-                    ):  # another process that is just testing the folder does not need it any more
+                    # Another process that is just testing the folder does not need it any more.
+                    with contextlib.suppress(OSError):
                         (folder / entry).unlink(missing_ok=True)
                 elif (target := atomic.target_of(entry)) is not None:
                     self._found.setdefault((folder, target), []).append(entry)

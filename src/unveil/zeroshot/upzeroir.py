@@ -36,7 +36,7 @@ from unveil.zeroshot.guided_sampling import (
     renoise,
 )
 from unveil.zeroshot.iqa import Judge, Refinement, arniqa, marks
-from unveil.zeroshot.ldrps import TASKS, LDRPSTask, row
+from unveil.zeroshot.ldrps import DRAWS, TASKS, LDRPSTask, row
 from unveil.zeroshot.losses import colour_cast, exposure, perceptual
 from unveil.zeroshot.priors import Prior
 
@@ -162,10 +162,6 @@ class PCDM(nn.Module):
         for layer in list(layers)[:-1]:
             x = F.leaky_relu(layer(x))
         return beside + layers[-1](x)
-
-
-DRAWS = 1000
-"""Draws of noise from here on are those of the networks that start at random; the descents' are below."""
 
 
 class Objective:
