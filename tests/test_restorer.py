@@ -521,3 +521,18 @@ def test_a_device_that_computes_nothing_is_refused(device: Any) -> None:
 def test_a_plan_for_no_pixels_is_refused() -> None:
     with pytest.raises(InputError, match="cannot tile 100 x 0 pixels"):
         Restorer(tiny_model(), "cpu").plan(0, 100)
+
+
+def test_the_settings_of_a_batch_are_the_same_for_each_and_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Restorer(tiny_model(), device="cpu")
+    seen: list[Any] = []
+    monkeypatch.setattr(Restorer, "restore", lambda self, image, options: seen.append(options.fix))
+    told.restore_batch([picture(), picture()], fix=iter(["noise"]))
+    assert seen == [("noise",), ("noise",)]
+    with pytest.raises(InputError, match="no option is called 'sed'; did you mean seed"):
+        told.restore_batch([], sed=1)
+
+
+def test_options_of_another_type_are_refused(restorer: Restorer) -> None:
+    with pytest.raises(InputError, match="options must be an Options, got dict; give settings by name"):
+        restorer.restore(picture(), {"seed": 1})  # type: ignore[arg-type]

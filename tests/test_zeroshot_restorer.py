@@ -326,3 +326,13 @@ def test_files_of_the_papers_may_be_text(tmp_path: Path) -> None:
         method.preset("papper")
     with pytest.raises(InputError, match="DiffPIR has no preset paper"):
         loading.load(method="diffpir", preset="paper")
+
+
+def test_settings_beside_options_count_and_unknown_ones_are_told(image: np.ndarray) -> None:
+    both = made().restore(image, Options(seed=1, steps=2), seed=5)
+    assert both.seed == both.protocol["seed"] == 5
+    assert np.array_equal(both.image, made().restore(image, seed=5, steps=2).image)
+    with pytest.raises(InputError, match="no option is called 'sed'; did you mean seed"):
+        made().restore(image, sed=1)
+    with pytest.raises(InputError, match="DDRM has no generator"):
+        made().restore(image, generator="philox4x64")

@@ -124,7 +124,11 @@ def _number(value: Any) -> bool:
 
 
 def chosen(options: Options | None, settings: dict[str, Any]) -> Options:
-    """The options of a call. Raises InputError for a setting that does not exist, or one given beside an Options that has it."""
+    """The options of a call: settings are taken in place of what `options` says. Raises InputError for a setting that does not exist."""
+    if options is not None and not isinstance(options, Options):
+        raise InputError(
+            f"options must be an Options, got {type(options).__name__}; give settings by name, as in restore(image, seed=1)"
+        )
     known = [f.name for f in fields(Options)]
     for name in settings:
         if name not in known:

@@ -282,7 +282,8 @@ class Restorer:
             raise InputError(
                 f"restore_batch takes several images, not one ({kind}); put it into a list, or give it to restore"
             )
-        return [self.restore(image, options, **settings) for image in images]
+        options = chosen(options, settings)  # once: an iterator in the settings would be empty for the second image
+        return [self.restore(image, options) for image in images]
 
     def resolve(self, options: Options) -> ResolvedOptions:
         """The options with the model's defaults filled in. Raises InputError for a value that the model or sampler does not have."""

@@ -19,7 +19,7 @@ from unveil.draws import Callback, draw_seed
 from unveil.errors import Cancelled, InputError, collected
 from unveil.models import shelf
 from unveil.networks.predictor import reflected
-from unveil.options import Options
+from unveil.options import Options, chosen
 from unveil.photo.record import from_array
 from unveil.restoration import Restoration
 from unveil.restorer import as_photo
@@ -31,7 +31,7 @@ from unveil.zeroshot.priors.opening import open_prior
 
 LARGEST = 1024
 """Longest side in pixels that a prior is given in one piece by default; beyond it, in tiles of half this size."""
-_NOT_HERE = ("fidelity", "solver", "grid", "resolution")
+_NOT_HERE = ("fidelity", "solver", "grid", "resolution", "generator")
 _TRIAL = 128
 """Side of the crop that the time of a restoration is estimated on."""
 
@@ -154,7 +154,7 @@ class ZeroShotRestorer:
         self, image: Any, options: Options | None = None, *, callback: Callback | None = None, **settings: Any
     ) -> Restoration:
         """Restore one image; see `Restorer.restore`. callback: its x0_hat is the current estimate (1, 3, H, W) around [-1, 1]."""
-        options = options or Options(**settings)
+        options = chosen(options, settings)
         started = time.perf_counter()
         source = as_photo(image, options.max_pixels)
         resolved = self.resolve(options)

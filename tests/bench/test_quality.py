@@ -13,10 +13,12 @@ from PIL import Image
 from unveil import photo
 from unveil.bench import methods, quality
 from unveil.bench.quality import markdown, of_set
+from unveil.bench.record import table
 from unveil.bench.sets import find
 from unveil.evaluation.evaluate import evaluate_folders
 from unveil.evaluation.metrics.classical import psnr
 from unveil.evaluation.metrics.deep import frechet
+from unveil.evaluation.table import Table
 from unveil.restorer import Restorer
 from unveil.testing import tiny_model
 
@@ -187,3 +189,10 @@ def test_a_method_on_a_device_is_timed_by_the_clock(data: Path, restorer: Restor
     assert all(seconds > 0 for seconds in rows["tiny"]["seconds"])
     assert float(lines["tiny"][at]) >= 0, "a fast machine's may be rounded to nothing"
     assert not lines["here"][at].strip()
+
+
+def test_control_characters_of_names_are_printed_escaped() -> None:
+    assert "a\\x1b[2J.png" in table(("model", "s"), [("a\x1b[2J.png", "1")])
+    page = Table(title="set\x1b[2J", rows={"run\x1b[2J": {}}).to_markdown()
+    assert "\x1b" not in page
+    assert "run\\x1b[2J" in page

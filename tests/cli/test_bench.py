@@ -102,6 +102,13 @@ def test_a_kept_result_is_gone_on_from(data: Path, tmp_path: Path, capsys: pytes
         (["--data", "DATA", "--models", "diffpir", "--task", "denoise"], "diffpir take no --task; ldrps, .*tao do"),
         (["--data", "DATA", "--models", "diffpir", "--preset", "paper"], "DiffPIR has no preset paper"),
         (["speed", "--prior", "small-pixel"], "speed is measured of trained models; leave out --prior"),
+        (["speed", "--dtype", "bf16"], "--dtype is of quality, and does nothing for speed; leave it out"),
+        (["speed", "--data", "DATA"], "--data is of quality, and does nothing for speed"),
+        (["speed", "--megapixels", "1"], "--megapixels is of memory, and does nothing for speed"),
+        (["memory", "--size", "64"], "--size is of speed, and does nothing for memory"),
+        (["memory", "--samples", "4"], "--samples is of quality, and does nothing for memory"),
+        (["memory", "--models", "wild"], "--models is of quality and speed, and does nothing for memory"),
+        (["--data", "DATA", "--threads", "2"], "--threads is of speed and memory, and does nothing for quality"),
         (["sharpness"], "sharpness"),
     ],
 )

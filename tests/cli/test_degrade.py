@@ -139,3 +139,14 @@ def test_without_an_output_it_is_written_beside(tmp_path: Path, picture: Path) -
     for _ in range(2):
         assert main(["degrade", str(tmp_path), "--kind", "haze"]) == 0
         assert {p.name for p in tmp_path.iterdir()} == {"p.png", "p_haze.png", "p_haze.png.json"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(["--knd", "noise"], 'Unknown option: "--knd". Did you mean "--kind"?'), ([], "--kind is missing")],
+)
+def test_a_mistyped_kind_is_told_from_a_missing_one(
+    picture: Path, given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["degrade", str(picture), *given]) == 2
+    assert said in capsys.readouterr().err

@@ -26,6 +26,7 @@ from unveil.evaluation.published import published_numbers
 from unveil.evaluation.reading import read_image
 from unveil.evaluation.table import Score, Table, summarise
 from unveil.util import atomic
+from unveil.util.words import shown
 
 
 class SetFeatures:
@@ -118,14 +119,14 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
     """
     made = Table(name)
     protocol = get_protocol(next(iter(rows.values()))["protocol"].split(":", 1)[0])  # its words begin with its name
-    shown: dict[str, None] = {}
+    columns_shown: dict[str, None] = {}
     for title, row in rows.items():
         if not row["images"]:
             continue
         for name in row["one draw"][0]:
             if name in HIDDEN:
                 continue
-            shown.setdefault(name.partition("@")[0])
+            columns_shown.setdefault(name.partition("@")[0])
             metric, _, region = name.partition("@")
             rules = protocol.changed(region=region) if region else protocol
             made.put(title, label(name), _score(metric, row["one draw"], rules, name))
@@ -134,12 +135,12 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
                 column = f"{label(name)}, mean of {row['draws']} draws"
                 made.put(title, column, _score(metric, row["mean of draws"], many, name))
         for name, value in row.get("of set", {}).items():
-            shown.setdefault(name)
+            columns_shown.setdefault(name)
             made.put(title, label(name), Score(name, value, protocol, len(row["images"])))
     for number in published_numbers():
         if number.table.place == "ablation":
             continue
-        if number.column.protocol == protocol.name and number.column.metric in shown:
+        if number.column.protocol == protocol.name and number.column.metric in columns_shown:
             column = label(number.column.metric)
             if number.comparable:
                 made.put(f"{number.method} (printed)", column, number.score())
@@ -185,7 +186,7 @@ def markdown(result: dict[str, Any]) -> str:
     """Every set's table, and what could not be measured."""
     parts = [of_set(name, rows).to_markdown() for name, rows in result["sets"].items()]
     lost = [
-        f"- {name}, {title}, {image}: {reason}"
+        shown(f"- {name}, {title}, {image}: {reason}")
         for name, rows in result["sets"].items()
         for title, row in rows.items()
         for image, reason in row["failed"].items()

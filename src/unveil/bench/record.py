@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unveil import __version__
+from unveil.util.words import shown
 
 
 def environment() -> dict[str, Any]:
@@ -74,7 +75,7 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, columns padded, first column to the left and the others to the right."""
-    cells = [[str(c) for c in row] for row in (head, *rows)]
+    cells = [[shown(c) for c in row] for row in (head, *rows)]
     width = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:

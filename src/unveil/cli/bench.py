@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from unveil.bench.methods import Method
 
 
+_ABOUT = {
+    "size": ("speed",),
+    "megapixels": ("memory",),
+    "threads": ("speed", "memory"),
+    **dict.fromkeys(
+        ("data", "baselines", "sets", "samples", "every", "metrics", "paper", "table", "cost", "dtype"), ("quality",)
+    ),
+    "models": ("quality", "speed"),
+}
+"""Options that not every measurement has: which of them have it."""
 _ANY_METHODS = ("label", "preset")
 """Zero-shot options that belong to no method: those of the prior, and the preset."""
 
@@ -79,8 +91,10 @@ def bench(
         as_json: Print JSON instead of tables.
 
     """
+    given = dict(locals())
     from unveil.bench.record import to_json, write_json
 
+    _check_about(what, {name: value for name, value in given.items() if name in _ABOUT})
     counts = [_count(part) for part in _parts(steps)]
     before = _before(output, what)
     if what == "quality":
@@ -118,6 +132,15 @@ def bench(
             write_json(output, result)
     print(to_json(result) if as_json else markdown(result), end="" if as_json else "\n")
     return _status(result)
+
+
+def _check_about(what: str, given: Mapping[str, object]) -> None:
+    """Raise InputError for an option that the measurement does not have: it would do nothing. given: options by name, with their values."""
+    usual = inspect.signature(bench).parameters
+    wrong = [name for name, value in given.items() if what not in _ABOUT[name] and value != usual[name].default]
+    if wrong:
+        those = " and ".join(_ABOUT[wrong[0]])
+        raise InputError(f"--{wrong[0]} is of {those}, and does nothing for {what}; leave it out")
 
 
 def _parts(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from unveil.util.words import shown
 def degrade(
     *inputs: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     output: Annotated[str | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
-    kind: str,
+    kind: Annotated[str, Parameter(show_default=False)] = "",
     severity: float | None = None,
     seed: int = 0,
     recursive: Annotated[bool, Parameter(negative="")] = False,
@@ -33,7 +33,7 @@ def degrade(
         output: File to write; or folder (made if missing) when there are several inputs, or it ends in a slash or has no
             suffix; `-`: standard output, where --json prints the account on standard error, and none is written.
             Default: NAME_KIND beside each photograph.
-        kind: haze, shadow, lowlight, noise, blur, jpeg, rain or wild (blur, resizing, noise and compression, shuffled).
+        kind: Needed: haze, shadow, lowlight, noise, blur, jpeg, rain or wild (blur, resizing, noise and compression, shuffled).
         severity: From 0, the mildest, to 1, the strongest. Default: drawn at random; for wild every strength on its own.
         seed: The same seed and file name give the same damage, whatever other files are named.
         recursive: Search folders within folders too; the tree is mirrored in the output folder.
@@ -43,6 +43,8 @@ def degrade(
     check_hyphens(inputs, "degrade", ("--output", "--kind", "--severity", "--seed", "--recursive", "--json"))
     if not inputs:
         raise InputError("nothing to degrade: name at least one photograph")
+    if not kind:  # not left to the parser, which would say so where the option is mistyped
+        raise InputError("--kind is missing: say which damage, such as --kind noise. See `unveil degrade --help`.")
     from unveil.degradation.registry import simulator
     from unveil.jobs import outputs
     from unveil.jobs.inputs import STANDARD, find

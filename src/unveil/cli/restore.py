@@ -313,7 +313,7 @@ def _print_command(
 
     line = command_line(map(str, inputs), options, model=name, method=method, output=output or "")
     told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in given.items())
-    print(f"unveil: the same pixels again: {line}{told}", file=sys.stderr, flush=True)
+    print(f"unveil: the same pixels again: {shown(line + told)}", file=sys.stderr, flush=True)
 
 
 def _restorer(

@@ -10,6 +10,7 @@ import numpy as np
 
 from unveil.errors import InputError
 from unveil.evaluation.protocols import Protocol
+from unveil.util.words import shown
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -174,12 +175,12 @@ class Table:
                 text += f" [{number(score.low, decimals)}, {number(score.high, decimals)}]"
             return text
 
-        lines = [f"## {self.title}", ""] if self.title else []
+        lines = [f"## {shown(self.title)}", ""] if self.title else []
         lines.append("| method | " + " | ".join(self.columns) + " |")
         lines.append("|---" * (len(self.columns) + 1) + "|")
         for row, scores in self.rows.items():
             cells = [cell(scores[column]) if column in scores else "" for column in self.columns]
-            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+            lines.append(f"| {shown(row)} | " + " | ".join(cells) + " |")
         lines.append("")
         for column, (metric, protocol) in self.columns.items():
             counts = sorted({s.n for scores in self.rows.values() if (s := scores.get(column)) is not None and s.n})
@@ -197,7 +198,7 @@ class Table:
                 text = score
                 if isinstance(score, Score):
                     text = cell(score) + (f" ({score.note})" if score.note else "")
-                lines.append(f"| {row} | {column} | {text} | {conditions} |")
+                lines.append(f"| {shown(row)} | {column} | {text} | {conditions} |")
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, object]:
