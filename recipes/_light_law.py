@@ -28,7 +28,7 @@ from unveil.models.treatment import NOTICED
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 
-QUIET = 0.995
+QUIET = {"haze": 0.995, "lowlight": 0.9965}
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
@@ -84,7 +84,7 @@ def fit_light(net: DegradationClassifier, train: Judged, fitted: Judged, asked: 
         with torch.no_grad():
             law.layer.weight[k, measured] += one.weight[0] / 6
             law.layer.weight[k, own] += law.scale[own] / 6
-            quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET)
+            quiet = law(_with_and_without(*fitted, k)[1])[:, k].quantile(QUIET[kind])
             law.layer.bias[k] = torch.logit(torch.tensor(NOTICED[kind])) - quiet
         first = fit_linear(*_with_and_without(law.standard(numbers)[:, asked:], has, known, k), decay)
         with torch.no_grad():
@@ -107,7 +107,7 @@ def set_first(law: LightLaw, fitted: Judged) -> None:
         treated_from = torch.logit(torch.tensor(NOTICED[kind]))
         law.first.bias[k] = 0
         _, without = _with_and_without(known, fitted[1], fitted[2], k)
-        law.first.bias[k] = treated_from - law.first(without)[:, k].quantile(QUIET)
+        law.first.bias[k] = treated_from - law.first(without)[:, k].quantile(QUIET[kind])
         treated = known[torch.sigmoid(law(fitted[0]))[:, k] >= NOTICED[kind]]
         law.least[k] = torch.minimum(law.first(treated)[:, k].quantile(OVERLOOKED), treated_from)
 
