@@ -28,7 +28,7 @@ from unveil.models.treatment import NOTICED
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 
-QUIET = {"haze": 0.9985, "lowlight": 0.998}
+QUIET = {"haze": 0.9985, "lowlight": 0.9978}
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
