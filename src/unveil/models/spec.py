@@ -53,7 +53,7 @@ def check_spec(spec: Spec) -> None:
     for name, choices in CHOICES.items():
         value = _entry(spec, name)
         if value not in choices:
-            _refuse(name, value, f"one of {', '.join(choices)}")
+            _refuse(name, value, f"one of {', '.join(map(str, choices))}")
     for name, (low, high) in RANGES.items():
         value: Any = _entry(spec, name)
         if not _is_number(value, isinstance(low, int)) or not low <= value <= high:
