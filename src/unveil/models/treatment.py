@@ -28,7 +28,7 @@ STEPS = 3
 much as two do (docs/speed.md), in half of the time."""
 PERHAPS = 0.1
 """From which of the network's input on haze or low light that is left as it is gets named: whether a picture was meant to be dark or misty
-is for a person to say. Of photographs that need nothing four in a hundred reach it for haze, one for low light (docs/choices.md)."""
+is for a person to say. Of photographs that need nothing two in a hundred reach it for haze, and for low light (docs/choices.md)."""
 GUESSED = 0.9999
 """The most that the network is told of what was not named by a person, whose word is 1."""
 DRAWN = 0.5
