@@ -124,7 +124,7 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
     [
         ("steps", "0", "steps: Input should be greater than or equal to 1"),
         ("steps", "6", "steps must be between 1 and 5"),
-        ("preset", "fast", "preset: Value error, choose one of paper, quick"),
+        ("preset", "fast", "preset: choose one of paper, quick"),
         ("preset", "paper", "tiny has no preset 'paper'; presets are of zero-shot methods"),
         ("steps", "many", "steps: Input should be a valid integer"),
         ("samples", "5", "samples may be at most 4 here"),
@@ -151,6 +151,25 @@ def test_a_wrong_option_is_422_and_named(
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_a_method_that_a_path_does_not_know_is_405_beside_the_page_too(
+    started: Callable[..., TestClient], page: bool
+) -> None:
+    if page:
+        pytest.importorskip("gradio", reason="comes with the extra `web`")
+    client = started(page)
+    for method, path, allowed in (
+        ("GET", "/v1/restore", "POST"),
+        ("POST", "/healthz", "GET"),
+        ("PATCH", "/v1/jobs/abc", "DELETE, GET"),
+        ("DELETE", "/v1/models", "GET"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert answer.json()["detail"] == f"{path} knows no {method}, only {allowed}"
+    assert client.get("/v1/nothing").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from unveil import __version__
 from unveil.web import routes
 from unveil.web.middleware import Guard
 from unveil.web.responses import DISK, LEFT, is_full
+from unveil.web.schemas import reason
 from unveil.web.service import Service
 from unveil.web.settings import ServerSettings
 
@@ -40,6 +42,7 @@ def application(service: Service, *, page: bool = True) -> FastAPI:
     )
     app.state.service = service
     app.include_router(routes.router)
+    _refuse_other_methods(app)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(OSError)(_refused_by_disk)
@@ -51,6 +54,22 @@ def application(service: Service, *, page: bool = True) -> FastAPI:
     app.add_middleware(_Guarded, app_state=app.state, settings=service.settings)
     app.add_middleware(_Counted, service=service)  # outside, so that refusals are counted too
     return app
+
+
+def _refuse_other_methods(app: FastAPI) -> None:
+    """Answer 405 where a path of the interface knows no such method: the page, mounted at /, would say that there is no such path."""
+    known: dict[str, set[str]] = {}
+    for route in routes.router.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            known.setdefault(route.path, set()).update(route.methods or ())
+    for path, methods in known.items():
+        allowed = ", ".join(sorted(methods))
+
+        async def refuse(request: Request, allowed: str = allowed) -> Response:
+            said = f"{request.url.path} knows no {request.method}, only {allowed}"
+            return JSONResponse({"detail": said}, 405, {"Allow": allowed})
+
+        app.add_route(path, refuse, methods=sorted({*METHODS} - methods), include_in_schema=False)
 
 
 @asynccontextmanager
@@ -71,7 +90,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+    return JSONResponse({"detail": f"{first['loc'][-1]}: {reason(first)}"}, 422)
 
 
 async def _left(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -237,13 +237,18 @@ async def _json(request: Request, kind: type[BaseModel]) -> Sent:
     return Sent(data, clean(name), _checked(kind, tree, strict=True))
 
 
+def reason(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, without its own name for what we raised."""
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
 def _checked(kind: type[BaseModel], fields: dict[str, Any], *, strict: bool) -> BaseModel:
     try:
         return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = str(first["loc"][0]) if first["loc"] else "options"
-        said = first["msg"]
+        said = reason(first)
         if first["type"] == "extra_forbidden":
             said = f"no such option; {did_you_mean(place, kind.model_fields)}"
         raise HTTPException(422, f"{clean(place)}: {said}") from None
