@@ -115,8 +115,8 @@ def checked(check: Callable[[Tensor, int], None]) -> Restorer:
     """A restorer that calls `check(y, t)` before every evaluation."""
 
     class Checked(Model):
-        def denoiser(self, process, fidelity):  # type: ignore[no-untyped-def]
-            inner = super().denoiser(process, fidelity)
+        def denoiser(self, process, fidelity, views=None):  # type: ignore[no-untyped-def]
+            inner = super().denoiser(process, fidelity, views)
 
             def denoise(x_t: Tensor, y: Tensor, t: int) -> Tensor:
                 check(y, t)
