@@ -50,6 +50,8 @@ def test_intervals_are_the_conformal_ones(picture: np.ndarray, known: Calibratio
     half = 3.0 * np.hypot(out.std, 0.5 / 255)
     assert low == pytest.approx(np.clip(out.mean - half, 0, 1), abs=1e-6)
     assert high == pytest.approx(np.clip(out.mean + half, 0, 1), abs=1e-6)
+    for level in (np.float32(0.9), np.float64(0.9)):
+        assert np.array_equal(out.interval(level), (low, high))
     narrow = out.interval(0.5)
     assert (narrow[0] >= low).all()
     assert (narrow[1] <= high).all()

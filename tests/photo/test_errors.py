@@ -231,6 +231,8 @@ def test_unknown_formats_and_suffixes(make: SimpleNamespace, tmp_path: Path) -> 
     found = photo.read(make.pillow(make.random((4, 4, 3)), "PNG"))
     with pytest.raises(InputError, match="unknown format 'psd'"):
         photo.write(found, found.pixels, io.BytesIO(), "psd")
+    with pytest.raises(InputError, match="unknown format 3;"):
+        photo.write(found, found.pixels, io.BytesIO(), 3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no format is known for this suffix"):
         photo.write(found, found.pixels, tmp_path / "out.xyz")
     with pytest.raises(InputError, match=r"raw files come from cameras and are not written; use \.tif"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -73,9 +74,12 @@ class Calibration:
 
         Raises InputError for a level that was not calibrated.
         """
-        if level not in self.pixel:
+        known = next(
+            (x for x in self.pixel if math.isclose(x, level, rel_tol=1e-6)), None
+        )  # in whatever precision it is given
+        if known is None:
             raise InputError(f"level {level} was not calibrated; known: {', '.join(map(str, self.pixel)) or 'none'}")
-        return self.pixel[level] * np.hypot(std, self.rounding)
+        return self.pixel[known] * np.hypot(std, self.rounding)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: levels become text."""

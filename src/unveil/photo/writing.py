@@ -155,7 +155,7 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
         kind = type(destination).__name__
         raise InputError(f"a photograph is written to a path or a stream of bytes, not to {kind}")
     if format is not None:
-        known = NAMES.get(format.upper().lstrip("."))
+        known = NAMES.get(str(format).upper().lstrip("."))
         if known is None:
             raise InputError(f"unknown format {format!r}; choose one of {', '.join(sorted(set(FORMATS.values())))}")
         return known
