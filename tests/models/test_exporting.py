@@ -89,6 +89,9 @@ def test_unrolled_averages_the_views_by_which_light_is_decided() -> None:
     reduced = Resolution("coarse_to_fine", 32)
     assert (got - ours(model, x, "haze", reduced)).abs().max() < 1e-5
     assert (got - ours(tiny_experts(), x, "haze", reduced)).abs().max() > 1e-3
+    off = replace(model.spec, defaults=replace(model.spec.defaults, resolution="off"))
+    whole = exporting.unrolled(replace(model, spec=off), "haze")(x)
+    assert (whole - ours(tiny_experts(), x, "haze")).abs().max() < 1e-5, "one view where nothing is reduced"
 
 
 def test_one_conditioned_network_is_told_in_every_evaluation() -> None:

@@ -74,9 +74,8 @@ class Calibration:
 
         Raises InputError for a level that was not calibrated.
         """
-        known = next(
-            (x for x in self.pixel if math.isclose(x, level, rel_tol=1e-6)), None
-        )  # in whatever precision it is given
+        # In whatever precision it is given.
+        known = next((x for x in self.pixel if math.isclose(x, level, rel_tol=1e-6)), None)
         if known is None:
             raise InputError(f"level {level} was not calibrated; known: {', '.join(map(str, self.pixel)) or 'none'}")
         return self.pixel[known] * np.hypot(std, self.rounding)

@@ -79,12 +79,13 @@ class Unrolled(nn.Module):
         if d.solver not in SOLVERS or d.solver == "2m" or d.resolution == "hourglass" or d.switch == "state":
             raise ModelError(f"{spec.name} cannot be exported: its defaults are not a fixed chain without noise")
         process = spec.process(steps=steps_of(treat, spec))
-        self.switch, self.value_range, self.views = d.switch, spec.value_range, d.views
+        self.switch, self.value_range = d.switch, spec.value_range
         n = process.steps
         self.begin = first_evaluation(treat, process, spec)
         # As Resolution.factor: reduced while more than half of the path is left, the last evaluation always native.
         early = sum(n - i > n / 2 and i < n - 1 for i in range(n)) if d.resolution == "coarse_to_fine" else 0
         self.early = max(early - self.begin, 0)
+        self.views = d.views if self.early else 1  # as `Draws` has it
         first = n - self.begin
         self.start = float(process.alpha[first] + process.beta[first])
         self.levels = [float(process.timestep[t]) for t in range(first, 0, -1)]
