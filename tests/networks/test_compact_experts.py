@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unveil.networks.compact import BORDER, CompactUNet, TimestepExperts
+from unveil.networks.compact import BORDER, CompactUNet, TimestepExperts, logarithm
 from unveil.networks.condition import KINDS, SIZE, condition, vector
 
 SIZES = {"base": 4, "mults": (1, 2), "blocks": 1, "up_blocks": 1}
@@ -80,3 +80,21 @@ def test_decoding_stops_at_the_levels_that_are_wanted_and_changes_none_of_them()
         assert len(part) == coarsest
         assert all(torch.equal(a, b) for a, b in zip(part, whole[3 - coarsest :], strict=True))
         assert run == [1, 0][: coarsest - 1]
+
+
+def test_the_logarithm_of_light_spreads_the_dark() -> None:
+    levels = torch.tensor([0.0, 1, 3, 15, 255])
+    expected = torch.tensor([-1.0, -0.75, -0.5, 0.0, 1.0])  # ln(1 + v) / ln(256) = 0, 1/8, 2/8, 4/8, 1
+    assert torch.allclose(logarithm(levels / 127.5 - 1), expected, atol=1e-6)
+    assert torch.equal(logarithm(torch.tensor([-1.5, 1.5])), torch.tensor([-1.0, 1.0]))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_pooled_network_sees_the_whole_picture_and_another_its_neighbourhood(pooled: bool) -> None:
+    network = CompactUNet(4, (1, 2), 1, up_blocks=1, log_light=True, pooled=pooled)
+    stirred(network)
+    y = torch.rand(1, 3, 16, 160, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    other = y.clone()
+    other[..., 150:] += 0.5
+    out, changed = (network(0.5 * image, image, torch.tensor([0.8])) for image in (y, other))
+    assert torch.equal(out[..., :16], changed[..., :16]) is not pooled

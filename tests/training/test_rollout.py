@@ -16,7 +16,7 @@ import unveil
 from unveil.errors import InputError
 from unveil.models import shelf, weights_file
 from unveil.networks.compact import CompactUNet
-from unveil.networks.condition import KINDS
+from unveil.networks.condition import KINDS, SIZE
 from unveil.training import config as configuration
 from unveil.training import trainer
 from unveil.training.batches import Batch, Source
@@ -225,6 +225,7 @@ def test_a_step_may_end_after_the_native_experts_first_evaluation(
         ({"stages": [LOW | {"optimiser": "lion"}]}, "'lion'"),
         ({"stages": [LOW | {"loss": "huber"}]}, "'huber'"),
         ({"network": {"experts": [SIZES]}}, "none or two"),
+        ({"network": {"experts": [SIZES, SIZES | {"pooled": True}]}}, "tiles would differ"),
         ({"minutes": -1}, "minutes"),
     ],
 )
@@ -308,6 +309,19 @@ def test_a_run_that_starts_from_two_experts_takes_their_sizes_and_weights(tree: 
     for key in ("low", "native"):
         for a, b in zip(first.modules[key].parameters(), second.modules[key].parameters(), strict=True):
             assert torch.allclose(a, b, atol=1e-3)  # files are in half precision
+
+
+def test_an_expert_that_is_given_more_to_see_begins_as_the_one_it_continues(tree: Tree, tmp_path: Path) -> None:
+    first = train(configuration.parse(two(tree)), tmp_path / "first", report=lambda line: None)
+    more = {"network": {"experts": [SIZES | {"log_light": True, "pooled": True}, SIZES]}, "stages": [LOW | {"lr": 0.0}]}
+    second = train(
+        configuration.parse(two(tree, init=str(tmp_path / "first"), **more)), tmp_path / "second", report=lambda line: None
+    )
+    y = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    level, told = torch.full((2,), 0.8), torch.rand(2, SIZE, generator=torch.Generator().manual_seed(1))
+    expected, out = (run.modules["low"].eval()(0.5 * y, y, level, told) for run in (first, second))
+    assert expected.abs().max() > 1e-3
+    assert torch.allclose(out, expected, atol=2e-3)  # files are in half precision
 
 
 def test_two_experts_inherit_what_one_network_has(tree: Tree, tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def _daclip(vision: Mapping[str, Any], text: Mapping[str, Any]) -> DACLIP:
 _RDDM = ("dim", "mults", "channels", "mask_channels")
 KINDS = {
     "compact": Kind(
-        "unveil.networks.compact:CompactUNet", ("base", "mults", "blocks"), ("bottom", "up_blocks", "conditioned")
+        "unveil.networks.compact:CompactUNet",
+        ("base", "mults", "blocks"),
+        ("bottom", "up_blocks", "conditioned", "log_light", "pooled"),
     ),
     "experts": Kind("unveil.networks.compact:TimestepExperts", ("low", "native")),
     "unet": Kind("unveil.networks.rddm_unet:UNet", _RDDM),

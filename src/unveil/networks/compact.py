@@ -1,11 +1,12 @@
 """The shipped default: a compact residual U-Net on half-resolution pixels, without normalisation or attention.
 
-No layer depends on the whole picture, so that a tile computes what the whole photograph would; global context comes from the
-low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
+No layer depends on the whole picture (but where `pooled` says so), so that a tile computes what the whole photograph would; global
+context comes from the low-resolution stage. Two convolutions a block, the noise level as a per-channel scale and shift.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,13 +74,36 @@ def _blocks(width: int, count: int) -> nn.ModuleList:
     return nn.ModuleList(Block(width) for _ in range(count))
 
 
+class PooledContext(nn.Module):
+    """(B, C, h, w) coarsest features -> (B, 128), zero at first: what the picture as a whole says, from each feature's mean and maximum."""
+
+    def __init__(self, width: int, out: int = _EMBEDDING) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(2 * width, out), nn.SiLU(), nn.Linear(out, out))
+        for parameter in self.mlp[2].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.mlp(torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1))
+
+
+def logarithm(y: Tensor) -> Tensor:
+    """The logarithm of light for a network, [-1, 1] for [-1, 1]: ln(1 + v) / ln(256) of levels v in [0, 255], brought to that range.
+
+    In the dark what differs by a level of 255 differs by a hundredth of the range of y, and by a quarter of this one's.
+    """
+    return torch.log1p((y.float() + 1).clamp(0, 2) * 127.5).mul(2 / math.log(256)) - 1
+
+
 class CompactUNet(nn.Module):
     """Predicts the residual y - x0 from (x_t, y, level).
 
     base: width at half resolution; mults: width multiple per level (each level halves the resolution once more);
     blocks: residual blocks per level and direction; bottom: further blocks on the coarsest level, which widen the receptive field at little
     cost (damage to the light has a large extent); up_blocks: residual blocks per level of the decoder, as many as `blocks`
-    by default; conditioned: whether it takes the kinds of damage and the fidelity (`networks.condition`).
+    by default; conditioned: whether it takes the kinds of damage and the fidelity (`networks.condition`); log_light: whether it sees y by
+    the logarithm of its light too; pooled: whether the coarsest features' means and maxima modulate it from there on, for a network
+    that is shown whole photographs, since the output then depends on all pixels.
     """
 
     channels = 3
@@ -92,6 +116,8 @@ class CompactUNet(nn.Module):
         bottom: int = 0,
         up_blocks: int | None = None,
         conditioned: bool = False,
+        log_light: bool = False,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         widths = [base * m for m in mults]
@@ -99,7 +125,9 @@ class CompactUNet(nn.Module):
         self.multiple_of = 2 ** len(widths)
         self.embed = LevelEmbedding()
         self.condition = ConditionEmbedding() if conditioned else None
-        self.stem = nn.Conv2d(2 * 12, widths[0], 3, padding=1)
+        self.log_light = log_light
+        self.pooled = PooledContext(widths[-1]) if pooled else None
+        self.stem = nn.Conv2d((3 if log_light else 2) * 12, widths[0], 3, padding=1)
         counts = [blocks] * (len(widths) - 1) + [blocks + bottom]
         self.down = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, counts, strict=True))
         self.shrink = nn.ModuleList(nn.Conv2d(w, v, 2, stride=2) for w, v in zip(widths, widths[1:], strict=False))
@@ -126,9 +154,12 @@ class CompactUNet(nn.Module):
         if self.condition is not None:
             context = y.new_zeros(len(y), SIZE) if condition is None else condition
             embedding = embedding + self.condition(context.float())
-        h = self.stem(F.pixel_unshuffle(torch.cat([x_t, y], dim=1), 2))
+        seen = [x_t, y, logarithm(y).to(y.dtype)] if self.log_light else [x_t, y]
+        h = self.stem(F.pixel_unshuffle(torch.cat(seen, dim=1), 2))
         skips: list[Tensor] = []
         for i, level_blocks in enumerate(self.down):
+            if i == len(self.shrink) and self.pooled is not None:
+                embedding = embedding + self.pooled(h)
             for block in level_blocks:  # type: ignore[attr-defined]
                 h = block(h, embedding)
             if i < len(self.shrink):

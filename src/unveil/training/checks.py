@@ -65,6 +65,10 @@ def check(config: Config) -> None:
         raise InputError(
             f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
         )
+    if net.experts and net.experts[1].pooled:
+        raise InputError(
+            "network.experts: pooled is for the first, which sees the whole photograph; the second works tile by tile, and tiles would differ"
+        )
     _network(net)
     if net.guide and config.path != "mean_reverting":
         raise InputError(f"network.guide belongs to path mean_reverting, DA-CLIP's; this run is on {config.path}")

@@ -47,6 +47,7 @@ def described(config: Config) -> dict[str, Any]:
         }  # fmt: skip
     own = {"kind": "compact", "base": net.base, "mults": net.mults, "blocks": net.blocks, "bottom": net.bottom}
     own |= {"up_blocks": net.up_blocks} if net.up_blocks else {}
+    own |= {"log_light": True} if net.log_light else {}
     return own | ({"conditioned": True} if net.conditioned else {})
 
 
@@ -78,7 +79,7 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
     model = shelf.load(config.init)
     kind = model.spec.network.get("kind", "compact")
     if kind == "experts" and config.network.conditioned:
-        config = _with(config, **model.spec.network["native"])
+        config = _with(config, **{k: v for k, v in model.spec.network["native"].items() if k != "pooled"})
         check_crops(config)
         return config, model
     if kind == "experts" and not config.network.experts:
@@ -111,6 +112,7 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         head=config.network.head if own or isinstance(head, dict) else int(head),
         bottom=bottom,
         up_blocks=int(sizes.get("up_blocks", 0)),
+        log_light=bool(sizes.get("log_light")) or config.network.log_light,
         conditioned=model.spec.conditioned or config.network.conditioned,
         fixes=config.network.fixes or list(model.spec.fixes),
         correction=own or config.network.correction,
@@ -199,7 +201,7 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         if published is None:
             # What the trained network lacks begins as the identity: blocks on the coarsest level, and the condition.
             known = model.predictor.native if isinstance(model.predictor, TimestepExperts) else model.predictor
-            predictor.load_state_dict({**predictor.state_dict(), **known.state_dict()})
+            predictor.load_state_dict(_widened(known.state_dict(), predictor.state_dict()))
         trained = model.head
         if head is not None and trained is not None and type(trained) is type(head):
             head.load_state_dict(trained.state_dict())
@@ -228,8 +230,17 @@ def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:
         source = trained
         if isinstance(trained, TimestepExperts):
             source = trained.low if own is predictor.low else trained.native
-        there, here = source.state_dict(), own.state_dict()
-        own.load_state_dict(here | {k: v for k, v in there.items() if k in here and v.shape == here[k].shape})
+        here = own.state_dict()
+        there = {k: v for k, v in source.state_dict().items() if k in here}
+        own.load_state_dict({k: v if v.shape == here[k].shape else here[k] for k, v in _widened(there, here).items()})
+
+
+def _widened(trained: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fresh weights with the trained ones in their place; an input that the trained network did not see counts for nothing at first."""
+    stem = trained.get("stem.weight")
+    if stem is not None and (more := fresh["stem.weight"].shape[1] - stem.shape[1]) > 0:
+        trained = trained | {"stem.weight": torch.cat([stem, stem.new_zeros(len(stem), more, *stem.shape[2:])], dim=1)}
+    return fresh | trained
 
 
 def recomputed(module: nn.Module) -> None:

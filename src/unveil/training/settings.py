@@ -117,6 +117,11 @@ class Sizes:
     blocks: int = 2
     bottom: int = 0
     up_blocks: int = 2
+    log_light: bool = False
+    """Whether it sees the damaged picture by the logarithm of its light too."""
+
+    pooled: bool = False
+    """Whether what the picture as a whole says modulates it: of the expert for the light alone, which is shown whole photographs."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,9 @@ class Network:
 
     up_blocks: int = 0
     """Of a compact network, residual blocks per level of its decoder; 0 for as many as `blocks`."""
+
+    log_light: bool = False
+    """Whether a compact network sees the damaged picture by the logarithm of its light too."""
 
     conditioned: bool = False
     """Whether a compact network is conditioned on the kinds of damage and the fidelity, as two experts always are: a rollout stage trains
