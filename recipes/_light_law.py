@@ -27,6 +27,7 @@ from unveil.models.model import Model
 from unveil.models.treatment import NOTICED
 from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
+from unveil.util.devices import computes_bf16
 
 QUIET = {"haze": 0.9985, "lowlight": 0.9978}
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
@@ -167,6 +168,7 @@ def judged(
     brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
     each kind. A veil that hardly shows, and a curve or a light behind that leaves the median above a fifth, are not learned from.
     """
+    dtype = torch.bfloat16 if computes_bf16(torch.device("cpu")) else torch.float32  # as the restorer is asked where it is used
     rows: list[Tensor] = []
     labels: list[tuple[float, float]] = []
     known: list[tuple[float, float]] = []
@@ -175,7 +177,7 @@ def judged(
         image = (image.clamp(0, 1) * 255).round() / 255
         _, known_without = net.evidence(image)
         assert known_without is not None
-        rows.append(torch.cat([second_look.light(restorer, image), known_without[0]]))
+        rows.append(torch.cat([second_look.light(restorer, image, dtype), known_without[0]]))
         labels.append((haze, dark))
         known.append((float(sure[0]), float(sure[1])))
 

@@ -107,3 +107,11 @@ def test_the_machine_has_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert devices.host_memory() == 123456789
     limit.write_text("max\n")
     assert devices.host_memory() > 64 * MIB
+
+
+def test_what_is_far_too_large_is_refused_without_making_its_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, tile = [], tiles.Tile
+    monkeypatch.setattr(tiles, "Tile", lambda *spans: made.append(spans) or tile(*spans))
+    with pytest.raises(InputError, match="100000 x 100000 pixels in tiles of"):
+        tiles.decide(100_000, 100_000, 1 << 30, Cost(1 << 20, 2000.0, 40.0, 16, 64))
+    assert len(made) == 1

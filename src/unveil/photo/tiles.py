@@ -100,12 +100,20 @@ def plan(
         raise InputError(
             f"cannot tile {width} x {height} pixels by {tile} with overlap {overlap} and multiple {multiple_of}"
         )
+    rows, columns = _both(height, width, tile, overlap, multiple_of, margin)
+    return [Tile(r, c) for r in rows for c in columns]
+
+
+def _both(
+    height: int, width: int, tile: int, overlap: int, multiple_of: int, margin: int | None
+) -> tuple[list[Span], list[Span]]:
+    """The spans of the rows and of the columns."""
     keep = overlap // 4 if margin is None else margin
     rows, columns = (
         _spans(size, size if tile == 0 else tile, overlap, multiple_of, keep)
         for size in canvas(height, width, multiple_of)
     )
-    return [Tile(r, c) for r in rows for c in columns]
+    return rows, columns
 
 
 def _spans(size: int, tile: int, overlap: int, unit: int, margin: int) -> list[Span]:
@@ -193,7 +201,7 @@ class Plan:
         """
         if self.batch > 1:
             return _with(self, self.tile, self.batch // 2)
-        first = self.tiles()[0]
+        first, _ = _first_of(self.height, self.width, self.tile, self.cost)
         side = max(first.height, first.width) // 2 // self.cost.multiple_of * self.cost.multiple_of
         if side < _least(self.cost):
             raise UnveilError(
@@ -220,7 +228,7 @@ def decide(height: int, width: int, budget: int, cost: Cost, tile: int | str = "
     room = budget - cost.fixed - math.ceil(cost.held_per_pixel * rows * columns)
     pixels = max(0, math.floor(room / cost.per_pixel))
     side = _auto(rows, columns, pixels, cost) if tile == "auto" else _asked(int(tile), cost)
-    first = _tiles(height, width, side, cost)[0]
+    first, _ = _first_of(height, width, side, cost)
     if first.height * first.width > pixels:
         raise InputError(_too_large(height, width, budget, cost, first, tile != "auto"))
     chosen = Plan(height, width, side, 1, 0, budget, cost)
@@ -250,14 +258,20 @@ def _tiles(height: int, width: int, tile: int, cost: Cost) -> list[Tile]:
     return plan(height, width, tile, cost.overlap, cost.multiple_of, cost.margin)
 
 
+def _first_of(height: int, width: int, tile: int, cost: Cost) -> tuple[Tile, int]:
+    """The first tile and how many there are, without making them all: a panorama of gigapixels is refused at once."""
+    rows, columns = _both(height, width, tile, cost.overlap, cost.multiple_of, cost.margin)
+    return Tile(rows[0], columns[0]), len(rows) * len(columns)
+
+
 def _with(plan: Plan, tile: int, batch: int) -> Plan:
     """The plan with another tile and at most `batch` tiles at once; batches are evened out, since eight and one waste a round."""
-    found = _tiles(plan.height, plan.width, tile, plan.cost)
-    rounds = -(-len(found) // max(1, min(batch, len(found))))
-    batch = -(-len(found) // rounds)
+    first, count = _first_of(plan.height, plan.width, tile, plan.cost)
+    rounds = -(-count // max(1, min(batch, count)))
+    batch = -(-count // rounds)
     rows, columns = canvas(plan.height, plan.width, plan.cost.multiple_of)
     used = plan.cost.fixed + math.ceil(plan.cost.held_per_pixel * rows * columns)
-    used += math.ceil(batch * found[0].height * found[0].width * plan.cost.per_pixel)
+    used += math.ceil(batch * first.height * first.width * plan.cost.per_pixel)
     return replace(plan, tile=tile, batch=batch, bytes=used)
 
 
