@@ -305,6 +305,8 @@ def test_a_run_that_starts_from_two_experts_takes_their_sizes_and_weights(tree: 
     again = two(tree, init=str(tmp_path / "first"), stages=[NATIVE | {"lr": 0.0}])
     del again["network"]
     second = train(configuration.parse(again), tmp_path / "second", report=lambda line: None)
+    sides = [shelf.load(tmp_path / run).spec.defaults.low for run in ("first", "second")]
+    assert sides == [32, 32]  # as large as the views that the expert for the light has seen
     assert weights_file.sha256_of(tmp_path / "first/model.safetensors") != ""
     for key in ("low", "native"):
         for a, b in zip(first.modules[key].parameters(), second.modules[key].parameters(), strict=True):

@@ -100,6 +100,7 @@ def spec(
     *,
     head: bool,
     fidelity: float = 0.0,
+    reduced: int = 0,
     published: Spec | None = None,
 ) -> Spec:
     """The specification of the model that a run of this configuration yields.
@@ -110,6 +111,7 @@ def spec(
         steps_done: Optimiser steps taken in all.
         head: Whether the model has its correction.
         fidelity: The default of the model that the run began from, where that had a correction.
+        reduced: The long side in pixels to which that model reduces photographs; 0 where it reduces none.
         published: The description of the published network that was trained further; all but the correction is taken from it.
 
     """
@@ -134,10 +136,9 @@ def spec(
     defaults = Defaults(grid=name_of(text), steps=min(FEW, path(text).steps))
     if one_shot(config) or name_of(text) not in RESIDUAL:  # reduced views belong to the residual path
         defaults = dataclasses.replace(defaults, resolution="off")
-    if not config.network.experts:
-        # What sampling reduces is what training has seen reduced; of two experts the size was measured (docs/choices.md).
-        views = [reduced_side(stage) for stage in config.stages if stage.low > 0]
-        defaults = dataclasses.replace(defaults, low=max(views, default=defaults.low))
+    # Sampling reduces to what training has seen reduced: larger costs low light up to two decibels (docs/choices.md).
+    views = [reduced_side(stage) for stage in config.stages if stage.low > 0 or stage.expert == "low"]
+    defaults = dataclasses.replace(defaults, low=max(views, default=reduced or defaults.low))
     if config.network.experts:
         # As `noising.after_switch` makes the native states; the views pay (docs/choices.md).
         defaults = dataclasses.replace(defaults, switch="guided", views=4)
@@ -166,7 +167,7 @@ def _as_spec(learner: Learner, config: Config, steps_done: int) -> tuple[Spec, n
     head = None if one_shot(config) or not corrected(config) else learner.head  # none beside experts
     described = spec(
         config, learner.predictor.multiple_of, steps_done, head=head is not None, fidelity=learner.fidelity,
-        published=learner.published,
+        reduced=learner.reduced, published=learner.published,
     )  # fmt: skip
     if learner.guide is not None:
         described = dataclasses.replace(described, network={**described.network, "guide": learner.guide.entry()})

@@ -221,7 +221,10 @@ def build(config: Config, device: torch.device | None = None, model: Model | Non
         grids.append(residual(cubic(5)))
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.precision == "bf16")
     fidelity = 0.0 if model is None or model.head is None else model.spec.defaults.fidelity
-    return Learner(predictor, head, grids, autocast, asks, free, fidelity, published, opened(config, device))
+    before = None if model is None or model.spec.defaults.resolution == "off" else model.spec.defaults
+    reduced = 0 if before is None else before.low
+    guide = opened(config, device)
+    return Learner(predictor, head, grids, autocast, asks, free, fidelity, published, guide, reduced)
 
 
 def _inherit(predictor: TimestepExperts, trained: nn.Module) -> None:

@@ -76,7 +76,7 @@ class Learner:
     between the
     steps of the grid, as on residual paths. fidelity: the default of the model that training began from, which its correction keeps.
     published: the description of a published network that is trained further. guide: the DA-CLIP that conditions the predictor, None for
-    none.
+    none. reduced: the long side to which the model that training began from reduces photographs, 0 for none.
     """
 
     predictor: Any
@@ -88,6 +88,7 @@ class Learner:
     fidelity: float = 0.0
     published: Spec | None = None
     guide: Guide | None = None
+    reduced: int = 0
 
     @property
     def modules(self) -> dict[str, nn.Module]:
