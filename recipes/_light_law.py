@@ -157,16 +157,30 @@ def against_the_light(image: Tensor, generator: torch.Generator) -> Tensor:
     return linear_to_srgb(srgb_to_linear(image) * left[0])
 
 
+def strongly_spoilt(x: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Of (4, 3, H, W): white noise; white noise and a camera's at an exposure that nobody would mend; strong compression.
+
+    None is hazy or too dark, but strong noise and blocks raise the suspicion of both.
+    """
+    dim = linear_to_srgb(srgb_to_linear(x) * log_uniform(4, generator, 0.35, 1.0))
+    white = torch.randn(x[:2].shape, generator=generator) * log_uniform(2, generator, 12, 60) / 255
+    heavy = uniform(1, generator, 0.5, 1)
+    return [
+        x[0] + white[0], dim[1] + white[1], degradation.apply("noise", dim[2:3], generator, heavy)[0][0],
+        degradation.apply("jpeg", x[3:], generator, heavy)[0][0],
+    ]  # fmt: skip
+
+
 @torch.inference_mode()
 def judged(
     net: DegradationClassifier, restorer: Model, photographs: list[Photograph], pairs: Pairs, count: int, seed: int
 ) -> Judged:
-    """What the law reads of some 25 cuts for each of `count` steps, and what is wrong with them.
+    """What the law reads of some 30 cuts for each of `count` steps, and what is wrong with them.
 
     Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
     brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
-    each kind. A veil that hardly shows, and a curve or a light behind that leaves the median above a fifth, are not learned from.
+    each kind, and the four with strong noise or compression. A veil that hardly shows, and a curve or a light behind that leaves the median above a fifth, are not learned from.
     """
     dtype = torch.bfloat16 if computes_bf16(torch.device("cpu")) else torch.float32  # as the restorer is asked where it is used
     rows: list[Tensor] = []
@@ -210,6 +224,8 @@ def judged(
             add(clean[0])
             if worse is not None:
                 add(worse[0], dark=float("lowlight" in kinds))
+        for image in strongly_spoilt(x, own):
+            add(image)
     return torch.stack(rows), torch.tensor(labels), torch.tensor(known)
 
 
