@@ -180,9 +180,11 @@ def judged(
     Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
     brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
-    each kind, and the four with strong noise or compression. A veil that hardly shows, and a curve or a light behind that leaves the median above a fifth, are not learned from.
+    each kind, and the four with strong noise or compression. A veil that hardly shows, and a curve or a light behind that leaves the median
+    above a fifth, are not learned from.
     """
-    dtype = torch.bfloat16 if computes_bf16(torch.device("cpu")) else torch.float32  # as the restorer is asked where it is used
+    # As the restorer is asked where it is used.
+    dtype = torch.bfloat16 if computes_bf16(torch.device("cpu")) else torch.float32
     rows: list[Tensor] = []
     labels: list[tuple[float, float]] = []
     known: list[tuple[float, float]] = []

@@ -317,7 +317,9 @@ def test_an_expert_that_is_given_more_to_see_begins_as_the_one_it_continues(tree
     first = train(configuration.parse(two(tree)), tmp_path / "first", report=lambda line: None)
     more = {"network": {"experts": [SIZES | {"log_light": True, "pooled": True}, SIZES]}, "stages": [LOW | {"lr": 0.0}]}
     second = train(
-        configuration.parse(two(tree, init=str(tmp_path / "first"), **more)), tmp_path / "second", report=lambda line: None
+        configuration.parse(two(tree, init=str(tmp_path / "first"), **more)),
+        tmp_path / "second",
+        report=lambda line: None,
     )
     y = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     level, told = torch.full((2,), 0.8), torch.rand(2, SIZE, generator=torch.Generator().manual_seed(1))

@@ -67,7 +67,7 @@ def check(config: Config) -> None:
         )
     if net.experts and net.experts[1].pooled:
         raise InputError(
-            "network.experts: pooled is for the first, which sees the whole photograph; the second works tile by tile, and tiles would differ"
+            "network.experts: pooled is for the first, which sees the whole photograph; the second works by tiles, and tiles would differ"
         )
     _network(net)
     if net.guide and config.path != "mean_reverting":
