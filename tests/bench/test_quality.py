@@ -114,6 +114,15 @@ def test_printed_rows_stand_apart(data: Path) -> None:
     assert "unclear: resize rule" in apart
 
 
+def test_a_file_that_is_measured_on_with_fewer_metrics_shows_those_that_all_photographs_have(data: Path) -> None:
+    tests = [find(data)["LOL_eval15"]]
+    probe = methods.Method("probe", methods.Outcome)
+    quick = quality.measure(tests, [probe], every=2, metrics=("psnr", "ssim"))
+    whole = quality.measure(tests, [probe], before=quick, metrics=("psnr",))["sets"]["LOL_eval15"]
+    assert [sorted(one) for one in whole["probe"]["one draw"]] == [["psnr", "ssim"], ["psnr", "ssim"], ["psnr"]]
+    assert list(of_set("LOL_eval15", whole).columns) == ["PSNR (dB)"]
+
+
 def test_equal_images_have_a_mean() -> None:
     x = np.random.default_rng(0).integers(0, 256, (16, 16, 3)) / 255
     found = quality.score(x, x, quality.get_protocol("native"))

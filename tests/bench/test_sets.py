@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from unveil.bench.sets import KNOWN, PUBLISHED, damaged, find
+from unveil.bench.sets import KNOWN, PUBLISHED, _names, damaged, find
 from unveil.data.pairs import names
 from unveil.errors import InputError
 from unveil.evaluation.protocols import get_protocol
@@ -30,6 +30,12 @@ def test_a_partner_that_is_missing_is_an_error_of_the_set(data: Path) -> None:
     (data / "test/LOL_eval15/high/2.png").unlink()
     with pytest.raises(InputError, match=r"LOL_eval15: .*low/2\.png has no partner \(1 files in all\)"):
         find(data)
+
+
+def test_photographs_of_a_benchmark_have_names_of_their_own() -> None:
+    frames = [Path(f"GoPro/test/{sequence}/blur/00000{i}.png") for sequence in ("GOPR01", "GOPR02") for i in (1, 2)]
+    assert _names(frames[:2]) == ["blur/000001.png", "blur/000002.png"]
+    assert _names(frames) == [f"{sequence}/blur/00000{i}.png" for sequence in ("GOPR01", "GOPR02") for i in (1, 2)]
 
 
 def test_nothing_known_says_what_is(tmp_path: Path) -> None:

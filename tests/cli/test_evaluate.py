@@ -156,3 +156,13 @@ def test_a_learned_metric_that_is_not_installed_says_what_to_install(
     pred, target, _ = folders
     assert run("--pred", pred, "--target", target, "--metrics", "psnr,lpips") == 2
     assert f"{installing('iqa')} (it brings torchvision" in capsys.readouterr().err
+
+
+def test_what_only_one_of_two_methods_has_is_said(folders: tuple, capsys: pytest.CaptureFixture[str]) -> None:
+    pred, target, other = folders
+    (other / "0.png").rename(other / "b.png")
+    assert run("--pred", pred, "--target", target, "--against", other, "--metrics", "psnr") == 0
+    out, err = capsys.readouterr()
+    assert "2 / 0 / 0 | 2 |" in out
+    assert f"{other / 'b.png'}: without a partner in both folders, so not compared" in err
+    assert "unveil: 0: without a partner" in err

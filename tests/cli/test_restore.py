@@ -193,9 +193,11 @@ def test_the_line_that_is_printed_gives_the_same_pixels(
     out = tmp_path / "a name.png"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     call = ["restore", str(picture), "-o", str(out), "-n", str(told), "--fix", "noise,jpeg", "--seed", "5"]
-    assert main([*call, "--strength", "0.5", "--fidelity", "0", "--device", "cpu"]) == 0
+    more = ["--strength", "0.5", "--fidelity", "0", "--dtype", "fp32", "--max-pixels", "123456", "--recursive"]
+    assert main([*call, *more, "--device", "cpu"]) == 0
     first = out.read_bytes()
     line = capsys.readouterr().err.partition("the same pixels again: ")[2].splitlines()[0]
+    assert line.endswith(" --dtype fp32 --recursive --max-pixels 123456")
     out.unlink()
     assert main([*shlex.split(line)[1:], "--device", "cpu"]) == 0
     assert out.read_bytes() == first

@@ -126,6 +126,12 @@ def test_what_is_wrong_is_said_in_a_line(
     assert expected in complaint(capsys)
 
 
+def test_data_that_is_not_there_leaves_no_run_behind(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli.main(["train", str(config), "-o", str(run), "--data.root", "nowhere"]) == 2
+    assert not run.exists()
+
+
 def test_a_resumed_run_cannot_become_another(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -60,3 +60,15 @@ def test_super_resolution_pairs_on_disk(write: Write, tmp_path: Path) -> None:
     )
     assert decode(tmp_path / "out/clean/0001.png").shape == (20, 28, 3)
     assert build(tmp_path / "hr", tmp_path / "out", 4).there == 2
+
+
+def test_two_photographs_of_one_name_or_two_scales_are_not_mixed(write: Write, tmp_path: Path) -> None:
+    write("hr/0001.png", 16, 16, seed=1)
+    build(tmp_path / "hr", tmp_path / "out", 4)
+    with pytest.raises(InputError, match=r"made otherwise \(scale 4 -> 2\)"):
+        build(tmp_path / "hr", tmp_path / "out", 2)
+    assert build(tmp_path / "hr", tmp_path / "out", 4).there == 1
+    Image.new("RGB", (16, 16)).save(tmp_path / "hr" / "0001.jpg")
+    with pytest.raises(InputError, match=r"0001\.jpg and .*0001\.png would both be written as 0001\.png"):
+        build(tmp_path / "hr", tmp_path / "new", 4)
+    assert not (tmp_path / "new").exists()

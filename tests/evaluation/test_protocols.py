@@ -128,3 +128,18 @@ def test_a_protocol_is_found_by_name_or_file(tmp_path: Path) -> None:
         get_protocol("kodak")
     with pytest.raises(InputError, match="cannot be read"):
         get_protocol(str(tmp_path / "absent.json"))
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ('"size": 256, "resize": "matlab_bicubic"', "size is two whole numbers, not 256"),
+        ('"border": "4"', 'border is a whole number, not "4"'),
+        ('"draws": 1.5', "draws is a whole number, not 1.5"),
+        ('"data_range": [0, 255, 3]', r"data_range is two numbers, not \[0, 255, 3\]"),
+        ('"fidelity": true', "fidelity is a number, not true"),
+    ],
+)
+def test_a_number_of_another_kind_is_named(field: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Protocol.from_json("{" + field + "}")

@@ -84,3 +84,9 @@ def test_wins_follow_the_better_side_and_ties_are_ties() -> None:
     perfect = compare("psnr", [inf, 30.0], [inf, 31.0], higher_is_better=True)
     assert (perfect.ties, perfect.losses, perfect.difference.mean) == (1, 1, -0.5)
     assert not compare("psnr", [inf, 30.0], [20.0, 31.0], higher_is_better=True).decided
+
+
+def test_infinite_differences_keep_their_sign() -> None:
+    assert compare("psnr", [30, 31], [inf, 31], higher_is_better=True).difference.mean == -inf
+    assert compare("psnr", [inf, 31], [30, 31], higher_is_better=True).difference.mean == inf
+    assert isnan(compare("psnr", [30, inf], [inf, 31], higher_is_better=True).difference.mean)

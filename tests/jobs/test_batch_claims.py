@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -160,6 +161,25 @@ def test_an_output_older_than_its_photograph_is_made_again(tmp_path: Path) -> No
             os.utime(job.target, (source.stat().st_mtime + age,) * 2)
         run(RESTORER, [job], QUICK, lambda row: statuses.append(row.status), handling=Handling(skip_existing=True))
     assert statuses == ["restored", "skipped", "restored"]
+
+
+def test_streams_and_motion_photos_are_finished(tmp_path: Path) -> None:
+    """Streams have no mark of their end; a motion photo's clip stands behind its picture."""
+    (source := tmp_path / "source.jpg").touch()
+    starts = {
+        "ts": (b"\x47" + bytes(187)) * 4,
+        "mts": (bytes(4) + b"\x47" + bytes(187)) * 4,
+        "mpg": b"\0\0\1\xba" + bytes(90),
+    }
+    starts["wmv"] = bytes.fromhex("3026b2758e66cf11") + bytes(90)
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), 90).save(buffer, "JPEG")
+    starts["jpg"] = buffer.getvalue() + bytes(200_000)
+    for suffix, data in starts.items():
+        (target := tmp_path / f"out.{suffix}").write_bytes(data)
+        assert finished(source, target), suffix
+    target.write_bytes(buffer.getvalue()[:-40] + bytes(200_000))
+    assert not finished(source, target)
 
 
 def test_times_are_kept_and_count_as_finished(tmp_path: Path) -> None:

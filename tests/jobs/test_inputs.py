@@ -47,6 +47,14 @@ def test_globs(tree: Path) -> None:
         find([tree / "*.tiff"])
 
 
+def test_a_glob_does_not_match_the_outputs_below_it(tree: Path) -> None:
+    (tree / "out").mkdir()
+    shutil.copy(tree / "a.png", tree / "out" / "z.png")
+    assert "out/z.png" in places(find([tree / "**" / "*.png"]))
+    assert "out/z.png" not in places(find([tree / "**" / "*.png"], leave_out=tree / "out"))
+    assert places(find([tree / "out" / "*.png"], leave_out=tree / "out")) == ["z.png"]
+
+
 def test_a_name_with_glob_characters_is_a_name(tree: Path) -> None:
     (tree / "a.png").rename(tree / "a[1].png")
     assert places(find([tree / "a[1].png"])) == ["a[1].png"]

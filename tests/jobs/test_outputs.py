@@ -6,7 +6,7 @@ import pytest
 
 from unveil.errors import InputError
 from unveil.jobs.inputs import STANDARD, Item
-from unveil.jobs.outputs import Job, Leftovers, folds_case, plan
+from unveil.jobs.outputs import Job, Leftovers, folds_case, plan, without_own
 
 
 def items(*places: str) -> list[Item]:
@@ -59,6 +59,23 @@ def test_no_output_replaces_a_photograph_of_the_call(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="would replace the photograph"):
         plan(here[:1], tmp_path / "a.png")
     assert names(plan(here, tmp_path, suffix="_x"), tmp_path) == ["a_x.png", "b_x.png"]
+
+
+def test_what_an_earlier_run_wrote_is_not_restored_again() -> None:
+    found = items("a.jpg", "a_x.jpg", "a_x_compare.png", "a_x_std.png", "a_x_far.png", "b_x.jpg")
+    assert [item.place.name for item in without_own(found, "_x")] == ["a.jpg", "a_x_far.png", "b_x.jpg"]
+    assert [item.place.name for item in without_own(found, "_x", Path("somewhere"))] == [
+        "a.jpg",
+        "a_x_far.png",
+        "b_x.jpg",
+    ]
+    assert without_own(found, "_x", Path("elsewhere")) == found
+    named = [Item(item.source, item.place, named=True) for item in found]
+    assert without_own(named, "_x") == named
+
+
+def test_standard_output_has_nothing_to_do_in_an_empty_share() -> None:
+    assert plan([], STANDARD) == []
 
 
 def test_a_mistyped_suffix_is_no_folder(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_to_fix_nothing_is_an_answer_too() -> None:
 
 
 def test_told_to_fix_nothing_nobody_looked() -> None:
-    assert treatment(SEEN, ()).sentence() == "told to fix nothing; it is left as it is"
+    assert treatment(SEEN, ()).sentence() == "nothing is to be fixed; it is left as it is"
     assert treatment({"clean": 1.0}).sentence().startswith("nothing to fix was found")
 
 

@@ -58,6 +58,20 @@ def test_premultiplied_alpha(make: SimpleNamespace, dtype: type) -> None:
     )
 
 
+@pytest.mark.parametrize(("channels", "format"), [(3, "BMP"), (3, "PNG"), (1, "BMP"), (1, "WEBP")])
+def test_premultiplied_colours_with_a_profile_are_divided_once(
+    make: SimpleNamespace, channels: int, format: str
+) -> None:
+    profile = make.matrix_profile("adobe") if channels == 3 else make.grey_profile(1.8)
+    stored = np.full((8, 8, channels + 1), 100, np.uint8)
+    stored[..., -1] = 128
+    photometric = "rgb" if channels == 3 else "minisblack"
+    found = photo.read(make.tiff(stored, photometric, extra="assocalpha", iccprofile=profile))
+    again = rewritten(found, found.pixels, format)
+    assert again.alpha is not None
+    np.testing.assert_allclose(again.pixels, found.pixels, atol=3 / 255)
+
+
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "BMP", "AVIF", "HEIF"])
 def test_grey_stays_grey_without_tint(make: SimpleNamespace, format: str) -> None:
     if format == "HEIF":

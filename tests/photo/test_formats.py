@@ -139,6 +139,24 @@ def test_many_colours_in_gif_are_said(make: SimpleNamespace) -> None:
     assert Image.open(io.BytesIO(data)).format == "GIF"
 
 
+def test_what_is_hidden_stays_so_in_gif(make: SimpleNamespace) -> None:
+    samples = make.smooth(24, 32, 4) // 64 * 64  # at most 64 colours
+    samples[..., 3] = np.where(np.arange(32) < 12, 0, 255)
+    data, notes = written(photo.read(make.pillow(samples, "PNG")), "GIF")
+    again = photo.read(data)
+    np.testing.assert_array_equal(again.alpha, samples[..., 3])
+    np.testing.assert_array_equal(np.rint(again.pixels * 255)[:, 12:], samples[:, 12:, :3])
+    assert notes == ()
+    samples[..., 3] = np.linspace(0, 255, 32)
+    assert "nothing between" in written(photo.read(make.pillow(samples, "PNG")), "GIF")[1][-1]
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "pgm", "jpe", "dib", ".tiff", "j2k"])
+def test_a_format_may_be_named_by_any_of_its_suffixes(make: SimpleNamespace, suffix: str) -> None:
+    data, _ = written(photo.read(make.pillow(make.smooth(8, 8), "PNG")), suffix)
+    assert photo.read(data).pixels.shape == (8, 8, 3)
+
+
 @pytest.mark.shared
 def test_the_raw_case(shared: Path) -> None:
     pytest.importorskip("rawpy")

@@ -203,3 +203,14 @@ def test_damage_is_refused(make: SimpleNamespace) -> None:
         photo.read(make.tiff(samples.astype(np.float32)))
     with pytest.raises(InputError, match="cannot be read as TIFF"):
         photo.read(by_hand(samples, [b"this is no LZW stream"], 8, t259=5))
+
+
+def test_a_big_endian_block_without_directories_keeps_its_numbers(make: SimpleNamespace) -> None:
+    block = b"MM\0*\0\0\0\x08" + struct.pack(">H", 2)
+    block += struct.pack(">HHIHH", 0x0112, 3, 1, 1, 0) + struct.pack(">HHIHH", 0x4746, 3, 1, 5, 0) + bytes(4)
+    found = photo.read(make.pillow(make.smooth(8, 8), "JPEG", exif=b"Exif\0\0" + block))
+    out = io.BytesIO()
+    photo.write(found, found.pixels, out, "TIFF")
+    with tifffile.TiffFile(io.BytesIO(out.getvalue())) as file:
+        tags = file.pages[0].tags
+        assert (tags[0x0112].value, tags[0x4746].value) == (1, 5)

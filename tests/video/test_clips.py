@@ -293,6 +293,27 @@ def test_animations_are_clips(tmp_path: Path, suffix: str) -> None:
     assert len(frames(tmp_path / "b.mp4")) == 4
 
 
+@pytest.mark.parametrize("loop", [None, 0, 1, 3])
+def test_a_gif_keeps_the_pace_of_its_clip(tmp_path: Path, loop: int | None) -> None:
+    """GIF counts hundredths of a second; what is rounded is carried on, and frames that are too short are left out and said."""
+    from PIL import Image
+
+    images = [Image.fromarray(np.full((8, 8, 3), 8 * n, np.uint8)) for n in range(30)]
+    for length, count in ((16, 24), (33, 30), (42, 30)):
+        images[0].save(source := tmp_path / f"{length}.webp", save_all=True, append_images=images[1:], duration=length)
+        notes = copied(source, tmp_path / "b.gif")
+        with video.opened(tmp_path / "b.gif", ALL) as clip:
+            assert sum(clip.times) == pytest.approx(30 * length, abs=20)
+            assert min(clip.times) >= 20
+            assert clip.count == count
+        assert any("frames were left out" in note for note in notes) == (count < 30)
+    stated = {} if loop is None else {"loop": loop}
+    images[0].save(tmp_path / "c.gif", save_all=True, append_images=images[1:], duration=40, **stated)
+    copied(tmp_path / "c.gif", tmp_path / "d.gif")
+    with Image.open(tmp_path / "d.gif") as made:
+        assert made.info.get("loop") == loop
+
+
 def test_a_damaged_animation_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_bytes(b"GIF89a" + bytes(30))
     with pytest.raises(InputError, match=r"a\.gif"):

@@ -43,6 +43,16 @@ def test_a_form_gives_what_a_call_in_process_gives(client: TestClient, make: Cal
     assert 'filename="lake_restored.png"' in answer.headers["content-disposition"]
 
 
+def test_a_form_may_ask_for_views(client: TestClient, make: Callable[..., bytes]) -> None:
+    data = make()
+    ask = {"model": "tiny", "seed": "7", "self_ensemble": "2"}
+    answer = client.post("/v1/restore", files={"photo": ("lake.png", data)}, data=ask)
+    assert answer.content == restored(data, 7, self_ensemble=2)
+    answer = client.post("/v1/restore", files={"photo": ("lake.png", data)}, data=ask | {"self_ensemble": "3"})
+    assert answer.status_code == 422
+    assert "self_ensemble: must be 1, 2, 4 or 8" in answer.json()["detail"]
+
+
 def test_json_gives_the_same(client: TestClient, make: Callable[..., bytes]) -> None:
     data = make(1)
     tree = {

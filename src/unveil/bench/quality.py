@@ -124,7 +124,8 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
         if not row["images"]:
             continue
         for name in row["one draw"][0]:
-            if name in HIDDEN:
+            # A file that is measured on with fewer metrics has some of its photographs alone.
+            if name in HIDDEN or not all(name in one for one in row["one draw"]):
                 continue
             columns_shown.setdefault(name.partition("@")[0])
             metric, _, region = name.partition("@")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +145,8 @@ def find(folder: Path) -> dict[str, TestSet]:
         shipped.setdefault(part.layout.name, []).extend(pairs)
     for name, pairs in shipped.items():
         if pairs and name not in found:
-            named = tuple((f"{d.parent.name}/{d.name}", d, c) for _, d, c in sorted(pairs, key=lambda p: p[1]))
+            ordered = sorted(((d, c) for _, d, c in pairs), key=lambda p: p[0])
+            named = tuple((key, d, c) for key, (d, c) in zip(_names([d for d, _ in ordered]), ordered, strict=True))
             masks = {key: path for key, d, _ in named if (path := _mask(d)) is not None} if name in MASKED else {}
             found[name] = TestSet(name, PUBLISHED.get(name, "native"), named, "", masks, name == "RealSR")
     if not found:
@@ -155,6 +156,16 @@ def find(folder: Path) -> dict[str, TestSet]:
             "folders of your own: unveil restore, then unveil evaluate"
         )
     return found
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Each photograph's folder and file, and as many folders above as tell all apart: sequences of GoPro number their frames alike."""
+    deepest = max((len(p.parts) for p in paths), default=2)
+    for depth in range(2, deepest + 1):
+        names = ["/".join(p.parts[-depth:]) for p in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 MASKED = ("ISTD", "ISTD+")

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from unveil.cli import exit_status, print_failed
 from unveil.errors import InputError
+from unveil.util.words import shown
 
 
 def evaluate(
@@ -112,6 +113,11 @@ def evaluate(
         write(path, report, comparisons)
     for caution in cautions(find_images(target) if target.is_dir() else [target]):
         print(f"unveil: {caution}", file=sys.stderr)
+    if second is not None:
+        scored = {row.name for row in second.rows} | {failure.name for failure in second.failures}
+        alone = [str(path) for path in second.predictions_left] + [r.name for r in report.rows if r.name not in scored]
+        for name in alone:
+            print(shown(f"unveil: {name}: without a partner in both folders, so not compared"), file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
         print_failed(failure.name, failure.reason)

@@ -197,6 +197,7 @@ def restore(
             self_ensemble=self_ensemble,
         )
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
+    asked = suffix
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = find(
         inputs,
@@ -207,9 +208,10 @@ def restore(
     )
     if place is None:
         suffix = suffix or SUFFIX
-        items = outputs.without_own(items, suffix)
     else:
         outputs.check_folder(items, place, folder=folder)
+    if suffix and place != STANDARD:
+        items = outputs.without_own(items, suffix, place)
     if shard:
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = share(items, shard)
@@ -256,7 +258,10 @@ def restore(
                 run(restorer, jobs, options, report, handling=handling, watch=watch)
     failed = seen.get("failed", 0)
     if seen.get("restored") and not json_lines and sys.stderr.isatty():
-        told: dict[str, object] = {} if mask is None else {"mask": mask}
+        given: dict[str, object] = {"mask": mask, "suffix": asked, "dtype": dtype, "engine": engine, "ext": ext}
+        given |= {"tone-map": tone_map, "recursive": recursive, "follow-links": follow_links, "max-pixels": max_pixels}
+        usual = {"dtype": "auto", "engine": "torch", "ext": "auto", "max-pixels": MOST_PIXELS}
+        told = {option: value for option, value in given.items() if value and value != usual.get(option)}
         _print_command(
             inputs, output, options, "" if method in (None, AUTO, TRAINED) else method, name, zero.given() | told
         )
@@ -312,7 +317,7 @@ def _print_command(
     from unveil.options import command_line
 
     line = command_line(map(str, inputs), options, model=name, method=method, output=output or "")
-    told = "".join(f" --{option} {shlex.quote(str(value))}" for option, value in given.items())
+    told = "".join(f" --{option}" + ("" if v is True else f" {shlex.quote(str(v))}") for option, v in given.items())
     print(f"unveil: the same pixels again: {shown(line + told)}", file=sys.stderr, flush=True)
 
 

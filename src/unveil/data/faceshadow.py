@@ -9,7 +9,6 @@ On disk pair i is a function of (seed, i), identities are split, and what is the
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from unveil.data.dataset import rng
-from unveil.data.files import Outcome, bicubic, decode, images_in, save_png, work
+from unveil.data.files import Outcome, agree, bicubic, decode, images_in, save_png, work
 from unveil.errors import InputError
 
 
@@ -302,7 +301,7 @@ def build(
         )
     found = images_in(faces)
     sides = split(found, faces)
-    _agree(output / "faceshadow.json", {**asdict(settings), "faces": len(found)})
+    agree(output / "faceshadow.json", {**asdict(settings), "faces": len(found)})
 
     def make(index: int) -> bool:
         validation = index % ONE_IN == ONE_IN - 1 and bool(sides[1])
@@ -320,20 +319,6 @@ def build(
         return True
 
     return work(range(count), make, workers, progress)
-
-
-def _agree(path: Path, settings: dict[str, int]) -> None:
-    """Note the settings beside the data, or refuse to mix two kinds."""
-    if path.exists():
-        before = json.loads(path.read_text())
-        if before != settings:
-            changed = ", ".join(f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v)
-            raise InputError(
-                f"{path.parent} holds pairs made otherwise ({changed}); choose another folder or the same settings"
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings) + "\n")
 
 
 def sheet(output: Path, rows: int = 4, columns: int = 6, side: int = 192, gap: int = 4) -> Path:

@@ -8,6 +8,7 @@ mirrored with the edge repeated.
 from __future__ import annotations
 
 import io
+import json
 import struct
 import threading
 import zlib
@@ -343,8 +344,16 @@ def build(
 ) -> Outcome:
     """Write output/degraded/NAME.png and output/clean/NAME.png, of equal size, for every photograph; those there are kept.
 
-    Subfolders are kept. Raises InputError for a missing or empty folder; a photograph that cannot be used is in `failed`.
+    Subfolders are kept. Raises InputError for a missing or empty folder, for photographs that would be written under one name, and where
+    `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
     """
+    found = images_in(photos)
+    first: dict[Path, Path] = {}
+    for path in found:
+        name = path.relative_to(photos).with_suffix(".png")
+        if first.setdefault(name, path) != path:
+            raise InputError(f"{first[name]} and {path} would both be written as {name}; rename one, or leave it out")
+    agree(output / "superresolution.json", {"scale": scale})
 
     def make(path: Path) -> bool:
         name = path.relative_to(photos).with_suffix(".png")
@@ -355,4 +364,18 @@ def build(
             save_png(target, pixels)
         return True
 
-    return work(images_in(photos), make, workers, progress)
+    return work(found, make, workers, progress)
+
+
+def agree(path: Path, settings: dict[str, int]) -> None:
+    """Note the settings that pairs are made with in a file beside them. Raises InputError where it names others: two kinds do not mix."""
+    if path.exists():
+        before = json.loads(path.read_text())
+        if before != settings:
+            changed = ", ".join(f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v)
+            raise InputError(
+                f"{path.parent} holds pairs made otherwise ({changed}); choose another folder or the same settings"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings) + "\n")

@@ -121,6 +121,13 @@ class Protocol:
         if unknown:
             raise InputError(f"a protocol has no field {', '.join(sorted(unknown))}")
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        for name, kind in _NUMBERS.items():
+            value = settings.get(name)
+            if value is not None and not (_number(value, kind) if name not in _TWO else _two(value, kind)):
+                words = "whole number" if kind is int else "number"
+                raise InputError(
+                    f"a protocol's {name} is {f'two {words}s' if name in _TWO else f'a {words}'}, not {json.dumps(content[name])}"
+                )
         return cls(**settings)
 
     @classmethod
@@ -133,6 +140,18 @@ class Protocol:
         if not isinstance(content, dict):
             raise InputError("this is no protocol: expected a JSON object")
         return cls.from_dict(content)
+
+
+_NUMBERS = {"size": int, "border": int, "draws": int, "data_range": float, "fidelity": float}
+_TWO = ("size", "data_range")
+
+
+def _number(value: Any, kind: type) -> bool:
+    return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+
+
+def _two(value: Any, kind: type) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_number(v, kind) for v in value)
 
 
 _CHOICES = {name: get_args(kind) for name, kind in get_type_hints(Protocol).items() if get_origin(kind) is Literal}

@@ -178,11 +178,12 @@ def to_markdown(report: Report, comparisons: Comparisons | None = None, *, worst
         lines += _numbers(report, worst)
     if comparisons:
         lines += ["", "Compared on the same images, first minus second:", ""]
-        lines += ["| metric | difference | 95 % interval | wins / losses / ties |", "|---|---|---|---|"]
+        lines += ["| metric | difference | 95 % interval | wins / losses / ties | images |", "|---|---|---|---|---|"]
         for metric, c in comparisons.items():
             d, places = c.difference, METRICS[metric].decimals + 1
             interval = f"[{number(d.low, places)}, {number(d.high, places)}]"
-            lines.append(f"| {metric} | {number(d.mean, places)} | {interval} | {c.wins} / {c.losses} / {c.ties} |")
+            counted = f"{c.wins} / {c.losses} / {c.ties} | {d.n}"
+            lines.append(f"| {metric} | {number(d.mean, places)} | {interval} | {counted} |")
     left = [(f.name, f.reason) for f in report.failures]
     left += [(str(path), "no target of that name") for path in report.predictions_left]
     left += [(str(path), "no prediction of that name") for path in report.targets_left]

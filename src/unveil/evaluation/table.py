@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf, isinf, isnan, nan
+from math import isinf, isnan, nan
 
 import numpy as np
 
@@ -21,8 +21,9 @@ class Summary:
     """Statistics of one metric over n images.
 
     mean, std (with n - 1), median; low, high: bootstrap interval of the mean at `level`, NaN where there is none (fewer than two
-    values, or an infinite one). infinite: how many values are infinite (PSNR of equal images); the mean is then infinite, and
-    `finite_mean` is over the others. undefined: values that do not exist (NaN), left out of everything.
+    values, or an infinite one). infinite: how many values are infinite (PSNR of equal images); the mean is then infinite, of
+    differences NaN where both signs occur, and `finite_mean` is over the others. undefined: values that do not exist (NaN), left out of
+    everything.
     """
 
     n: int
@@ -46,9 +47,12 @@ def summarise(values: Sequence[float], *, seed: int = 0, level: float = LEVEL) -
     finite = known[np.isfinite(known)]
     infinite = len(known) - len(finite)
     finite_mean = float(finite.mean()) if len(finite) else nan
-    median = float(np.sort(known)[(len(known) - 1) // 2 : len(known) // 2 + 1].mean())
+    with np.errstate(invalid="ignore"):  # between infinities of both signs lies none
+        median = float(np.sort(known)[(len(known) - 1) // 2 : len(known) // 2 + 1].mean())
     if infinite:
-        return Summary(len(known), inf, nan, median, nan, nan, level, infinite, finite_mean, undefined)
+        signs = {float(v) for v in known[np.isinf(known)]}
+        mean = signs.pop() if len(signs) == 1 else nan
+        return Summary(len(known), mean, nan, median, nan, nan, level, infinite, finite_mean, undefined)
     low, high = bootstrap_interval(finite, seed=seed, level=level)
     std = float(finite.std(ddof=1)) if len(finite) > 1 else nan
     return Summary(len(known), finite_mean, std, median, low, high, level, 0, finite_mean, undefined)

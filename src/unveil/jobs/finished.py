@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unveil.errors import InputError
-from unveil.photo import netpbm
+from unveil.photo import jpeg, netpbm
 from unveil.photo.header import sniff
+from unveil.video import is_container
 
 _TAIL = 1 << 16
 ENDS = {"GIF": b";", "JP2": b"\xff\xd9"}
@@ -37,7 +38,7 @@ def _is_whole(path: Path, size: int) -> bool:
         head = file.read(64)
         kind = sniff(head)
         if kind == "JPEG":
-            return b"\xff\xd9" in _tail(file, size)
+            return b"\xff\xd9" in _tail(file, size) or _has_a_picture(path)
         if kind == "PNG":
             return b"IEND\xaeB`\x82" in _tail(file, size)
         if kind in ENDS:
@@ -54,12 +55,18 @@ def _is_whole(path: Path, size: int) -> bool:
             return _has_its_strips(path, size)
         if head[4:8] == b"ftyp":  # HEIC, AVIF, MP4, MOV
             return _boxes_fill(file, size)
-        return head[:4] == b"\x1aE\xdf\xa3"  # Matroska and WebM, whose length is written last or never
+        # Matroska, transport and program streams, ASF: their length is written last or never, but outputs take their names when whole.
+        return is_container(_head(file))
 
 
 def _head(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(_TAIL)
+
+
+def _has_a_picture(path: Path) -> bool:
+    """Whether a JPEG's picture is whole before what stands behind it, the clip of a motion photo."""
+    return jpeg.end(path.read_bytes()) > 0
 
 
 def _can_be_read(path: Path) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,10 +33,14 @@ def stream_of(source: Path) -> Path | BinaryIO:
 
 @dataclass(frozen=True)
 class Item:
-    """source: the file, or `-`. place: where its output lies below the output folder (the mirrored tree), its own name last."""
+    """source: the file, or `-`. place: where its output lies below the output folder (the mirrored tree), its own name last.
+
+    named: whether the user named this very file, and not a folder or a glob.
+    """
 
     source: Path
     place: Path
+    named: bool = field(default=False, compare=False)
 
 
 def find(
@@ -53,8 +57,8 @@ def find(
     glob matches, files that are no photographs by their names are ignored: hidden files, Thumbs.db, texts. A file without suffix is opened
     to find out. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
     What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
-    leave_out: a folder that is not searched (the output's). follow_links: folders that are links too, each real folder once. tell: gets
-    a sentence about what was passed over and may have been meant.
+    leave_out: a folder that is not searched, nor matched by a glob from outside it (the output's). follow_links: folders that are links
+    too, each real folder once. tell: gets a sentence about what was passed over and may have been meant.
 
     Raises InputError where a glob matches nothing, or where nothing at all is left.
     """
@@ -81,7 +85,7 @@ def _expanded(
     given: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
 ) -> Iterator[Item]:
     if given == STANDARD:
-        yield Item(given, Path("stdin"))
+        yield Item(given, Path("stdin"), named=True)
     elif given.is_dir():
         for path in _inside(given, recursive, skip, follow, tell):
             yield Item(path, path.relative_to(given))
@@ -89,13 +93,17 @@ def _expanded(
         matches = sorted(map(Path, glob.glob(str(given), recursive=True)))
         if not matches:
             raise InputError(f"{given}: matches no file; check the pattern")
-        fixed = next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))
+        fixed = Path(*given.parts[: next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))])
+        skip = (
+            None if skip is None or fixed.resolve().is_relative_to(skip) else skip
+        )  # unless the outputs themselves are meant
         for path in matches:
             meant = is_video(given) and is_video(path) and not path.name.startswith(".")
-            if (meant or is_photograph(path)) and not set(path.parts) & set(FOREIGN_FOLDERS):
-                yield Item(path, path.relative_to(Path(*given.parts[:fixed])))
+            ours = skip is not None and path.resolve().is_relative_to(skip)
+            if (meant or is_photograph(path)) and not ours and not set(path.parts) & set(FOREIGN_FOLDERS):
+                yield Item(path, path.relative_to(fixed))
     else:
-        yield Item(given, Path(given.name))
+        yield Item(given, Path(given.name), named=True)
 
 
 def _inside(

@@ -147,7 +147,7 @@ def plan(
             raise InputError("standard output takes one photograph and nothing beside it; name a folder with -o")
         if suffix:
             raise InputError("standard output has no name that a --suffix could stand in; leave it out")
-        jobs = [Job(items[0].source, STANDARD, {})]
+        jobs = [Job(item.source, STANDARD, {}) for item in items]  # none in an empty share
         _check(jobs, manifest, frames, reads)
         return jobs
     if output is not None:
@@ -191,16 +191,21 @@ def check_folder(items: Sequence[Item], output: Path, *, folder: bool = False) -
         )
 
 
-def without_own(items: Sequence[Item], suffix: str) -> list[Item]:
-    """The items without those that an earlier run wrote beside another one of them, by their names: a.jpg, a_restored.jpg."""
+def without_own(items: Sequence[Item], suffix: str, output: Path | None = None) -> list[Item]:
+    """The items without what an earlier run wrote beside another one of them, by their names: a.jpg, a_restored.jpg, a_restored_std.png.
+
+    What was named itself stays, and what lies where nothing is written. output: the folder of the outputs, None for beside each.
+    """
     names = {(item.source.parent, item.source.stem) for item in items}
-    return [
-        item
-        for item in items
-        if not (
-            item.source.stem.endswith(suffix) and (item.source.parent, item.source.stem.removesuffix(suffix)) in names
-        )
-    ]
+    ends = [suffix, *(f"{suffix}_{kind}" for kind in EXTRAS)]
+
+    def own(item: Item) -> bool:
+        here, stem = item.source.parent, item.source.stem
+        if item.named or (output is not None and (output / item.place).parent.resolve() != here.resolve()):
+            return False
+        return any(stem.endswith(end) and (here, stem.removesuffix(end)) in names for end in ends)
+
+    return [item for item in items if not own(item)]
 
 
 def _names_a_file(output: Path) -> bool:

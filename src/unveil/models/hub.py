@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from unveil import __version__
-from unveil.errors import ModelError
+from unveil.errors import InputError, ModelError
 from unveil.models import shelf, weights_file
 from unveil.models.calibration import Calibration
 from unveil.models.model import Model
@@ -43,6 +43,8 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
     if model.guide is not None:
         raise ModelError(f"{model.spec.name} needs a DA-CLIP beside it; only models that stand alone can be published")
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name the folder that the model is to be written into")
     folder.mkdir(parents=True, exist_ok=True)
     name, entry = _entry(model)
     if name:

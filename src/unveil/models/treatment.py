@@ -69,7 +69,7 @@ class Treatment:
         """For the user: what will be fixed, and whether the user or the describer decided it."""
         found = {k: self.said.get(k, p) for k, p in self.probabilities.items() if p > 0}
         if not found and self.asked:
-            return "told to fix nothing; it is left as it is"
+            return "nothing is to be fixed; it is left as it is"
         named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
         if self.asked:
             return f"fixing {named}"

@@ -162,18 +162,32 @@ def encode_gif(picture: Picture) -> bytes:
     """A GIF of the 256 colours that suit the picture best; grey and pictures of few colours are exact."""
     _say_bare(picture, "GIF")
     image = image_of(picture)
-    if image.mode == "RGBA":
-        image = image.quantize(256, Image.Quantize.FASTOCTREE)
-    elif image.mode == "RGB":
-        few = image.getcolors(256)
+    options: dict[str, Any] = {}
+    alpha = None if picture.alpha is None else np.asarray(image.getchannel("A"))
+    if image.mode in ("RGB", "RGBA", "LA"):
+        most = 256 if alpha is None else 255  # one is for what is transparent
+        image = image.convert("RGB")
+        few = image.getcolors(most)
         image = image.quantize(
-            256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE if few else Image.Dither.FLOYDSTEINBERG
+            most, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE if few else Image.Dither.FLOYDSTEINBERG
         )
         if few is None:
-            picture.notes.append("its colours became 256: GIF holds no more")
+            picture.notes.append(f"its colours became {most}: GIF holds no more")
+    if alpha is not None:
+        hidden = alpha < 128
+        colours = np.array(image)
+        colours[hidden] = 255
+        palette = image.getpalette() or []
+        image = Image.fromarray(colours)
+        image.putpalette(palette + [0] * (768 - len(palette)))
+        options["transparency"] = 255
+        if ((alpha > 0) & (alpha < 255)).any():
+            picture.notes.append("its transparency became full or none: GIF holds nothing between")
     out = io.BytesIO()
     comment = next((content for name, content in picture.extra if name == "COM"), None)
-    image.save(out, "GIF", **({"comment": comment} if comment else {}))
+    if comment:
+        options["comment"] = comment
+    image.save(out, "GIF", **options)
     return out.getvalue()
 
 

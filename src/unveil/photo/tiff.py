@@ -432,7 +432,7 @@ def encode(picture: Picture) -> bytes:
     samples, exif = picture.samples, picture.exif
     channels = samples.shape[2]
     tags, directories = split(exif)
-    order = open_tiff(exif).endian if exif and directories else "<"
+    order = open_tiff(exif).endian if exif and (tags or directories) else "<"
     extra: list[Any] = [(tag, kind, count, raw, True) for tag, kind, count, raw in tags]
     # tifffile lets these through by name alone, because it cannot know where they point.
     extra += [(POINTER_NAMES[pointer], 4, 1, at, True) for pointer, at in directories.items()]

@@ -90,7 +90,7 @@ def _quantised(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 # Blocks over which light is compared, and the most that they may differ.
 BLOCK, LIGHT = 16, 0.02
-NAMES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"} | {name: name for name in FORMATS.values()}
+NAMES = {suffix[1:].upper(): name for suffix, name in FORMATS.items()} | {name: name for name in FORMATS.values()}
 
 
 def write(
@@ -187,18 +187,18 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
     samples, alpha, icc, kind = native_samples(photo, new), photo.alpha, photo.icc, photo.alpha_kind
     notes: list[str] = []
     if samples.shape[2] == 4 and target not in INK_FORMATS:
-        samples, icc = _quantise(new, 8 if photo.depth == 8 else 16), None
+        samples, icc, kind = _quantise(new, 8 if photo.depth == 8 else 16), None, "straight"
         notes.append(f"CMYK became sRGB: {target} holds no inks")
     if icc and target in SRGB_ONLY and photo.space is not None:
         # Grey is light of one colour in any space; colours go through sRGB.
         samples, icc = _quantise(new[..., :1] if photo.grey else new, 8 if photo.depth == 8 else 16), None
+        kind = "straight"
         notes.append(f"its colours became sRGB: no profile is written into {target} here")
     if photo.grey and target not in GREY_FORMATS:
-        samples, icc = (
-            (_quantise(new, 8), None)
-            if photo.space is not None
-            else (np.repeat(samples, 3, axis=2), _without_grey(icc))
-        )
+        if photo.space is not None:
+            samples, icc, kind = _quantise(new, 8), None, "straight"
+        else:
+            samples, icc = np.repeat(samples, 3, axis=2), _without_grey(icc)
     if alpha is not None and kind == "premultiplied" and target != "TIFF":
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
     depth = max(d for d in depths(target) if d <= photo.depth)

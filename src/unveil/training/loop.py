@@ -68,6 +68,10 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
         state.whole, state.first = whole, here.first
         resumed = state.load(folder)
         _together(here, state.counters.done, folder)  # no process writes before all have read
+        said: list[str] = []
+        source = trainer.material(
+            here, said.append
+        )  # before anything is written: a folder that is not there leaves no run behind
         if here.first:
             _write_config(config, folder)
         done = state.counters.done
@@ -82,7 +86,8 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
                 reporter.say(SLOW)
             if config.loader == "threads":
                 reporter.say(THREADS)
-            source = trainer.material(here, reporter.say)
+            for line in said:
+                reporter.say(line)
             going = TrainingRun(trainer, state, source, here, reporter, stop, folder, stop_at)
             if not _stages(going):
                 if stop.asked:

@@ -67,7 +67,7 @@ def is_video(path: Path) -> bool:
         with path.open("rb") as file:
             if suffix in ANIMATED:
                 return _moves(file)
-            return _is_container(file.read(_START)) if path.is_file() else False
+            return is_container(file.read(_START)) if path.is_file() else False
     except (OSError, ValueError):
         return False
 
@@ -81,7 +81,7 @@ def is_animation(path: Path) -> bool:
         return False
 
 
-def _is_container(start: bytes) -> bool:
+def is_container(start: bytes) -> bool:
     """MP4 and its kin, Matroska, AVI, MPEG transport streams with and without time codes, MPEG program streams, ASF, FLV."""
     if start[4:8] == b"ftyp":
         from unveil.photo.isobmff import CANON_RAW, brand

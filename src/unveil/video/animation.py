@@ -20,10 +20,11 @@ from unveil.video.reading import Clip, Frame
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What players take for a frame that states no time, or next to none.
 _UNSTATED, _LEAST = 100, 11
+_SHORTEST = 20
 
 
 class Animation(Clip):
-    """An open animation, for `with`, as `Clip`. loops: how often it is played, 0 for ever.
+    """An open animation, for `with`, as `Clip`. loops: how often it is played, 0 for ever, None where a GIF does not say, which is once.
 
     Raises InputError: missing, damaged, frames larger than `max_pixels`.
     """
@@ -41,7 +42,7 @@ class Animation(Clip):
         self.width, self.height = self._image.size
         self._check_size(self.width, self.height, max_pixels)
         self.count: int = getattr(self._image, "n_frames", 1)
-        self.loops: int = self._image.info.get("loop", 1 if self._image.format == "GIF" else 0)
+        self.loops: int | None = self._image.info.get("loop", None if self._image.format == "GIF" else 0)
         self.time_base = Fraction(1, 1000)
         self.colour = Colour(0, 2, 2, True, 8, assumed(self.height), plain=True)
         self.format, self.turns, self.aspect = "rgba", 0, None
@@ -148,12 +149,15 @@ class AnimationWriter:
     ) -> None:
         if kind is not None or not self.frames:
             return
-        lengths = [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
-        lengths.append(self.clip.times[-1] if isinstance(self.clip, Animation) else round(1000 / float(self.clip.rate)))
+        last = self.clip.times[-1] if isinstance(self.clip, Animation) else round(1000 / float(self.clip.rate))
+        times = [*self.times, self.times[-1] + last]
+        if self.format == "GIF":
+            times = self._in_hundredths(times)
+        lengths = [b - a for a, b in zip(times, times[1:], strict=False)]
         options: dict[str, Any] = {"save_all": True, "append_images": self.frames[1:], "duration": lengths}
         loops = getattr(self.clip, "loops", 0)
-        if self.format != "GIF" or loops != 1:
-            options["loop"] = loops
+        if loops is not None or self.format != "GIF":
+            options["loop"] = 1 if loops is None else loops
         if self.format == "WEBP":
             options |= {"lossless": getattr(self.clip, "lossless", False), "quality": 95, "method": 4, "exact": True}
         elif self.format == "GIF" and any(image.mode == "RGBA" for image in self.frames):
@@ -163,3 +167,20 @@ class AnimationWriter:
         out = io.BytesIO()
         self.frames[0].save(out, self.format, **options)
         self.path.write_bytes(out.getvalue())
+
+    def _in_hundredths(self, times: list[int]) -> list[int]:
+        """The frames' times in milliseconds, and the end, as a GIF can state them; frames that it cannot are left out.
+
+        It counts hundredths of a second, and players show a frame of one of them for ten, so that frames take two at least.
+        """
+        *starts, end = (10 * round(t / 10) for t in times)
+        kept, shown = [self.frames[0]], [starts[0]]
+        for frame, start in zip(self.frames[1:], starts[1:], strict=True):
+            at = max(start, shown[-1] + _SHORTEST)
+            if at - start <= _SHORTEST // 2:  # a little late is smoother than left out
+                kept.append(frame)
+                shown.append(at)
+        if left := len(starts) - len(kept):
+            self.notes += (f"{left} of {len(starts)} frames were left out: GIF shows at most 50 a second",)
+        self.frames = kept
+        return [*shown, max(end, shown[-1] + _SHORTEST)]

@@ -20,6 +20,7 @@ from starlette.requests import Request
 
 from unveil.diffusion.resolution import READINGS
 from unveil.diffusion.sampling import EULER, SOLVERS
+from unveil.diffusion.self_ensemble import SIZES
 from unveil.models.treatment import GROUPS
 from unveil.networks.condition import KINDS
 from unveil.options import MOST_SEED, Options
@@ -31,6 +32,13 @@ from unveil.zeroshot.methods import PRESETS
 
 RESTORED = "_restored"
 """Behind the name of what is downloaded, so that it never takes the place of the photograph."""
+
+
+def _views(count: int) -> int:
+    """A number of views, in a form a text, that must be one of SIZES."""
+    if count not in SIZES:
+        raise ValueError(f"must be {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]}")
+    return count
 
 
 def one_of(names: Iterable[str]) -> Any:
@@ -107,7 +115,9 @@ class Ask(BaseModel):
     ] = False
     strength: Annotated[float, Field(ge=0, le=1, description="How much of the estimated damage to remove.")] = 1.0
     self_ensemble: Annotated[
-        Literal[1, 2, 4, 8],
+        int,
+        AfterValidator(_views),
+        WithJsonSchema({"type": "integer", "enum": list(SIZES)}),
         Field(
             description="Restore the photograph turned and mirrored too, and average: a smaller error, for as many times the time."
         ),
