@@ -44,6 +44,16 @@ def test_a_split_keeps_copies_and_scenes_together() -> None:
     assert {p.scene for p in kept}.isdisjoint({p.scene for p in held})
     assert len(kept) + len(held) == 61
     assert hold_out(photographs, 0) == (photographs, [])
+    hundred = [Photograph(f"{i:03}", photographs[0].clean) for i in range(100)]
+    assert [len(hold_out(hundred, share)[1]) for share in (0.06, 0.1, 0.3, 0.4, 0.45, 0.5, 0.9)] == [
+        6,
+        10,
+        34,
+        40,
+        45,
+        50,
+        90,
+    ]
 
 
 def test_scenes_come_from_a_pattern() -> None:

@@ -23,6 +23,16 @@ def test_recursive_mirrors_the_tree(tree: Path) -> None:
     assert all((tree / item.place) == item.source for item in found)
 
 
+def test_videos_in_folders_are_passed_over_and_said(tree: Path) -> None:
+    for name in ("clip.mp4", "trip/b.mkv", "trip/.hidden.mov"):
+        (tree / name).touch()
+    said: list[str] = []
+    assert "clip.mp4" not in places(find([tree], recursive=True, tell=said.append))
+    assert said == [
+        f"{tree / 'clip.mp4'} and 1 more: a video, passed over; name it, or a glob with its suffix, to restore it"
+    ]
+
+
 def test_the_output_folder_is_not_searched(tree: Path) -> None:
     shutil.copytree(tree / "trip", tree / "out")
     found = find([tree], recursive=True, leave_out=tree / "out")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import tracemalloc
 import zlib
@@ -165,3 +166,20 @@ def test_with_and_without_imagecodecs(make: SimpleNamespace, monkeypatch: pytest
                 for one, two in zip(ours, theirs, strict=True):
                     np.testing.assert_array_equal(one, two)
                 np.testing.assert_array_equal(ours[0], samples[..., : 1 if channels < 3 else 3])
+
+
+@pytest.mark.parametrize(
+    ("depth", "key", "row", "hidden"),
+    [(1, 1, b"\x55", 4), (2, 1, b"\x1b", 1), (4, 5, b"\x05\xaf", 1), (8, 77, b"\0\x4d\x5a\xff", 1)],
+)
+def test_a_transparent_grey_of_few_bits(depth: int, key: int, row: bytes, hidden: int) -> None:
+    width = 8 * len(row) // depth
+    parts = (b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, 0, 0, 0, 0)), (b"tRNS", struct.pack(">H", key))
+    parts += (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")
+    chunks = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
+    ]
+    found = photo.read(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    assert found.alpha is not None
+    assert (found.alpha == 0).sum() == hidden
+    assert found.alpha[0, 1] == 0

@@ -6,6 +6,7 @@ no generator state to save, and they do not depend on the number of workers.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,11 +71,12 @@ def scene_of(name: str, pattern: str) -> str:
 
 
 def hold_out(photographs: list[Photograph], share: float) -> tuple[list[Photograph], list[Photograph]]:
-    """(kept, held out): by scene or name, so that all copies fall on the same side; every 1/share-th group."""
+    """(kept, held out): by scene or name, so that all copies fall on the same side; every 1/share-th group, rounded up to a third."""
     if share <= 0:
         return photographs, []
     groups = sorted({p.group for p in photographs})
-    held = set(groups[:: max(1, round(1 / share))])
+    step = round(1 / share) if share <= 1 / 3 else max(1.0, 1 / share)
+    held = {groups[int(i * step)] for i in range(math.ceil(len(groups) / step)) if int(i * step) < len(groups)}
     return [p for p in photographs if p.group not in held], [p for p in photographs if p.group in held]
 
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from unveil.errors import InputError
 from unveil.photo.header import sniff
 from unveil.util.suffixes import READABLE
+from unveil.video import SUFFIXES as VIDEO_SUFFIXES
 from unveil.video import is_video
 
 STANDARD = Path("-")
@@ -109,7 +110,7 @@ def _expanded(
 def _inside(
     folder: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
 ) -> Iterator[Path]:
-    linked, refused = list[Path](), list[OSError]()
+    linked, refused, videos = list[Path](), list[OSError](), list[Path]()
     seen = {folder.resolve()}
     for here, folders, names in os.walk(folder, onerror=refused.append, followlinks=follow):
         kept = []
@@ -126,8 +127,15 @@ def _inside(
             seen.add(real)
             kept.append(name)
         folders[:] = kept
-        yield from (path for name in sorted(names) if is_photograph(path := Path(here, name)))
+        for path in (Path(here, name) for name in sorted(names)):
+            if is_photograph(path):
+                yield path
+            elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+                videos.append(path)
 
+    if videos:
+        more = f" and {len(videos) - 1} more" if len(videos) > 1 else ""
+        tell(f"{videos[0]}{more}: a video, passed over; name it, or a glob with its suffix, to restore it")
     if linked:
         more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
         tell(f"{linked[0]}{more}: a link to a folder, passed over; --follow-links searches it")

@@ -45,6 +45,9 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
             found = deeper()
         else:
             image.load()
+            if header.format == "PNG" and image.mode == "L" and data[24] < 8 and "transparency" in image.info:
+                # Samples of 2 and 4 bits are widened, the transparent grey is not: findings/grey_keys_of_few_bits.sh
+                image.info["transparency"] *= 255 // (2 ** data[24] - 1)
             found = plain(image)
         found.icc = image.info.get("icc_profile") or None
         found.exif = exif.bare(image.info.get("exif"))
@@ -117,7 +120,8 @@ def plain(image: Image.Image | ImageFile.ImageFile) -> Decoded:
     if mode in ("P", "PA"):
         return _from_palette(image)
     if mode == "1":
-        return Decoded(np.asarray(image.convert("L"))[..., None], "1")
+        bits = np.asarray(image.convert("L"))[..., None]
+        return Decoded(bits, "1", _key(bits, image.info.get("transparency")))
     if mode in ("YCbCr", "RGBX"):
         return Decoded(np.asarray(image.convert("RGB")), "RGB")
     if mode in ("L", "RGB", "CMYK"):
