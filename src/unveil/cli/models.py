@@ -163,7 +163,7 @@ def export_model(
         format: onnx, openvino, dtmodel (darktable) or pt2 (torch.export).
         fix: What to fix, for a model with this option (general): noise, "blur,jpeg", haze, ...
         reduced: Size of the reduced photograph on which light is decided, as HEIGHTxWIDTH: the shape of your photographs, the
-            longer side the model's own (general: 96, so 64x96 for 3:2). Default: a square with that side. Without effect for kinds of
+            longer side the model's own (general: 112, so 75x112 for 3:2). Default: a square with that side. Without effect for kinds of
             damage that do not change the light.
 
     """
@@ -171,7 +171,7 @@ def export_model(
     if reduced is not None:
         match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", reduced)
         if match is None:
-            raise InputError(f"--reduced is written as HEIGHTxWIDTH, such as 64x96, got {reduced!r}")
+            raise InputError(f"--reduced is written as HEIGHTxWIDTH, such as 75x112, got {reduced!r}")
         size = (int(match[1]), int(match[2]))
     from unveil.models import exporting
 
