@@ -96,10 +96,6 @@ def plan(
 
     Raises InputError where the numbers make no sense, or where tiles would not be longer than their overlap.
     """
-    if min(height, width, multiple_of) < 1 or min(tile, overlap) < 0:
-        raise InputError(
-            f"cannot tile {width} x {height} pixels by {tile} with overlap {overlap} and multiple {multiple_of}"
-        )
     rows, columns = _both(height, width, tile, overlap, multiple_of, margin)
     return [Tile(r, c) for r in rows for c in columns]
 
@@ -108,6 +104,10 @@ def _both(
     height: int, width: int, tile: int, overlap: int, multiple_of: int, margin: int | None
 ) -> tuple[list[Span], list[Span]]:
     """The spans of the rows and of the columns."""
+    if min(height, width, multiple_of) < 1 or min(tile, overlap) < 0:
+        raise InputError(
+            f"cannot tile {width} x {height} pixels by {tile} with overlap {overlap} and multiple {multiple_of}"
+        )
     keep = overlap // 4 if margin is None else margin
     rows, columns = (
         _spans(size, size if tile == 0 else tile, overlap, multiple_of, keep)
