@@ -39,22 +39,19 @@ FAILURES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "tinted_shadow": ("coffee.jpg", lambda x: tinted_shadow(x)),
     "dense_haze": ("chelsea.jpg", lambda x: simulated(x, "haze", 1.0)),
     "face": ("astronaut.jpg", lambda x: coarse(x)),
-    "dark_on_purpose": ("rocket.jpg", lambda x: x),
 }
 REAL = {"aitzgorri": ("haze",), "sunset": ("lowlight",), "seeding": ("lowlight",), "wine": ("shadow",)}
 """Photographs of docs/photographs, and what is to be fixed in them."""
-EXPOSURE = {"dark_on_purpose": 0.35}
-"""What the original is multiplied with before anything is done to it."""
 
 
-def example(name: str, exposure: float) -> np.ndarray:
+def example(name: str) -> np.ndarray:
     """The middle square of an example, SIZE pixels a side, (SIZE, SIZE, 3) float32 in [0, 1]."""
     with Image.open(str(files("unveil") / "examples" / name)) as image:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         square = image.convert("RGB").crop((left, top, left + side, top + side))
     values = np.asarray(square.resize((SIZE, SIZE), Image.Resampling.LANCZOS), np.float32)
-    return np.rint(values * np.float32(exposure)) / 255
+    return np.rint(values) / 255
 
 
 def decibel(value: float) -> float:
@@ -94,7 +91,7 @@ def measure(given: Namespace) -> dict[str, Any]:
             figures.side_by_side(list(pair.values()), list(pair)).save(given.output / f"real_{name}.jpg", quality=88)
             continue
         photograph, damage = {**SHEETS, **FAILURES}[name]
-        x = example(photograph, EXPOSURE.get(name, 1.0))
+        x = example(photograph)
         y = damage(x)
         out = restorer.restore(y, samples=draws, fidelity=0.0, seed=SEED)
         doubt = np.asarray(figures.overlay(out.image, out.uncertainty), np.float32)[:SIZE] / 255  # without its legend
