@@ -114,7 +114,7 @@ def measure(given: Namespace) -> dict[str, Any]:
     pictures: dict[tuple[str, str], np.ndarray] = {}
     rows: dict[str, dict[str, dict[str, float]]] = {row: {"psnr": {}, "seconds": {}} for row in ROWS if row != LAST}
     for column, damage in DAMAGES.items():
-        x = example(damage.photograph, 1.0)
+        x = example(damage.photograph)
         pictures[FIRST, column], pictures[LAST, column] = damage.apply(x), x
         for row, found in rows.items():
             if row != FIRST:

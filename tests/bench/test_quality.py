@@ -123,6 +123,16 @@ def test_a_file_that_is_measured_on_with_fewer_metrics_shows_those_that_all_phot
     assert list(of_set("LOL_eval15", whole).columns) == ["PSNR (dB)"]
 
 
+def test_costs_are_kept_where_nothing_is_left_to_measure(data: Path, tmp_path: Path) -> None:
+    tests, output = [find(data)["LOL_eval15"]], tmp_path / "result.json"
+    size = {"network": {"parameters": 2_000_000, "macs": 3_000_000}}
+    probe = methods.Method("probe", methods.Outcome, cost=lambda: size)
+    before = quality.measure(tests, [probe], output=output)
+    assert "costs" not in json.loads(output.read_text())
+    quality.measure(tests, [probe], before=before, output=output, costs=True)
+    assert json.loads(output.read_text())["costs"]["probe"] == size
+
+
 def test_equal_images_have_a_mean() -> None:
     x = np.random.default_rng(0).integers(0, 256, (16, 16, 3)) / 255
     found = quality.score(x, x, quality.get_protocol("native"))

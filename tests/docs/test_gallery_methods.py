@@ -28,7 +28,7 @@ def test_pictures_stand_in_their_row_and_column() -> None:
 
 
 def test_the_blur_is_the_operator_that_methods_are_told() -> None:
-    x = gallery.example("astronaut.jpg", 1.0)
+    x = gallery.example("astronaut.jpg")
     y = gallery.blurred(x)
     x_planes = torch.from_numpy(x.transpose(2, 0, 1).copy())[None]
     operator = parse(gallery.DAMAGES["blur"].operator).build(x_planes, x.shape[:2])

@@ -388,4 +388,6 @@ def measure(
             if method.title in result.get("costs", {}) and on_cuda:
                 of = result["costs"][method.title]
                 of["peak_device_bytes"] = max(torch.cuda.max_memory_allocated(), of.get("peak_device_bytes", 0))
+            if costs and output is not None:  # of a file in which every photograph was measured before, too
+                _keep(output, result, test.name, method.title)
     return result
