@@ -168,6 +168,16 @@ def test_with_and_without_imagecodecs(make: SimpleNamespace, monkeypatch: pytest
                 np.testing.assert_array_equal(ours[0], samples[..., : 1 if channels < 3 else 3])
 
 
+def test_a_palette_of_greys_keeps_its_profile_of_colours(make: SimpleNamespace) -> None:
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 3, "L").convert("P")
+    image.save(out := io.BytesIO(), "PNG", icc_profile=make.matrix_profile("adobe"))
+    found = photo.read(out.getvalue())
+    photo.write(found, found.pixels, again := io.BytesIO(), "PNG")
+    with Image.open(io.BytesIO(again.getvalue())) as written:
+        assert (written.mode, written.info["icc_profile"][16:20]) == ("RGB", b"RGB ")
+    assert np.abs(photo.read(again.getvalue()).pixels - found.pixels).max() < 1e-6
+
+
 @pytest.mark.parametrize(
     ("depth", "key", "row", "hidden"),
     [(1, 1, b"\x55", 4), (2, 1, b"\x1b", 1), (4, 5, b"\x05\xaf", 1), (8, 77, b"\0\x4d\x5a\xff", 1)],

@@ -50,6 +50,8 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
                 image.info["transparency"] *= 255 // (2 ** data[24] - 1)
             found = plain(image)
         found.icc = image.info.get("icc_profile") or None
+        if found.mode == "P" and found.samples.shape[2] == 1 and found.icc and found.icc[16:20] == b"RGB ":
+            found.samples = np.repeat(found.samples, 3, axis=2)  # a palette of greys whose profile is one of colours
         found.exif = exif.bare(image.info.get("exif"))
         found.xmp = image.info.get("xmp") or None
         found.dpi = image.info.get("dpi")
