@@ -151,6 +151,11 @@ def test_without_an_output_it_is_written_beside_and_not_restored_again(
     expected = unveil.load(model, device="cpu").restore(picture, steps=1)
     expected.save(tmp_path / "expected.png")
     assert (tmp_path / "folder" / "a_restored.png").read_bytes() == (tmp_path / "expected.png").read_bytes()
+    capsys.readouterr()
+    names = [str(tmp_path / "folder" / name) for name in ("a.png", "a_restored.png", "b.png", "b_restored.png")]
+    assert main(["restore", *names, *call[2:]]) == 0  # as a shell writes *.png
+    assert "a_restored_restored.png" not in files(tmp_path / "folder")
+    assert f"{names[1]} and 1 more: written by an earlier call" in capsys.readouterr().err
     assert main([*call[:4], "--suffix", "_x", *call[4:]]) == 0
     assert "a_x.png" in files(tmp_path / "folder")
     capsys.readouterr()

@@ -70,8 +70,6 @@ def test_what_an_earlier_run_wrote_is_not_restored_again() -> None:
         "b_x.jpg",
     ]
     assert without_own(found, "_x", Path("elsewhere")) == found
-    named = [Item(item.source, item.place, named=True) for item in found]
-    assert without_own(named, "_x") == named
 
 
 def test_standard_output_has_nothing_to_do_in_an_empty_share() -> None:

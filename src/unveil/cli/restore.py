@@ -197,21 +197,26 @@ def restore(
             self_ensemble=self_ensemble,
         )
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
-    asked = suffix
+    asked, tell = suffix, lambda text: print(f"unveil: {shown(text)}", file=sys.stderr, flush=True)
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = find(
         inputs,
         recursive=recursive,
         leave_out=None if place in (None, STANDARD) else place,
         follow_links=follow_links,
-        tell=lambda text: print(f"unveil: {shown(text)}", file=sys.stderr, flush=True),
+        tell=tell,
     )
     if place is None:
         suffix = suffix or SUFFIX
     else:
         outputs.check_folder(items, place, folder=folder)
     if suffix and place != STANDARD:
-        items = outputs.without_own(items, suffix, place)
+        found, items = items, outputs.without_own(items, suffix, place)
+        if own := sorted({item.source for item in found} - {item.source for item in items}):
+            more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+            tell(
+                f"{own[0]}{more}: written by an earlier call beside its photograph, passed over; name it alone to restore it"
+            )
     if shard:
         folder = folder or len(items) > 1  # where an output lies does not depend on the share
         items = share(items, shard)

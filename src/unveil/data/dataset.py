@@ -76,7 +76,7 @@ def hold_out(photographs: list[Photograph], share: float) -> tuple[list[Photogra
         return photographs, []
     groups = sorted({p.group for p in photographs})
     step = round(1 / share) if share <= 1 / 3 else max(1.0, 1 / share)
-    held = {groups[int(i * step)] for i in range(math.ceil(len(groups) / step)) if int(i * step) < len(groups)}
+    held = {groups[int(i * step)] for i in range(math.ceil(len(groups) / step))}
     return [p for p in photographs if p.group not in held], [p for p in photographs if p.group in held]
 
 

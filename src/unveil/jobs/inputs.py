@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,14 +34,10 @@ def stream_of(source: Path) -> Path | BinaryIO:
 
 @dataclass(frozen=True)
 class Item:
-    """source: the file, or `-`. place: where its output lies below the output folder (the mirrored tree), its own name last.
-
-    named: whether the user named this very file, and not a folder or a glob.
-    """
+    """source: the file, or `-`. place: where its output lies below the output folder (the mirrored tree), its own name last."""
 
     source: Path
     place: Path
-    named: bool = field(default=False, compare=False)
 
 
 def find(
@@ -86,7 +82,7 @@ def _expanded(
     given: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
 ) -> Iterator[Item]:
     if given == STANDARD:
-        yield Item(given, Path("stdin"), named=True)
+        yield Item(given, Path("stdin"))
     elif given.is_dir():
         for path in _inside(given, recursive, skip, follow, tell):
             yield Item(path, path.relative_to(given))
@@ -95,16 +91,15 @@ def _expanded(
         if not matches:
             raise InputError(f"{given}: matches no file; check the pattern")
         fixed = Path(*given.parts[: next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))])
-        skip = (
-            None if skip is None or fixed.resolve().is_relative_to(skip) else skip
-        )  # unless the outputs themselves are meant
+        if skip is not None and fixed.resolve().is_relative_to(skip):
+            skip = None  # the outputs themselves are meant
         for path in matches:
             meant = is_video(given) and is_video(path) and not path.name.startswith(".")
             ours = skip is not None and path.resolve().is_relative_to(skip)
             if (meant or is_photograph(path)) and not ours and not set(path.parts) & set(FOREIGN_FOLDERS):
                 yield Item(path, path.relative_to(fixed))
     else:
-        yield Item(given, Path(given.name), named=True)
+        yield Item(given, Path(given.name))
 
 
 def _inside(

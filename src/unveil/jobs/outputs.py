@@ -194,14 +194,15 @@ def check_folder(items: Sequence[Item], output: Path, *, folder: bool = False) -
 def without_own(items: Sequence[Item], suffix: str, output: Path | None = None) -> list[Item]:
     """The items without what an earlier run wrote beside another one of them, by their names: a.jpg, a_restored.jpg, a_restored_std.png.
 
-    What was named itself stays, and what lies where nothing is written. output: the folder of the outputs, None for beside each.
+    Those that were named are left out as well, since a shell writes the names that `*.jpg` matches. What lies where nothing is written
+    stays. output: the folder of the outputs, None for beside each.
     """
     names = {(item.source.parent, item.source.stem) for item in items}
     ends = [suffix, *(f"{suffix}_{kind}" for kind in EXTRAS)]
 
     def own(item: Item) -> bool:
         here, stem = item.source.parent, item.source.stem
-        if item.named or (output is not None and (output / item.place).parent.resolve() != here.resolve()):
+        if output is not None and (output / item.place).parent.resolve() != here.resolve():
             return False
         return any(stem.endswith(end) and (here, stem.removesuffix(end)) in names for end in ends)
 

@@ -69,9 +69,8 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
         resumed = state.load(folder)
         _together(here, state.counters.done, folder)  # no process writes before all have read
         said: list[str] = []
-        source = trainer.material(
-            here, said.append
-        )  # before anything is written: a folder that is not there leaves no run behind
+        # Before anything is written: a folder of photographs that is not there leaves no run behind.
+        source = trainer.material(here, said.append)
         if here.first:
             _write_config(config, folder)
         done = state.counters.done
