@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from unveil.draws import LEFT_OF_LIGHT, _harmless
 from unveil.errors import InputError
-from unveil.models import describer
+from unveil.models import describer, shelf
 from unveil.models.describer import Description
 from unveil.models.model import Model
 from unveil.models.treatment import repeated, treatment
-from unveil.restorer import Options, Restorer
+from unveil.restorer import Options, Restorer, as_photo, describe_photo
 from unveil.testing import tiny_experts, tiny_model
 
 
@@ -223,3 +226,44 @@ def test_a_picture_that_may_not_be_written_to_is_described_without_a_word() -> N
     flat = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     flat.flags.writeable = False
     assert describer.load().describe(flat.transpose(1, 2, 0)).probabilities
+
+
+@pytest.fixture
+def with_specialist(monkeypatch: pytest.MonkeyPatch) -> tuple[Restorer, Restorer]:
+    """A restorer whose model names another as better at shadows, and that other one."""
+    other = replace(tiny_experts(seed=5), sha256="5" * 64)
+    monkeypatch.setattr(shelf, "load", lambda name: {"penumbra": other}[name])
+    return Restorer(replace(tiny_experts(), specialists={"shadow": "penumbra"}), "cpu"), Restorer(other, "cpu")
+
+
+@pytest.mark.parametrize(("fix", "keep"), [("shadow", ()), ("shadow,noise", ()), ("light", ("haze", "lowlight"))])
+def test_a_named_shadow_is_the_specialists(
+    with_specialist: tuple[Restorer, Restorer], fix: str, keep: tuple[str, ...]
+) -> None:
+    general, specialist = with_specialist
+    out, alone = (r.restore(picture(), fix=fix, keep=keep, seed=3) for r in with_specialist)
+    assert np.array_equal(out.image, alone.image)
+    assert not np.array_equal(out.image, picture())
+    assert out.protocol == alone.protocol
+    assert out.protocol["sha256"] == "5" * 64
+    assert general.protocol(Options(fix=fix, keep=keep)) == specialist.protocol(Options(fix=fix, keep=keep))
+    assert any("by the model" in said for said in out.notes)
+    again = specialist.restore(picture(), told=out.protocol["told"], seed=3)
+    assert np.array_equal(again.image, out.image)
+
+
+@pytest.mark.parametrize("settings", [{"fix": "noise"}, {"fix": "light"}, {"fix": "haze,shadow"}, {"told": {"shadow": 1.0}}])
+def test_all_else_is_the_models_own(with_specialist: tuple[Restorer, Restorer], settings: dict[str, Any]) -> None:
+    general, _ = with_specialist
+    own = Restorer(tiny_experts(), "cpu")
+    out, alone = (r.restore(picture(), seed=3, **settings) for r in (general, own))
+    assert np.array_equal(out.image, alone.image)
+    assert out.notes == alone.notes
+
+
+def test_a_described_photograph_is_the_specialists_too(with_specialist: tuple[Restorer, Restorer]) -> None:
+    general, specialist = with_specialist
+    options = Options(fix=("shadow",), seed=3)
+    seen = describe_photo(general, as_photo(picture()), options)
+    assert np.array_equal(general.restore(seen, options).image, specialist.restore(picture(), options).image)
+    assert general.chosen_for(options) is general.chosen_for(options)  # opened once

@@ -120,7 +120,7 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
     return out
 
 
-_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer", "mask_sha256")
+_RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer", "mask_sha256", "threads")
 """Entries of a protocol that are no settings."""
 
 

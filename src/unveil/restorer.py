@@ -24,6 +24,7 @@ from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, repeated, steps_of, treatment
+from unveil.networks.condition import LIGHT
 from unveil.options import Options, chosen
 from unveil.photo import content
 from unveil.photo.reading import as_photo as convert
@@ -53,6 +54,8 @@ class Restorer:
         memory: int | None = None,
         engine: str = "torch",
     ) -> None:
+        self._as_asked = {"device": device, "dtype": dtype, "memory": memory, "engine": engine}
+        self._specialists: dict[str, Restorer] = {}
         self.device = pick_device("cpu" if engine != "torch" and device == "auto" else device)
         self.engine = engine
         # On other devices finiteness is checked at the end only: a check at every step would wait for the device.
@@ -145,6 +148,23 @@ class Restorer:
         tile = "auto" if isinstance(tile, str) else tile
         return decide(height, width, self.memory, cost, tile, most=8 if self.device.type == "cuda" else 1)
 
+    def chosen_for(self, options: Options) -> Restorer:
+        """The restorer of the model that is better at what a person names (`Model.specialists`); this one where there is none.
+
+        It is asked where one kind of damage to the light is named and no other; whatever else is named it mends as this one does.
+        Raises InputError for names that are no kinds of damage.
+        """
+        if options.fix is None or not self.model.specialists:
+            return self
+        named = treatment(None, options.fix, options.keep, self.model.spec.fixable).probabilities
+        light = [kind for kind in LIGHT if named[kind] > 0]
+        name = self.model.specialists.get(light[0], "") if len(light) == 1 else ""
+        if not name:
+            return self
+        if name not in self._specialists:
+            self._specialists[name] = Restorer(shelf.load(name), **self._as_asked)
+        return self._specialists[name]
+
     def restore(
         self,
         image: Any,
@@ -165,6 +185,9 @@ class Restorer:
             raise InputError(
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
+        if (specialist := self.chosen_for(options)) is not self:
+            out = specialist.restore(image, options, callback=callback)
+            return replace(out, notes=(*out.notes, f"by the model {specialist.model.spec.name}, which is better at this"))
         started = time.perf_counter()
         described = isinstance(image, DescribedPhoto)
         seen = image if described else self._described(as_photo(image, options.max_pixels), options)
@@ -346,6 +369,8 @@ class Restorer:
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
+        if (specialist := self.chosen_for(options)) is not self:
+            return specialist.protocol(options)
         run = self.resolve(options)
         asked = self.model.spec.conditioned and options.fix is None and options.told is None and options.strength > 0
         return {

@@ -33,7 +33,9 @@ Guide = Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback sees after every evaluation: index (0 first) of `steps`, and the current x0_hat (B, C, h, w)."""
+    """What a callback sees after every evaluation: index (0 first) of `steps`, the number that are run (those before `begin` are not), and
+    the current x0_hat (B, C, h, w).
+    """
 
     index: int
     steps: int
@@ -132,8 +134,8 @@ def sample(
             continue
         u = t - 1
         x0_hat = denoise(x, y_now, t)
-        if callback is not None and callback(Progress(index, n, x0_hat)):
-            raise Cancelled(f"cancelled after step {index + 1} of {n}")
+        if callback is not None and callback(Progress(index - begin, n - begin, x0_hat)):
+            raise Cancelled(f"cancelled after step {index - begin + 1} of {n - begin}")
         if u == 0 and solver not in EULER:
             return x0_hat if guide is None else guide(x0_hat, x0_hat, x, t, u)
         if u > 0 and sizes[index + 1] != sizes[index]:

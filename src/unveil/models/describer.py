@@ -70,7 +70,7 @@ class Describer:
     def describe(
         self, pixels: np.ndarray, dtype: torch.dtype = torch.float32, restorer: Model | None = None
     ) -> Description:
-        """What is wrong with a photograph.
+        """What is wrong with a photograph, whose black bars are not looked at.
 
         Args:
             pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
@@ -79,6 +79,7 @@ class Describer:
                 without a law of the light.
 
         """
+        pixels = content.within_bars(pixels).of(pixels)
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         network = self.network
         several = isinstance(network, DegradationClassifier)

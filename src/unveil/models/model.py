@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,7 @@ class Model:
         doubt: The network that estimates how far a restoration is off, None for none.
         runner: Evaluates the predictor in another runtime (`models.engines`), None for torch.
         mask: (1, C, H, W) of the one photograph that is restored, for networks that take one (`encode_mask`).
+        specialists: Kind of damage to the light -> name of the model on the shelf that is better at it where a person names it.
 
     """
 
@@ -83,6 +85,7 @@ class Model:
     doubt: DoubtNetwork | None = None
     runner: Runner | None = None
     mask: Tensor | None = None
+    specialists: Mapping[str, str] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Model:
         """The same model with its weights on `device`, in channels-last layout (twice as fast for convolutions on CPUs)."""

@@ -80,7 +80,8 @@ def load(name: str | Path) -> Model:
         entry = shelf[str(name)]
         model = read(*place(str(name)))
         spec = replace(model.spec, reach=entry.get("reach", 0))
-        return replace(model, spec=spec, calibrations=tuple(map(Calibration.from_dict, entry.get("calibration", ()))))
+        measured = tuple(map(Calibration.from_dict, entry.get("calibration", ())))
+        return replace(model, spec=spec, calibrations=measured, specialists=entry.get("specialists", {}))
     path = Path(name)
     if path.is_dir():
         if not (path / "model.safetensors").is_file():

@@ -169,7 +169,8 @@ class Pace:
 
     def __call__(self, step: Progress) -> bool:
         """Take one step into account; True: stop."""
-        steps = self.steps if len(self.steps) == step.steps else [1.0] * step.steps
+        # Of those that are known, the first are left out where the light stays as it is.
+        steps = self.steps[-step.steps :] if len(self.steps) >= step.steps else [1.0] * step.steps
         draw, self._seen = min(self._seen // step.steps, self.draws - 1), self._seen + 1
         share = min(1.0, (draw * sum(steps) + sum(steps[: step.index + 1])) / (sum(steps) * self.draws))
         now = self._clock()

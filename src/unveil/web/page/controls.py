@@ -19,7 +19,6 @@ from unveil.models import describer
 from unveil.models.treatment import treatment
 from unveil.networks.condition import KINDS
 from unveil.options import Options
-from unveil.photo import content
 from unveil.restorer import Restorer
 from unveil.web.page import words, working
 from unveil.web.schemas import RESTORED
@@ -60,8 +59,7 @@ def diagnosed(given: Given, kinds: tuple[str, ...] = KINDS) -> Diagnosis | None:
     speaker = _speaker()
     if speaker is None:
         return None
-    pixels = photo.read(given.file).pixels
-    said = speaker.describe(content.within_bars(pixels).of(pixels)).probabilities
+    said = speaker.describe(photo.read(given.file).pixels).probabilities
     found = treatment(said, fixable=kinds or KINDS)
     fixed = tuple(k for k in KINDS if found.probabilities[k] > 0)
     return Diagnosis(dict(said), fixed, found.perhaps, speaker.speaker)
