@@ -252,7 +252,9 @@ def test_a_named_shadow_is_the_specialists(
     assert np.array_equal(again.image, out.image)
 
 
-@pytest.mark.parametrize("settings", [{"fix": "noise"}, {"fix": "light"}, {"fix": "haze,shadow"}, {"told": {"shadow": 1.0}}])
+@pytest.mark.parametrize(
+    "settings", [{"fix": "noise"}, {"fix": "light"}, {"fix": "haze,shadow"}, {"told": {"shadow": 1.0}}]
+)
 def test_all_else_is_the_models_own(with_specialist: tuple[Restorer, Restorer], settings: dict[str, Any]) -> None:
     general, _ = with_specialist
     own = Restorer(tiny_experts(), "cpu")

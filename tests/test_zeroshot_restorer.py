@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from unveil import loading
@@ -336,3 +338,61 @@ def test_settings_beside_options_count_and_unknown_ones_are_told(image: np.ndarr
         made().restore(image, sed=1)
     with pytest.raises(InputError, match="DDRM has no generator"):
         made().restore(image, generator="philox4x64")
+
+
+@pytest.mark.parametrize("method", ["ddrm", "diffpir", "dps", "upzeroir", "ldrps", "tao"])
+def test_a_zero_shot_protocol_gives_the_same_pixels_again(image: np.ndarray, method: str) -> None:
+    out = loading.restore(image, method=method, steps=2, seed=4)
+    assert np.array_equal(loading.restore(image, **out.protocol).image, out.image)
+
+
+def test_what_two_kinds_of_options_call_alike_goes_to_the_method(image: np.ndarray) -> None:
+    assert loading.restore(image, method="upzeroir", steps=2, keep="last").protocol["keep"] == "last"
+
+
+def test_an_enlarged_photograph_is_still_that_photograph(image: np.ndarray, tmp_path: Path) -> None:
+    """EXIF, depth and alpha stay, and what stands beside the result is the photograph and not the result."""
+    exif = Image.Exif()
+    exif[0x010F] = "Acme"
+    pixels = np.rint(255 * image).astype(np.uint8)
+    alpha = np.tile(np.linspace(0, 255, image.shape[1], dtype=np.uint8), (image.shape[0], 1))
+    Image.fromarray(np.dstack([pixels, alpha])).save(tmp_path / "a.png", exif=exif.tobytes())
+    out = made(operator="downsample:factor=2", noise=0.05).restore(tmp_path / "a.png", steps=2)
+    assert out.source is not None
+    assert out.source.pixels.shape == out.image.shape
+    assert not np.array_equal(out.source.pixels, out.image)
+    np.testing.assert_allclose(out.source.pixels.mean((0, 1)), image.mean((0, 1)), atol=0.01)
+    out.save(tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as again:
+        assert (again.size, again.mode, again.getexif()[0x010F]) == ((60, 42), "RGBA", "Acme")
+        np.testing.assert_allclose(np.asarray(again)[20, ::2, 3], alpha[0], atol=8)
+
+
+@pytest.mark.parametrize(("operator", "mode"), [("grey", "RGB"), ("identity", "L")])
+def test_a_grey_file_has_colours_where_they_were_asked_for(operator: str, mode: str, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)).save(tmp_path / "g.png")
+    out = made("pigdm", operator=operator, noise=0.1).restore(tmp_path / "g.png", steps=3)
+    out.save(tmp_path / "h.png")
+    with Image.open(tmp_path / "h.png") as again:
+        assert again.mode == mode
+
+
+def test_a_mask_of_the_photograph_s_size_is_priced_too(tmp_path: Path) -> None:
+    Image.fromarray(np.full((300, 400), 255, np.uint8)).save(tmp_path / "holes.png")
+    r = made(operator=f"mask:file={tmp_path / 'holes.png'}", noise=0.1, memory=1 << 33)
+    assert r.estimate(300, 400, Options(steps=5)).evaluations == 5
+
+
+def test_no_captioner_is_asked_for_a_prior_that_reads_no_text(
+    image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unveil.zeroshot.captions.caption", lambda *given: pytest.fail("the photograph was sent away"))
+    with pytest.raises(InputError, match="reads no text, which a captioner writes; leave the captioner out"):
+        loading.restore(image, method="ldrps", captioner="http://127.0.0.1:9/v1")
+
+
+def test_no_captioner_is_asked_about_the_crop_that_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unveil.zeroshot.captions.caption", lambda *given: pytest.fail("asked about grey"))
+    monkeypatch.setattr(Shrink, "condition", lambda *given: None)
+    with contextlib.suppress(InputError):
+        made("ldrps", captioner="http://127.0.0.1:9/v1", steps=3).estimate(64, 64)

@@ -97,7 +97,8 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
 
     """
     recorded = {k: settings.pop(k) for k in _RECORDED if k in settings}
-    called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings}
+    own = _of_the_method(method)  # UP-ZeroIR has a `keep` of its own
+    called = {k: settings.pop(k) for k in [f.name for f in fields(Options)] if k in settings and k not in own}
     if method == TRAINED and recorded:
         called.setdefault("generator", BEFORE)
     wanted = recorded.get("sha256", "")
@@ -122,6 +123,15 @@ def restore(image: Any, model: str | Path = "", *, method: str = TRAINED, **sett
 
 _RECORDED = ("sha256", "unveil", "hardware", "counts", "chosen", "describer", "mask_sha256", "threads")
 """Entries of a protocol that are no settings."""
+
+
+def _of_the_method(method: str) -> set[str]:
+    """The options of a zero-shot method that go to it, whatever else has their names; `steps` is told with each call."""
+    if method == TRAINED:
+        return set()
+    from unveil.zeroshot.methods import METHODS
+
+    return set(METHODS[method].takes()) - {"steps"} if method in METHODS else set()
 
 
 def _extras(method: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from unveil import photo
 from unveil.errors import InputError
-from unveil.models.calibration import Calibration
+from unveil.models.calibration import DECIDES, Calibration
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,11 @@ class Restoration:
         InputError for a level, a number of draws or settings that were not calibrated, saying what to ask for.
         """
         known = self.calibration
+        if known is None and self.doubt is not None:
+            own = ", ".join(f"{name} {self.protocol[name]}" for name in DECIDES[1:] if name in self.protocol)
+            raise InputError(
+                f"no interval was calibrated for these settings ({own}); leave those that are not the model's defaults out"
+            )
         if known is None:
             raise InputError(
                 "no interval was calibrated for this model under these settings; restore with uncertainty=True, or with fidelity=0 and "

@@ -187,7 +187,9 @@ class Restorer:
             )
         if (specialist := self.chosen_for(options)) is not self:
             out = specialist.restore(image, options, callback=callback)
-            return replace(out, notes=(*out.notes, f"by the model {specialist.model.spec.name}, which is better at this"))
+            return replace(
+                out, notes=(*out.notes, f"by the model {specialist.model.spec.name}, which is better at this")
+            )
         started = time.perf_counter()
         described = isinstance(image, DescribedPhoto)
         seen = image if described else self._described(as_photo(image, options.max_pixels), options)

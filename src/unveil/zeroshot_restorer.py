@@ -16,11 +16,11 @@ from torch import Tensor
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
 from unveil.draws import Callback, draw_seed
-from unveil.errors import Cancelled, InputError, collected
+from unveil.errors import Cancelled, InputError, UnveilError, collected
 from unveil.models import shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options, chosen
-from unveil.photo.record import from_array
+from unveil.photo.record import in_the_shape_of
 from unveil.restoration import Restoration
 from unveil.restorer import as_photo
 from unveil.util.devices import DTYPES, pick_device, pick_dtype
@@ -105,6 +105,13 @@ class ZeroShotRestorer:
         settings = self.method.configured(given)
         if getattr(settings, "prompt", ""):
             self.prior.condition(settings.prompt, getattr(settings, "negative", ""))  # told now, not once per file
+        elif getattr(settings, "captioner", ""):
+            try:
+                self.prior.condition("a photograph", "")
+            except UnveilError as error:
+                raise InputError(
+                    f"{self.prior.name} reads no text, which a captioner writes; leave the captioner out"
+                ) from error
         return settings
 
     def plan(self, height: int, width: int, options: Options | None = None) -> ZeroShotPlan:
@@ -125,7 +132,7 @@ class ZeroShotRestorer:
     def estimate(self, height: int, width: int, options: Options | None = None) -> Estimate:
         """How long a restoration takes: the method is begun on a small grey crop, and stopped after its third evaluation."""
         options = options or Options()
-        settings = self.resolve(options)
+        settings = _for_a_trial(self.resolve(options))
         side = max(_TRIAL, self.prior.multiple_of, self.method.least)
         size = (min(height, side), min(width, side))
         times: list[tuple[float, int]] = []
@@ -178,6 +185,8 @@ class ZeroShotRestorer:
                     "strength blends with the photograph and needs a result of its size; leave it out with downsample"
                 )
             samples = source.pixels + np.float32(options.strength) * (samples - source.pixels)
+        coloured = getattr(resolved, "operator", "") == "grey" or getattr(resolved, "task", "") == "colorize"
+        shaped = in_the_shape_of(source, samples[0], coloured=coloured)
         protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(counted.counts)}
         return Restoration(
             samples,
@@ -185,8 +194,8 @@ class ZeroShotRestorer:
             timed.seconds,
             options.seed,
             protocol,
-            source if same else from_array(samples[0]),
-            tuple(dict.fromkeys(notes)),
+            shaped,
+            tuple(dict.fromkeys([*notes, *(n for n in shaped.notes if n not in source.notes)])),
         )
 
     def protocol(self, options: Options) -> dict[str, Any]:
@@ -209,6 +218,14 @@ class ZeroShotRestorer:
             **({} if getattr(self.prior, "label", None) is None else {"label": self.prior.label}),  # type: ignore[attr-defined]
             **({"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}),
         }
+
+
+def _for_a_trial(settings: Any) -> Any:
+    """A method's options for a grey crop: nobody is asked what it shows, and a mask of the photograph's size is one of any other size."""
+    changes: dict[str, Any] = {"captioner": ""} if getattr(settings, "captioner", "") else {}
+    if str(getattr(settings, "operator", "")).startswith("mask:file="):
+        changes["operator"] = "mask:keep=0.5"
+    return dataclasses.replace(settings, **changes) if changes else settings
 
 
 def _at_least(y: Tensor, side: int) -> Tensor:

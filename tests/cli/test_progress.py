@@ -13,7 +13,7 @@ import torch
 from unveil.cli.progress import Bar
 from unveil.diffusion.sampling import Progress
 from unveil.restorer import Restorer
-from unveil.testing import tiny_model
+from unveil.testing import tiny_experts, tiny_model
 
 
 class Screen(io.StringIO):
@@ -73,3 +73,15 @@ def test_the_time_moves_each_second_though_no_tile_is_done(monkeypatch: pytest.M
             while f"0:00:0{second}" not in screen.getvalue() and time.monotonic() < until:
                 time.sleep(0.02)
             assert f"0:00:0{second}" in screen.getvalue()
+
+
+@pytest.mark.parametrize("fix", ["noise", "haze,noise"])
+def test_the_bar_ends_full_whatever_is_left_out(fix: str) -> None:
+    """Where the light stays the first evaluations are not run, and not counted."""
+    restorer = Restorer(tiny_experts(), device="cpu")
+    y = np.random.default_rng(0).random((40, 48, 3), np.float32)
+    with (bar := Bar("a.mp4", samples=2, pictures=2, quiet=True)) as tell:
+        for _ in range(2):
+            restorer.restore(y, fix=fix, samples=2, fidelity=0, callback=tell)
+        assert bar.progress.tasks[0].completed == bar.progress.tasks[0].total
+        assert bar.progress.tasks[0].description == "a.mp4 frame 2/2"

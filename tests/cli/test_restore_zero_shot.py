@@ -186,3 +186,14 @@ def test_all_that_is_left_is_priced_by_its_pixels(
     (tmp_path / "out" / "photo.png").unlink()
     assert main([*call, "--skip-existing"]) == 0, "the large one is there already"
     assert "about 70 s here (2 evaluations a draw)\n" in capsys.readouterr().err
+
+
+def test_a_clip_is_priced_by_all_its_frames(
+    prior: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ZeroShotRestorer, "estimate", lambda self, *size: Estimate(2, 70.0))
+    frames = [Image.fromarray(np.full((20, 24, 3), 20 * n, np.uint8)) for n in range(12)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    call = ["restore", "--method", "ddrm", "--prior", prior, "--operator", "identity", "--noise", "0.1", "--steps", "2"]
+    assert main([*call, str(tmp_path / "a.gif"), "-o", str(tmp_path / "b.gif")]) == USAGE
+    assert "about 14 min here (2 evaluations a draw, 12 frames)" in capsys.readouterr().err

@@ -93,10 +93,11 @@ def test_bad_videos_are_rows_among_others_and_photographs_too(tmp_path: Path) ->
     (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
     Image.fromarray(noise(2)).save(tmp_path / "in" / "photo.png")
     given = [tmp_path / "in" / "bad.mp4", good, tmp_path / "in" / "photo.png"]
-    rows = restored(plan(find(given), tmp_path / "out", ext="jpg", extras=["compare"]))
+    rows = restored(plan(find(given), tmp_path / "out", ext="jpg", extras=["compare"]), handling=Handling(ext="jpg"))
     assert [r.status for r in rows] == ["failed", "restored", "restored"]
     assert "bad.mp4: cannot be read as a video" in rows[0].reason
     assert "no further pictures are made of a video" in rows[1].notes
+    assert "written as mkv, since a clip is not written as jpg here" in rows[1].notes
     assert files(tmp_path / "out") == {"good.mkv", "photo.jpg", "photo_compare.png"}
     again = restored(plan(find(given), tmp_path / "out", ext="jpg"), handling=Handling(skip_existing=True))
     assert [r.status for r in again] == ["failed", "skipped", "skipped"]
@@ -204,3 +205,17 @@ def test_uncertainty_of_a_clip_is_refused_before_the_work(tmp_path: Path) -> Non
     )
     with pytest.raises(InputError, match="--uncertainty is for photographs"):
         video.restore(None, job, Options(), None)  # type: ignore[arg-type]
+
+
+def test_an_animation_is_written_in_the_format_that_was_asked_for_where_that_moves(tmp_path: Path) -> None:
+    from PIL import Image
+
+    frames = [Image.fromarray(noise(n)) for n in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    given = find([tmp_path / "a.gif"])
+    for ext, name in (("webp", "a.webp"), ("png", "a.png"), ("jpg", "a.gif")):
+        (row,) = restored(plan(given, tmp_path / f"as_{ext}", folder=True, ext=ext), handling=Handling(ext=ext))
+        assert row.outputs == (str(tmp_path / f"as_{ext}" / name),)
+        assert any("not written as jpg" in note for note in row.notes) == (ext == "jpg")
+        with Image.open(row.outputs[0]) as made:
+            assert made.n_frames == 3  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from unveil.jobs.video import Decisions, shots
 from unveil.restorer import Options
@@ -50,3 +51,45 @@ def test_what_flickers_between_frames_is_decided_once() -> None:
     found = shots([scene(3)] * 19, lambda _: next(answers))
     decisions = Decisions(found, Options())
     assert len({repr(decisions.options(n).told) for n in range(19)}) == 1
+
+
+def photograph(seed: int) -> np.ndarray:
+    """Smooth colours with a few things in them, as photographs have."""
+    rng = np.random.default_rng(seed)
+    coarse = torch.from_numpy(rng.random((1, 3, 5, 6)) ** 2)
+    large = torch.nn.functional.interpolate(coarse, size=(120, 160), mode="bicubic").clamp(0, 1)
+    return large[0].permute(1, 2, 0).numpy().astype(np.float32)
+
+
+def test_cuts_between_pictures_of_like_brightness_are_found() -> None:
+    """A histogram of brightness alone missed three of four."""
+    looks = [photograph(seed) for seed in range(12)]
+    looks = [np.clip(p * (0.45 / p.mean()), 0, 1) for p in looks]
+    found = shots([p for p in looks for _ in range(3)], describe)
+    assert [s.first for s in found] == list(range(0, 36, 3))
+
+
+def test_motion_noise_and_light_are_no_cuts() -> None:
+    picture = np.tile(photograph(3), (1, 2, 1))
+    rng = np.random.default_rng(0)
+    pan = [picture[:, at : at + 160] for at in range(0, 160, 16)]
+    noisy = [np.clip(picture[:, :160] + rng.normal(0, 0.2, (120, 160, 3)), 0, 1).astype(np.float32) for _ in range(5)]
+    fade = [picture[:, :160] * np.float32(light) for light in np.linspace(1, 0, 20)]
+    for clip in (pan, noisy, fade):
+        assert [s.first for s in shots(clip, describe)] == [0]
+
+
+def test_each_shot_is_in_the_row_with_what_was_found_in_it() -> None:
+    found = shots([scene(1)] * 7 + [scene(2, 0.1)] * 5, describe)
+    decisions = Decisions(found, Options(), speaker="somebody")
+    row = decisions.protocol()
+    assert [shot["first"] for shot in row["shots"]] == [0, 7]
+    assert [shot["told"]["lowlight"] > 0.9 for shot in row["shots"]] == [False, True]
+    assert row["describer"] == "somebody"
+    assert row["told"] is None, "of no single photograph"
+    first, second = decisions.notes()
+    assert first.startswith("from frame 1: found noise 80%")
+    assert second.startswith("from frame 8: found lowlight 98%")
+    alone = Decisions(found[1:], Options())
+    assert alone.protocol()["told"]["lowlight"] > 0.9
+    assert alone.notes()[0].startswith("found lowlight 98%")

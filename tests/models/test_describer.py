@@ -129,3 +129,9 @@ def test_a_lens_cap_needs_nothing() -> None:
         said = describer.shipped().describe(black)
         assert said.likeliest == "clean"
         assert treatment(said.probabilities).nothing
+
+
+def test_bars_are_not_described() -> None:
+    pixels = np.random.default_rng(0).random((48, 80, 3)).astype(np.float32)
+    barred = np.pad(pixels, ((12, 12), (0, 0), (0, 0)))
+    assert describer.shipped().describe(barred) == describer.shipped().describe(pixels)

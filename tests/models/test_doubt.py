@@ -108,3 +108,9 @@ def test_a_calibration_of_draws_says_nothing_about_it(restorer: Restorer) -> Non
     draws = Calibration(2.0, {}, {}, 0.9, 8, 20, 100, 0.0, {k: out.protocol[k] for k in DECIDES})
     again = Restorer(dataclasses.replace(restorer.model, calibrations=(draws,)), "cpu", "fp32")
     assert again.restore(PHOTO, fix="noise", uncertainty=True).calibration is None
+
+
+def test_an_interval_that_was_not_calibrated_names_the_settings(restorer: Restorer) -> None:
+    out = restorer.restore(PHOTO, fix="noise", uncertainty=True, strength=0.2)
+    with pytest.raises(InputError, match=r"no interval was calibrated for these settings \(.*strength 0\.2"):
+        out.interval()

@@ -136,3 +136,12 @@ def test_a_hub_that_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     with pytest.raises(ModelError, match=r"a/b: the hub did not take the model \(no route to host\)"):
         hub.push_to_hub(tiny_experts(), "a/b")
+
+
+def test_load_takes_the_folder_too(tmp_path: Path) -> None:
+    """With its reach and its calibrations, as `from_pretrained` does."""
+    hub.save_pretrained(shelf.load("general"), tmp_path / "general")
+    one, other = shelf.load(tmp_path / "general"), hub.from_pretrained(tmp_path / "general")
+    assert (one.spec, one.calibrations, one.sha256) == (other.spec, other.calibrations, other.sha256)
+    assert len(one.calibrations) > 1
+    assert one.spec.reach > 0

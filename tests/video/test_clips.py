@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from unveil import video
 from unveil.errors import InputError
@@ -349,3 +351,35 @@ def test_the_cases(shared: Path, tmp_path: Path) -> None:
         assert not clip.interlaced
     assert any("AAC" in note for note in copied(cases / "digicam.avi", tmp_path / "d.mp4"))
     assert copied(cases / "cam.mts", tmp_path / "cam.mts") == ()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_what_an_animation_says_of_itself_stays(suffix: str, tmp_path: Path) -> None:
+    """Where its format holds it; else, and with `strip`, it goes, and a note says so where nobody asked for that."""
+    exif = Image.Exif()
+    exif[0x010F] = "Acme"
+    texts = PngInfo()
+    texts.add_text("Title", "harbour")
+    about: dict[str, Any] = {
+        ".gif": {"comment": b"a harbour"},
+        ".webp": {"exif": exif.tobytes(), "xmp": b"<x/>", "lossless": True},
+        ".png": {"exif": exif.tobytes(), "pnginfo": texts},
+    }[suffix]
+    images = [Image.fromarray(np.full((8, 8, 3), 40 * n, np.uint8)) for n in range(3)]
+    source = tmp_path / f"a{suffix}"
+    images[0].save(source, save_all=True, append_images=images[1:], duration=100, **about)
+
+    def said(path: Path) -> tuple[Any, ...]:
+        with Image.open(path) as opened:
+            text = getattr(opened, "text", {}).get("Title")
+            return opened.getexif().get(0x010F), opened.info.get("xmp"), opened.info.get("comment"), text
+
+    copied(source, tmp_path / f"b{suffix}")
+    assert said(tmp_path / f"b{suffix}") == said(source)
+    assert any(said(source))
+    copied(source, tmp_path / f"c{suffix}", strip=True)
+    assert not any(said(tmp_path / f"c{suffix}"))
+    other = ".webp" if suffix == ".gif" else ".gif"
+    notes = copied(source, tmp_path / f"d{other}")
+    lost = {".gif": "WEBP holds none: comment", ".webp": "GIF holds none: EXIF", ".png": "GIF holds none: EXIF, texts"}
+    assert f"left out, since {lost[suffix]}" in notes

@@ -145,6 +145,7 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
         ("solver", "sde", "need a path whose drift is free of the clean image"),
         ("grid", "square", "unknown grid"),
         ("resolution", "up", "resolution"),
+        ("tile", "auto:0", "tile"),
         ("tile", "big", "tile"),
         ("format", "psd", "format"),
         ("seed", "-1", "seed"),
@@ -323,3 +324,10 @@ def test_what_takes_kinds_is_documented(client: TestClient) -> None:
             fields = media["schema"]["properties"]
             assert "lowlight" in str(fields["fix"])
             assert "light" in str(fields["keep"])
+
+
+def test_a_tile_may_be_bounded(client: TestClient, make: Callable[..., bytes]) -> None:
+    """As `unveil restore` takes it, and as protocols have it."""
+    for tile in ("auto:64", "64", "0", "auto"):
+        answer = client.post("/v1/restore", files={"photo": ("a.png", make())}, data={"model": "tiny", "tile": tile})
+        assert answer.status_code == 200, answer.text

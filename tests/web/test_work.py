@@ -227,3 +227,15 @@ def test_the_page_and_the_command_line_damage_alike(tmp_path: Path) -> None:
     assert task.result is not None
     assert task.result.name == "lake_noise.png"
     assert np.array_equal(np.asarray(opened(task.result.file)), np.asarray(opened(tmp_path / "d.png")))
+
+
+def test_steps_that_are_left_out_are_the_first() -> None:
+    """The two at full size are all that is run where the light stays: each is a half of a draw."""
+    task, now = Task("me", lambda task, device: None), [0.0]
+    pace = Pace(task, [1.0, 1.0, 1.0, 16.0, 16.0], 2, None, lambda: now[0])
+    heard = []
+    for step in range(4):
+        now[0] += 16.0
+        pace(Progress(step % 2, 2, torch.zeros(1, 3, 1, 1)))
+        heard.append((task.status.share, task.status.detail["draw"]))
+    assert heard == [(0.25, 1), (0.5, 1), (0.75, 2), (1.0, 2)]

@@ -387,7 +387,7 @@ def _print_estimate(
 
     if isinstance(restorer, Restorer):
         return 0.0
-    from unveil.jobs.batch import size_of
+    from unveil.jobs.batch import extent_of
     from unveil.jobs.finished import finished
     from unveil.jobs.inputs import STANDARD
     from unveil.util.words import duration
@@ -396,26 +396,31 @@ def _print_estimate(
     if not isinstance(restorer, ZeroShotRestorer):
         return 0.0
     left = [job for job in jobs if not (skip_existing and job.target != STANDARD and finished(job.source, job.target))]
-    sizes = [(job, size) for job in left if (size := size_of(job.source)) is not None]
-    for job, size in sizes:
+    extents = [(job, extent) for job in left if (extent := extent_of(job.source)) is not None]
+    for job, extent in extents:
         with suppress(InputError):  # one that cannot be restored gets its row, and the time is told by the next
-            first, told, tried = job, restorer.estimate(size[1], size[0], options), _pixels(restorer, size)
+            width, height, frames = extent
+            told = restorer.estimate(height, width, options)
+            first, each = job, told.seconds / _pixels(restorer, (width, height, 1))
             break
     else:
         return 0.0
-    seconds = told.seconds * sum(_pixels(restorer, size) for _, size in sizes) / tried
+    seconds = each * sum(_pixels(restorer, extent) for _, extent in extents)
     if not quiet:
-        more = f"; {duration(seconds)} for all {len(sizes)}" if len(sizes) > 1 else ""
+        more = f"; {duration(seconds)} for all {len(extents)}" if len(extents) > 1 else ""
+        counted = f"{told.evaluations} evaluations a draw" + (f", {frames} frames" if frames > 1 else "")
         print(
-            f"unveil: {shown(first.source)}: about {duration(told.seconds)} here ({told.evaluations} evaluations a draw){more}",
+            f"unveil: {shown(first.source)}: about {duration(frames * told.seconds)} here ({counted}){more}",
             file=sys.stderr,
             flush=True,
         )
     return seconds
 
 
-def _pixels(restorer: ZeroShotRestorer, size: tuple[int, int]) -> int:
-    return math.prod(max(side, restorer.method.least) for side in size)
+def _pixels(restorer: ZeroShotRestorer, extent: tuple[int, int, int]) -> int:
+    """Of all pictures of a file that are (width, height, pictures), as the method sees them."""
+    *size, pictures = extent
+    return pictures * math.prod(max(side, restorer.method.least) for side in size)
 
 
 @contextmanager

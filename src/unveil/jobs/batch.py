@@ -25,7 +25,7 @@ from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, DescribedPhoto, Restorer, describe_photo
-from unveil.video import is_video
+from unveil.video import is_video, opened
 
 
 class Restores(Protocol):
@@ -237,6 +237,7 @@ class _Batch:
                 self.options,
                 lambda frames: self.watch(job, number, frames),
                 strip=self.handling.strip,
+                ext=self.handling.ext,
             )
             self._keep_times(job, row.outputs)
             return row
@@ -393,20 +394,23 @@ def _reason(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; this is a fault of unveil, please report it"
 
 
-def size_of(source: Path) -> tuple[int, int] | None:
-    """(width, height) of a photograph by its header, None where it does not say."""
+def extent_of(source: Path) -> tuple[int, int, int] | None:
+    """(width, height, pictures) of a photograph or a clip by its header, None where it does not say."""
     try:
+        if is_video(source):
+            with opened(source, 1 << 62) as clip:
+                return clip.width, clip.height, max(1, clip.count)
         with source.open("rb") as file:
             header = probe(str(source), file.read(_HEADER), 1 << 62)
     except (OSError, InputError):
         return None
-    return header.width, header.height
+    return header.width, header.height, 1
 
 
 def _pixels(source: Path) -> int:
     """Pixels of a photograph by its header; more than the limit where it does not say."""
-    size = size_of(source)
-    return IN_FLIGHT if size is None else size[0] * size[1]
+    extent = extent_of(source)
+    return IN_FLIGHT if extent is None else extent[0] * extent[1]
 
 
 def _finished(job: Job) -> bool:

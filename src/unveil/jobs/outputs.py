@@ -25,7 +25,7 @@ from unveil.jobs.inputs import STANDARD, Item
 from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
-from unveil.video import is_video
+from unveil.video import ANIMATED, is_animation, is_video
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -174,13 +174,20 @@ def plan(
             name = item.place if folder else Path(output.name)
             target = (output if folder else output.parent) / name
         if folder:
-            own = name.suffix if is_video(item.source) else ending or RAW_TO.get(name.suffix.lower(), name.suffix)
+            own = _suffix(item.source, name.suffix, ending)
             target = target.with_name(f"{name.stem}{suffix}{own}")
         jobs.append(Job(item.source, target, {kind: target.with_name(f"{target.stem}_{kind}.png") for kind in extras}))
     _check(jobs, manifest, frames, reads)
     for place in {job.target.parent for job in jobs}:
         _open(place)
     return jobs
+
+
+def _suffix(source: Path, own: str, ending: str) -> str:
+    """Of an output: the one asked for, of a clip where that is of a kind with it (pictures that move stay such; `jobs.video` says so)."""
+    if not is_video(source):
+        return ending or RAW_TO.get(own.lower(), own)
+    return ending if ending in ANIMATED and is_animation(source) else own
 
 
 def check_folder(items: Sequence[Item], output: Path, *, folder: bool = False) -> None:

@@ -26,6 +26,7 @@ from unveil.networks.condition import KINDS, LIGHT
 from unveil.options import Options
 from unveil.restorer import Callback, Restorer
 from unveil.util.atomic import replacing
+from unveil.util.suffixes import FORMATS
 from unveil.video import Frame, opened
 from unveil.video import writer as writer_for
 
@@ -33,8 +34,8 @@ _CUT = 0.5
 """Share of the pixels that change their level of brightness between two frames from which they belong to two shots."""
 _LEVELS = 16
 _OTHER_COLOURS, _ALIKE = 0.25, 0.5
-"""They do too where at least so many change their colour and the correlation of what is where is below _ALIKE. Of the pairs of 64 photographs
-these find 98 in a hundred, brightness alone 27; pans by an eighth of the picture, zooms by 1.3, fades and strong noise are none."""
+"""They do too where at least so many change their colour and the correlation of what is where is below _ALIKE. Of the pairs of 64
+photographs these find 98 in a hundred, brightness alone 27; pans by an eighth, zooms by 1.3, fades and strong noise are none."""
 _COLOURS, _CELLS = 4, 16
 """Levels of each channel by which colours are counted; cells of the picture, down and across, whose light is compared."""
 _SPACING = 6
@@ -142,7 +143,7 @@ class Decisions:
         return self._options[int(np.searchsorted(self._first, frame, side="right")) - 1]
 
     def protocol(self) -> dict[str, Any]:
-        """What was decided, and by whom: `told` for a clip of one shot, as of a photograph; else `shots`, from which frame on what was told."""
+        """What was decided, and by whom: `told` for a clip of one shot, as of a photograph; else `shots`, with the first frame of each."""
         told = [dict(t.probabilities) for t in self._treatments]
         entry = {"first": self._first, "told": told}
         shots = [dict(zip(entry, of, strict=True)) for of in zip(*entry.values(), strict=True)]
@@ -172,6 +173,7 @@ def restore(
     watch: Callable[[int], AbstractContextManager[Callback | None]],
     *,
     strip: bool = False,
+    ext: str = "auto",
 ) -> Row:
     """Restore the video `job.source` into `job.target`; returns its row.
 
@@ -208,6 +210,9 @@ def restore(
             notes |= dict.fromkeys(n for n in result.notes if decisions is None or not decisions.is_said(n))
     if decisions is not None:
         protocol = {k: v for k, v in (protocol | decisions.protocol()).items() if v is not None}
+    written = job.target.suffix.lower()
+    if ext != "auto" and FORMATS.get(written, written) != FORMATS.get(f".{ext.lower().lstrip('.')}"):
+        notes[f"written as {written[1:]}, since a clip is not written as {ext} here"] = None
     if job.extras:
         notes["no further pictures are made of a video"] = None
     told, size = (*clip.notes, *notes, *writer.notes), (clip.width, clip.height)

@@ -17,11 +17,10 @@ import torch
 from unveil import __version__
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf, weights_file
-from unveil.models.calibration import Calibration
 from unveil.models.model import Model
 from unveil.util import atomic
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+WEIGHTS, CONFIG, CARD = shelf.WEIGHTS, shelf.DESCRIPTION, "README.md"
 _LEAST_SAID = ("summary", "method", "licence", "training_data", "recipe", "parameters", "seed", "steps")
 
 
@@ -90,19 +89,7 @@ def from_pretrained(
     folder = Path(source)
     if not folder.is_dir():
         folder = _downloaded(str(source), revision, cache_dir, token, local_files_only)
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        digest, reach = str(config["sha256"]), int(config.get("reach", 0))
-        calibrations = tuple(map(Calibration.from_dict, config.get("calibration", ())))
-    except OSError as error:
-        raise ModelError(f"{source}: holds no {CONFIG}; is it a model of Unveil?") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not the description of a model of Unveil ({error})") from error
-    if not 0 <= reach <= 4096:
-        raise ModelError(f"{path}: its reach is {reach}, which is no distance in pixels of a photograph")
-    model = weights_file.read(folder / WEIGHTS, digest)
-    return replace(model, spec=replace(model.spec, reach=reach), calibrations=calibrations)
+    return shelf.of_folder(folder)
 
 
 def push_to_hub(

@@ -19,6 +19,10 @@ from unveil.models.model import Model
 from unveil.models.weights_file import read, sha256_of
 from unveil.util.words import did_you_mean
 
+WEIGHTS = "model.safetensors"
+"""In the folder of a run, or of the hub's kind."""
+DESCRIPTION = "config.json"
+"""In a folder of the hub's kind, which `models.hub` writes: the sha256 of the weights, their reach and calibrations."""
 CALIBRATION = "calibration.json"
 """Beside a weight file that is not on the shelf: what `benchmarks/calibration.py` says about the spread of its draws."""
 
@@ -84,14 +88,33 @@ def load(name: str | Path) -> Model:
         return replace(model, spec=spec, calibrations=measured, specialists=entry.get("specialists", {}))
     path = Path(name)
     if path.is_dir():
-        if not (path / "model.safetensors").is_file():
-            raise ModelError(f"{path}: a folder without model.safetensors; is the training finished?")
-        path = path / "model.safetensors"
+        if (path / DESCRIPTION).is_file():
+            return of_folder(path)
+        if not (path / WEIGHTS).is_file():
+            raise ModelError(f"{path}: a folder without {WEIGHTS}; is the training finished?")
+        path = path / WEIGHTS
     if path.is_file():
         beside = path.with_name(CALIBRATION)
         return replace(read(path), calibrations=calibration.read(beside) if beside.is_file() else ())
     check(str(name))
     raise AssertionError("unreachable: the name is not on the shelf")
+
+
+def of_folder(folder: Path) -> Model:
+    """The model in a folder of the hub's kind. Raises ModelError for files that are missing, damaged, or not those that it describes."""
+    path = folder / DESCRIPTION
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        digest, reach = str(config["sha256"]), int(config.get("reach", 0))
+        calibrations = tuple(map(Calibration.from_dict, config.get("calibration", ())))
+    except OSError as error:
+        raise ModelError(f"{folder}: holds no {DESCRIPTION}; is it a model of Unveil?") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: not the description of a model of Unveil ({error})") from error
+    if not 0 <= reach <= 4096:
+        raise ModelError(f"{path}: its reach is {reach}, which is no distance in pixels of a photograph")
+    model = read(folder / WEIGHTS, digest)
+    return replace(model, spec=replace(model.spec, reach=reach), calibrations=calibrations)
 
 
 def check_name(name: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +119,53 @@ class Decoded:
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
     tone_mapped: bool = False
+
+
+def in_the_shape_of(photo: Photo, pixels: np.ndarray, *, coloured: bool = False) -> Photo:
+    """The photograph as one that new pixels (H, W, 3) in [0, 1] can be written with: itself, unless they are larger, or coloured where it
+    is grey.
+
+    Then its picture (bicubic) and its alpha have their size, and it is in sRGB; its metadata, its depth and how it was compressed stay.
+    """
+    same = pixels.shape == photo.pixels.shape
+    grey = photo.grey and not coloured
+    if same and grey == photo.grey:
+        return photo
+    notes = list(photo.notes)
+    if photo.native is not None:
+        notes.append("its colours became sRGB")
+    if photo.others is not None:
+        notes.append("channels beside colour and alpha were left out")
+    depth = min(photo.depth, 16)
+    alpha = photo.alpha
+    if alpha is not None and not same:
+        most = np.iinfo(alpha.dtype).max if alpha.dtype.kind != "f" else 1
+        plane = _enlarged((alpha / np.float32(most)).astype(np.float32)[..., None], pixels.shape)
+        alpha = np.rint(plane[..., 0] * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
+    return replace(
+        photo,
+        pixels=photo.pixels if same else _enlarged(photo.pixels, pixels.shape),
+        alpha=alpha,
+        grey=grey,
+        depth=depth,
+        mode="L" if grey else "RGB" if alpha is None else "RGBA",
+        icc=photo.icc if photo.native is None and grey == photo.grey else None,
+        jpeg=photo.jpeg if grey == photo.grey else None,
+        alpha_kind="straight",
+        native=None,
+        space=None,
+        others=None,
+        notes=tuple(notes),
+    )
+
+
+def _enlarged(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w, C) in [0, 1] at the height and width of `shape`."""
+    import torch
+
+    planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    larger = torch.nn.functional.interpolate(planes, size=shape[:2], mode="bicubic").clamp_(0, 1)
+    return np.ascontiguousarray(larger[0].permute(1, 2, 0).numpy())
 
 
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}

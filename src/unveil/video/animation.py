@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from unveil.errors import InputError
 from unveil.util.quiet import quiet
@@ -21,10 +22,14 @@ _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What players take for a frame that states no time, or next to none.
 _UNSTATED, _LEAST = 100, 11
 _SHORTEST = 20
+_HELD = {"GIF": ("comment", "xmp"), "WEBP": ("exif", "xmp"), "PNG": ("exif", "xmp", "texts")}
+"""What each format holds beside its frames, as Pillow writes it."""
+_WORDS = {"exif": "EXIF", "xmp": "XMP", "comment": "comment", "texts": "texts"}
 
 
 class Animation(Clip):
     """An open animation, for `with`, as `Clip`. loops: how often it is played, 0 for ever, None where a GIF does not say, which is once.
+    about: what it says of itself, by its name in _HELD.
 
     Raises InputError: missing, damaged, frames larger than `max_pixels`.
     """
@@ -49,6 +54,9 @@ class Animation(Clip):
         self.sounds, self.chapters, self.metadata = [], [], {}
         self.stream = _Undescribed()
         self.icc = self._image.info.get("icc_profile")
+        told = {name: self._image.info.get(name) for name in ("exif", "xmp", "comment")}
+        told |= {"texts": {k: v for k, v in getattr(self._image, "text", {}).items() if k != _XMP_TEXT}}
+        self.about: dict[str, Any] = {name: value for name, value in told.items() if value}
         self.lossless = self._image.format != "WEBP" or _is_lossless(path)
         self.notes = ()
         self.times = list(self._durations())
@@ -81,6 +89,22 @@ class Animation(Clip):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._image.close()
+
+
+_XMP_TEXT = "XML:com.adobe.xmp"
+
+
+def _texts(texts: dict[str, str], xmp: bytes | None) -> PngInfo:
+    """The texts of a PNG, of which XMP is one."""
+    info = PngInfo()
+    for name, text in texts.items():
+        if text.isascii():
+            info.add_text(name, text)
+        else:
+            info.add_itxt(name, text)
+    if xmp is not None:
+        info.add_itxt(_XMP_TEXT, xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else xmp)
+    return info
 
 
 def _is_lossless(path: Path) -> bool:
@@ -128,6 +152,10 @@ class AnimationWriter:
             notes.append(f"its sound was left out: {self.format} holds none")
         if self.format == "GIF":
             notes.append("each frame has at most 256 colours: GIF holds no more")
+        about = {} if strip else getattr(clip, "about", {})
+        self.about = {name: value for name, value in about.items() if name in _HELD[self.format]}
+        if lost := [_WORDS[name] for name in about if name not in self.about]:
+            notes.append(f"left out, since {self.format} holds none: {', '.join(lost)}")
         self.notes = tuple(notes)
 
     def add(self, frame: Frame) -> None:
@@ -164,6 +192,9 @@ class AnimationWriter:
             options["disposal"] = 2
         if icc := getattr(self.clip, "icc", None):
             options["icc_profile"] = icc
+        options |= {name: value for name, value in self.about.items() if name != "texts"}
+        if self.format == "PNG" and ("texts" in self.about or "xmp" in self.about):
+            options["pnginfo"] = _texts(self.about.get("texts", {}), options.pop("xmp", None))
         out = io.BytesIO()
         self.frames[0].save(out, self.format, **options)
         self.path.write_bytes(out.getvalue())

@@ -10,7 +10,7 @@ import binascii
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
@@ -131,8 +131,8 @@ class Ask(BaseModel):
     ] = None
     resolution: Annotated[Reading | None, Field(description="Dynamic resolution. Default: the model's.")] = None
     tile: Annotated[
-        Literal["auto"] | Annotated[int, Field(ge=0, le=65535)],
-        Field(description="Longest side of the tiles: auto, pixels, or 0 for none."),
+        Annotated[str, Field(pattern=r"^auto(:[1-9][0-9]{0,4})?$")] | Annotated[int, Field(ge=0, le=65535)],
+        Field(description="Longest side of the tiles: auto, auto:N for at most N, pixels, or 0 for none."),
     ] = "auto"
     format: Annotated[Format | None, Field(description="Format of the result. Default: the photograph's own.")] = None
     strip: Annotated[bool, Field(description="Write no EXIF, XMP and comments into the result.")] = False
