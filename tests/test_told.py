@@ -268,4 +268,16 @@ def test_a_described_photograph_is_the_specialists_too(with_specialist: tuple[Re
     options = Options(fix=("shadow",), seed=3)
     seen = describe_photo(general, as_photo(picture()), options)
     assert np.array_equal(general.restore(seen, options).image, specialist.restore(picture(), options).image)
-    assert general.chosen_for(options) is general.chosen_for(options)  # opened once
+    assert general.specialist(seen.treat) is general.specialist(seen.treat)  # opened once
+
+
+def test_a_shadow_that_the_describer_finds_is_the_specialists_too(
+    with_specialist: tuple[Restorer, Restorer], says: Says
+) -> None:
+    says.said = {"shadow": 0.97, "noise": 0.7}
+    out, alone = (r.restore(picture(), seed=3) for r in with_specialist)
+    assert np.array_equal(out.image, alone.image)
+    assert out.protocol == alone.protocol
+    says.said |= {"haze": 0.9}
+    out, own = (r.restore(picture(), seed=3) for r in (with_specialist[0], Restorer(tiny_experts(), "cpu")))
+    assert np.array_equal(out.image, own.image), "with haze beside it, it is for the model that knows both"

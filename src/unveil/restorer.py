@@ -148,16 +148,12 @@ class Restorer:
         tile = "auto" if isinstance(tile, str) else tile
         return decide(height, width, self.memory, cost, tile, most=8 if self.device.type == "cuda" else 1)
 
-    def chosen_for(self, options: Options) -> Restorer:
-        """The restorer of the model that is better at what a person names (`Model.specialists`); this one where there is none.
+    def specialist(self, treat: Treatment | None) -> Restorer:
+        """The restorer of the model that is better at what is to be fixed (`Model.specialists`); this one where there is none.
 
-        It is asked where one kind of damage to the light is named and no other; whatever else is named it mends as this one does.
-        Raises InputError for names that are no kinds of damage.
+        It is asked where one kind of damage to the light is to be fixed and no other; all else it mends as this one does.
         """
-        if options.fix is None or not self.model.specialists:
-            return self
-        named = treatment(None, options.fix, options.keep, self.model.spec.fixable).probabilities
-        light = [kind for kind in LIGHT if named[kind] > 0]
+        light = [k for k in LIGHT if treat is not None and treat.probabilities.get(k, 0.0) > 0]
         name = self.model.specialists.get(light[0], "") if len(light) == 1 else ""
         if not name:
             return self
@@ -185,15 +181,14 @@ class Restorer:
             raise InputError(
                 f"a tensor of {len(image)} images has {len(image)} results; give it to restore_batch, or one image at a time"
             )
-        if (specialist := self.chosen_for(options)) is not self:
-            out = specialist.restore(image, options, callback=callback)
-            return replace(
-                out, notes=(*out.notes, f"by the model {specialist.model.spec.name}, which is better at this")
-            )
         started = time.perf_counter()
         described = isinstance(image, DescribedPhoto)
         seen = image if described else self._described(as_photo(image, options.max_pixels), options)
         source, treat = seen.source, seen.treat
+        if options.told is None and (specialist := self.specialist(treat)) is not self:
+            out = specialist.restore(seen, options, callback=callback)
+            by = f"by the model {specialist.model.spec.name}, which is better at this"
+            return replace(out, notes=(*out.notes, by), seconds=time.perf_counter() - started)
         draws = self._draws(seen, self._shortened(options, treat), callback)
         options, notes = draws.options, draws.notes
         whole = plan = self.plan(*draws.size, options)
@@ -371,8 +366,10 @@ class Restorer:
 
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest."""
-        if (specialist := self.chosen_for(options)) is not self:
-            return specialist.protocol(options)
+        if options.fix is not None:
+            named = treatment(None, options.fix, options.keep, self.model.spec.fixable)
+            if (specialist := self.specialist(named)) is not self:
+                return specialist.protocol(options)
         run = self.resolve(options)
         asked = self.model.spec.conditioned and options.fix is None and options.told is None and options.strength > 0
         return {

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
-from unveil.jobs.video import Decisions, shots
-from unveil.restorer import Options
+from unveil.jobs.video import Decisions, Shot, shots
+from unveil.models import shelf
+from unveil.restorer import Options, Restorer
+from unveil.testing import tiny_experts
+
+RESTORER = Restorer(tiny_experts(), device="cpu")
 
 
 def scene(seed: int, light: float = 1.0) -> np.ndarray:
@@ -24,7 +31,7 @@ def test_a_fade_is_one_shot_and_no_low_light() -> None:
     found = shots(fade, describe)
     assert [s.first for s in found] == [0]
     assert found[0].probabilities["lowlight"] == 0.01
-    told = Decisions(found, Options()).options(20).told
+    told = Decisions(found, Options(), RESTORER).options(20).told
     assert told is not None
     assert told["lowlight"] == 0
     assert told["noise"] > 0.4
@@ -32,7 +39,7 @@ def test_a_fade_is_one_shot_and_no_low_light() -> None:
 
 def test_a_shot_that_is_dark_throughout_is_low_light() -> None:
     found = shots([scene(i, 0.1) for i in range(8)], describe)
-    told = Decisions(found, Options()).options(7).told
+    told = Decisions(found, Options(), RESTORER).options(7).told
     assert told is not None
     assert told["lowlight"] > 0.9
 
@@ -41,7 +48,7 @@ def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:
     clip = [scene(1)] * 7 + [scene(2, 0.1)] * 5
     found = shots(clip, describe)
     assert [s.first for s in found] == [0, 7]
-    decisions = Decisions(found, Options(keep="noise"))
+    decisions = Decisions(found, Options(keep="noise"), RESTORER)
     assert [decisions.options(n).told["lowlight"] > 0 for n in (0, 6, 7, 11)] == [False, False, True, True]  # type: ignore[index]
     assert all(decisions.options(n).told["noise"] == 0 for n in (0, 7))  # type: ignore[index]
 
@@ -49,7 +56,7 @@ def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:
 def test_what_flickers_between_frames_is_decided_once() -> None:
     answers = iter([{"noise": p} for p in (0.9, 0.05, 0.1, 0.9)])
     found = shots([scene(3)] * 19, lambda _: next(answers))
-    decisions = Decisions(found, Options())
+    decisions = Decisions(found, Options(), RESTORER)
     assert len({repr(decisions.options(n).told) for n in range(19)}) == 1
 
 
@@ -81,7 +88,7 @@ def test_motion_noise_and_light_are_no_cuts() -> None:
 
 def test_each_shot_is_in_the_row_with_what_was_found_in_it() -> None:
     found = shots([scene(1)] * 7 + [scene(2, 0.1)] * 5, describe)
-    decisions = Decisions(found, Options(), speaker="somebody")
+    decisions = Decisions(found, Options(), RESTORER, "somebody")
     row = decisions.protocol()
     assert [shot["first"] for shot in row["shots"]] == [0, 7]
     assert [shot["told"]["lowlight"] > 0.9 for shot in row["shots"]] == [False, True]
@@ -90,6 +97,17 @@ def test_each_shot_is_in_the_row_with_what_was_found_in_it() -> None:
     first, second = decisions.notes()
     assert first.startswith("from frame 1: found noise 80%")
     assert second.startswith("from frame 8: found lowlight 98%")
-    alone = Decisions(found[1:], Options())
+    alone = Decisions(found[1:], Options(), RESTORER)
     assert alone.protocol()["told"]["lowlight"] > 0.9
     assert alone.notes()[0].startswith("found lowlight 98%")
+
+
+def test_a_shot_in_the_shade_is_the_specialists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        shelf, "load", lambda name: replace(tiny_experts(seed=5), spec=replace(tiny_experts().spec, name=name))
+    )
+    general = Restorer(replace(tiny_experts(), specialists={"shadow": "penumbra"}), "cpu")
+    found = [Shot(0, [{"noise": 0.9}]), Shot(4, [{"shadow": 0.95}])]
+    decisions = Decisions(found, Options(), general)
+    assert [decisions.restorer(n).model.spec.name for n in (0, 3, 4)] == ["tiny", "tiny", "penumbra"]
+    assert [shot["model"] for shot in decisions.protocol()["shots"]] == ["tiny", "penumbra"]

@@ -22,7 +22,7 @@ from unveil.jobs.manifest import Row, restored
 from unveil.jobs.outputs import Job
 from unveil.models import describer
 from unveil.models.treatment import repeated, treatment
-from unveil.networks.condition import KINDS, LIGHT
+from unveil.networks.condition import LIGHT
 from unveil.options import Options
 from unveil.restorer import Callback, Restorer
 from unveil.util.atomic import replacing
@@ -131,21 +131,28 @@ _NAMED = 6
 class Decisions:
     """Options for every frame of a clip, whose shots were found before. speaker: who described them."""
 
-    def __init__(
-        self, found: list[Shot], options: Options, fixable: tuple[str, ...] = KINDS, speaker: str = ""
-    ) -> None:
+    def __init__(self, found: list[Shot], options: Options, restorer: Restorer, speaker: str = "") -> None:
         self._first, self._speaker = [shot.first for shot in found], speaker
+        fixable = restorer.model.spec.fixable
         self._treatments = [treatment(shot.probabilities, None, options.keep, fixable) for shot in found]
         self._options = [changed(options, keep=(), told=dict(t.probabilities)) for t in self._treatments]
+        self._restorers = [restorer.specialist(t) for t in self._treatments]
+
+    def _shot(self, frame: int) -> int:
+        return int(np.searchsorted(self._first, frame, side="right")) - 1
 
     def options(self, frame: int) -> Options:
         """What frame number `frame` is restored with."""
-        return self._options[int(np.searchsorted(self._first, frame, side="right")) - 1]
+        return self._options[self._shot(frame)]
+
+    def restorer(self, frame: int) -> Restorer:
+        """What frame number `frame` is restored by."""
+        return self._restorers[self._shot(frame)]
 
     def protocol(self) -> dict[str, Any]:
         """What was decided, and by whom: `told` for a clip of one shot, as of a photograph; else `shots`, with the first frame of each."""
         told = [dict(t.probabilities) for t in self._treatments]
-        entry = {"first": self._first, "told": told}
+        entry = {"first": self._first, "model": [r.model.spec.name for r in self._restorers], "told": told}
         shots = [dict(zip(entry, of, strict=True)) for of in zip(*entry.values(), strict=True)]
         return {"describer": self._speaker} | ({"told": told[0]} if len(told) == 1 else {"told": None, "shots": shots})
 
@@ -204,7 +211,8 @@ def restore(
                 continue
             how = options if decisions is None else decisions.options(number)
             number += 1
-            result = restorer.restore(item.pixels, how, callback=callback)
+            asked = restorer if decisions is None else decisions.restorer(number)
+            result = asked.restore(item.pixels, how, callback=callback)
             writer.add(changed(item, pixels=result.image))
             seconds, protocol = seconds + result.seconds, result.protocol
             notes |= dict.fromkeys(n for n in result.notes if decisions is None or not decisions.is_said(n))
@@ -225,9 +233,8 @@ def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None
         return None
     if options.fix is not None or options.told is not None:
         return None
-    spec = restorer.model.spec
     speaker = describer.shipped()
     with opened(job.source, options.max_pixels) as clip:
         frames = (item.pixels for item in clip if isinstance(item, Frame))
         found = shots(frames, lambda pixels: speaker.describe(pixels, restorer.dtype, restorer.model).probabilities)
-    return Decisions(found, options, spec.fixable, speaker.speaker)
+    return Decisions(found, options, restorer, speaker.speaker)

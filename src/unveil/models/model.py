@@ -70,7 +70,7 @@ class Model:
         doubt: The network that estimates how far a restoration is off, None for none.
         runner: Evaluates the predictor in another runtime (`models.engines`), None for torch.
         mask: (1, C, H, W) of the one photograph that is restored, for networks that take one (`encode_mask`).
-        specialists: Kind of damage to the light -> name of the model on the shelf that is better at it where a person names it.
+        specialists: Kind of damage to the light -> name of the model on the shelf that is better at it where no other is to be fixed.
 
     """
 
