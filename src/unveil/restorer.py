@@ -276,7 +276,7 @@ class Restorer:
         if treat is None or treat.nothing:
             return Doubt(local, 0.0)
         y, x0_hat = (torch.from_numpy(2 * box.of(a).transpose(2, 0, 1) - 1).to(self.device) for a in (before, after))
-        said, light = deviations(network, y, x0_hat, treat.vector())
+        said, light = deviations(network, y, x0_hat, treat.vector(), dtype=self.dtype)
         box.of(local)[...] = said.permute(1, 2, 0).cpu().numpy() / 2
         return Doubt(local, light / 2)
 

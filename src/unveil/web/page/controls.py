@@ -99,7 +99,7 @@ PRESET = {
 """The presets of zero-shot methods in plain words; those of a method are in its engine."""
 FORMATS = ("as it came", "jpg", "png", "webp", "tiff", "avif")
 FIDELITY = "0: sharp, and every draw differs. 1: cautious: smoother, and nearer to the truth on average."
-DOUBT = "Shows where the result is likely off; takes up to two thirds longer."
+DOUBT = "Shows where the result is likely off; takes up to half as long again."
 CHOOSE = "Choose a photograph: what is wrong with it is shown here."
 
 
