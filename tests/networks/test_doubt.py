@@ -120,7 +120,9 @@ def test_half_precision_says_the_same_to_a_few_hundredths(network: DoubtNetwork)
     generator = torch.Generator().manual_seed(3)
     y, x0_hat = (torch.rand(3, 70, 54, generator=generator) * 2 - 1 for _ in range(2))
     kinds = torch.rand(7, generator=generator)
-    (full, light), (half, same) = (deviations(network, y, x0_hat, kinds, dtype=t) for t in (torch.float32, torch.bfloat16))
+    (full, light), (half, same) = (
+        deviations(network, y, x0_hat, kinds, dtype=t) for t in (torch.float32, torch.bfloat16)
+    )
     assert half.dtype == torch.float32
     assert light == same
     assert float(((half - full).abs() / full).mean()) < 0.02
