@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from unveil import degradation
-from unveil.data.dataset import crops, rng
+from unveil.data.dataset import crops, hold_out, rng
 from unveil.errors import InputError
 from unveil.training.batches import Source, scan
 from unveil.training.settings import Data, Pairs, Stage
@@ -93,6 +93,48 @@ def test_the_two_sides_of_the_split_share_nothing(pairs: Path) -> None:
     names = [{p.name for p in s.photos} | {p.name for _, found in s.pairs for p in found} for s in (kept, held)]
     assert names[0].isdisjoint(names[1])
     assert len(names[0] | names[1]) == 6
+
+
+def _sides(data: Data) -> tuple[set[Path], set[Path]]:
+    """The files that are trained on, and those held out."""
+    material = scan(data)
+    kept, held = (Source(data, held_out=h, material=material).pictures for h in (False, True))
+    return {p.path.resolve() for p in kept}, {p.path.resolve() for p in held}
+
+
+def test_no_file_is_trained_on_that_another_entry_holds_out(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    for name in "abcdef":
+        write(tmp_path / "clean" / "park" / f"{name}.png")
+        for low in ("dim", "dark"):
+            write(tmp_path / low / "park" / f"{name}_{low}.png")
+    for name in "gh":  # clean photographs that have no degraded version
+        write(tmp_path / "clean" / f"{name}.png")
+    (tmp_path / "link").symlink_to(tmp_path / "clean")
+    sets = [
+        Pairs("dim", "clean", degraded_name="*_dim", weight=0.3, unpaired="skip"),
+        Pairs("dark", "link", degraded_name="*_dark", weight=0.3, unpaired="skip", scene="[ef]"),
+    ]
+    data = Data(root=str(tmp_path), photos=["clean"], pairs=sets, held_out=0.3)
+    material = scan(data)
+    held = Source(data, held_out=True, material=material)
+    alone = hold_out(material.photos, 0.3)[1], *(hold_out(found, 0.3)[1] for _, found in material.pairs)
+    assert [held.photos[: len(alone[0])], *(found for _, found in held.pairs)] == list(alone), "the splits are as before"
+    assert len({frozenset(p.clean.path.stem for p in found) for found in alone}) == 3, "the entries' splits differ"
+    kept_files, held_files = _sides(data)
+    assert kept_files
+    assert not kept_files & held_files
+
+
+def test_a_half_size_copy_goes_where_its_photograph_goes(tmp_path: Path) -> None:
+    for side in ("low", "high"):
+        for n in range(6):
+            (tmp_path / side / "x").mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (512, 512)).save(tmp_path / side / "x" / f"{n}.png")
+    Image.new("RGB", (512, 512)).save(tmp_path / "high" / "0a.png")
+    data = Data(root=str(tmp_path), photos=["high"], pairs=[Pairs("low", "high", unpaired="skip")], held_out=0.3)
+    kept, held = _sides(data)
+    assert any(p.clean.half for p in Source(data).photos)
+    assert not kept & held
 
 
 def test_misfits_of_all_sets_are_listed_at_once(pairs: Path, tmp_path: Path, write: Callable[[Path], None]) -> None:

@@ -39,6 +39,11 @@ class Photograph:
         """The scene where one is known, else the name."""
         return self.scene or self.name
 
+    @property
+    def files(self) -> set[Path]:
+        """The files it is read from, whatever path or link leads to them."""
+        return {picture.path.resolve() for picture in (self.clean, self.degraded) if picture is not None}
+
 
 def load_clean(folders: Sequence[Path], store: Store, halve_from: int = 512) -> list[Photograph]:
     """Every photograph of the folders, and a half-size copy of those whose short side is at least `halve_from` pixels.

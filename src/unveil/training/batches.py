@@ -187,6 +187,21 @@ class Generators(Hand):
         return touched(y, share, self.numbers)
 
 
+def _split(data: Data, material: Material, *, held_out: bool) -> list[list[Photograph]]:
+    """One side of the split: of the clean photographs, then of every entry of pairs.
+
+    Each list is split by its own names, and one file may have other names, or more neighbours, in another list. So what any list holds
+    out is taken out of the training side of all.
+    """
+    lists = [(material.photos, data.kept())]
+    lists += [(found, data.kept(entry)) for (_, found), entry in zip(material.pairs, data.pairs, strict=True)]
+    kept, held = zip(*(hold_out(found, share) for found, share in lists), strict=True)
+    if held_out:
+        return list(held)
+    gone = {file for found in held for photo in found for file in photo.files}
+    return [[photo for photo in found if gone.isdisjoint(photo.files)] for found in kept] if gone else list(kept)
+
+
 def reduced_side(stage: Stage) -> int:
     """Side in pixels of a stage's reduced views: `view` where it is set, else twice the crop up to 128 px, half of a larger one."""
     usual = min(_SMALL, 2 * stage.crop) if stage.crop <= _SMALL else max(64, stage.crop // 2 // 64 * 64)
@@ -198,12 +213,10 @@ class Source:
 
     def __init__(self, data: Data, *, held_out: bool = False, material: Material | None = None) -> None:
         material = material or scan(data)
-        side = 1 if held_out else 0
         self.data, self.store = data, material.store
-        self.photos = hold_out(material.photos, data.kept())[side]
+        self.photos, *splits = _split(data, material, held_out=held_out)
         self.pairs: list[tuple[float, list[Photograph]]] = []
-        for (weight, found), entry in zip(material.pairs, data.pairs, strict=True):
-            split = hold_out(found, data.kept(entry))[side]
+        for (weight, _), split in zip(material.pairs, splits, strict=True):
             self.pairs.append((weight, split))
             if data.photos:
                 # The clean side of a pair is one more clean photograph, on the same side of the split.
