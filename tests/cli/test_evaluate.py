@@ -166,3 +166,29 @@ def test_what_only_one_of_two_methods_has_is_said(folders: tuple, capsys: pytest
     assert "2 / 0 / 0 | 2 |" in out
     assert f"{other / 'b.png'}: without a partner in both folders, so not compared" in err
     assert "unveil: 0: without a partner" in err
+
+
+def test_methods_are_compared_by_target_where_their_files_are_called_otherwise(
+    folders: tuple, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pred, target, other = folders
+    (pred / "0.png").rename(pred / "x.png")  # by order it now belongs to the last target
+    for name in ("2", "1", "0"):
+        (other / f"{name}.png").rename(other / f"{int(name) + 1}.png")  # 1, 2, 3: named after another's target
+    asked = ("--metrics", "psnr", "--json", "--match", "order")
+    (other / "2.png").write_bytes(b"no image")
+    assert run("--pred", pred, "--target", target, "--against", other, *asked) == 3
+    out, err = capsys.readouterr()
+    compared = json.loads(out)["compared"]["psnr"]["difference"]
+    firsts, seconds = ({row["name"]: row["psnr"] for row in _rows(m, target, capsys)} for m in (pred, other))
+    assert compared["n"] == 2
+    assert compared["mean"] == pytest.approx((firsts["1.png"] - seconds["1.png"] + firsts["x.png"] - seconds["3.png"]) / 2)
+    assert "without a partner" not in err
+
+    assert run("--pred", pred / "x.png", "--target", target / "0.png", "--against", other / "1.png", *asked) == 0
+    assert json.loads(capsys.readouterr().out)["compared"]["psnr"]["difference"]["n"] == 1
+
+
+def _rows(pred: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    run("--pred", pred, "--target", target, "--metrics", "psnr", "--json", "--match", "order")
+    return json.loads(capsys.readouterr().out)["rows"]

@@ -114,8 +114,8 @@ def evaluate(
     for caution in cautions(find_images(target) if target.is_dir() else [target]):
         print(f"unveil: {caution}", file=sys.stderr)
     if second is not None:
-        scored = {row.name for row in second.rows} | {failure.name for failure in second.failures}
-        alone = [str(path) for path in second.predictions_left] + [r.name for r in report.rows if r.name not in scored]
+        scored = {row.key for row in second.rows} | {failure.key for failure in second.failures}
+        alone = [str(path) for path in second.predictions_left] + [r.name for r in report.rows if r.key not in scored]
         for name in alone:
             print(shown(f"unveil: {name}: without a partner in both folders, so not compared"), file=sys.stderr)
     failures = report.failures + (second.failures if second is not None else ())

@@ -203,9 +203,9 @@ def _score(pair: Pair, protocol: Protocol, metrics: tuple[str, ...]) -> Row | Fa
         mask = read_image(pair.mask).pixels if pair.mask is not None else None
         values, notes = evaluate_pair(left.pixels, right.pixels, protocol=protocol, metrics=metrics, mask=mask)
     except InputError as error:
-        return Failure(pair.name, str(error))
+        return Failure(pair.name, str(error), pair.partner)
     read = [f"prediction: {note}" for note in left.notes] + [f"target: {note}" for note in right.notes]
-    return Row(pair.name, values, (*read, *notes))
+    return Row(pair.name, values, (*read, *notes), pair.partner)
 
 
 def _in_order(
@@ -239,15 +239,15 @@ def compare_reports(first: Report, second: Report) -> Mapping[str, Comparison]:
         listed = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in differences.items())
         raise InputError(f"numbers under different protocols cannot be compared ({listed})")
     metrics = [name for name in first.metrics if name in second.metrics]
-    left, right = ({row.name: row.values for row in report.rows} for report in (first, second))
-    names = sorted(set(left) & set(right))
-    if not names or not metrics:
+    left, right = ({row.key: row.values for row in report.rows} for report in (first, second))
+    keys = sorted(set(left) & set(right))
+    if not keys or not metrics:
         raise InputError("the two reports share no image or no metric")
     return {
         metric: compare(
             metric,
-            [left[name][metric] for name in names],
-            [right[name][metric] for name in names],
+            [left[key][metric] for key in keys],
+            [right[key][metric] for key in keys],
             higher_is_better=METRICS[metric].better == "higher",
             seed=first.seed,
         )

@@ -72,12 +72,13 @@ Match = Literal["stem", "name", "order"]
 
 @dataclass(frozen=True)
 class Pair:
-    """One image to score: its name in reports, and its files."""
+    """One image to score: its name in reports, and its files. partner: the target's name, where the pair's name is not of both."""
 
     name: str
     prediction: Path
     target: Path
     mask: Path | None = None
+    partner: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def match_folders(
     if match not in get_args(Match):
         raise InputError(f"unknown rule {match!r} to match files; known: {', '.join(get_args(Match))}")
     if prediction.is_file() and target.is_file():
-        return Pairing((Pair(prediction.name, prediction, target, masks),), (), (), "two files")
+        return Pairing((Pair(prediction.name, prediction, target, masks, target.name),), (), (), "two files")
     if match == "order":
         return _by_order(prediction, target, masks)
     left = _keyed(prediction, match, prediction_suffix)
@@ -159,7 +160,7 @@ def _by_order(prediction: Path, target: Path, masks: Path | None) -> Pairing:
     if len(set(counts)) > 1 or not counts[0]:
         raise InputError(f"to match by order the folders must hold equally many images, and some; they hold {counts}")
     pairs = (
-        Pair(left.relative_to(prediction).as_posix(), left, right, *shade)
+        Pair(left.relative_to(prediction).as_posix(), left, right, *(shade or [None]), right.relative_to(target).as_posix())
         for left, right, *shade in zip(*folders, strict=True)
     )
     return Pairing(tuple(pairs), (), (), "sorted order")

@@ -25,19 +25,34 @@ from unveil.util.words import shown
 
 @dataclass(frozen=True)
 class Row:
-    """One scored image: metric -> value, and notes (depth scaled, alpha dropped, constant image...)."""
+    """One scored image: metric -> value, and notes (depth scaled, alpha dropped, constant image...).
+
+    partner: the target's name, where the image's own does not say which it is.
+    """
 
     name: str
     values: dict[str, float]
     notes: tuple[str, ...] = ()
+    partner: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the same image has in common in the reports of two methods."""
+        return self.partner or self.name
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that could not be scored, and why."""
+    """An image that could not be scored, and why. partner, key: as a `Row` has them."""
 
     name: str
     reason: str
+    partner: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the same image has in common in the reports of two methods."""
+        return self.partner or self.name
 
 
 def software() -> dict[str, str]:
@@ -132,7 +147,7 @@ def to_dict(report: Report, comparisons: Comparisons | None = None) -> dict[str,
             }
             for row in report.worst_first()
         ],
-        "failures": [asdict(failure) for failure in report.failures],
+        "failures": [{"name": failure.name, "reason": failure.reason} for failure in report.failures],
         "predictions_without_target": [str(path) for path in report.predictions_left],
         "targets_without_prediction": [str(path) for path in report.targets_left],
     }
