@@ -46,6 +46,17 @@ def test_dark_photographs_stay_dark_and_never_meet_damage_of_the_light(pairs: Pa
     assert float((dark.y - dark.x0).mean((1, 2, 3)).abs().max()) < 0.2
 
 
+def test_dark_photographs_stay_as_they_are_where_all_damage_is_of_the_light(pairs: Path) -> None:
+    data = Data(root=str(pairs), photos=["clean"], kinds={"haze": 1.0, "noise": 0.0}, clean=0.0, exposure=0.5, held_out=0.0)
+    batch = Source(data).draw(4, 2, 24, 16, False)
+    hazy = batch.kinds.amax(1) > 0
+    assert 4 < int(hazy.sum()) < 20
+    assert torch.equal(batch.y[~hazy], batch.x0[~hazy])
+    assert (batch.y[hazy] != batch.x0[hazy]).flatten(1).any(1).all()
+    dark, bright = (batch.x0[chosen].mean() for chosen in (~hazy, hazy))
+    assert dark < bright - 0.2
+
+
 def test_reduced_views_reach_further(pairs: Path) -> None:
     data = Data(root=str(pairs), pairs=[ON_DISK], held_out=0.0, reach=48)
     near, far = (Source(replace(data, reach=r)).draw(1, 1, 16, 8, True).x0 for r in (0, 48))

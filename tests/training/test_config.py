@@ -60,6 +60,7 @@ def test_every_preset_is_valid_and_says_what_to_expect(name: str) -> None:
         ({"network": {"mults": [1, 2]}}, "needs three levels"),
         ({"data": {}}, "neither photos nor pairs"),
         ({"data": {"photos": ["a"], "kinds": {"haz": 1}}}, "did you mean haze?"),
+        ({"data": {"photos": ["a"], "kinds": {"noise": 0}}}, "the weights of data.kinds are all zero"),
         ({"data": {"photos": ["a"], "pairs": [{"folder": "b", "weight": 1.0}]}}, "leaves nothing for data.photos"),
         ({"data": {"pairs": [{"degraded": "a"}]}}, "needs either degraded and clean, two folders, or folder"),
         ({"data": {"pairs": [{"degraded": "a", "clean": "b", "match": "name"}]}}, "known are stem, order"),

@@ -290,6 +290,9 @@ class Source:
             piece = x[chosen.to(x.device)]
             if kinds is unlit:
                 piece = degradation.exposed(piece, own.random)
+            if not any(kinds.values()):  # none but of the light: what was darkened is nothing to mend
+                parts.append((piece, piece, named([()] * len(chosen))))
+                continue
             y, kinds_here, _ = degradation.mixture(
                 piece, own.random, weights=kinds, second=data.second, clean=data.clean, strong=data.strong
             )

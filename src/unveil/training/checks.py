@@ -304,6 +304,8 @@ def _data(data: Data) -> None:
     for kind, weight in data.kinds.items():
         _one_of("data.kinds", kind, KINDS)
         _within(f"data.kinds.{kind}", weight, 0)
+    if data.photos and data.kinds and not any(data.kinds.values()):
+        raise InputError("the weights of data.kinds are all zero: nothing would damage data.photos")
     for kind, share in data.strong.items():
         _one_of("data.strong", kind, KINDS)
         _within(f"data.strong.{kind}", share, 0, 1)
