@@ -77,6 +77,13 @@ def test_other_settings_do_not_mix(faces: Path, tmp_path: Path) -> None:
         build(tmp_path / "empty", tmp_path / "new", 1, SETTINGS)
 
 
+@pytest.mark.parametrize("output", ["FS", "."])
+def test_what_was_made_is_no_face(faces: Path, output: str) -> None:
+    build(faces, faces / output, 2, SETTINGS)
+    sheet(faces / output, rows=1, columns=2, side=40)
+    assert build(faces, faces / output, 4, SETTINGS).made == 2
+
+
 def test_an_unreadable_face_is_named_and_the_others_are_made(faces: Path, tmp_path: Path) -> None:
     (faces / "anna" / "0.png").write_text("not a face")
     outcome = build(faces, tmp_path / "out", 24, SETTINGS)

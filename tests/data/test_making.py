@@ -62,6 +62,15 @@ def test_super_resolution_pairs_on_disk(write: Write, tmp_path: Path) -> None:
     assert build(tmp_path / "hr", tmp_path / "out", 4).there == 2
 
 
+@pytest.mark.parametrize("output", ["hr/x4", "hr"])
+def test_pairs_are_not_made_of_pairs(write: Write, tmp_path: Path, output: str) -> None:
+    write("hr/0001.png", 16, 16, seed=1)
+    write("hr/clean_too/0002.png", 16, 16, seed=2)
+    assert build(tmp_path / "hr", tmp_path / output, 4).made == 2
+    again = build(tmp_path / "hr/../hr", tmp_path / output, 4)
+    assert (again.made, again.there) == (0, 2)
+
+
 def test_two_photographs_of_one_name_or_two_scales_are_not_mixed(write: Write, tmp_path: Path) -> None:
     write("hr/0001.png", 16, 16, seed=1)
     build(tmp_path / "hr", tmp_path / "out", 4)

@@ -73,9 +73,9 @@ def superresolution(
         workers: Threads; 0 for one per processor.
 
     """
-    from unveil.data.files import build, images_in
+    from unveil.data.files import build, unreduced
 
-    with _bar("photographs", len(images_in(photos))) as progress:
+    with _bar("photographs", len(unreduced(photos, output))) as progress:
         outcome = build(photos, output, scale, workers or _processors(), progress)
     print(f"{outcome.made} pairs made, {outcome.there} were there")
     return _status(outcome)

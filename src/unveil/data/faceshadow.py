@@ -299,7 +299,7 @@ def build(
         raise InputError(
             f"the number of pairs must be 1 or more and their size 32 to 4096 pixels, got {count} and {settings.size}"
         )
-    found = images_in(faces)
+    found = images_in(faces, [output / made for made in ("train", "validation", "sheet.png")])
     sides = split(found, faces)
     agree(output / "faceshadow.json", {**asdict(settings), "faces": len(found)})
 

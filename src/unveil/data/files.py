@@ -118,12 +118,23 @@ class Unreadable(InputError):
     """A file that cannot be read as an image. The message names it and what was wrong."""
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Image files in a folder and below it, sorted by path. Raises InputError if the folder is missing or holds none."""
+def images_in(folder: Path, but: Iterable[Path] = ()) -> list[Path]:
+    """Image files in a folder and below it, sorted by path. Raises InputError if the folder is missing or holds none.
+
+    but: files and folders below it that are left out.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of photographs")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in TRAINING and not p.name.startswith("."))
+    root = folder.resolve()
+    out = [left for left in (Path(path).resolve() for path in but) if root in left.parents]
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in TRAINING
+        and not p.name.startswith(".")
+        and not any((root / p.relative_to(folder)).is_relative_to(left) for left in out)
+    )
     if not found:
         raise InputError(f"{folder}: no images here (looked for {', '.join(TRAINING)})")
     return found
@@ -339,6 +350,11 @@ def work(
     return outcome
 
 
+def unreduced(photos: Path, output: Path) -> list[Path]:
+    """The photographs that `build` makes pairs of: not those that it made, where `output` lies among them."""
+    return images_in(photos, [output / side for side in ("degraded", "clean")])
+
+
 def build(
     photos: Path, output: Path, scale: int = 4, workers: int = 1, progress: Callable[[int], None] | None = None
 ) -> Outcome:
@@ -347,7 +363,7 @@ def build(
     Subfolders are kept. Raises InputError for a missing or empty folder, for photographs that would be written under one name, and where
     `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
     """
-    found = images_in(photos)
+    found = unreduced(photos, output)
     first: dict[Path, Path] = {}
     for path in found:
         name = path.relative_to(photos).with_suffix(".png")
