@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+import unveil
 from unveil import cli
 from unveil.training.config import load
 from unveil.training.settings import Config
@@ -87,6 +88,18 @@ def test_check_finds_everything_and_trains_nothing(
     assert yaml.safe_load(out)["name"] == "tiny"
     assert "3 pairs to train on; 0 and 1 held out" in out
     assert not (tmp_path / "run").exists()
+
+
+def test_check_refuses_and_prints_what_the_run_would(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stage = ("--stages.0.kind", "rollout", "--stages.0.expert", "native")
+    from_general = ("train", str(config), "--check", "--init", "general", *stage)
+    assert cli.main([*from_general, "--stages.0.crop", "36"]) == 2
+    assert "stages.0.crop must be a multiple of 8 for this network and kind, got 36" in complaint(capsys)
+    assert cli.main([*from_general]) == 0
+    sizes = unveil.load("general").model.spec.network["native"]
+    printed = yaml.safe_load(capsys.readouterr().out)["network"]["experts"][1]
+    assert printed["base"] == sizes["base"] != 8
+    assert printed["mults"] == list(sizes["mults"])
 
 
 def test_check_says_where_the_pictures_are_known_to_be_in_a_test_set(

@@ -105,13 +105,11 @@ def _check(settings: Config) -> None:
     import sys
 
     from unveil.data.leaks import cautions
-    from unveil.models import shelf
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
-    from unveil.training.trainer import inventory
+    from unveil.training.loop import inventory, trainer_of
 
-    if settings.init and settings.path != "daclip":
-        shelf.load(settings.init)
+    settings = trainer_of(settings).config
     material = scan(settings.data)
     if settings.data.captions:
         from unveil.training.daclip import captions_of, tokeniser

@@ -34,10 +34,14 @@ THREADS = (
 
 def train(config: Config, folder: Path, *, report: Callable[[str], None] = print, stop_at: int | None = None) -> Any:
     """Train what a configuration says: networks that restore or, on path daclip, one that describes. See `run`."""
+    return run(trainer_of(config), folder, report=report, stop_at=stop_at)
+
+
+def trainer_of(config: Config) -> Trainer:
+    """What a configuration trains; its `config` has the network that the run starts from filled in. Raises as `run` for what does not fit."""
     if not config.stages:
         raise InputError("stages is empty: a run needs at least one, as {kind: predictor, steps: 1000}")
-    trainer = Describing(config) if config.path == "daclip" else Restoring(config)
-    return run(trainer, folder, report=report, stop_at=stop_at)
+    return Describing(config) if config.path == "daclip" else Restoring(config)
 
 
 def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print, stop_at: int | None = None) -> Any:
