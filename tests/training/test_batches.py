@@ -165,6 +165,19 @@ def test_misfits_of_all_sets_are_listed_at_once(pairs: Path, tmp_path: Path, wri
     assert [[p.name for p in found] for _, found in source.pairs] == [["a"], ["c"]]
 
 
+def test_a_set_of_which_nothing_matches_is_named_with_some_of_its_files(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    for n in range(5):
+        write(tmp_path / "low" / f"{n}.png")
+        write(tmp_path / "high" / f"{n}_gt.png")
+    data = Data(root=str(tmp_path), pairs=[Pairs("low", "high", unpaired="skip")])
+    with pytest.raises(InputError, match=r"data\.pairs\.0: no pair matches.*low/0\.png.*high/4_gt\.png.*clean_name"):
+        scan(data)
+    named = replace(data, pairs=[replace(data.pairs[0], clean_name="*_gt")])
+    assert len(scan(named).pairs[0][1]) == 5
+
+
 @pytest.fixture
 def write() -> Callable[[Path], None]:
     def to(path: Path) -> None:
@@ -190,6 +203,12 @@ def test_a_set_that_is_held_out_whole_is_refused(tmp_path: Path, write: Callable
     write(tmp_path / "high" / "a.png")
     data = Data(root=str(tmp_path), pairs=[Pairs("low", "high")])
     with pytest.raises(InputError, match=r"data\.pairs\.0 has nothing left .* set data\.held_out 0"):
+        Source(data)
+    # Of a benchmark nothing is held out, but what photos hold out is trained on by no entry.
+    write(tmp_path / "ISTD_Dataset" / "train" / "train_A" / "1-1.png")
+    write(tmp_path / "ISTD_Dataset" / "train" / "train_C" / "1-1.png")
+    data = Data(root=str(tmp_path), photos=["ISTD_Dataset/train/train_C"], pairs=[Pairs(folder="ISTD_Dataset")])
+    with pytest.raises(InputError, match=r"data\.pairs\.0 has nothing left .*: 0 of it is .* other entries"):
         Source(data)
 
 

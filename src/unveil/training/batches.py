@@ -95,16 +95,25 @@ def _load(pair: Pairs, root: Path, store: Store) -> tuple[list[Photograph], list
 
 
 def scan(data: Data) -> Material:
-    """Find all photographs and pairs. Raises InputError listing all files of all sets that have no partner or the wrong size."""
+    """Find all photographs and pairs. Raises InputError listing all files of all sets that have no partner or the wrong size, and
+
+    for a set of which nothing matches.
+    """
     root, store = Path(data.root), Store(data.cache << 20)
     photos = load_clean([root / f for f in data.photos], store)
     pairs: list[tuple[float, list[Photograph]]] = []
     wrong: list[str] = []
-    for entry in data.pairs:
+    for number, entry in enumerate(data.pairs):
         found, misfits = _load(entry, root, store)
         pairs.append((entry.weight, found))
         if entry.unpaired == "error":
             wrong += misfits
+        elif misfits and not found and entry.weight > 0:
+            some = "; ".join(dict.fromkeys([*misfits[:2], *misfits[-2:]]))  # from either end, where either folder's are
+            raise InputError(
+                f"data.pairs.{number}: no pair matches, so that unpaired: skip leaves nothing: {some}. "
+                "State the rule with degraded_name and clean_name"
+            )
     if wrong:
         raise InputError(
             f"{listed(wrong)}. Remove or rename them, state the rule with degraded_name and clean_name, "
@@ -224,9 +233,10 @@ class Source:
         empty = [n for n, (weight, found) in enumerate(self.pairs) if weight > 0 and not found]
         if not held_out and (empty or (data.photos and not self.photos)):
             what = f"data.pairs.{empty[0]} has" if empty else "data.photos have"
+            share = data.kept(data.pairs[empty[0]] if empty else None)
             raise InputError(
-                f"{what} nothing left to train on after holding out {data.kept():g} for validation; "
-                "add photographs or set data.held_out 0"
+                f"{what} nothing left to train on: {share:g} of it is held out for validation, and so is what other entries of data "
+                "hold out; add photographs or set data.held_out 0"
             )
 
     @property
