@@ -80,8 +80,31 @@ def test_a_single_finite_step_starts_the_count_again(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "BAD_STEPS", 4)
-    poisoned(monkeypatch, lambda call: call != 3)
+    poisoned(monkeypatch, lambda call: call not in (3, 5))
     train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None)
+
+
+@pytest.mark.parametrize("held_out", [0, 0.2])
+def test_a_run_that_ends_diverged_leaves_no_model(tree: Tree, tmp_path: Path, held_out: float) -> None:
+    settings = tree(stages=[{"kind": "predictor", "steps": 6, "lr": 1e3, "batch": 4, "crop": 32, "warmup": 0}])
+    settings["data"]["held_out"] = held_out
+    with pytest.raises(InputError, match=r"not finite for 50 steps in a row; resume with a lower --stages\.0\.lr"):
+        train(configuration.parse(settings), tmp_path / "run", report=lambda line: None)
+    assert {p.name for p in (tmp_path / "run").iterdir()} <= {"config.yaml", "log.jsonl", "validation.jsonl"}
+    settings["stages"][0]["lr"] = 1e-3  # as advised
+    learner = train(configuration.parse(settings), tmp_path / "run", report=lambda line: None)
+    assert all(bool(p.isfinite().all()) for p in learner.predictor.parameters())
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_run_may_end_with_a_step_that_is_skipped(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = poisoned(monkeypatch, lambda call: call in (5, 6))
+    train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None)
+    assert len(calls) == 8  # two batches more, until one shows that the weights are sound
+    assert "1 of them skipped" in (tmp_path / "run" / "README.md").read_text()
+    assert (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_an_accumulated_step_is_the_mean_over_its_parts(tree: Tree) -> None:

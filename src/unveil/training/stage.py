@@ -168,6 +168,8 @@ class StageRunner:
             for step in steps:
                 self._step(step, batches)
                 ended = step + 1 == self.last if self.ends is None else counters.seconds >= self.ends
+                if ended:
+                    self._sound(step)
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
                 stopping = self._stopping()
@@ -244,8 +246,36 @@ class StageRunner:
         )
 
     def _step(self, step: int, batches: Iterator[Item]) -> None:
-        run, state, counters = self.run, self.run.state, self.run.state.counters
+        state, counters = self.run.state, self.run.state.counters
         self.optimiser.rate(self._rate(step))
+        loss, images = self._gradient(step, batches)
+        if self._finite(loss):
+            self.optimiser.step()
+            counters.running = loss if counters.running == 0.0 else 0.98 * counters.running + 0.02 * loss
+        counters.done = step + 1
+        self.pace.step(images * self.run.world.size)
+        state.average(*self.keys)
+
+    def _sound(self, last: int) -> None:
+        """Raise InputError where a stage ends amid non-finite losses and would go on so: on the batches that would have followed, the
+        weights as they are. Nothing has been written of its last steps then.
+        """
+        counters = self.run.state.counters
+        if not counters.bad:
+            return
+        skipped, following = counters.skipped, range(last + 1, last + 1 + BAD_STEPS)
+        batches = self._batches(following)
+        try:
+            for step in following:
+                if self._finite(self._gradient(step, batches)[0]):
+                    break
+        finally:
+            batches.close()
+        counters.skipped = skipped  # these were no steps of the run
+
+    def _gradient(self, step: int, batches: Iterator[Item]) -> tuple[float, int]:
+        """The loss of a step, whose gradient is in place, and how many samples there were in this process."""
+        run, state, counters = self.run, self.run.state, self.run.state.counters
         for parameter in self.parameters:
             parameter.grad = None
         losses: list[float] = []
@@ -266,22 +296,18 @@ class StageRunner:
         counters.seconds = seconds / run.world.size
         loss = total / self.stage.accumulate
         self.norm = float(gathered(torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)))
-        if math.isfinite(loss) and math.isfinite(self.norm):
-            self.optimiser.step()
-            counters.bad = 0
-            counters.running = loss if counters.running == 0.0 else 0.98 * counters.running + 0.02 * loss
-        else:
-            self._skip()
-        counters.done = step + 1
-        self.pace.step(images * run.world.size)
-        state.average(*self.keys)
+        return loss, images
 
     def _generator(self, step: int, part: int) -> torch.Generator:
         seed = (self.run.state.config.seed * 1_000_003 + step + part * _PART_SEED) % 2**63
         return torch.Generator().manual_seed(seed)
 
-    def _skip(self) -> None:
+    def _finite(self, loss: float) -> bool:
+        """Whether a step can be taken; counts those that cannot, and raises InputError after too many."""
         counters = self.run.state.counters
+        if math.isfinite(loss) and math.isfinite(self.norm):
+            counters.bad = 0
+            return True
         counters.bad += 1
         counters.skipped += 1
         if counters.bad >= BAD_STEPS:
@@ -294,6 +320,7 @@ class StageRunner:
                     else ""
                 )
             )
+        return False
 
     def _stopping(self) -> bool:
         run = self.run
