@@ -61,10 +61,11 @@ def test_images_in_finds_all_below_in_order_and_refuses_an_empty_folder(tmp_path
         images_in(tmp_path / "missing")
     with pytest.raises(InputError, match="no images here"):
         images_in(tmp_path)
-    for name in ("b.png", "a.JPG", "sub/c.tif", "notes.txt", ".hidden.png"):
+    for name in ("b.png", "a.JPG", "sub/c.tif", "notes.txt", ".hidden.png", "sub/.ipynb_checkpoints/d.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [p.name for p in images_in(tmp_path)] == ["a.JPG", "b.png", "c.tif"]
+    assert [p.name for p in images_in(tmp_path / "sub/.ipynb_checkpoints")] == ["d.png"]  # it was named
 
 
 def test_halved_rounds_the_mean_of_four() -> None:

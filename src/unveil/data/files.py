@@ -119,9 +119,9 @@ class Unreadable(InputError):
 
 
 def images_in(folder: Path, but: Iterable[Path] = ()) -> list[Path]:
-    """Image files in a folder and below it, sorted by path. Raises InputError if the folder is missing or holds none.
+    """Image files in a folder and below it, sorted by path; what begins with a dot there, files and folders, is passed over.
 
-    but: files and folders below it that are left out.
+    Raises InputError if the folder is missing or holds none. but: files and folders below it that are left out.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -132,7 +132,7 @@ def images_in(folder: Path, but: Iterable[Path] = ()) -> list[Path]:
         p
         for p in folder.rglob("*")
         if p.suffix.lower() in TRAINING
-        and not p.name.startswith(".")
+        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
         and not any((root / p.relative_to(folder)).is_relative_to(left) for left in out)
     )
     if not found:
