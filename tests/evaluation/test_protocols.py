@@ -138,8 +138,14 @@ def test_a_protocol_is_found_by_name_or_file(tmp_path: Path) -> None:
         ('"draws": 1.5', "draws is a whole number, not 1.5"),
         ('"data_range": [0, 255, 3]', r"data_range is two numbers, not \[0, 255, 3\]"),
         ('"fidelity": true', "fidelity is a number, not true"),
+        ('"border": null', "border is a whole number, not null"),
+        ('"name": 5, "dataset": 7', "name is a text, not 5"),
+        ('"dataset": 7', "dataset is a text, not 7"),
+        ('"region": 7', "region 7; known: all, shadow"),
+        ('"unstated": "border"', 'unstated is a list of texts, not "border"'),
+        ('"unstated": [1]', r"unstated is a list of texts, not \[1\]"),
     ],
 )
-def test_a_number_of_another_kind_is_named(field: str, words: str) -> None:
+def test_a_value_of_another_kind_is_named(field: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Protocol.from_json("{" + field + "}")

@@ -44,6 +44,8 @@ def test_every_preset_is_valid_and_says_what_to_expect(name: str) -> None:
         ({"seed": "many"}, "seed must be a whole number, got 'many'"),
         ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
         ({"seed": True}, "seed must be a whole number, got True"),
+        ({"seed": float("nan")}, "seed must be a whole number, got nan"),
+        ({"stages": [{"steps": float("inf")}]}, "stages.0.steps must be a whole number, got inf"),
         ({"checkpointing": "yes"}, "checkpointing must be true or false, got 'yes'"),
         ({"stages": {"kind": "predictor"}}, "stages must be a list"),
         ({"network": 3}, "network must be a mapping"),

@@ -168,8 +168,10 @@ def test_texts_that_say_nothing(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("blur:sigma=0", "sigma > 0 pixels, got 0"),
-        ("blur:sigma=nan", "sigma > 0 pixels, got nan"),
+        ("blur:sigma=0", "sigma > 0 pixels and at most 1000, got 0"),
+        ("blur:sigma=nan", "at most 1000, got nan"),
+        ("blur:sigma=inf", "at most 1000, got inf"),
+        ("blur:sigma=1e9", "at most 1000, got 1000000000"),
         ("downsample:factor=1", "factor of 2 or more, got 1"),
         ("mask", "a mask needs file=PICTURE"),
         ("mask:keep=1.5", r"share of the pixels in \(0, 1\], got keep=1.5"),

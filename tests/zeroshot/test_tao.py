@@ -149,7 +149,13 @@ def test_a_grey_photograph_has_a_row() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"first": "x"}, "unknown first 'x'; known are simplest, random"), ({"width": 5}, "width must be at least 6")],
+    [
+        ({"first": "x"}, "unknown first 'x'; known are simplest, random"),
+        ({"width": 5}, "width must be at least 6"),
+        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"crop": 1}, "crop must be 0, for the whole image, or at least 2"),
+        ({"guidance": float("inf")}, "guidance must be finite, got inf"),
+    ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -123,11 +123,19 @@ class Protocol:
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         for name, kind in _NUMBERS.items():
             value = settings.get(name)
-            if value is not None and not (_number(value, kind) if name not in _TWO else _two(value, kind)):
+            if name not in settings or (value is None and name in _OPEN):
+                continue
+            if not (_number(value, kind) if name not in _TWO else _two(value, kind)):
                 words = "whole number" if kind is int else "number"
                 raise InputError(
                     f"a protocol's {name} is {f'two {words}s' if name in _TWO else f'a {words}'}, not {json.dumps(content[name])}"
                 )
+        for name in _TEXTS:
+            if not isinstance(settings.get(name, ""), str):
+                raise InputError(f"a protocol's {name} is a text, not {json.dumps(content[name])}")
+        unstated = settings.get("unstated", ())
+        if not (isinstance(unstated, tuple) and all(isinstance(rule, str) for rule in unstated)):
+            raise InputError(f"a protocol's unstated is a list of texts, not {json.dumps(content['unstated'])}")
         return cls(**settings)
 
     @classmethod
@@ -144,6 +152,8 @@ class Protocol:
 
 _NUMBERS = {"size": int, "border": int, "draws": int, "data_range": float, "fidelity": float}
 _TWO = ("size", "data_range")
+_OPEN = ("size", "fidelity")
+_TEXTS = tuple(name for name, kind in get_type_hints(Protocol).items() if kind is str)
 
 
 def _number(value: Any, kind: type) -> bool:

@@ -51,7 +51,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
         number = float(value)  # YAML 1.1 reads 8e-4 as text
     except (TypeError, ValueError) as error:
         raise wrong from error
-    if kind is int and number != int(number):
+    if kind is int and not number.is_integer():  # nor are infinity and NaN
         raise wrong
     return kind(number)
 

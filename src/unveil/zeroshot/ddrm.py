@@ -24,6 +24,7 @@ from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
 from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import SHARE, check_numbers
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class DdrmSettings:
     steps: int = 20
     eta: float = 0.85
     eta_b: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range."""
+        check_numbers(self, real={"noise": SHARE, "eta": SHARE, "eta_b": SHARE}, whole={"steps": 1})
 
 
 @torch.inference_mode(False)

@@ -30,6 +30,7 @@ from unveil.errors import InputError
 from unveil.zeroshot.guided_sampling import Callback, GuidedSampling, in_pixels
 from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, SHARE, check_numbers
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class DiffpirSettings:
     steps: int = 100
     weight: float = 1.0
     zeta: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range."""
+        check_numbers(self, real={"noise": SHARE, "weight": ANY, "zeta": SHARE}, whole={"steps": 1})
 
 
 def quadratic_timesteps(path: GaussianPath, steps: int) -> list[int]:

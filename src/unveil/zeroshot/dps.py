@@ -23,6 +23,7 @@ from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, SHARE, check_numbers
 
 SIZE = 3 * 256 * 256
 ZETA = {"blur": 0.3, "downsample": 0.3, "mask": 0.5, "grey": 0.3, "identity": 0.3}
@@ -36,6 +37,10 @@ class DpsSettings:
     noise: float | None = None
     steps: int = 1000
     zeta: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range."""
+        check_numbers(self, real={"noise": SHARE, "zeta": ANY}, whole={"steps": 1})
 
 
 @torch.inference_mode(False)

@@ -32,6 +32,7 @@ from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, trained_steps
 from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import SHARE, check_numbers
 
 # scale / (2 n), n the values in the mean: a 256 x 256 image's (248 x 248 for blur, whose original convolution keeps no border).
 WEIGHT = {
@@ -52,6 +53,10 @@ class GdpSettings:
     noise: float | None = None
     steps: int = 1000
     weight: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range."""
+        check_numbers(self, real={"noise": SHARE, "weight": SHARE}, whole={"steps": 1})
 
 
 class Light:

@@ -38,6 +38,7 @@ from unveil.zeroshot.guided_sampling import (
 )
 from unveil.zeroshot.losses import Perceptual, colour_cast, exposure, perceptual
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, SHARE, check_crop, check_numbers
 
 
 @dataclass(frozen=True)
@@ -150,19 +151,13 @@ class LDRPSSettings:
 
     def __post_init__(self) -> None:
         """Raise InputError for a number out of range or an unknown name."""
-        bounds = {"steps": 1, "every": 1, "inner": 1, "width": 1, "warm": 0, "crop": 0, "rounds": 0}
-        for name, least in bounds.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"{name} must be at least {least}, got {value}")
+        whole = {"steps": 1, "every": 1, "inner": 1, "width": 1, "warm": 0, "crop": 0, "rounds": 0}
+        check_numbers(self, whole=whole, real=dict.fromkeys(("guidance", "trust", "cfg"), ANY) | {"recurrence": SHARE})
+        check_crop(self.crop)
         check_known("task", self.task, ("auto", *TASKS))
         if self.width < 6 and not self.original:
             raise InputError(f"width must be at least 6, three colours as pairs, got {self.width}")
-        for name in ("guidance", "trust", "cfg"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise InputError(f"{name} must not be negative, got {value}")
-        if not 0 < self.recurrence <= 1:
+        if self.recurrence == 0:
             raise InputError(f"recurrence is a share of the steps in (0, 1], got {self.recurrence}")
         if self.begin not in ("noise", "input"):
             raise InputError(f"begin must be 'noise' or 'input', got {self.begin!r}")

@@ -24,6 +24,7 @@ from unveil.util.words import did_you_mean
 from unveil.zeroshot.priors import Prior
 
 _ZERO = 1e-6  # singular values below this share of the largest count as zero: fp32 cannot tell them from it
+_WIDEST = 1000  # pixels of a blur's sigma, beyond which nothing but the mean of a photograph is left, and its kernel fills the memory
 
 
 class Operator:
@@ -194,8 +195,8 @@ def cosines(n: int, like: Tensor) -> Tensor:
 
 def _response(n: int, sigma: float) -> Tensor:
     """What a Gaussian of this sigma leaves of each of the n cosines, (n,) float64."""
-    if not sigma > 0:
-        raise InputError(f"a blur needs sigma > 0 pixels, got {sigma}")
+    if not 0 < sigma <= _WIDEST:
+        raise InputError(f"a blur needs sigma > 0 pixels and at most {_WIDEST}, got {sigma}")
     reach = torch.arange(math.ceil(4 * sigma) + 1, dtype=torch.float64)
     taps = torch.exp(-0.5 * (reach / sigma) ** 2)
     taps[1:] *= 2

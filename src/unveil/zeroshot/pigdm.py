@@ -23,6 +23,7 @@ from unveil.diffusion.noise import Noise
 from unveil.zeroshot.guided_sampling import Callback, DivergenceGuard, GuidedSampling, in_pixels
 from unveil.zeroshot.operators import measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, SHARE, check_numbers
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class PigdmSettings:
     noise: float | None = None
     steps: int = 100
     variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number out of range."""
+        check_numbers(self, real={"noise": SHARE, "variance": ANY}, whole={"steps": 1})
 
 
 @torch.inference_mode(False)

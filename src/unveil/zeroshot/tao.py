@@ -52,6 +52,7 @@ from unveil.zeroshot.ldrps import guess, noise_level
 from unveil.zeroshot.losses import Perceptual, perceptual, total_variation
 from unveil.zeroshot.operators import Measurement, measured
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, check_crop, check_numbers
 
 WARM, SMOOTH, SIZE, MOST = 0.7, 0.05, 3 * 256 * 256, 8
 PAIRS = 6
@@ -102,7 +103,9 @@ class TaoSettings:
     width: int = 16
 
     def __post_init__(self) -> None:
-        """Raise InputError for a task without weights."""
+        """Raise InputError for a task without weights or a number out of range."""
+        check_numbers(self, whole={"steps": 1, "inner": 1, "crop": 0, "width": 1}, real={"guidance": ANY, "trust": ANY})
+        check_crop(self.crop)
         if self.task not in ("auto", *TASKS):
             raise InputError(f"tao has no weights for the task {self.task!r}; known are auto, {', '.join(TASKS)}")
         check_known("first", self.first, ("simplest", "random"))

@@ -39,6 +39,7 @@ from unveil.zeroshot.iqa import Judge, Refinement, arniqa, marks
 from unveil.zeroshot.ldrps import DRAWS, TASKS, LDRPSTask, row
 from unveil.zeroshot.losses import colour_cast, exposure, perceptual
 from unveil.zeroshot.priors import Prior
+from unveil.zeroshot.ranges import ANY, check_numbers
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,11 @@ class UPZeroIRSettings:
         }  # fmt: skip
         for name, known in choices.items():
             check_known(name, getattr(self, name), known)
+        limits = dict.fromkeys(("guidance", "trust", "deg", "adapter_rate"), ANY)
+        check_numbers(self, whole={"steps": 1, "patience": 1, "width": 1, "rounds": 0}, real=limits)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share of the path in (0, 1], got {getattr(self, name)}")
-        bounds = dict.fromkeys(("steps", "patience", "width"), 1)
-        bounds |= dict.fromkeys(("rounds", "guidance", "trust", "deg", "adapter_rate"), 0)
-        for name, least in bounds.items():
-            if not getattr(self, name) >= least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
 class PCDM(nn.Module):

@@ -200,6 +200,9 @@ def test_what_begins_at_the_photograph_needs_only_the_end_of_the_path(prior, sma
         ({"begin": "middle"}, "begin"),
         ({"trust": float("nan")}, "trust"),
         ({"width": 5}, "width"),
+        ({"rounds": 1.5}, "rounds must be a whole number, got 1.5"),
+        ({"crop": 1}, "crop must be 0, for the whole image, or at least 2"),
+        ({"recurrence": 1.5}, "recurrence must be between 0 and 1"),
     ],
 )
 def test_options_out_of_range(options, said):

@@ -252,6 +252,7 @@ def test_inference_mode_around_it_does_not_matter() -> None:
         ({"judge_every": 1.5}, "judge_every is a share"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"guidance": float("nan")}, "guidance must be at least 0, got nan"),
+        ({"rounds": 1.5}, "rounds must be a whole number, got 1.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
