@@ -46,7 +46,10 @@ def two(tree: Tree, **changes: Any) -> dict[str, Any]:
 
 def test_each_stage_trains_its_expert_and_the_run_is_a_model_that_takes_kinds(tree: Tree, tmp_path: Path) -> None:
     config = configuration.parse(two(tree))
-    learner = train(config, tmp_path / "run", report=lambda line: None)
+    said: list[str] = []
+    learner = train(config, tmp_path / "run", report=said.append)
+    assert any(line.startswith("validation on 2 held-out crops, told nothing: ") for line in said)
+    assert ", told nothing. These crops" in (tmp_path / "run" / "README.md").read_text()
     fresh = train(configuration.parse(two(tree, stages=[NATIVE])), tmp_path / "other", report=lambda line: None)
     assert list(learner.modules) == ["low", "native"]
     moved = [

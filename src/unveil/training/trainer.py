@@ -169,7 +169,8 @@ class Restoring(Trainer):
         model = as_model(state.learner, state.config, done)
         sheet = folder / "validation" / f"step_{done:07d}.png"
         scores = validate(model, self._crops, autocast, device, sheet=sheet)
-        line = f"validation on {scores.count} held-out crops: {scores.line()}"
+        told = ", told nothing" if model.spec.conditioned else ""
+        line = f"validation on {scores.count} held-out crops{told}: {scores.line()}"
         numbers = {k: getattr(scores, k) for k in ("psnr", "ssim", "input_psnr", "input_ssim")}
         if model.head is not None and model.spec.defaults.fidelity < 1:
             full = validate(model, self._crops, autocast, device, fidelity=1.0)

@@ -1,4 +1,4 @@
-"""Restoring held-out photographs with the averaged weights, by the sampler that the exported model uses by default."""
+"""Restoring held-out photographs with the averaged weights, by the sampler that the exported model uses by default, told nothing."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def validate(
     fidelity: float | None = None,
     sheet: Path | None = None,
 ) -> Scores:
-    """Scores of one draw per crop; the first crops go on a sheet (degraded, restored, clean in columns), if a path is given.
+    """Scores of one draw per crop, without a word about the damage; the first crops go on a sheet (degraded, restored, clean in columns), if a path is given.
 
     fidelity: the model's default unless given.
     """
@@ -174,6 +174,7 @@ def validate(
         write_sheet(sheet, [crops.y, out, crops.x])
     one_shot = model.spec.sampler == "one_shot"
     how = "one evaluation" if one_shot else f"one draw, {d.steps} {d.solver} steps, fidelity {f:g}, seed {_SEED}"
+    how += ", told nothing" if model.spec.conditioned else ""
     return Scores(
         float(psnr(out, crops.x).mean()),
         float(ssim(out, crops.x).mean()),
