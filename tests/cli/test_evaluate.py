@@ -182,7 +182,9 @@ def test_methods_are_compared_by_target_where_their_files_are_called_otherwise(
     compared = json.loads(out)["compared"]["psnr"]["difference"]
     firsts, seconds = ({row["name"]: row["psnr"] for row in _rows(m, target, capsys)} for m in (pred, other))
     assert compared["n"] == 2
-    assert compared["mean"] == pytest.approx((firsts["1.png"] - seconds["1.png"] + firsts["x.png"] - seconds["3.png"]) / 2)
+    assert compared["mean"] == pytest.approx(
+        (firsts["1.png"] - seconds["1.png"] + firsts["x.png"] - seconds["3.png"]) / 2
+    )
     assert "without a partner" not in err
 
     assert run("--pred", pred / "x.png", "--target", target / "0.png", "--against", other / "1.png", *asked) == 0

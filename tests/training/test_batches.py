@@ -47,7 +47,9 @@ def test_dark_photographs_stay_dark_and_never_meet_damage_of_the_light(pairs: Pa
 
 
 def test_dark_photographs_stay_as_they_are_where_all_damage_is_of_the_light(pairs: Path) -> None:
-    data = Data(root=str(pairs), photos=["clean"], kinds={"haze": 1.0, "noise": 0.0}, clean=0.0, exposure=0.5, held_out=0.0)
+    data = Data(
+        root=str(pairs), photos=["clean"], kinds={"haze": 1.0, "noise": 0.0}, clean=0.0, exposure=0.5, held_out=0.0
+    )
     batch = Source(data).draw(4, 2, 24, 16, False)
     hazy = batch.kinds.amax(1) > 0
     assert 4 < int(hazy.sum()) < 20
@@ -129,7 +131,9 @@ def test_no_file_is_trained_on_that_another_entry_holds_out(tmp_path: Path, writ
     material = scan(data)
     held = Source(data, held_out=True, material=material)
     alone = hold_out(material.photos, 0.3)[1], *(hold_out(found, 0.3)[1] for _, found in material.pairs)
-    assert [held.photos[: len(alone[0])], *(found for _, found in held.pairs)] == list(alone), "the splits are as before"
+    assert [held.photos[: len(alone[0])], *(found for _, found in held.pairs)] == list(alone), (
+        "the splits are as before"
+    )
     assert len({frozenset(p.clean.path.stem for p in found) for found in alone}) == 3, "the entries' splits differ"
     kept_files, held_files = _sides(data)
     assert kept_files

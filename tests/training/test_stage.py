@@ -97,9 +97,7 @@ def test_a_run_that_ends_diverged_leaves_no_model(tree: Tree, tmp_path: Path, he
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_a_run_may_end_with_a_step_that_is_skipped(
-    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_may_end_with_a_step_that_is_skipped(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = poisoned(monkeypatch, lambda call: call in (5, 6))
     train(configuration.parse(tree()), tmp_path / "run", report=lambda line: None)
     assert len(calls) == 8  # two batches more, until one shows that the weights are sound

@@ -237,5 +237,5 @@ def test_too_many_steps_are_refused(steps: int) -> None:
         (diffpir.restore, diffpir.DiffpirSettings),
         (dps.restore, dps.DpsSettings),
     ):
-        with pytest.raises(InputError, match="steps must be (between 1 and 1000|at least 1)"):
+        with pytest.raises(InputError, match=r"steps must be (between 1 and 1000|at least 1)"):
             restore(prior(), photographs(1), seeded([1]), settings("identity", 0.1, steps))

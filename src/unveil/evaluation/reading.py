@@ -160,7 +160,13 @@ def _by_order(prediction: Path, target: Path, masks: Path | None) -> Pairing:
     if len(set(counts)) > 1 or not counts[0]:
         raise InputError(f"to match by order the folders must hold equally many images, and some; they hold {counts}")
     pairs = (
-        Pair(left.relative_to(prediction).as_posix(), left, right, *(shade or [None]), right.relative_to(target).as_posix())
+        Pair(
+            left.relative_to(prediction).as_posix(),
+            left,
+            right,
+            shade[0] if shade else None,
+            right.relative_to(target).as_posix(),
+        )
         for left, right, *shade in zip(*folders, strict=True)
     )
     return Pairing(tuple(pairs), (), (), "sorted order")

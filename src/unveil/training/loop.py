@@ -38,7 +38,7 @@ def train(config: Config, folder: Path, *, report: Callable[[str], None] = print
 
 
 def trainer_of(config: Config) -> Trainer:
-    """What a configuration trains; its `config` has the network that the run starts from filled in. Raises as `run` for what does not fit."""
+    """What a configuration trains; its `config` has the network that the run starts from filled in. Raises for what does not fit."""
     if not config.stages:
         raise InputError("stages is empty: a run needs at least one, as {kind: predictor, steps: 1000}")
     return Describing(config) if config.path == "daclip" else Restoring(config)

@@ -161,7 +161,8 @@ def validate(
     fidelity: float | None = None,
     sheet: Path | None = None,
 ) -> Scores:
-    """Scores of one draw per crop, without a word about the damage; the first crops go on a sheet (degraded, restored, clean in columns), if a path is given.
+    """Scores of one draw per crop, without a word about the damage; the first crops go on a sheet (degraded, restored, clean in columns),
+    if a path is given.
 
     fidelity: the model's default unless given.
     """

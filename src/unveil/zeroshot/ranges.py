@@ -40,9 +40,10 @@ def check_numbers(
         kind, words = (Integral, "whole number") if name in (whole or {}) else (Real, "number")
         if not isinstance(value, kind) or isinstance(value, bool):
             raise InputError(f"{name} must be a {words}, got {value!r}")
-        if not least <= value <= most or math.isinf(value):
+        number = float(value)
+        if not least <= number <= most or math.isinf(number):
             bounds = f"between {least:g} and {most:g}" if most < math.inf else f"at least {least:g}"
-            raise InputError(f"{name} must be {'finite' if value == math.inf == most else bounds}, got {value}")
+            raise InputError(f"{name} must be {'finite' if number == math.inf == most else bounds}, got {value}")
 
 
 def check_crop(crop: int) -> None:

@@ -108,7 +108,7 @@ class UPZeroIRSettings:
         }  # fmt: skip
         for name, known in choices.items():
             check_known(name, getattr(self, name), known)
-        limits = dict.fromkeys(("guidance", "trust", "deg", "adapter_rate"), ANY)
+        limits: dict[str, tuple[float, float]] = dict.fromkeys(("guidance", "trust", "deg", "adapter_rate"), ANY)
         check_numbers(self, whole={"steps": 1, "patience": 1, "width": 1, "rounds": 0}, real=limits)
         for name in ("recurrence", "judge_every", "judge_below", "align_below"):
             if not 0 < getattr(self, name) <= 1:
