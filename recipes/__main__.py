@@ -5,15 +5,7 @@ import sys
 from benchmarks._runner import run
 
 GROUPS = {
-    "networks": (
-        "train_gpu",
-        "train_prior",
-        "fit_classifier",
-        "fit_second_look",
-        "fit_shadow",
-        "fit_doubt",
-        "fit_naturalness",
-    ),
+    "networks": ("train_gpu", "train_prior", "fit_classifier", "fit_second_look", "fit_doubt", "fit_naturalness"),
     "the shelf": ("shelve", "shelve_prior"),
 }
 PLAIN = ("train_gpu", "train_prior", "fit_naturalness", "shelve", "shelve_prior")

@@ -179,3 +179,27 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
     job = Job(tmp_path / "a.png", tmp_path / "b.png", {})
     with pytest.raises(InputError, match=r"\[cluster\]"):
         cluster.restore(lambda: pytest.fail("opened"), [job], OPTIONS, lambda row: None)
+
+
+def test_only_the_photograph_in_hand_is_charged_for_a_worker_that_dies() -> None:
+    """A portion of several is done again as a whole: those before the deadly one, which had ended, are as good as new."""
+    attempts = cluster.Attempts()
+    for _ in range(cluster.LIVES):
+        for number in range(3):
+            assert attempts.begin(number) == 1
+            attempts.end(number)
+        attempts.begin(3)
+    assert attempts.begin(3) > cluster.LIVES
+    assert attempts.begin(0) == 1
+
+
+def test_workers_go_where_one_machine_has_room_for_them() -> None:
+    def machine(cpus: float, gpus: float = 0, alive: bool = True) -> dict[str, Any]:
+        return {"Alive": alive, "Resources": {"CPU": cpus} | ({"GPU": gpus} if gpus else {})}
+
+    two = [machine(4), machine(4)]
+    assert cluster._room(two, cluster.Cluster("local", cpus=2)) == 4
+    assert cluster._room(two, cluster.Cluster("local", cpus=8)) == 0, "together they would have enough"
+    assert cluster._room(two, cluster.Cluster("local", cpus=0.5, gpus=1)) == 0
+    mixed = [machine(16, 2), machine(2, 4), machine(16, 4, alive=False)]
+    assert cluster._room(mixed, cluster.Cluster("local", cpus=1, gpus=1)) == 4

@@ -383,3 +383,15 @@ def test_what_an_animation_says_of_itself_stays(suffix: str, tmp_path: Path) -> 
     notes = copied(source, tmp_path / f"d{other}")
     lost = {".gif": "WEBP holds none: comment", ".webp": "GIF holds none: EXIF", ".png": "GIF holds none: EXIF, texts"}
     assert f"left out, since {lost[suffix]}" in notes
+
+
+def test_the_still_of_an_animation_for_those_that_play_nothing_is_no_frame(tmp_path: Path) -> None:
+    images = [Image.fromarray(np.full((8, 8, 3), 60 * n, np.uint8)) for n in range(4)]
+    images[0].save(tmp_path / "a.png", save_all=True, append_images=images[1:], duration=500, default_image=True)
+    notes = copied(tmp_path / "a.png", tmp_path / "b.png")
+    assert notes == ("its still for viewers that play nothing was left out",)
+    with video.opened(tmp_path / "b.png", ALL) as clip:
+        assert isinstance(clip, video.Animation)
+        assert clip.times == [500] * 3
+        levels = [round(255 * float(item.pixels.mean())) for item in clip if isinstance(item, Frame)]
+    assert levels == [60, 120, 180]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from fastapi import Response
 from fastapi.testclient import TestClient
 
 from unveil.errors import InputError
@@ -314,3 +316,28 @@ def test_what_a_kill_left_is_swept_at_the_next_start_and_nothing_else(
 def test_bounds_that_make_no_sense(settings: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         ServerSettings(**settings)
+
+
+def test_who_takes_a_large_answer_slowly_but_steadily_gets_it_whole(serve: Callable[..., TestClient]) -> None:
+    """What waits to be taken is all of it; only who takes next to nothing is dropped."""
+    large = 6_000_000
+    app = serve().app
+
+    @app.get("/v1/large")  # type: ignore[attr-defined]
+    async def answer() -> Response:
+        return Response(bytes(large))
+
+    for rate, whole in ((1 << 20, True), (0, False)):
+        with listening(TestClient(app, base_url="http://127.0.0.1"), stall=0.4) as address, socket.socket() as caller:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            caller.settimeout(PATIENCE)
+            caller.connect(address)
+            caller.sendall(b"GET /v1/large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            if not rate:
+                time.sleep(2.5)
+            got = 0
+            with contextlib.suppress(ConnectionResetError):
+                while piece := caller.recv(1 << 16):
+                    got += len(piece)
+                    time.sleep(len(piece) / (rate or 1 << 40))
+            assert (got > large) == whole

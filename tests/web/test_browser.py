@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,13 +168,20 @@ def server() -> Iterator[tuple[str, Held, Service]]:
         ),
     }
     service = Service(ServerSettings(samples=8, max_pixels=500_000), Restorers(known))
+    with reachable(service) as address:
+        yield address, restorer, service
+
+
+@contextmanager
+def reachable(service: Service) -> Iterator[str]:
+    """The address at which the service answers."""
     usual, working.GRACE = working.GRACE, GRACE
     listener = socket.create_server(("127.0.0.1", 0))
     serving = uvicorn.Server(uvicorn.Config(application(service), log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     working.GRACE = usual
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/", restorer, service
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     serving.should_exit = True
     thread.join(20)
 
@@ -777,3 +785,22 @@ def test_switches_are_those_of_the_kinds_that_the_model_fixes(visit: Callable[..
     assert line.startswith("unveil restore lake.jpg -n some --fix noise --seed 0")
     choose(page, "told")
     expect(page.window.locator("#fix-haze")).to_be_visible()
+
+
+def test_the_token_is_asked_for_once(browser: Any) -> None:
+    """Browsers say of a form from which page it comes, unless that page forbids it."""
+    tiny = Engine("tiny", "LearnIR", "A small model.", lambda device: Restorer(tiny_model(), "cpu"))
+    service = Service(ServerSettings(token="a-long-secret-token"), Restorers({"tiny": tiny}))
+    with reachable(service) as address:
+        window = browser.new_context().new_page()
+        window.set_default_timeout(1000 * PATIENCE)
+        window.goto(address)
+        window.fill("#token", "another-long-token")
+        window.press("#token", "Enter")
+        expect(window.locator("#token")).to_be_visible()
+        window.fill("#token", "a-long-secret-token")
+        window.press("#token", "Enter")
+        window.wait_for_selector("#drop-restore .u-example")
+        window.goto(address)
+        window.wait_for_selector("#drop-restore .u-example")
+        window.context.close()

@@ -108,7 +108,7 @@ def test_every_answer_forbids_what_it_does_not_need(client: TestClient) -> None:
     for path in ("/v1/models", "/nowhere", "/v1/jobs/none"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         policy = headers["content-security-policy"]
         assert "frame-ancestors 'none'" in policy
         assert not re.search(r"https?:|\*", policy)

@@ -8,6 +8,7 @@ import re
 import socket
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ from unveil.restorer import Options
 from unveil.web.engines import Engine
 from unveil.web.page import batches, controls, degrade_tab, photographs, restore_tab, words
 from unveil.web.page.controls import DEFAULT, NAMES, changed, offered, order, presets, solvers
-from unveil.web.page.restore_tab import Limits
+from unveil.web.page.limits import Limits
 from unveil.web.queue import Caller, Task
 from unveil.web.service import Given, Job
 from unveil.web.work import Delivery, Order
@@ -261,7 +262,11 @@ def test_a_preset_is_offered_ordered_and_refused_where_it_takes_too_long(
     assert limits.refused(given) == {}  # the method itself is offered
     # Hidden, for a model that has none; and Compare does not ask.
     assert order(service, given, tuple((values | {"model": "tiny"}).values())).preset == ""
-    assert order(service, given, changed(service, tuple(values.values()), "tao", 0.0, 1)).preset == ""
+    compared = order(service, given, changed(service, tuple(values.values()), "tao", 0.0, 1))
+    assert compared.preset == ""
+    # Compare, which offers every method, asks whether it can finish; with its usual settings this one cannot be this large.
+    with pytest.raises(InputError, match=r"tao would take about 2 h 46 min; the limit here is 10 min"):
+        limits.check(replace(given, width=100_000, height=10_000), compared)
 
 
 def test_damage_is_described_in_plain_words_and_exactly_as_a_hint() -> None:

@@ -152,6 +152,13 @@ def test_a_task_that_fails_says_why_and_the_next_one_runs(
     assert ("a task failed" in caplog.text) == (not isinstance(error, InputError))
 
 
+def test_a_time_limit_is_no_fault_of_the_server(make: Callable[..., Queue], caplog: pytest.LogCaptureFixture) -> None:
+    queue = make()
+    assert queue.submit("a", _fail(Cancelled("cancelled after step 2 of 5"))).wait(PATIENCE).final
+    queue.close()
+    assert "a task failed" not in caplog.text
+
+
 def test_listeners_hear_everything_up_to_the_end(make: Callable[..., Queue]) -> None:
     queue = make()
     gate, _ = held(queue)

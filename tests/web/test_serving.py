@@ -27,6 +27,9 @@ from unveil.web.settings import ServerSettings
         (["--port", "70000"], "--port"),
         (["--max-pixels", "0"], "--max-pixels"),
         (["--model", "mine"], "NAME=PATH"),
+        (["--model", "mine=/nowhere/typo.safetensors"], "no such file or run folder"),
+        (["--model", "general=."], "there is a model general already"),
+        (["--model", "tao=."], "there is a model tao already"),
         (["--device", "abacus"], "abacus"),
     ],
 )

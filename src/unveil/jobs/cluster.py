@@ -49,7 +49,7 @@ class Cluster:
 
 
 class Attempts:
-    """How often each photograph was begun, kept in a process of its own that outlives the workers."""
+    """How often each photograph was begun and not ended, kept in a process of its own that outlives the workers."""
 
     def __init__(self) -> None:
         self.counts: dict[int, int] = {}
@@ -58,6 +58,10 @@ class Attempts:
         """Count one more attempt at a photograph; returns how many that makes."""
         self.counts[number] = self.counts.get(number, 0) + 1
         return self.counts[number]
+
+    def end(self, number: int) -> None:
+        """It is done: that its portion is done again, for a later one in it, is not held against it."""
+        self.counts.pop(number, None)
 
 
 class Worker:
@@ -79,6 +83,7 @@ class Worker:
             else:
                 with warnings.catch_warnings(action="ignore", category=UnveilWarning):  # they stand in the rows
                     run(self.restorer, [job], self.options, rows.append, handling=self.handling)
+                self.attempts.end.remote(number)
             lines.append(rows[0].to_json())
         return {"row": lines}
 
@@ -105,12 +110,25 @@ def restore(
     if not jobs:
         return
     with _Connected(where) as ray:
-        room = float(ray.cluster_resources().get("CPU", 0))
-        if room < where.cpus:
-            raise InputError(f"no machine of the cluster has {where.cpus:g} processors to give ({room:g} in all)")
-        workers = where.workers or max(1, int(room / where.cpus))
+        room = _room(ray.nodes(), where)
+        if room < 1:
+            wanted = f"{where.cpus:g} processors" + (f" and {where.gpus:g} GPUs" if where.gpus else "")
+            has = ray.cluster_resources()
+            raise InputError(
+                f"no machine of the cluster has {wanted} to give ({has.get('CPU', 0):g} processors and {has.get('GPU', 0):g} GPUs in all)"
+            )
+        workers = where.workers or room
         for line in _done(ray, opening, jobs, options, handling or Handling(), where, min(workers, len(jobs))):
             report(_row(line))
+
+
+def _room(machines: Sequence[dict[str, Any]], where: Cluster) -> int:
+    """For how many workers there is room, each of which lives on one machine."""
+    found = 0
+    for has in (machine["Resources"] for machine in machines if machine["Alive"]):
+        room = int(has.get("CPU", 0) / where.cpus)
+        found += min(room, int(has.get("GPU", 0) / where.gpus)) if where.gpus else room
+    return found
 
 
 def _done(

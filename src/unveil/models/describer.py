@@ -41,9 +41,6 @@ SURE = 0.95
 DENIED = 0.1
 """Probability of noise under which the restorer sees none."""
 
-SUSPECTED = 0.2
-"""Probability of a shadow from which the model for shadows is asked, whose word it is."""
-
 
 @dataclass(frozen=True)
 class Description:
@@ -91,33 +88,23 @@ class Describer:
                 {k: float(k == "clean") for k in sorted(network.kinds, key="clean".__ne__)}, self.speaker, False
             )
         if several:
+            assert self._folded is not None
             eyes = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
             model = restorer if restorer is not None and restorer.sha256 == _fitted_for() else _restorer()
-            found = self.classified(image, eyes, model)
+            said = self._folded(eyes).probabilities(image, lambda: second_look.light(model, image, eyes))
+            kinds = network.kinds
         else:
             said, kinds = self._named(network, image)
-            found = dict(zip(kinds, said.tolist(), strict=True))
-        asked = []
+        found = dict(zip(kinds, said.tolist(), strict=True))
         if several and _unsure(found):
-            asked.append("noise")
             found["noise"] = _agreed(
                 found,
                 lambda odds: second_look.worth_asking(image, odds),
                 lambda: 1 / (1 + math.exp(-second_look.logit(model, image, dtype))),
             )
-        if several and suspects_shadow(found) and (shadows := specialist("shadow")) is not None:
-            asked.append("shadow")
-            found["shadow"] = 1 / (1 + math.exp(-second_look.shaded(shadows, image, eyes)))
-        if "clean" in found:
-            found["clean"] = min(found["clean"], *(1 - found[kind] for kind in asked), 1)
+            if "clean" in found:
+                found["clean"] = min(found["clean"], 1 - found["noise"])
         return Description(dict(sorted(found.items(), key=lambda pair: -pair[1])), self.speaker, not several)
-
-    def classified(self, image: Tensor, dtype: torch.dtype, restorer: Model) -> dict[str, float]:
-        """The classifier's own word on (3, H, W) in [0, 1], with what the restorer sees of the light; of the one that ships alone."""
-        assert self._folded is not None
-        network = self._folded(dtype)
-        said = network.probabilities(image, lambda: second_look.light(restorer, image, dtype))
-        return dict(zip(network.kinds, said.tolist(), strict=True))
 
     @staticmethod
     def _named(network: DACLIP, image: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -135,12 +122,6 @@ class Describer:
 def _unsure(found: dict[str, float]) -> bool:
     """Whether somebody who speaks of noise is not sure that there is some, in a photograph that is neither a drawing nor a page."""
     return found.get("noise", 1.0) < SURE and found.get("graphic", 0.0) < DRAWN
-
-
-def suspects_shadow(found: dict[str, float]) -> bool:
-    """Whether there may be a shadow in a photograph that is neither hazy nor dark, a drawing or a page."""
-    other = any(found.get(kind, 0.0) >= NOTICED[kind] for kind in ("haze", "lowlight"))
-    return found.get("shadow", 0.0) >= SUSPECTED and not other and found.get("graphic", 0.0) < DRAWN
 
 
 def _agreed(found: dict[str, float], worth: Callable[[float], bool], asked: Callable[[], float]) -> float:
@@ -167,13 +148,6 @@ def _fitted_for() -> str:
 @cache
 def _restorer() -> Model:
     return shelf.load(RESTORER).to(torch.device("cpu"))
-
-
-@cache
-def specialist(kind: str) -> Model | None:
-    """The model on the shelf that RESTORER hands a kind of damage to, if any."""
-    name = shelf.entries()[RESTORER].get("specialists", {}).get(kind)
-    return None if name is None else shelf.load(name).to(torch.device("cpu"))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What the describer overlooks and the restorer knows, who has seen more: noise, haze, low light and shadows.
+"""What the describer overlooks and the restorer knows, who has seen more: noise, haze and low light.
 
 The describer learned from simulators and overlooks much of what cameras, films and prints leave. The restorer does not: told
 that a photograph is noisy it takes away the noise that there is, and little where there is none. So pieces of the photograph are
@@ -6,8 +6,7 @@ restored as if they were noisy, and a linear law judges what was taken away: noi
 and each pixel's is its own or a little like its neighbours'; texture and edges are neither.
 
 Of the light it is not what the restorer would do that tells most, but what it sees: the features that its expert for the light makes
-of the reduced photograph are numbers for the law of `networks.photometry`. Of a shadow it is: the model for shadows was also taught
-photographs in which one is named that is not there, and leaves those as they are.
+of the reduced photograph are numbers for the law of `networks.photometry`.
 """
 
 from __future__ import annotations
@@ -42,12 +41,6 @@ GLANCE_BIAS = 3.942
 """Of the measures of what a mean takes away, and of the classifier's log odds of noise; not standardised."""
 LEAST_ODDS = -9.0
 """Log odds of noise below which the classifier says no more."""
-
-# Fitted by `python -m recipes fit_shadow`, which prints them.
-SHADE_FROM, SHADE_SLOPE = 0.2, 40.0
-"""How unevenly the model for shadows lifts a photograph in which a shadow is as likely as not, and log odds for each unit more."""
-LIFT = 0.06
-"""Added to the light before its logarithm is taken."""
 
 
 def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
@@ -164,11 +157,19 @@ def light(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> Te
         and told that haze and low light are as likely as not.
 
     """
-    y, start, level = _reduced(model, image, LONG)
-    y, start = y.expand(2, -1, -1, -1), start.expand(2, -1, -1, -1)
+    assert isinstance(model.predictor, TimestepExperts)
+    path = model.spec.process(None, model.spec.defaults.steps)
+    level = float(path.sigma[path.steps])
+    expert = model.predictor.expert(level)
+    scale = LONG / max(image.shape[-2:])
+    of = expert.multiple_of
+    size = [max(of, round(n * scale / of) * of) for n in image.shape[-2:]]
+    low, high = model.spec.value_range
+    y = F.interpolate(image[None], size=size, mode="bilinear", antialias=True) * (high - low) + low
+    y = y.expand(2, -1, -1, -1).to(next(expert.parameters()))
     odds = vector({"haze": 0.5, "lowlight": 0.5}).expand(2, -1)
     told = condition(odds, torch.tensor([False, True]), torch.ones(2)).to(y.device)
-    expert = model.predictor.expert(level)
+    start = float(path.alpha[path.steps] + path.beta[path.steps]) * y
     with torch.autocast(y.device.type, dtype, enabled=dtype != torch.float32):
         seen = expert.features(start, y, torch.full((2,), level, device=y.device), told, coarsest=2).levels
     pooled = [pool(x.float(), (2, 3)) for x in reversed(seen) for pool in (torch.mean, torch.amax)]
@@ -179,43 +180,3 @@ def light_numbers(model: Model) -> int:
     """How many numbers `light` returns."""
     assert isinstance(model.predictor, TimestepExperts)
     return 4 * sum(model.predictor.low.widths[-2:])
-
-
-@torch.inference_mode()
-def shade(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
-    """How unevenly the model for shadows lifts the light of a photograph in which one is named.
-
-    Args:
-        model: One of two experts, on any device.
-        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
-        dtype: What the expert computes in.
-
-    Returns:
-        Deviation, over the reduced photograph, of the logarithm of the light after its first step at fidelity 1 over that before.
-
-    """
-    y, start, level = _reduced(model, image, model.spec.defaults.low)
-    low, high = model.spec.value_range
-    told = condition(vector({"shadow": 1.0})[None], torch.tensor([True]), torch.ones(1)).to(y.device)
-    with torch.autocast(y.device.type, dtype, enabled=dtype != torch.float32):
-        residual = model.predictor.expert(level)(start, y, torch.full((1,), level, device=y.device), told).float()
-    before, after = (((x - low) / (high - low)).mean(1) + LIFT for x in (y, (y - residual).clamp(low, high)))
-    return float(torch.log(after / before).std())
-
-
-def shaded(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
-    """Log odds of a shadow that the model for shadows would mend; the arguments are those of `shade`."""
-    return SHADE_SLOPE * (shade(model, image, dtype) - SHADE_FROM)
-
-
-def _reduced(model: Model, image: Tensor, long: int) -> tuple[Tensor, Tensor, float]:
-    """(photograph, state, noise level) of the first step at fidelity 1, each picture (1, 3, h, w), `long` pixels along its long side."""
-    assert isinstance(model.predictor, TimestepExperts)
-    path = model.spec.process(None, model.spec.defaults.steps)
-    level = float(path.sigma[path.steps])
-    of, scale = model.predictor.expert(level).multiple_of, long / max(image.shape[-2:])
-    size = [max(of, round(n * scale / of) * of) for n in image.shape[-2:]]
-    low, high = model.spec.value_range
-    y = F.interpolate(image[None], size=size, mode="bilinear", antialias=True) * (high - low) + low
-    y = y.to(next(model.predictor.parameters()))
-    return y, float(path.alpha[path.steps] + path.beta[path.steps]) * y, level

@@ -46,7 +46,9 @@ class Animation(Clip):
             ) from error
         self.width, self.height = self._image.size
         self._check_size(self.width, self.height, max_pixels)
-        self.count: int = getattr(self._image, "n_frames", 1)
+        # An APNG may begin with a still for viewers that play nothing, which is no frame.
+        self._before = int(getattr(self._image, "default_image", False))
+        self.count: int = getattr(self._image, "n_frames", 1) - self._before
         self.loops: int | None = self._image.info.get("loop", None if self._image.format == "GIF" else 0)
         self.time_base = Fraction(1, 1000)
         self.colour = Colour(0, 2, 2, True, 8, assumed(self.height), plain=True)
@@ -58,14 +60,14 @@ class Animation(Clip):
         told |= {"texts": {k: v for k, v in getattr(self._image, "text", {}).items() if k != _XMP_TEXT}}
         self.about: dict[str, Any] = {name: value for name, value in told.items() if value}
         self.lossless = self._image.format != "WEBP" or _is_lossless(path)
-        self.notes = ()
+        self.notes = ("its still for viewers that play nothing was left out",) if self._before else ()
         self.times = list(self._durations())
         self.rate = Fraction(1000 * len(self.times), sum(self.times)).limit_denominator(1000)
 
     def _durations(self) -> Iterator[int]:
         with quiet(), self._readable_pixels():
             for number in range(self.count):
-                self._image.seek(number)
+                self._image.seek(number + self._before)
                 if self._image.format == "WEBP":
                     self._image.load()  # which alone knows its time
                 stated = round(self._image.info.get("duration", 0) or 0)
@@ -79,7 +81,7 @@ class Animation(Clip):
         at = 0
         with quiet(), self._readable_pixels():
             for number, length in enumerate(self.times):
-                self._image.seek(number)
+                self._image.seek(number + self._before)
                 samples = np.asarray(self._image.convert("RGBA"), np.float32) / np.float32(255)
                 alpha = samples[..., 3]
                 yield Frame(np.ascontiguousarray(samples[..., :3]), at, None if (alpha == 1).all() else alpha)

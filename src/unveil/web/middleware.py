@@ -315,7 +315,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
+                # Not "no-referrer", by which browsers say Origin: null of our own login form too.
+                headers["Referrer-Policy"] = "same-origin"
                 headers["Content-Security-Policy"] = POLICY + (
                     "" if self.settings.frame else "; frame-ancestors 'none'"
                 )

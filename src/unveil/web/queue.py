@@ -304,7 +304,11 @@ class Queue:
         while (task := self._next()) is not None:
             self._tell_positions()
             task.run(device)
-            if task.error is not None and task.status.state == FAILED and not isinstance(task.error, UnveilError):
+            if (
+                task.error is not None
+                and task.status.state == FAILED
+                and not isinstance(task.error, (UnveilError, Cancelled))
+            ):
                 logging.getLogger(__name__).error("a task failed", exc_info=task.error)
             with self._changed:
                 self._running.discard(task)

@@ -30,6 +30,10 @@ _REFUSAL = (
 )
 
 
+_AHEAD = 1 << 16
+"""Bytes that the system may hold of an answer before it is sent."""
+
+
 class Bounded(H11Protocol):
     """uvicorn's connection that drops a client that stalls. most: connections at a time; stall: seconds over which that is judged.
 
@@ -44,9 +48,13 @@ class Bounded(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it in, or make room for it."""
         super().connection_made(transport)
+        # Else the system's own buffer takes megabytes at a time, and who reads them steadily seems to take nothing for long.
+        if hasattr(socket, "TCP_NOTSENT_LOWAT") and (inside := transport.get_extra_info("socket")) is not None:
+            inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
         self._heard = self._looked = self.loop.time()
         self._bytes = 0
         self._stuck: float | None = None
+        self._left = 0
         self._refused = False
         self._watch = self.loop.call_later(self.stall / 2, self._look)
         if len(self.connections) > self.most:
@@ -80,7 +88,7 @@ class Bounded(H11Protocol):
 
     def pause_writing(self) -> None:
         """The client takes less than there is for it."""
-        self._stuck = self.loop.time()
+        self._stuck, self._left = self.loop.time(), self.transport.get_write_buffer_size()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -98,9 +106,13 @@ class Bounded(H11Protocol):
         # Between two requests uvicorn's own keep-alive timer runs.
         resting = self.timeout_keep_alive_task is not None
         if self._stuck is not None and now - self._stuck >= self.stall:
-            self.drop()
-            return
-        if resting or not self.clients_turn:
+            # A whole result waits to be taken; who takes it steadily may need longer.
+            left = self.transport.get_write_buffer_size()
+            if self._left - left < LEAST_RATE * (now - self._stuck):
+                self.drop()
+                return
+            self._stuck, self._left = now, left
+        if resting or self._stuck is not None or not self.clients_turn:
             self._looked, self._bytes = now, 0
         elif now - self._looked >= self.stall:
             if self._bytes < LEAST_RATE * self.stall:

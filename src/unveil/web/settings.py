@@ -14,6 +14,8 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 from unveil.errors import InputError
+from unveil.models import shelf
+from unveil.zeroshot.methods import METHODS
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST_TOKEN = 12
@@ -118,12 +120,19 @@ class ServerSettings:
 
     @property
     def further(self) -> dict[str, Path]:
-        """The further models by name. Raises InputError for one without a name or a path."""
-        found = {}
+        """The further models by name. Raises InputError for one without a name or a path, for a name that is taken, and a path without a
+        model.
+        """
+        found: dict[str, Path] = {}
+        taken = {*shelf.names(), *METHODS}
         for text in self.models:
             name, _, path = text.partition("=")
             if not (name and path):
                 raise InputError(f"--model {text!r}: write it as NAME=PATH")
+            if name in taken or name in found:
+                raise InputError(f"--model {text!r}: there is a model {name} already; give yours another name")
+            if not Path(path).exists():
+                raise InputError(f"--model {text!r}: no such file or run folder; check the path")
             found[name] = Path(path)
         return found
 

@@ -23,6 +23,7 @@ from gradio.themes import Base, Default
 
 from unveil.web.page import compare_tab, degrade_tab, open_stream, photographs, restore_tab, words, working
 from unveil.web.page.batches import Batches
+from unveil.web.page.limits import Limits
 from unveil.web.service import Service
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
@@ -65,16 +66,16 @@ LINKS = (("help", "Help"), ("help#fails", "Where it fails"))
 def blocks(service: Service, batches: Batches, answers: open_stream.Answers) -> gr.Blocks:
     """The page in front of a service."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as page:
-        visits = working.Visits(service, working.GRACE)
+        visits, limits = working.Visits(service, working.GRACE), Limits(service)
         page.unload(visits.leave)
         links = "".join(f'<a href="/page/{place}" target="_blank">{title}</a>' for place, title in LINKS)
         head = f'<header class="u-head"><h1>{TITLE}</h1><p>{LINE}</p><nav>{links}</nav></header>'
         open_stream.keep_open(page, gr.HTML(head, js_on_load=open_stream.WATCHED), answers)
         with gr.Tabs() as tabs:
             with gr.Tab("Restore", id="restore"):
-                photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches)
+                photo, photos, stage, button, settings = restore_tab.tab(service, visits, batches, limits)
             with gr.Tab("Compare", id="compare") as comparing:
-                compare_tab.tab(service, visits, comparing, photo, settings)
+                compare_tab.tab(service, visits, limits, comparing, photo, settings)
             with gr.Tab("Degrade", id="degrade"):
                 hand_on, made = degrade_tab.tab(service, visits)
 

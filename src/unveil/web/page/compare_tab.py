@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,12 +12,20 @@ from unveil.errors import InputError
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import default_fidelity, model_choice
+from unveil.web.page.limits import Limits
 from unveil.web.service import Job, Service
 
 ASK = "Compare"
 
 
-def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.State, settings: dict[str, Any]) -> None:
+def tab(
+    service: Service,
+    visits: working.Visits,
+    limits: Limits,
+    itself: gr.Tab,
+    restored: gr.State,
+    settings: dict[str, Any],
+) -> None:
     """Build the tab. restored, settings: the photograph and the settings of the tab Restore, which it begins with."""
     photo, came = gr.State(None), gr.State(None)
     names = list(service.restorers.known)
@@ -55,6 +64,7 @@ def tab(service: Service, visits: working.Visits, itself: gr.Tab, restored: gr.S
             dial = None if default_fidelity(service, model) is None else fidelity
             try:
                 order = panel.order(service, given, panel.changed(service, values, model, fidelity, number))
+                await asyncio.to_thread(limits.check, given, order)
             except InputError as error:
                 yield words.alert(str(error)), gr.update()
                 break

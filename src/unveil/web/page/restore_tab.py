@@ -3,74 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from unveil.errors import InputError, UnveilError
+from unveil.errors import InputError
 from unveil.figures import INVENTED, UNSURE
 from unveil.options import command_line
-from unveil.util.words import duration
 from unveil.web.page import batches as several
 from unveil.web.page import controls as panel
 from unveil.web.page import words, working
 from unveil.web.page.controls import described, diagnosed
+from unveil.web.page.limits import Limits
 from unveil.web.service import Given, Job, Service
-from unveil.web.work import Delivery, Order
+from unveil.web.work import Delivery
 from unveil.zeroshot.methods import METHODS
-
-TRIAL = 128
-"""Side of the picture that a method's time is estimated on; beyond, it grows with the pixels."""
-
-
-class Limits:
-    """How long each zero-shot method takes here, tried once for each. Thread-safe."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self._per_pixel: dict[tuple[str, str], float] = {}
-        self._lock = threading.Lock()
-
-    def seconds(self, engine: str, pixels: int, preset: str = "") -> float:
-        """Estimated seconds of one draw; 0 for trained models, which take seconds, and where it is not known."""
-        with self._lock:
-            if (engine, preset) not in self._per_pixel:
-                self._per_pixel[engine, preset] = self._tried(engine, preset)
-            return self._per_pixel[engine, preset] * pixels
-
-    def check(self, given: Given, order: Order) -> None:
-        """Raise InputError where the settings that were chosen for a method take longer than is allowed here."""
-        seconds = self.seconds(order.engine, given.width * given.height, order.preset) * order.options.samples
-        if order.preset and seconds > self.service.settings.seconds:
-            raise InputError(
-                f"{given.name}: {order.engine} with the settings {order.preset} would take about {duration(seconds)}; the limit here is "
-                f"{duration(self.service.settings.seconds)}. Choose other settings, or a smaller photograph"
-            )
-
-    def _tried(self, engine: str, preset: str) -> float:
-        try:
-            restorer = self.service.restorers.get(engine, self.service.devices[0], preset)
-            estimate = getattr(restorer, "estimate", None)
-            return 0.0 if estimate is None else estimate(TRIAL, TRIAL).seconds / TRIAL**2
-        except UnveilError:
-            return 0.0  # what is wrong with it is said when somebody asks for it
-
-    def refused(self, given: Given) -> dict[str, float]:
-        """The engines that would take longer than is allowed for this photograph, with their seconds."""
-        took = {name: self.seconds(name, given.width * given.height) for name in self.service.restorers.known}
-        return {name: seconds for name, seconds in took.items() if seconds > self.service.settings.seconds}
-
-    def reason(self, refused: dict[str, float]) -> str:
-        """HTML that says what is not offered, and why; empty where everything is."""
-        if not refused:
-            return ""
-        named = ", ".join(f"{name} (about {duration(seconds)})" for name, seconds in refused.items())
-        limit = duration(self.service.settings.seconds)
-        return words.model(f"Not offered for a photograph of this size: {named}. The limit here is {limit}.", "")
-
 
 NAME = "restore"
 ASK, ASK_ALL = "Restore", "Restore all {}"
@@ -90,11 +39,10 @@ EACH = "Several photographs: Automatic looks at each on its own."
 
 
 def tab(
-    service: Service, visits: working.Visits, batches: several.Batches
+    service: Service, visits: working.Visits, batches: several.Batches, limits: Limits
 ) -> tuple[gr.State, gr.State, gr.HTML, gr.Button, dict[str, Any]]:
     """Build the tab; returns which photograph is shown, all it works on, its stage, its button and its settings."""
     photo, photos = gr.State(None), gr.State([])
-    limits = Limits(service)
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320):
             drop = working.drop(service, NAME, several.MOST)
