@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from unveil.degradation.primitives import linear_to_srgb, srgb_to_linear
 from unveil.draws import LEFT_OF_LIGHT, _harmless
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilWarning
 from unveil.models import describer, shelf
 from unveil.models.describer import Description
 from unveil.models.model import Model
 from unveil.models.treatment import repeated, treatment
 from unveil.restorer import Options, Restorer, as_photo, describe_photo
 from unveil.testing import tiny_experts, tiny_model
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +286,33 @@ def test_a_shadow_that_the_describer_finds_is_the_specialists_too(
     says.said |= {"haze": 0.9}
     out, own = (r.restore(picture(), seed=3) for r in (with_specialist[0], Restorer(tiny_experts(), "cpu")))
     assert np.array_equal(out.image, own.image), "with haze beside it, it is for the model that knows both"
+
+
+def test_the_model_for_shadows_ships_and_is_the_general_one_but_for_the_light() -> None:
+    general = shelf.load("general")
+    assert general.specialists == {"shadow": "shadow"}
+    shadow = shelf.load("shadow")
+    ours, theirs = (m.predictor.native.state_dict() for m in (general, shadow))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not torch.equal(general.predictor.low.stem.weight, shadow.predictor.low.stem.weight)
+    assert shadow.spec.reach == general.spec.reach
+    assert shadow.doubt is not None
+    with pytest.warns(UnveilWarning, match="srd no longer ships; shadow is taken"):
+        assert shelf.load("srd").sha256 == shadow.sha256
+
+
+def test_a_shadow_in_a_photograph_is_mended_and_one_that_is_not_there_is_not() -> None:
+    """A soft-edged stripe across a portrait at a third of its light; and the portrait itself, told the same."""
+    with Image.open(ROOT / "src" / "unveil" / "examples" / "astronaut.jpg") as opened:
+        clean = np.asarray(opened.convert("RGB"), np.float32) / 255
+    edge = np.clip((np.arange(clean.shape[1]) / clean.shape[1] - np.array([[0.25], [0.625]])) * 30 + 0.5, 0, 1)
+    left = torch.from_numpy(1 - 0.65 * (edge[0] - edge[1]).astype(np.float32))[None, :, None]
+    shaded = linear_to_srgb(srgb_to_linear(torch.from_numpy(clean.copy())) * left).numpy()
+    general = Restorer(shelf.load("general"), "cpu")
+
+    def psnr(a: np.ndarray, b: np.ndarray) -> float:
+        return float(-10 * np.log10(np.mean((a - b) ** 2)))
+
+    mended, alone = (general.restore(y, fix="shadow").image for y in (shaded, clean))
+    assert psnr(mended, clean) > psnr(shaded, clean) + 1.5
+    assert psnr(alone, clean) > 30

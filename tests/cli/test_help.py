@@ -7,7 +7,9 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -196,3 +198,22 @@ def test_the_time_left_for_all_photographs() -> None:
     assert pace.left(1) == " (all: 2 min left)"
     now[0] = 140.0
     assert pace.left(4) == " (all: 10 s left)"
+
+
+def test_warnings_of_ours_are_messages_like_all_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not Python's two lines with a place in the code."""
+    from PIL import Image
+
+    from unveil.models import shelf
+
+    monkeypatch.setattr(shelf, "FORMER", {"gone": "wild"})
+    Image.new("RGB", (16, 16), (90, 90, 90)).save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        given = ["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), "-n", "gone", "--fix", "noise"]
+        assert cli.main(given) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "unveil: gone no longer ships; wild is taken, which does better on what gone never saw"
+    assert not any("UnveilWarning" in line for line in said)

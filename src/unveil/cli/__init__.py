@@ -6,18 +6,21 @@ can correct. Its module is imported only when the command is called, so that `un
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 from unveil import __version__
-from unveil.errors import Cancelled, InputError, UnveilError
+from unveil.errors import Cancelled, InputError, UnveilError, UnveilWarning
 from unveil.util.words import nearest, shown
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -81,7 +84,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if tokens is None else tokens)
     called = arguments[0] if arguments else None
     try:
-        status = build(called)(arguments)
+        with _plain_warnings():
+            status = build(called)(arguments)
         sys.stdout.flush()
         return status
     except MissingArgumentError as error:
@@ -100,6 +104,24 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return NOTHING_DONE
     except OSError as error:
         return _fail(str(error), NOTHING_DONE)
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Within this context our own warnings are messages like all others, without the line of code that issued them."""
+    usual = warnings.showwarning
+
+    def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, UnveilWarning):
+            print(shown(f"unveil: {message}"), file=sys.stderr, flush=True)
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.showwarning = told
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 def _missing(error: MissingArgumentError) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
-from unveil.errors import ModelError
+from unveil.errors import ModelError, note
 from unveil.models import calibration
 from unveil.models.calibration import Calibration
 from unveil.models.model import Model
@@ -76,10 +76,17 @@ def _weights(name: str) -> Path:
     return Path(str(files("unveil.models") / "weights" / name))
 
 
+FORMER = {"srd": "shadow"}
+"""Models that no longer ship -> which one is taken for them, with a word."""
+
+
 def load(name: str | Path) -> Model:
     """A model by shelf name, weight file, or folder of a run. Raises ModelError with the nearest names, and for what is no name."""
     check_name(name)
     shelf = manifest()
+    if str(name) in FORMER and not Path(name).exists():
+        note(f"{name} no longer ships; {FORMER[str(name)]} is taken, which does better on what {name} never saw")
+        name = FORMER[str(name)]
     if str(name) in shelf:
         entry = shelf[str(name)]
         model = read(*place(str(name)))
