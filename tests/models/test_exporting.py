@@ -325,3 +325,13 @@ def test_the_same_model_makes_the_same_package() -> None:
         with zipfile.ZipFile(file, "w") as package:
             package.writestr(exporting._zip_entry("a/config.json"), "{}")
     assert one.getvalue() == two.getvalue()
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    about = exporting.About("general", "noise", "5" * 64)
+    made = exporting.output_path(tmp_path / "new" / "folder", "pt2", about)
+    assert made.parent == tmp_path / "new" / "folder"
+    assert made.parent.is_dir()
+    assert made.suffix == ".pt2"
+    with pytest.raises(InputError, match=r"a file of the format pt2 ends with \.pt2"):
+        exporting.output_path(tmp_path / "a.onnx", "pt2", about)

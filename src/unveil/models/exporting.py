@@ -259,8 +259,13 @@ def need(format: str) -> None:
 
 
 def output_path(path: Path, format: str, about: About) -> Path:
-    """The file to write: `path`, or in a folder one named after the model. Raises InputError for another format's ending."""
+    """The file to write: `path`, or in a folder one named after the model; a folder that is not there, without an ending, is made.
+
+    Raises InputError for another format's ending.
+    """
     suffix = SUFFIX[format]
+    if not path.exists() and not path.suffix:
+        path.mkdir(parents=True)
     if path.is_dir():
         return path / f"{about.id.removeprefix('denoise-')}{suffix}"
     if path.suffix != suffix:
