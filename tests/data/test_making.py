@@ -81,3 +81,12 @@ def test_two_photographs_of_one_name_or_two_scales_are_not_mixed(write: Write, t
     with pytest.raises(InputError, match=r"0001\.jpg and .*0001\.png would both be written as 0001\.png"):
         build(tmp_path / "hr", tmp_path / "new", 4)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("place", ["clean", "degraded", "clean/below"])
+def test_photographs_are_not_written_over_by_their_own_pairs(write: Write, tmp_path: Path, place: str) -> None:
+    photo = write(f"data/{place}/a.png", 64, 48, seed=1)
+    before = photo.read_bytes()
+    with pytest.raises(InputError, match="would be written over by its own pairs; name another output"):
+        build(photo.parent, tmp_path / "data", 2)
+    assert photo.read_bytes() == before

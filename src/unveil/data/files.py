@@ -360,9 +360,12 @@ def build(
 ) -> Outcome:
     """Write output/degraded/NAME.png and output/clean/NAME.png, of equal size, for every photograph; those there are kept.
 
-    Subfolders are kept. Raises InputError for a missing or empty folder, for photographs that would be written under one name, and where
-    `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
+    Subfolders are kept. Raises InputError for a missing or empty folder, for photographs that would be written under one name, or over, and
+    where `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
     """
+    for side in ("degraded", "clean"):
+        if photos.resolve().is_relative_to((output / side).resolve()):
+            raise InputError(f"{photos} would be written over by its own pairs; name another output than {output}")
     found = unreduced(photos, output)
     first: dict[Path, Path] = {}
     for path in found:
