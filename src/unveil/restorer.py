@@ -40,7 +40,7 @@ _AT_ONCE = 8
 
 
 class Restorer:
-    """A model on a device. Thread-safe: it holds no state between calls.
+    """A model on a device. Thread-safe: it holds no state between calls but the specialists that it opened (`specialist`).
 
     memory: bytes that a restoration may plan with; by default a fixed share of the machine's or the device's. engine: what evaluates the
     network, "torch", "onnx" or "openvino" (`models.engines`); the others than torch run on processors alone.

@@ -10,7 +10,9 @@ import pytest
 from unveil.errors import InputError, ModelError
 from unveil.models import shelf
 from unveil.options import Options
-from unveil.web.engines import Restorers, engines
+from unveil.restorer import Restorer
+from unveil.testing import tiny_model
+from unveil.web.engines import Engine, Restorers, engines
 from unveil.zeroshot.methods import METHODS
 
 
@@ -60,3 +62,10 @@ def test_a_preset_that_is_not_there_is_refused_by_name() -> None:
         offered.get("general", "cpu", "paper")
     with pytest.raises(InputError, match="tao has no preset 'fast'; it has paper, quick"):
         offered.get("tao", "cpu", "fast")
+
+
+def test_a_model_that_no_longer_ships_is_the_one_that_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "FORMER", {"gone": "tiny"})
+    tiny = Engine("tiny", "LearnIR", "A small model.", lambda device: Restorer(tiny_model(), "cpu"))
+    restorers = Restorers({"tiny": tiny})
+    assert restorers.get("gone", "cpu") is restorers.get("tiny", "cpu")

@@ -57,6 +57,7 @@ class Restorers:
 
         Raises ModelError for a name that is not offered (paths are none), InputError for a preset that it does not have.
         """
+        name = name if name in self.known else shelf.FORMER.get(name, name)
         if name not in self.known:
             raise ModelError(f"no model named {name!r} is offered here; there are {', '.join(self.known)}")
         with self._lock:
