@@ -381,7 +381,11 @@ def test_what_an_animation_says_of_itself_stays(suffix: str, tmp_path: Path) -> 
     assert not any(said(tmp_path / f"c{suffix}"))
     other = ".webp" if suffix == ".gif" else ".gif"
     notes = copied(source, tmp_path / f"d{other}")
-    lost = {".gif": "WEBP holds none: comment", ".webp": "GIF holds none: EXIF", ".png": "GIF holds none: EXIF, texts"}
+    lost = {
+        ".gif": "WEBP holds none: comment",
+        ".webp": "GIF holds none: EXIF, XMP",
+        ".png": "GIF holds none: EXIF, texts",
+    }
     assert f"left out, since {lost[suffix]}" in notes
 
 

@@ -22,7 +22,7 @@ _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What players take for a frame that states no time, or next to none.
 _UNSTATED, _LEAST = 100, 11
 _SHORTEST = 20
-_HELD = {"GIF": ("comment", "xmp"), "WEBP": ("exif", "xmp"), "PNG": ("exif", "xmp", "texts")}
+_HELD = {"GIF": ("comment",), "WEBP": ("exif", "xmp"), "PNG": ("exif", "xmp", "texts")}
 """What each format holds beside its frames, as Pillow writes it."""
 _WORDS = {"exif": "EXIF", "xmp": "XMP", "comment": "comment", "texts": "texts"}
 
