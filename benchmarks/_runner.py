@@ -5,16 +5,14 @@ One that measures has
 
     measure(given) -> result    its "protocol" made by `_shared.protocol`
     facts(result)               what pages may quote by name; what is called "table..." is printed, or what `show(result)` returns
-    single(*what)               if it has it: what `_shared.alone` runs in a process of its own
 
-and the rest (printing, processor time, --json, --merge) is done here. Another works in `main(given)`, whose result, if any, is the exit
+and the rest (printing, processor time, --json, --show) is done here. Another works in `main(given)`, whose result, if any, is the exit
 status. A module with `REST = True` is also given what nobody knows, as `given.rest`.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
 import sys
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._pages import tables
-from benchmarks._shared import HERE, Clock, merged, options, positive, read_json, write_json
+from benchmarks._shared import HERE, Clock, options, positive, read_json, write_json
 from unveil.errors import Cancelled, UnveilError
 
 STARTED = time.monotonic()
@@ -38,22 +36,13 @@ def measuring(command: ArgumentParser, module: Any) -> None:
     )
     command.add_argument("--threads", type=positive, default=1, help="threads of torch (default 1)")
     if hasattr(module, "measure"):
-        command.add_argument(
-            "--merge", type=Path, nargs="+", metavar="FILE",
-            help="measure nothing: print an earlier result, or put several of different seeds together",
-        )  # fmt: skip
-    if hasattr(module, "single"):
-        command.add_argument("--single", type=json.loads, help="(internal) one row, measured here")
+        command.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: print an earlier result")
 
 
 def measured(name: str, module: Any, given: Namespace) -> None:
     """Measure, print and write."""
-    if getattr(given, "single", None) is not None:
-        print(json.dumps(module.single(*given.single)))
-        return
     clock = Clock()
-    earlier = [read_json(path) for path in given.merge or ()]
-    result = merged(earlier) if earlier else {"benchmark": name, **module.measure(given)}
+    result = read_json(given.show) if given.show else {"benchmark": name, **module.measure(given)}
     write_json(given.json, result)
     print(module.show(result) if hasattr(module, "show") else tables(module.facts(result)))
     print(f"{clock.processor:.0f} s of processor time, {clock.wall:.0f} s in all")

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the folder of photographs, types of options, files of results, processes of their own, memory."""
+"""What the benchmarks share: the folder of photographs, types of options, files of results, memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from typing import Any
 
 from unveil.bench import record
 from unveil.bench.record import Clock, environment, table
-from unveil.bench.speed import apart
 from unveil.errors import InputError
 
 __all__ = [
-    "HERE", "RESULTS", "Clock", "alone", "average", "earlier", "environment", "memory_status", "merged",
-    "options", "over_seeds", "peak", "positive", "positive_number", "protocol", "read_json", "shared_folder", "table", "write_json",
+    "HERE", "RESULTS", "Clock", "average", "earlier", "environment", "memory_status",
+    "options", "positive", "positive_number", "protocol", "read_json", "shared_folder", "table", "write_json",
 ]  # fmt: skip
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -26,8 +25,6 @@ MODEL = ("general", "name on the shelf, model file or run folder")
 """The option of what measures a model."""
 PICTURES = (HERE.parent / "docs" / "img", "folder for the pictures")
 """The option of what draws."""
-SEED = {"type": int, "help": "this seed alone"}
-"""The option of an ablation."""
 
 
 def shared_folder() -> Path:
@@ -124,52 +121,7 @@ def write_json(path: Path | None, result: dict[str, Any]) -> None:
         print(f"wrote {path}")
 
 
-def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One result of several that differ in their seed: lists are joined; everything else, and the protocol, must agree."""
-
-    def join(values: Sequence[Any], where: str) -> Any:
-        first = values[0]
-        if isinstance(first, dict) and where != "/protocol":
-            if any(v.keys() != first.keys() for v in values):
-                raise SystemExit(f"benchmark: the results to merge differ in what they hold at {where or 'the top'}")
-            return {k: join([v[k] for v in values], f"{where}/{k}") for k in first}
-        if isinstance(first, list):
-            return [item for v in values for item in v]
-        if any(v != first for v in values):
-            raise SystemExit(
-                f"benchmark: the results to merge differ at {where}: {values}; were they made by one version?"
-            )
-        return first
-
-    return results[0] if len(results) == 1 else join(results, "")
-
-
-def over_seeds(
-    given: Namespace, seeds: Sequence[int], one: Callable[[int, Namespace], dict[str, Any]]
-) -> dict[str, Any]:
-    """The result of an ablation: `one(seed, given)` for its seeds one after the other, or for one alone."""
-    shared_folder()
-    parts = []
-    for seed in seeds if given.seed is None else (given.seed,):
-        print(f"seed {seed}", flush=True)
-        parts.append(one(seed, given))
-    return merged(parts)
-
-
-def alone(name: str, threads: int, *what: Any) -> dict[str, Any]:
-    """What `single(*what)` of a benchmark returns in a process of its own: where memory is measured."""
-    return apart("benchmarks", name, "--single", json.dumps(what), "--threads", threads)
-
-
 def memory_status(key: str, pid: int | str = "self") -> int:
     """Bytes of an entry of Linux's /proc/PID/status: VmRSS, what the process holds; VmHWM, the most it held."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
-
-
-def peak(work: Callable[[], Any]) -> dict[str, Any]:
-    """What `work` takes: resident memory beyond what is held already, and processor seconds."""
-    Path("/proc/self/clear_refs").write_text("5")  # so that what was held before and let go does not count
-    before, clock = memory_status("VmRSS"), Clock()
-    work()
-    return {"peak_bytes": memory_status("VmHWM") - before, "processor_seconds": clock.processor}

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks._ablation import KINDS
 from benchmarks._choices import SEED, crops_of, described, source_of
 from benchmarks._pages import Facts
 from benchmarks._sampling import PRECISION, TestSet, draws, fast, mean, native_share, psnrs, quality
@@ -29,6 +28,7 @@ from unveil.models import shelf
 from unveil.models.model import Model
 from unveil.training.batches import Source
 
+KINDS = ("haze", "shadow", "lowlight", "noise")
 FIDELITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SOLVERS = ("ancestral", "ddim", "2m")
 LOWS = (96, 128, 160, 224)

@@ -22,12 +22,11 @@ from benchmarks._shared import HERE, RESULTS
 from unveil.bench import speed
 
 SHORT = {
-    "ablation_dpsc": "dpsc", "ablation_drm": "drm", "zeroshot_quality": "zero", "wild_model": "wild", "wild": "pipeline",
-    "attention_memory": "attention", "fit_classifier": "describe", "fit_second_look": "second",
+    "zeroshot_quality": "zero", "wild_model": "wild", "fit_classifier": "describe", "fit_second_look": "second",
 }  # fmt: skip
 """What pages call a result, where it is not its name."""
 QUOTED = (
-    *SHORT, "choices", "speed", "gpu", "quality", "quality_wild", "calibration", "denoisers", "gallery", "blind", "guidance",
+    *SHORT, "choices", "speed", "gpu", "quality", "quality_wild", "calibration", "denoisers", "gallery", "blind",
 )  # fmt: skip
 MODULES = {
     "quality_wild": "benchmarks.quality",

@@ -32,13 +32,16 @@ import torch
 from PIL import Image
 
 from benchmarks._shared import environment, positive, positive_number, table, write_json
-from benchmarks.training import random_batch, runner
 from unveil.cli.train import _overrides
 from unveil.data.files import decode, size
 from unveil.errors import Cancelled, InputError
 from unveil.training import loop
-from unveil.training.batches import scan
+from unveil.training.batches import Batch, scan
 from unveil.training.config import find, load
+from unveil.training.distributed import World, pick_device
+from unveil.training.stage import StageRunner, Stop, TrainingRun
+from unveil.training.state import State
+from unveil.training.trainer import Restoring
 from unveil.util import atomic
 
 LIMIT = 40 << 20
@@ -55,6 +58,20 @@ BATCHES = (16, 64, 256, 1024)
 LEFT = (
     "weights.safetensors", "model.safetensors", "state.safetensors", "config.yaml", "README.md", "log.jsonl", "validation.jsonl",
 )  # fmt: skip
+
+
+def runner(settings: Any) -> Any:
+    """The stage of a run without photographs: `_step(step, batches)` is one step of `unveil train`, on the device that it says."""
+    trainer, world = Restoring(settings), World(device=pick_device(settings.device))
+    state = State.fresh(trainer.config, trainer.learner(world.device))
+    run = TrainingRun(trainer, state, None, world, None, Stop(), Path("."))  # type: ignore[arg-type]
+    return StageRunner(run, 0, settings.stages[0], 0)
+
+
+def random_batch(batch: int, crop: int) -> Any:
+    generator = torch.Generator().manual_seed(0)
+    x0, y = (torch.rand(batch, 3, crop, crop, generator=generator) * 2 - 1 for _ in range(2))
+    return Batch(x0, y, False, torch.zeros(len(x0), 7))
 
 
 def encoded(path: Path, side: int) -> tuple[str, bytes]:

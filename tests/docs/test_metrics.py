@@ -1,4 +1,4 @@
-"""docs/metrics.md prints what benchmarks/metrics_elsewhere.py measured."""
+"""docs/metrics.md prints what was measured, which is in benchmarks/results/metrics_elsewhere.json."""
 
 from __future__ import annotations
 

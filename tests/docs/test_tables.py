@@ -11,7 +11,6 @@ import pytest
 from benchmarks import render
 from benchmarks._pages import PageError, Value
 from benchmarks._pages import render as filled
-from benchmarks._shared import merged
 from unveil.models import shelf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,19 +95,6 @@ def test_render_drops_requirements_that_hold() -> None:
 def test_render_refuses_what_no_result_bears_out(text: str, said: str) -> None:
     with pytest.raises(PageError, match=said):
         filled(text, {"a": Value([1.0, 2.0]), "b": Value([1.5, 2.6]), "t": "| x |"})
-
-
-def test_merging_joins_seeds_and_keeps_the_protocol() -> None:
-    one = {"protocol": {"mults": [1, 2]}, "seeds": [0], "rows": {"off": {"one": [20.0], "steps": 5}}}
-    two = {"protocol": {"mults": [1, 2]}, "seeds": [1], "rows": {"off": {"one": [21.0], "steps": 5}}}
-    assert merged([one, two]) == {
-        "protocol": {"mults": [1, 2]},
-        "seeds": [0, 1],
-        "rows": {"off": {"one": [20.0, 21.0], "steps": 5}},
-    }
-    for changed in ({**two, "protocol": {"mults": [1, 4]}}, {**two, "rows": {"off": {"one": [21.0], "steps": 6}}}):
-        with pytest.raises(SystemExit, match="differ"):
-            merged([one, changed])
 
 
 def test_waiting_threads_do_not_spin_from_before_torch_is_imported() -> None:
