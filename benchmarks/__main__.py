@@ -7,7 +7,6 @@ from benchmarks._runner import run
 GROUPS = {
     "quality": (
         "quality",
-        "choices",
         "zeroshot_quality",
         "calibration",
         "denoisers",

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import _choices
 from benchmarks._pages import Facts
-from benchmarks._sampling import TestSet, joined
+from benchmarks._sampling import TestSet, joined, most_damaged, source_of
 from benchmarks._shared import MODEL, Clock, earlier, protocol, shared_folder, table, write_json
 from benchmarks.quality import TOLD
 from unveil import degradation, photo
@@ -50,7 +49,7 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[TestS
     Clean photographs are damaged as in the model's own training, all of them; real pairs come as they are. Of an odd number the first
     part has more.
     """
-    source = _choices.source_of(model)
+    source = source_of(model)
     entries = zip(source.pairs, source.data.pairs, strict=True)
     real = [(p, tuple(entry.kinds)) for (_, found), entry in entries for p in found]
     scenes = {p.clean.path for p, _ in real}
@@ -67,14 +66,14 @@ def held_out(model: Any, size: int, photographs: int, pairs: int) -> tuple[TestS
         found.append(TestSet(x, y, (kinds[0],)))
     for i in generator.permutation(len(real))[:pairs]:
         photograph, told = real[i]
-        found.append(TestSet(*_choices.most_damaged(photograph, size, generator), (told,)))
+        found.append(TestSet(*most_damaged(photograph, size, generator), (told,)))
     # Every other one of each kind: what is fitted on mild damage alone stretches too little.
     order = sorted(generator.permutation(len(found)), key=lambda i: found[i].kinds)
     return joined([found[i] for i in order[::2]]), joined([found[i] for i in order[1::2]])
 
 
 def test_set(name: str, size: int, count: int) -> TestSet:
-    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`_choices.most_damaged`)."""
+    """`count` pairs of a test set, evenly spread over its sorted names, a cut of each (`most_damaged`)."""
     pairs = find(shared_folder() / "data" / "test")[name].pairs
     generator = np.random.default_rng([SEED, size])
     found = []

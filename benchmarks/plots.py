@@ -22,32 +22,6 @@ GREY = {"color": "0.6", "linewidth": 0.8, "linestyle": ":"}
 NO_FRAME = {"frameon": False, "fontsize": 8}
 
 
-def fidelity_curve(result: dict[str, Any]) -> Any:
-    """PSNR, spread and sharpness over the dial, and the plane of distortion against perception."""
-    rows = [r for r in result["fidelity"]["rows"] if "fidelity" in r]
-    f = [r["fidelity"] for r in rows]
-    figure, (left, middle, right) = axes(1, 3, (12, 3.6))
-    for name, style, colour, label in (
-        ("", "o-", COLOURS[0], "one draw"),
-        ("_mean", "s--", COLOURS[1], "mean of 4 draws"),
-    ):
-        quality = [r[name[1:] or "one"] for r in rows]
-        left.plot(f, quality, style, color=colour, label=label)
-        right.plot(quality, [r[f"sharpness{name}"] for r in rows], style, color=colour, label=label)
-    left.set(xlabel="fidelity", ylabel="PSNR (dB)", title="Distortion")
-    left.legend(frameon=False)
-    middle.plot(f, [255 * r["spread"] for r in rows], "o-", **ONE)
-    middle.set(xlabel="fidelity", ylabel="spread of the draws (levels of 255)", title="Diversity")
-    middle.set_ylim(bottom=0)
-    for r in rows:
-        place = {"xy": (r["one"], r["sharpness"]), "xytext": (5, 4), "textcoords": "offset points"}
-        right.annotate(f"{r['fidelity']:g}", **place, **ONE, fontsize=8)
-    right.axhline(1.0, **GREY)
-    right.set(xlabel="PSNR (dB)", ylabel="gradient energy, target = 1", title="Sharpness against distortion")
-    right.legend(loc="lower left", **NO_FRAME)
-    return figure
-
-
 def scatter(result: dict[str, Any]) -> Any:
     """Every photograph's PSNR after against before, a panel a set: `quality.json`."""
     sets = {n: rows for n, rows in result["sets"].items() if "clean" not in n}
@@ -131,7 +105,6 @@ def saved(figure: Any, path: Path) -> Path:
 
 PLOTS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     # picture: (result, function)
-    "fidelity": ("choices", fidelity_curve),
     "reliability": ("calibration", reliability),
     "scatter": ("quality", scatter),
     "steps": ("steps", steps),

@@ -26,7 +26,7 @@ SHORT = {
 }  # fmt: skip
 """What pages call a result, where it is not its name."""
 QUOTED = (
-    *SHORT, "choices", "speed", "gpu", "quality", "quality_wild", "calibration", "denoisers", "gallery", "blind",
+    *SHORT, "speed", "gpu", "quality", "quality_wild", "calibration", "denoisers", "gallery", "blind",
 )  # fmt: skip
 MODULES = {
     "quality_wild": "benchmarks.quality",

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import _choices
+from benchmarks._sampling import source_of
 from benchmarks._shared import MODEL, Clock
 from unveil import degradation
 from unveil.data.dataset import crops, rng
@@ -125,7 +125,7 @@ OPTIONS = {
 def main(given: Namespace) -> None:
     count, epochs = (16, 1) if given.quick else (given.count, given.epochs)
     clock, restorer = Clock(), load(given.model, "cpu")
-    data = made(restorer, _choices.source_of(restorer.model, held_out=False), count, SEED)
+    data = made(restorer, source_of(restorer.model, held_out=False), count, SEED)
     print(f"{count} crops: {clock.processor:.0f} s of processor time", flush=True)
     doubt = trained(data, epochs, SEED)
     model = restorer.model
