@@ -87,13 +87,13 @@ def test_what_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         Restorer(tiny_experts(), engine="tensorrt")
     with pytest.raises(InputError, match="zero-shot methods run in torch"):
         unveil.load(method="diffpir", engine="onnx")
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs onnx and onnxscript and openvino: .*pip install .*\[openvino\]'"):
         Restorer(tiny_experts(), engine="openvino")
 
 
 def test_what_does_not_go_together_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with pytest.raises(InputError, match="computes in fp32, not bf16"):
         Restorer(tiny_experts(), device="cpu", dtype="bf16", engine="onnx")
     monkeypatch.setattr("unveil.restorer.pick_device", torch.device)  # one that no machine here refuses

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -90,9 +89,7 @@ class Bar:
         self.progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.progress.stop()
 
 
@@ -126,10 +123,8 @@ class Frames:
         both.within = getattr(tell, "within", None)  # type: ignore[attr-defined]
         return both
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.inside.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> None:
+        self.inside.__exit__(*raised)
 
     def _write(self, step: Step) -> None:
         from unveil.photo import write

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from unveil.errors import InputError
@@ -92,14 +91,12 @@ class Manifest:
     def __enter__(self) -> Manifest:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
         if self._file is not None:
             try:
                 self._file.close()
             except OSError:
-                if error is None:  # else it was reported already
+                if kind is None:  # else it was reported already
                     raise
 
 

@@ -9,7 +9,6 @@ A network is written as ONNX when it is first evaluated, and kept in the user's 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import threading
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from unveil.errors import InputError
 from unveil.networks.compact import CompactUNet, TimestepExperts
 from unveil.util import atomic
-from unveil.util.extras import installing
+from unveil.util.extras import check_installed
 from unveil.util.words import check_known
 
 if TYPE_CHECKING:
@@ -86,10 +85,7 @@ class Runner:
 def check(engine: str) -> None:
     """Raise InputError for an engine that does not exist or whose packages are not installed."""
     check_known("engine", engine, ENGINES)
-    missing = [name for name in NEEDS.get(engine, ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        extra = "openvino" if engine == "openvino" else "export"
-        raise InputError(f"the engine {engine} needs {' and '.join(missing)}: {installing(extra)}")
+    check_installed(f"the engine {engine}", NEEDS.get(engine, ()), "openvino" if engine == "openvino" else "export")
 
 
 def on_engine(model: Model, engine: str, dtype: str) -> Model:

@@ -13,7 +13,6 @@ hold it for any height and width.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import logging
@@ -44,7 +43,7 @@ from unveil.networks.compact import BORDER, TimestepExperts
 from unveil.networks.condition import KINDS, condition
 from unveil.networks.predictor import Predictor
 from unveil.util import atomic
-from unveil.util.extras import installing
+from unveil.util.extras import check_installed
 from unveil.util.words import check_known
 
 
@@ -252,10 +251,7 @@ class About:
 
 def need(format: str) -> None:
     """Raise InputError where packages that the format is written with are not installed."""
-    missing = [name for name in NEEDS.get(format, ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        extra = "openvino" if format == "openvino" else "export"
-        raise InputError(f"{format} needs {' and '.join(missing)}: {installing(extra)}")
+    check_installed(format, NEEDS.get(format, ()), "openvino" if format == "openvino" else "export")
 
 
 def output_path(path: Path, format: str, about: About) -> Path:

@@ -197,7 +197,7 @@ def _jxl(data: bytes) -> Header:
     from unveil.photo.modern import jxl_plugin
 
     try:
-        with jxl_plugin().JpegXLImagePlugin.JXLImageFile(io.BytesIO(data)) as image:
+        with jxl_plugin().JXLImageFile(io.BytesIO(data)) as image:
             return Header("JXL", image.width, image.height, 8)
     except (OSError, SyntaxError, RuntimeError) as error:
         raise ValueError(str(error)) from None

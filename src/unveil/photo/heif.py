@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unveil.errors import InputError
 from unveil.photo import exif, isobmff, pillow
 from unveil.photo.encoding import BOXED_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
-from unveil.util.extras import codecs
+from unveil.util.extras import codecs, needed
 
 # Of BT.601, as for 8 bits; primaries and transfer are sRGB's, or not stated where a profile says them (ITU-T H.273).
 _MATRIX, _SRGB, _UNSTATED = 6, (1, 13), (2, 2)
@@ -193,13 +192,7 @@ def _stretched(samples: np.ndarray, bits: int) -> Decoded:
 
 def heif() -> Any:
     """The module `pillow_heif`. Raises InputError where it is not installed."""
-    try:
-        import pillow_heif  # type: ignore[import-not-found]
-    except ImportError:
-        from unveil.util.extras import installing  # for this case alone
-
-        raise InputError(f"HEIC needs a further package: {installing('heic')}") from None
-    return pillow_heif
+    return needed("pillow_heif", "HEIC needs a further package", "heic")
 
 
 def encode_heif(picture: Picture) -> bytes:

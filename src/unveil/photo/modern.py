@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
 
-from unveil.errors import InputError
 from unveil.photo import exif, isobmff, netpbm, pillow
 from unveil.photo.encoding import Picture, image_of
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded
-from unveil.util.extras import codecs
+from unveil.util.extras import codecs, needed
 
 _ICC_METHODS = (2, 3)
 
@@ -25,7 +24,7 @@ def decode(data: bytes, header: Header) -> Decoded:
 
 def _jxl(data: bytes, header: Header) -> Decoded:
     """Pixels come upright; metadata from the plugin, more than eight bits from imagecodecs."""
-    with jxl_plugin().JpegXLImagePlugin.JXLImageFile(io.BytesIO(data)) as image:
+    with jxl_plugin().JXLImageFile(io.BytesIO(data)) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError("it is an animation; take single frames out of it first")
         image.load()
@@ -46,15 +45,8 @@ def _jxl(data: bytes, header: Header) -> Decoded:
 
 
 def jxl_plugin() -> Any:
-    """The module `pillow_jxl`. Raises InputError where it is not installed."""
-    try:
-        import pillow_jxl  # type: ignore[import-not-found]
-        import pillow_jxl.JpegXLImagePlugin  # type: ignore[import-not-found]
-    except ImportError:
-        from unveil.util.extras import installing  # for this case alone
-
-        raise InputError(f"JPEG XL needs a further package: {installing('formats')}") from None
-    return pillow_jxl
+    """The module of pillow_jxl that reads and writes. Raises InputError where it is not installed."""
+    return needed("pillow_jxl.JpegXLImagePlugin", "JPEG XL needs a further package", "formats")
 
 
 def _jp2(data: bytes, header: Header) -> Decoded:

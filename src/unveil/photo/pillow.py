@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from unveil.photo import exif, jpeg
 from unveil.photo.header import Header
 from unveil.photo.record import Decoded, JpegSettings
+from unveil.util.extras import needed
 from unveil.util.quiet import unlimited
 
 # The readers themselves rather than Image.open, which would apply its own limit on pixels and try every other format too.
@@ -107,13 +108,7 @@ def _reader(format: str, data: bytes) -> Any:
         name = READERS[format]
         kind = "Dib" if name == "Bmp" and not data.startswith(b"BM") else name  # without a file header
         return getattr(import_module(f"PIL.{name}ImagePlugin"), f"{kind}ImageFile")
-    try:
-        import pillow_heif  # type: ignore[import-not-found]
-    except ImportError:
-        from unveil.util.extras import installing  # for this case alone
-
-        raise ValueError(f"HEIC needs a further package: {installing('heic')}") from None
-    return pillow_heif.HeifImageFile
+    return needed("pillow_heif", "HEIC needs a further package", "heic", ValueError).HeifImageFile
 
 
 def plain(image: Image.Image | ImageFile.ImageFile) -> Decoded:

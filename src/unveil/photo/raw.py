@@ -11,6 +11,7 @@ import numpy as np
 from unveil.photo import exif, isobmff, jpeg
 from unveil.photo.exif import gather, open_tiff
 from unveil.photo.record import Decoded
+from unveil.util.extras import needed
 
 # Fujifilm, Olympus, Panasonic: what differs from TIFF begins so. DNG, NEF, CR2, ARW and PEF are TIFFs; CR3 is boxes.
 STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -64,12 +65,7 @@ def decode(data: bytes) -> Decoded:
 
 
 def _opened(data: bytes) -> Any:
-    try:
-        import rawpy  # type: ignore[import-not-found]
-    except ImportError:
-        from unveil.util.extras import installing  # for this case alone
-
-        raise ValueError(f"camera raw needs a further package: {installing('raw')}") from None
+    rawpy = needed("rawpy", "camera raw needs a further package", "raw", ValueError)
     try:
         return rawpy.imread(io.BytesIO(data))
     except rawpy.LibRawError as error:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from unveil.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 """The clone, where this is one."""
@@ -31,6 +35,29 @@ def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str
     scripts = "Scripts" if sys.platform == "win32" else "bin"
     pip = f"{prefix.relative_to(root).as_posix()}/{scripts}/pip" if prefix.is_relative_to(root) else "pip"
     return f"{pip} install -c constraints.txt -e '.[{extra}]' (in the clone)"
+
+
+def needed(module: str, what: str, extra: str, error: type[ValueError] = InputError) -> Any:
+    """Import a module of an extra.
+
+    Args:
+        module: Its name.
+        what: What cannot be done without it, as "HEIC needs a further package".
+        extra: What brings it.
+        error: What is raised where it is not installed.
+
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise error(f"{what}: {installing(extra)}") from None
+
+
+def check_installed(what: str, modules: Iterable[str], extra: str) -> None:
+    """Raise InputError where one of the modules that something needs is not installed, saying which extra brings it."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"{what} needs {' and '.join(missing)}: {installing(extra)}")
 
 
 def codecs(name: str) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unveil.errors import InputError
+from unveil.util.extras import needed
 
 if TYPE_CHECKING:
     from unveil.video.animation import Animation, AnimationWriter
@@ -149,13 +150,7 @@ def _is_moving_gif(file: Any, start: bytes) -> bool:
 
 def library() -> Any:
     """The module `av`. Raises InputError where it is not installed."""
-    try:
-        import av
-    except ImportError:
-        from unveil.util.extras import installing  # for this case alone
-
-        raise InputError(f"videos need a further package: {installing('video')}") from None
-    return av
+    return needed("av", "videos need a further package", "video")
 
 
 def local(path: Path) -> str:

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -87,9 +86,7 @@ class Animation(Clip):
                 yield Frame(np.ascontiguousarray(samples[..., :3]), at, None if (alpha == 1).all() else alpha)
                 at += length
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._image.close()
 
 
@@ -174,9 +171,7 @@ class AnimationWriter:
     def __enter__(self) -> AnimationWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
         if kind is not None or not self.frames:
             return
         last = self.clip.times[-1] if isinstance(self.clip, Animation) else round(1000 / float(self.clip.rate))
