@@ -141,7 +141,6 @@ class Restoration:
 @dataclass(frozen=True)
 class Doubt:
     """A model's estimate of its own error, in units of the full range. local: (H, W, 3) standard deviation from place to
-
     place. light: that of the overall brightness and colour.
     """
 

@@ -77,7 +77,6 @@ def spelled(plan: Plan) -> int | str:
 
 class NeedsSmallerTiles(Exception):
     """Memory ran out with one tile at a time. The restoration is to be repeated with smaller tiles, of one size from its first
-
     step to its last: a protocol names one size, and has to give the same pixels again.
     """
 

@@ -157,7 +157,6 @@ def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name
 
 def costs(result: dict[str, Any]) -> str:
     """What the methods cost: size of each network, seconds a photograph of the processor and, of methods on a device, as the clock went,
-
     and a CUDA device's peak; "" where nothing was counted.
     """
     rows = []

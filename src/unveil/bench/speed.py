@@ -124,7 +124,6 @@ def measure(
 
 def numbers(row: dict[str, Any]) -> dict[str, float]:
     """What a row says: seconds, seconds in the network, % outside it, seconds of one pass, total in passes, peak MiB of the
-
     process and, of a row measured on a CUDA device, of that.
     """
     told = {"device_peak": row["device_peak_bytes"] / 2**20} if "device_peak_bytes" in row else {}

@@ -38,7 +38,6 @@ _SMALL = 128  # reduced views of crops up to this size are as large as this, of 
 @dataclass(frozen=True)
 class Batch:
     """x0, y: (B, 3, h, w) in [-1, 1]. low: whether this is a reduced view. kinds: (B, len(condition.KINDS)), 1 where a sample has
-
     that kind of damage, on the processor, where what a network is told of them is drawn.
     """
 
@@ -96,7 +95,6 @@ def _load(pair: Pairs, root: Path, store: Store) -> tuple[list[Photograph], list
 
 def scan(data: Data) -> Material:
     """Find all photographs and pairs. Raises InputError listing all files of all sets that have no partner or the wrong size, and
-
     for a set of which nothing matches.
     """
     root, store = Path(data.root), Store(data.cache << 20)

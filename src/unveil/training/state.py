@@ -24,7 +24,6 @@ from unveil.training.settings import Config, Stage
 @dataclass
 class Counters:
     """done: optimiser steps of all stages, skipped ones included. running: smoothed loss of the stage. bad: non-finite steps
-
     in a row. skipped: non-finite steps in all. seconds: spent so far, of all stages, for runs that end with the clock.
     validating: seconds spent on validation. number: the present stage. first, stage: steps done and seconds spent when it began. saved:
     the step of the last checkpoint. best: of the one from which the stage's lowest smoothed loss was reached, and that loss.

@@ -196,7 +196,6 @@ def reached(host: str, port: int) -> str:
 
 class _Server(uvicorn.Server):
     """uvicorn, saying one line of its own once it answers. stop, end_streams: called before it waits for the requests in hand, so that they
-
     end; the second on the event loop.
     """
 
