@@ -18,6 +18,7 @@ from unveil.cli.progress import counting
 from unveil.cli.zero_shot import NONE_GIVEN, ZeroShotOptions
 from unveil.errors import InputError
 from unveil.util.allocator import keep_freed_memory
+from unveil.util.words import listed
 
 if TYPE_CHECKING:
     from unveil.bench.methods import Method
@@ -95,17 +96,17 @@ def bench(
     from unveil.bench.record import to_json, write_json
 
     _check_about(what, {name: value for name, value in given.items() if name in _ABOUT})
-    counts = [_count(part) for part in _parts(steps)]
+    counts = [_count(part) for part in listed(steps)]
     before = _before(output, what)
     if what == "quality":
         from unveil.bench.quality import markdown
 
-        columns = _parts(metrics)
+        columns = listed(metrics)
         protocols: list[str] = []
         if paper or table:
             protocols, columns = _printed(paper, table, columns)
-        methods = _methods(_parts(models), baselines, samples, counts, fix, fidelity, device, dtype, zero)
-        result = _quality(data, methods, _parts(sets), every, before, output, columns, protocols, cost or bool(paper))
+        methods = _methods(listed(models), baselines, samples, counts, fix, fidelity, device, dtype, zero)
+        result = _quality(data, methods, listed(sets), every, before, output, columns, protocols, cost or bool(paper))
     else:
         if fix:
             raise InputError(f"{what} does not depend on what is fixed; leave out --fix")
@@ -143,10 +144,6 @@ def _check_about(what: str, given: Mapping[str, object]) -> None:
         raise InputError(f"--{wrong[0]} is of {those}, and does nothing for {what}; leave it out")
 
 
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _before(output: Path | None, what: str) -> dict[str, Any] | None:
     """The earlier result in a file, None where none is there. Raises InputError for a file that holds something else."""
     if output is None or not output.exists():
@@ -168,7 +165,7 @@ def _count(text: str) -> int:
 
 def _sizes(text: str) -> dict[str, list[float]]:
     try:
-        sizes = [float(part) for part in _parts(text)]
+        sizes = [float(part) for part in listed(text)]
     except ValueError as error:
         raise InputError(f"--megapixels takes numbers separated by commas, not {str(error).split(': ')[-1]}") from error
     if not all(0 < size < math.inf for size in sizes):
@@ -201,7 +198,7 @@ def _methods(
 
     _check_zero_shot([name for name in models if name in METHODS], zero)
     kinds = kinds_of(fix) if fix else ()
-    made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in _parts(baselines) if n != "none"]
+    made = methods.cheap() if baselines == "auto" else [methods.baseline(n) for n in listed(baselines) if n != "none"]
     for name in models:
         if name == "none":
             continue

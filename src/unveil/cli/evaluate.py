@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unveil.cli import exit_status, print_failed
+from unveil.cli.progress import bars
 from unveil.errors import InputError
-from unveil.util.words import shown
+from unveil.util.words import listed, shown
 
 
 def evaluate(
@@ -76,12 +75,9 @@ def evaluate(
     rules = get_protocol(protocol)
     if region is not None and region != rules.region:
         rules = rules.changed(region=region)
-    libraries = [name.strip() for name in beside.split(",") if name.strip()]
-    asked = dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip())
-    names = elsewhere.beside(list(asked), libraries)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    with Progress(*columns, console=console, transient=True) as bar:
+    libraries = listed(beside)
+    names = elsewhere.beside(list(dict.fromkeys(listed(metrics))), libraries)
+    with bars() as bar:
 
         def score(folder: Path):  # type: ignore[no-untyped-def]
             task = bar.add_task(folder.name)

@@ -93,12 +93,16 @@ class Bar:
         self.progress.stop()
 
 
+def bars() -> Progress:
+    """Progress bars with numbers, on standard error where somebody looks at it."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True, quiet=not sys.stderr.isatty()), transient=True)
+
+
 @contextmanager
 def counting() -> Iterator[Callable[[str, int, int], None]]:
     """Gives the function that takes (what is measured now, done, total)."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, quiet=not sys.stderr.isatty())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with bars() as progress:
         task = progress.add_task("", total=None)
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 

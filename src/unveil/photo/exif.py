@@ -130,25 +130,27 @@ def bare(block: bytes | None) -> bytes | None:
     return (block[len(PREFIX) :] if block.startswith(PREFIX) else block) or None
 
 
+def _opened(block: bytes | None) -> tuple[Tiff, dict[int, Entry], int] | None:
+    """A block with its first directory and the place of the next one; None where there is no block, or it cannot be read."""
+    try:
+        tiff = open_tiff(block or b"")
+        return tiff, *tiff.directory(tiff.first)
+    except (ValueError, struct.error):
+        return None
+
+
 def parses(block: bytes) -> bool:
     """Whether the block begins as one and its first directory can be read."""
-    try:
-        tiff = open_tiff(block)
-        tiff.directory(tiff.first)
-    except (ValueError, struct.error):
-        return False
-    return True
+    return _opened(block) is not None
 
 
 def orientation(block: bytes | None) -> int:
     """The orientation tag, 1 to 8; 1 where it is missing, meaningless, or the block cannot be read."""
-    if not block:
+    opened = _opened(block)
+    if opened is None:
         return 1
-    try:
-        tiff = open_tiff(block)
-        value = tiff.integer(tiff.directory(tiff.first)[0], ORIENTATION, 1)
-    except (ValueError, struct.error):
-        return 1
+    tiff, tags, _ = opened
+    value = tiff.integer(tags, ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
 
 
@@ -175,13 +177,10 @@ def settle(block: bytes | None, width: int, height: int) -> bytes | None:
     Orientation becomes 1, recorded sizes become `width` and `height`, and the thumbnail, which shows the picture before editing, is
     unlinked and blanked. A block that cannot be read is returned as it is.
     """
-    if not block:
-        return None
-    try:
-        tiff = open_tiff(block)
-        tags, thumbnails = tiff.directory(tiff.first)
-    except (ValueError, struct.error):
-        return block
+    opened = _opened(block)
+    if block is None or opened is None:
+        return block or None
+    tiff, tags, thumbnails = opened
     try:
         shooting, _ = tiff.directory(tiff.integer(tags, EXIF_IFD, 0))
     except ValueError:
@@ -312,15 +311,10 @@ def split(block: bytes | None) -> tuple[list[tuple[int, int, int, bytes]], dict[
 
     Gives ([], {}) for a block that cannot be read.
     """
-    if not block:
+    opened = _opened(block)
+    if block is None or opened is None or opened[0].big:
         return [], {}
-    try:
-        tiff = open_tiff(block)
-        tags, _ = tiff.directory(tiff.first)
-    except (ValueError, struct.error):
-        return [], {}
-    if tiff.big:
-        return [], {}
+    tiff, tags, _ = opened
     carried = [(e.tag, e.type, e.count, e.raw(block)) for e in tags.values() if e.tag in CARRIED and e.size]
     return carried, {pointer: tiff.integer(tags, pointer, 0) for pointer in (EXIF_IFD, GPS_IFD) if pointer in tags}
 

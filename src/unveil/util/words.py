@@ -52,6 +52,11 @@ def check_known(what: str, value: object, known: Iterable[str]) -> None:
         raise InputError(f"unknown {what} {value!r}; known are {', '.join(names)}")
 
 
+def listed(text: str) -> list[str]:
+    """The names in a text that separates them by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def shown(text: object) -> str:
     """A text, such as a file's name, on one line: control characters in it, which a terminal would obey, as Python writes them."""
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], str(text))
