@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -187,18 +188,16 @@ async def sent(request: Request, kind: type[BaseModel]) -> Sent:
 
 
 async def _form(request: Request, kind: type[BaseModel]) -> Sent:
-    try:
-        form = await request.form(max_files=1, max_fields=64, max_part_size=4096)
-    except HTTPException as error:
-        # Starlette's own words about a broken form; sizes are told by the guard.
-        raise (
-            error
-            if error.status_code in (413, 429, 503)
-            else HTTPException(422, f"the form cannot be read: {error.detail}")
-        ) from None
-    except (MultiPartException, UnicodeDecodeError, KeyError, ValueError) as error:
-        raise HTTPException(422, f"the form cannot be read: {error}") from None
-    async with _closing(form):
+    async with AsyncExitStack() as closing:
+        try:
+            opened = request.form(max_files=1, max_fields=64, max_part_size=4096)
+            form = await closing.enter_async_context(opened)
+        except HTTPException as error:
+            if error.status_code in (413, 429, 503):  # sizes are told by the guard
+                raise
+            raise HTTPException(422, f"the form cannot be read: {error.detail}") from None
+        except (MultiPartException, UnicodeDecodeError, KeyError, ValueError) as error:
+            raise HTTPException(422, f"the form cannot be read: {error}") from None
         fields = dict(form)
         upload = fields.pop("photo", None)
         if not isinstance(upload, UploadFile):
@@ -210,17 +209,6 @@ async def _form(request: Request, kind: type[BaseModel]) -> Sent:
         # What a form leaves empty was not filled in.
         ask = _checked(kind, {name: value for name, value in fields.items() if value != ""}, strict=False)
         return Sent(await upload.read(), clean(upload.filename), ask)
-
-
-class _closing:
-    def __init__(self, form: Any) -> None:
-        self.form = form
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.form.close()
 
 
 async def _json(request: Request, kind: type[BaseModel]) -> Sent:
