@@ -23,7 +23,7 @@ from unveil.options import Options, chosen
 from unveil.photo.record import in_the_shape_of
 from unveil.restoration import Restoration
 from unveil.restorer import as_photo
-from unveil.util.devices import DTYPES, pick_device, pick_dtype
+from unveil.util.devices import DTYPES, name_of, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
 from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
@@ -213,7 +213,7 @@ class ZeroShotRestorer:
             "strength": options.strength,
             "samples": options.samples,
             "seed": options.seed,
-            "dtype": next(k for k, v in DTYPES.items() if v == getattr(self.prior, "dtype", torch.float32)),
+            "dtype": name_of(getattr(self.prior, "dtype", torch.float32)),
             "device": self.device.type,
             **({} if getattr(self.prior, "label", None) is None else {"label": self.prior.label}),  # type: ignore[attr-defined]
             **({"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}),
