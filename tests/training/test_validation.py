@@ -48,6 +48,17 @@ def test_crops_are_the_middle_of_held_out_photographs(crops: Any, pairs: Path) -
     assert torch.equal(found.x[0], torch.from_numpy(whole[4:44, 8:48].copy()).permute(2, 0, 1) / 255)
 
 
+def test_a_protocol_says_which_crops_were_larger_than_their_photographs(tree: Tree) -> None:
+    def words(size: int) -> str:
+        config = configuration.parse(tree(validation={"count": 6, "size": size}))
+        found = held_out(config, Source(config.data, held_out=True))
+        assert found is not None
+        return found.words()
+
+    assert words(48) == "2 central crops of 48 px"
+    assert words(64) == "2 central crops of 64 px (all of smaller photographs, 56 x 48 px, mirrored at their edges)"
+
+
 def test_simulated_damage_is_the_same_every_time_and_shares_follow_the_weights(tree: Tree, pairs: Path) -> None:
     changes = tree()
     changes["data"] = {

@@ -80,10 +80,23 @@ class Scores:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Fixed crops: x (N, 3, s, s) clean and y degraded, in [0, 1]."""
+    """Fixed crops: x (N, 3, s, s) clean and y degraded, in [0, 1]. smaller: (height, width) of the photographs that are smaller than the
+    crop, and were mirrored at their edges to fill it.
+    """
 
     x: Tensor
     y: Tensor
+    smaller: tuple[tuple[int, int], ...] = ()
+
+    def words(self) -> str:
+        """What was looked at, for a protocol: "4 central crops of 256 px"."""
+        text = f"{len(self.x)} central crops of {int(self.x.shape[-1])} px"
+        if not self.smaller:
+            return text
+        (low, wide), (high, broad) = min(self.smaller), max(self.smaller)
+        sizes = f"{wide} x {low}" if (low, wide) == (high, broad) else f"{wide} x {low} to {broad} x {high}"
+        count = "all" if len(self.smaller) == len(self.x) else f"{len(self.smaller)}"
+        return f"{text} ({count} of smaller photographs, {sizes} px, mirrored at their edges)"
 
 
 def _centre(picture: Picture, size: int) -> Tensor:
@@ -108,6 +121,7 @@ def held_out(config: Config, source: Source) -> HeldOut | None:
     total = sum(weights) + spare
     clean: list[Tensor] = []
     degraded: list[Tensor] = []
+    smaller: list[tuple[int, int]] = []
     groups = [(w, found) for w, found in source.pairs] + [(spare, source.photos if data.photos else [])]
     for weight, photographs in groups:
         for photo in _evenly(photographs, max(1, round(settings.count * weight / total)) if weight > 0 else 0):
@@ -123,7 +137,9 @@ def held_out(config: Config, source: Source) -> HeldOut | None:
                 ][0]
             clean.append(x)
             degraded.append(y)
-    return HeldOut(torch.stack(clean), torch.stack(degraded)) if clean else None
+            if min(photo.clean.size) < settings.size:
+                smaller.append(photo.clean.size)
+    return HeldOut(torch.stack(clean), torch.stack(degraded), tuple(smaller)) if clean else None
 
 
 @torch.inference_mode()
@@ -166,7 +182,7 @@ def validate(
 
     fidelity: the model's default unless given.
     """
-    d, size = model.spec.defaults, int(crops.x.shape[-1])
+    d = model.spec.defaults
     f = d.fidelity if fidelity is None else fidelity
     out = torch.cat(
         [restore(model, crops.y[i : i + 4].to(device), autocast, f, i).cpu() for i in range(0, len(crops.y), 4)]
@@ -182,7 +198,7 @@ def validate(
         float(psnr(crops.y, crops.x).mean()),
         float(ssim(crops.y, crops.x).mean()),
         len(crops.x),
-        f"mean over {len(crops.x)} central crops of {size} px of photographs held out from training; RGB, [0, 1], no border; "
+        f"mean over {crops.words()} of photographs held out from training; RGB, [0, 1], no border; "
         f"SSIM with an 11x11 Gaussian window; {how}",
     )
 
