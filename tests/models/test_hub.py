@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.errors import ModelError
+from unveil.errors import ModelError, UnveilWarning
 from unveil.models import hub, shelf
 from unveil.models.weights_file import sha256_of
 from unveil.restorer import Restorer
@@ -30,6 +30,19 @@ def test_a_model_comes_back_as_it_was(make: Any, tmp_path: Path) -> None:
     settings = {"seed": 3} | ({"fix": "noise"} if back.model.spec.conditioned else {})
     assert np.array_equal(back.restore(PHOTO, **settings).image, restorer.restore(PHOTO, **settings).image)
     assert back.model.sha256 == sha256_of(folder / "model.safetensors")
+
+
+def test_a_card_that_was_filled_in_is_not_written_over(tmp_path: Path) -> None:
+    restorer = Restorer(tiny_model(seed=2), "cpu", "fp32")
+    card = restorer.save_pretrained(tmp_path) / "README.md"
+    first = card.read_text()
+    restorer.save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.md")] == ["README.md"]
+    mine = first.replace("to fill in; the terms of the training data may bind the weights", "MIT")
+    card.write_text(mine)
+    with pytest.warns(UnveilWarning, match="README.md was changed by hand and stays; the new card is README.new.md"):
+        restorer.save_pretrained(tmp_path)
+    assert (card.read_text(), (tmp_path / "README.new.md").read_text()) == (mine, first)
 
 
 def test_a_model_of_the_shelf_keeps_its_file_its_reach_and_its_calibration(tmp_path: Path) -> None:

@@ -79,6 +79,40 @@ def test_the_card_says_what_was_seen_done_and_measured(run: Path) -> None:
     assert str(run) not in card
 
 
+def test_a_finished_run_is_left_as_it_is(tree: Tree, tmp_path: Path) -> None:
+    config = configuration.parse(tree())
+    train(config, tmp_path, report=lambda line: None)
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir() if path.is_file()}
+    said: list[str] = []
+    learner = train(config, tmp_path, report=said.append)
+    assert said == [f"{tmp_path} is finished, at step 6: its model.safetensors is there; nothing was changed"]
+    assert {
+        path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir() if path.is_file()
+    } == before
+    for name, parameter in shelf.load(tmp_path).predictor.named_parameters():
+        assert torch.equal(parameter, learner.predictor.get_parameter(name).half().float())
+
+
+def test_a_card_that_was_filled_in_is_not_written_over(tree: Tree, tmp_path: Path) -> None:
+    config, card, model = configuration.parse(tree()), tmp_path / "README.md", tmp_path / "model.safetensors"
+    train(config, tmp_path, report=lambda line: None)
+    first = card.read_text()
+    model.unlink()
+    said: list[str] = []
+    train(config, tmp_path, report=said.append)  # as it was generated: written again in its place
+    assert card.read_text() == first
+    assert not (tmp_path / "README.new.md").exists()
+    mine = first.replace(
+        "To fill in. The terms of the training data may bind the weights.", "MIT, as the photographs are."
+    )
+    card.write_text(mine)
+    model.unlink()
+    train(config, tmp_path, report=said.append)
+    assert card.read_text() == mine
+    assert (tmp_path / "README.new.md").read_text() == first
+    assert said[-1].startswith(f"{card} was changed by hand and stays, the new card is README.new.md; wrote ")
+
+
 def test_the_last_sheet_has_three_columns(run: Path) -> None:
     from PIL import Image
 

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from unveil import __version__
-from unveil.errors import InputError, ModelError
+from unveil.errors import InputError, ModelError, note
 from unveil.models import shelf, weights_file
 from unveil.models.model import Model
-from unveil.util import atomic
+from unveil.util import atomic, filled_in
 
 WEIGHTS, CONFIG, CARD = shelf.WEIGHTS, shelf.DESCRIPTION, "README.md"
 _LEAST_SAID = ("summary", "method", "licence", "training_data", "recipe", "parameters", "seed", "steps")
@@ -29,7 +29,8 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
 
     Args:
         model: Any model of ours; one of the shelf keeps its file byte for byte, others are written in half precision.
-        folder: Made where it is missing; files of the same names are replaced.
+        folder: Made where it is missing; files of the same names are replaced, but for a model card that was changed by hand: the new
+            one is README.new.md then.
 
     Returns:
         The folder.
@@ -61,7 +62,9 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
         "spec": json.loads(model.spec.to_json()),
     }
     atomic.replace(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
-    atomic.replace(folder / CARD, card(model, digest, entry).encode())
+    written = filled_in.put(folder / CARD, card(model, digest, entry))
+    if written.name != CARD:
+        note(f"{folder / CARD} was changed by hand and stays; the new card is {written.name}")
     return folder
 
 

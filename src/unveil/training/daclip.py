@@ -34,7 +34,7 @@ from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
-from unveil.training.trainer import Objective, OneNetwork, Trainer, Verdict
+from unveil.training.trainer import MODEL, Objective, OneNetwork, Trainer, Verdict
 from unveil.util.extras import installing
 
 Words = tuple[str, ...]
@@ -153,6 +153,7 @@ class Describing(Trainer):
     """
 
     fixed = ("clip.",)
+    leaves = (MODEL,)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -223,7 +224,7 @@ class Describing(Trainer):
 
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
         """The network, ready to describe photographs."""
-        saved = folder / "model.safetensors"
+        saved = folder / MODEL
         self.write(state, saved, verdict)
         self._network.eval()
         return f"wrote {saved}; use it with: unveil describe PHOTO -n {saved}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from unveil.errors import InputError
@@ -25,7 +26,7 @@ from unveil.training.objectives import Learner
 from unveil.training.settings import Config, total_steps
 from unveil.training.state import Counters
 from unveil.training.validation import Scores
-from unveil.util import atomic
+from unveil.util import filled_in
 
 FEW = 10
 """Steps of a model that is run on a subset of a long grid: see docs/wild.md."""
@@ -201,6 +202,15 @@ def export(
         return write(Path(path), described, learner.predictor, head, dtype)
 
 
+def steps_of(path: Path) -> int:
+    """How many steps the run had made that wrote a model file; -1 for a file that cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads((file.metadata() or {})["unveil"])["recipe"]["steps_done"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return -1
+
+
 @contextmanager
 def written(path: Path) -> Iterator[None]:
     """Context for writing an output file of a run: makes its folder, lets other users read it, and turns errors of the disk into
@@ -299,6 +309,8 @@ def write_card(
     digest: str,
     scores: Scores | None,
     defaults: Defaults,
-) -> None:
-    """Write `card` to a file, aside and renamed. Raises InputError when it cannot be written."""
-    atomic.replace(path, card(config, source, counters, digest, scores, defaults).encode())
+) -> Path:
+    """Write `card` to a file, or beside it where somebody changed that (`util.filled_in`); returns where. Raises InputError when it
+    cannot be written.
+    """
+    return filled_in.put(path, card(config, source, counters, digest, scores, defaults))

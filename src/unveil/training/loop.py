@@ -72,6 +72,13 @@ def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print
         state.whole, state.first = whole, here.first
         resumed = state.load(folder)
         _together(here, state.counters.done, folder)  # no process writes before all have read
+        if resumed is not None and trainer.finished(state, folder):
+            if here.first:
+                report(
+                    f"{folder} is finished, at step {state.counters.done}: its {trainer.leaves[0]} is there; nothing was changed"
+                )
+            state.put_averages(*state.learner.modules)
+            return state.learner
         said: list[str] = []
         # Before anything is written: a folder of photographs that is not there leaves no run behind.
         source = trainer.material(here, said.append)

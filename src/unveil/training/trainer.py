@@ -18,13 +18,16 @@ from unveil.data.files import Picture, Store
 from unveil.errors import InputError
 from unveil.training.batches import Source, scan
 from unveil.training.distributed import World
-from unveil.training.export import as_model, export, write_card
+from unveil.training.export import as_model, export, steps_of, write_card
 from unveil.training.learner import build, started_from
 from unveil.training.objectives import Learner, objective
 from unveil.training.on_device import OnDevice
-from unveil.training.settings import Config, Stage
+from unveil.training.settings import Config, Stage, total_steps
 from unveil.training.state import State
 from unveil.training.validation import HeldOut, held_out, validate
+
+MODEL, CARD = "model.safetensors", "README.md"
+"""What a run of networks that restore leaves in its folder."""
 
 Objective = Callable[[Any, Any, Stage, torch.Generator, torch.Generator], float]
 """(networks, batch, stage, generator, common) -> the loss, whose gradient it has taken.
@@ -85,9 +88,11 @@ class Trainer(ABC):
     """What is trained. config: of the run, complete. fixed: beginnings of the names of parameters that never move.
 
     details: parts of the last loss by name, logged beside it.
+    leaves: what `finish` writes into the folder, the model first.
     """
 
     fixed: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -113,6 +118,13 @@ class Trainer(ABC):
     def write(self, state: State, path: Path, verdict: Verdict | None = None) -> str:
         """Write the networks as they are, the averaged weights in place, so that they can be used; returns the sha256."""
 
+    def finished(self, state: State, folder: Path) -> bool:
+        """Whether a state that was loaded is past its last step and `finish` has left all that it writes, of that step."""
+        counters, minutes = state.counters, state.config.minutes
+        over = counters.seconds >= 60 * minutes if minutes else counters.done >= total_steps(state.config)
+        there = bool(self.leaves) and all((folder / name).is_file() for name in self.leaves)
+        return over and there and steps_of(folder / self.leaves[0]) == counters.done
+
     @abstractmethod
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
         """Write what the run leaves at its end into its folder; returns the line that says so."""
@@ -120,6 +132,8 @@ class Trainer(ABC):
 
 class Restoring(Trainer):
     """A predictor and its correction, or two experts, of a configuration."""
+
+    leaves = (MODEL, CARD)
 
     def __init__(self, config: Config) -> None:
         config, self._model = started_from(config)
@@ -186,11 +200,13 @@ class Restoring(Trainer):
     def finish(self, state: State, folder: Path, verdict: Verdict | None) -> str:
         """The model and its card."""
         assert self._source is not None
-        model, scores = folder / "model.safetensors", verdict.kept if verdict else None
+        model, scores = folder / MODEL, verdict.kept if verdict else None
         digest = self.write(state, model, verdict)
         defaults = as_model(state.learner, state.config, state.counters.done).spec.defaults
-        write_card(folder / "README.md", state.config, self._source, state.counters, digest, scores, defaults)
-        return f"wrote {model}; use it with: unveil restore PHOTO -o OUT -n {folder}"
+        card = folder / CARD
+        written = write_card(card, state.config, self._source, state.counters, digest, scores, defaults)
+        beside = "" if written == card else f"{card} was changed by hand and stays, the new card is {written.name}; "
+        return f"{beside}wrote {model}; use it with: unveil restore PHOTO -o OUT -n {folder}"
 
 
 def inventory(source: Source, kept_back: Source) -> str:
