@@ -66,8 +66,8 @@ def test_from_a_configuration_to_a_restored_photograph(
     capsys.readouterr()
     assert cli.main(["train", str(config), "-o", str(run)]) == 2
     assert f"--resume {run}" in complaint(capsys)
-    assert cli.main(["train", "--resume", str(run), "--workers", "1"]) == 0  # finished: writes the model once more
-    assert "resumed at step 3 of 3" in capsys.readouterr().out
+    assert cli.main(["train", "--resume", str(run), "--workers", "1"]) == 0
+    assert capsys.readouterr().out.startswith(f"{run} is finished, at step 3: ")
 
 
 def test_the_default_folder_is_named_after_the_run(
@@ -88,6 +88,15 @@ def test_check_finds_everything_and_trains_nothing(
     assert yaml.safe_load(out)["name"] == "tiny"
     assert "3 pairs to train on; 0 and 1 held out" in out
     assert not (tmp_path / "run").exists()
+
+
+def test_check_names_photographs_that_are_not_read(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = tmp_path / "photos" / "clean" / "9.heic"
+    beside.touch()
+    assert cli.main(["train", str(config), "--check"]) == 0
+    assert f"{beside}: passed over, since .heic is not read here" in complaint(capsys)
 
 
 def test_check_refuses_and_prints_what_the_run_would(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

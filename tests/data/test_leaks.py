@@ -84,10 +84,12 @@ def test_one_folder_finds_its_twins_once(tmp_path: Path) -> None:
 def test_the_command_names_pairs_and_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test, train = save(tmp_path / "test/1.png", picture(1)), save(tmp_path / "train/7.png", picture(1))
     (tmp_path / "train/broken.png").write_bytes(b"no picture")
+    (tmp_path / "test/2.heic").touch()
     assert cli.main(["data", "leaks", str(train.parent), str(test.parent), "--no-features"]) == 3
     told = capsys.readouterr()
     assert told.out == f"{test}  {train}  hash {leaks.BITS}\n"
-    assert "broken.png: cannot be read" in told.err
+    assert "broken.png: is not an image" in told.err
+    assert told.err.count("2.heic: passed over, since .heic is not read here") == 1
     assert "1 of 1 test pictures are among 1 training pictures" in told.err
     (tmp_path / "train/broken.png").unlink()
     save(train, picture(2))

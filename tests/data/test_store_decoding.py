@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unveil import photo
 from unveil.data.files import Unreadable, decode, halved, images_in, size
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilWarning
 
 
 def test_size_is_that_of_the_decoded_pixels_and_exif_turns_both(tmp_path: Path) -> None:
@@ -26,6 +29,38 @@ def test_size_is_that_of_the_decoded_pixels_and_exif_turns_both(tmp_path: Path) 
     assert size(tmp_path / "turned.jpg") == decode(tmp_path / "turned.jpg").shape[:2] == (30, 20)
     assert decode(tmp_path / "turned.jpg")[5].mean() > 200  # the bright left half is on top
     assert decode(tmp_path / "turned.jpg")[25].mean() < 55
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_orientation_is_that_of_photographs_in_every_format(tmp_path: Path, turn: int) -> None:
+    """Pairs of two formats would be turned against each other."""
+    pixels = np.random.default_rng(turn).integers(0, 256, (16, 24, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    block = exif.tobytes()
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "a.jpg", exif=exif)
+    image.save(tmp_path / "a.webp", exif=exif, lossless=True)
+    image.save(tmp_path / "a.tif", exif=exif)
+    image.save(tmp_path / "deflated.tif", exif=exif, compression="tiff_deflate")
+    image.save(tmp_path / "a.png", exif=exif)
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "a.bmp")
+    plain = (tmp_path / "plain.png").read_bytes()
+    bare = block.removeprefix(b"Exif\0\0")
+    (tmp_path / "behind.png").write_bytes(plain[:-12] + png_chunk(b"eXIf", bare) + plain[-12:])
+    text = b"Raw profile type exif\0\nexif\n" + f"{len(block):8d}\n{block.hex()}\n".encode()
+    (tmp_path / "older.png").write_bytes(plain[:33] + png_chunk(b"tEXt", text) + plain[33:])
+    Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257).save(tmp_path / "grey16.png", exif=exif)
+    Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257).save(tmp_path / "grey16.tif", exif=exif)
+    for path in sorted(tmp_path.iterdir()):
+        seen = np.rint(photo.read(path).pixels * 255).astype(np.uint8)
+        assert np.array_equal(decode(path), seen), path.name
+        assert size(path) == seen.shape[:2], path.name
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
@@ -51,9 +86,19 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     assert size(cut) == (64, 64)  # the header is whole
-    for path, read in ((cut, decode), (text, size), (text, decode), (empty, size)):
-        with pytest.raises(Unreadable, match=path.name):
+    no_image = "is not an image, or its beginning is damaged; give a JPEG, PNG, BMP, WebP or TIFF"
+    for path, read, told in (
+        (cut, decode, "cannot be read: image file is truncated"),
+        (text, size, no_image),
+        (text, decode, no_image),
+        (empty, size, r"the file is empty \(0 bytes\); copy it again"),
+        (empty, decode, r"the file is empty \(0 bytes\); copy it again"),
+        (tmp_path / "gone.png", size, "no such file; check the path"),
+        (tmp_path / "gone.png", decode, "no such file; check the path"),
+    ):
+        with pytest.raises(Unreadable, match=f"{path.name}: {told}") as error:
             read(path)
+        assert " at 0x" not in str(error.value)
 
 
 def test_images_in_finds_all_below_in_order_and_refuses_an_empty_folder(tmp_path: Path) -> None:
@@ -66,6 +111,16 @@ def test_images_in_finds_all_below_in_order_and_refuses_an_empty_folder(tmp_path
         (tmp_path / name).touch()
     assert [p.name for p in images_in(tmp_path)] == ["a.JPG", "b.png", "c.tif"]
     assert [p.name for p in images_in(tmp_path / "sub/.ipynb_checkpoints")] == ["d.png"]  # it was named
+
+
+def test_images_that_training_does_not_read_are_said(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.DNG", "c.heic", ".hidden.gif", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"a\.heic and 2 more \(\.dng, \.heic\) must be saved as one of these first"):
+        images_in(tmp_path)
+    (tmp_path / "d.png").touch()
+    with pytest.warns(UnveilWarning, match=r"a\.heic and 2 more: passed over, since \.dng, \.heic is not read here"):
+        assert [p.name for p in images_in(tmp_path)] == ["d.png"]
 
 
 def test_halved_rounds_the_mean_of_four() -> None:

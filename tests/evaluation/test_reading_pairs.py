@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unveil.errors import InputError
+from unveil.errors import InputError, UnveilWarning
 from unveil.evaluation.reading import match_folders
 
 
@@ -28,6 +28,22 @@ def test_stems_pair_across_extensions_and_folders_and_leftovers_are_listed(tmp_p
     assert [p.name for p in found.predictions_left] == ["only.png"]
     assert [p.name for p in found.targets_left] == ["c.png", "lonely.png"]
     assert found.rule == "equal stem"
+
+
+def test_whatever_restore_writes_is_found_and_what_is_no_file_is_not_dropped(tmp_path: Path) -> None:
+    left = touch(tmp_path / "p", "a.jp2", "b.gif", "c.jxl", "d.pgm")
+    right = touch(tmp_path / "t", "a.png", "b.png", "c.png", "d.png", "e.png")
+    (left / "e.png").symlink_to(tmp_path / "gone.png")
+    assert [p.prediction.name for p in match_folders(left, right).pairs] == [
+        "a.jp2",
+        "b.gif",
+        "c.jxl",
+        "d.pgm",
+        "e.png",
+    ]
+    touch(right, "a.dng", "x.NEF")
+    with pytest.warns(UnveilWarning, match=r"a\.dng and 1 more: a camera's own file, passed over; develop it"):
+        assert len(match_folders(left, right).pairs) == 5
 
 
 def test_suffixes_are_left_out(tmp_path: Path) -> None:

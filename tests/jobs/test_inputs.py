@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,28 @@ def test_links_to_photographs_are_photographs_of_their_own(tree: Path) -> None:
     (tree / "z.png").symlink_to(tree / "a.png")
     assert places(find([tree])) == ["a.png", "b.JPG", "z.png"]
     assert places(find([tree / "z.png", tree / "trip" / ".." / "z.png", tree / "a.png"])) == ["z.png", "a.png"]
+
+
+def test_links_to_nothing_are_passed_over_and_said(tree: Path) -> None:
+    for name in ("k.png", "l.jpg", "notes2.txt", ".m.png"):
+        (tree / name).symlink_to(tree / "gone")
+    (tree / "n.png").symlink_to(tree / "n.png")
+    os.mkfifo(tree / "o.png")
+    for given in (tree, tree / "*"):
+        said: list[str] = []
+        assert places(find([given], tell=said.append)) == ["a.png", "b.JPG"]
+        assert said == [
+            f"{tree / 'k.png'} and 1 more: a link to a file that is not there, passed over; mend or remove it",
+            f"{tree / 'n.png'}: cannot be looked at (Too many levels of symbolic links), passed over",
+            f"{tree / 'o.png'}: a pipe or a device, passed over",
+        ]
+    only = tree / "only"
+    only.mkdir()
+    (only / "a.png").symlink_to(only / "gone.png")
+    said = []
+    with pytest.raises(InputError, match="no photograph in"):
+        find([only], tell=said.append)
+    assert len(said) == 1
 
 
 def test_globs(tree: Path) -> None:

@@ -318,4 +318,4 @@ def test_the_command_trains_and_goes_on(
     assert main([*call, *tiny, "--device", "cpu"]) == 0
     assert "unveil describe PHOTO -n" in capsys.readouterr().out
     assert main(["train", "--resume", str(run)]) == 0
-    assert "resumed at step 2 of 2" in capsys.readouterr().out
+    assert "is finished, at step 2" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from unveil.cli import SOME_FAILED, exit_status
+from unveil.errors import collected
 from unveil.util.words import shown
 
 if TYPE_CHECKING:
@@ -109,13 +110,15 @@ def leaks(
     from unveil.data.files import images_in
     from unveil.data.leaks import find_leaks, overlaps
 
-    with counting() as show:
-        found = find_leaks(train, test, features=features, progress=show)
+    with collected() as notes:
+        with counting() as show:
+            found = find_leaks(train, test, features=features, progress=show)
+        known = overlaps(images_in(train), images_in(test))
     for leak in found.leaks:
         row = {"test": str(leak.test), "train": str(leak.train), "by": leak.by, "strength": leak.strength}
         print(json.dumps(row) if as_json else shown(f"{leak.test}  {leak.train}  {leak.by} {leak.strength}"))
-    for told in overlaps(images_in(train), images_in(test)):
-        print(f"unveil: known of these sets: {told}", file=sys.stderr)
+    for told in (*dict.fromkeys(notes), *(f"known of these sets: {said}" for said in known)):
+        print(f"unveil: {shown(told)}", file=sys.stderr)
     for reason in found.unreadable:
         print(f"unveil: {shown(reason)}", file=sys.stderr)
     how = (

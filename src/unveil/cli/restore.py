@@ -19,7 +19,7 @@ from unveil.cli import check_hyphens, exit_status, zero_shot
 from unveil.cli.zero_shot import NONE_GIVEN, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.allocator import keep_freed_memory
-from unveil.util.words import shown
+from unveil.util.words import several, shown
 
 if TYPE_CHECKING:
     from unveil.cli.progress import Bar, Frames
@@ -213,9 +213,8 @@ def restore(
     if suffix and place != STANDARD:
         found, items = items, outputs.without_own(items, suffix, place)
         if own := sorted({item.source for item in found} - {item.source for item in items}):
-            more = f" and {len(own) - 1} more" if len(own) > 1 else ""
             tell(
-                f"{own[0]}{more}: written by an earlier call beside its photograph, passed over; name it alone to restore it"
+                f"{several(own)}: written by an earlier call beside its photograph, passed over; name it alone to restore it"
             )
     if shard:
         folder = folder or len(items) > 1  # where an output lies does not depend on the share

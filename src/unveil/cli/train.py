@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from unveil.errors import InputError
+from unveil.util.words import shown
 
 if TYPE_CHECKING:
     from unveil.training.settings import Config
@@ -119,6 +120,8 @@ def _check(settings: Config) -> None:
     source, held_out = (Source(settings.data, held_out=h, material=material) for h in (False, True))
     print(dump(settings), end="")
     print(f"# {inventory(source, held_out)}")
+    for line in material.notes:
+        print(f"unveil: {shown(line)}", file=sys.stderr)
     learned = [*material.photos, *(photo for _, photos in material.pairs for photo in photos)]
     for caution in cautions(photo.clean.path for photo in learned):
         print(f"unveil: {caution}", file=sys.stderr)

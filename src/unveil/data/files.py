@@ -19,15 +19,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
-from unveil.errors import InputError, UnveilError
+from unveil.errors import InputError, UnveilError, note
 from unveil.util.atomic import aside
+from unveil.util.exif import bare, of_png, orientation, upright
 from unveil.util.quiet import quiet
-from unveil.util.suffixes import TRAINING
+from unveil.util.suffixes import READABLE, TRAINING
+from unveil.util.words import several
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -106,10 +108,6 @@ def low_resolution(pixels: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarr
     return bicubic(bicubic(clean, (h // scale, w // scale)), (h, w)), clean
 
 
-_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
-# A PNG would have to be decoded to know its EXIF, and nobody writes an orientation there; Pillow turns TIFF by itself.
-_ORIENTED = ("JPEG", "MPO", "WEBP")
 # What Pillow's many readers raise for files they cannot make sense of.
 _FAULTS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -119,7 +117,8 @@ class Unreadable(InputError):
 
 
 def images_in(folder: Path, but: Iterable[Path] = ()) -> list[Path]:
-    """Image files in a folder and below it, sorted by path; what begins with a dot there, files and folders, is passed over.
+    """Image files in a folder and below it, sorted by path; what begins with a dot there, files and folders, is passed over, and with a
+    note so are photographs of kinds that are not trained on.
 
     Raises InputError if the folder is missing or holds none. but: files and folders below it that are left out.
     """
@@ -128,27 +127,49 @@ def images_in(folder: Path, but: Iterable[Path] = ()) -> list[Path]:
         raise InputError(f"{folder}: no such folder of photographs")
     root = folder.resolve()
     out = [left for left in (Path(path).resolve() for path in but) if root in left.parents]
-    found = sorted(
+    named = sorted(
         p
         for p in folder.rglob("*")
-        if p.suffix.lower() in TRAINING
+        if p.suffix.lower() in READABLE
         and not any(part.startswith(".") for part in p.relative_to(folder).parts)
         and not any((root / p.relative_to(folder)).is_relative_to(left) for left in out)
     )
+    found = [p for p in named if p.suffix.lower() in TRAINING]
+    others = [p for p in named if p.suffix.lower() not in TRAINING]
+    kinds = ", ".join(sorted({p.suffix.lower() for p in others}))
     if not found:
-        raise InputError(f"{folder}: no images here (looked for {', '.join(TRAINING)})")
+        there = f"; {several(others)} ({kinds}) must be saved as one of these first" if others else ""
+        raise InputError(f"{folder}: no images here (looked for {', '.join(TRAINING)}){there}")
+    if others:
+        note(f"{several(others)}: passed over, since {kinds} is not read here; save as one of {', '.join(TRAINING)}")
     return found
 
 
 def size(path: Path) -> tuple[int, int]:
     """(height, width) as displayed, from the header. Raises Unreadable."""
     try:
-        with quiet(), Image.open(path) as image:
-            turned = image.format in _ORIENTED and image.getexif().get(_ORIENTATION, 1) in _TURNED
+        with quiet(), path.open("rb") as file, Image.open(file) as image:
             width, height = image.size
+            turned = _orientation(image, file) >= 5
     except _FAULTS as error:
-        raise Unreadable(f"{path}: cannot be read as an image ({error})") from error
+        raise _unreadable(path, error) from error
     return (width, height) if turned else (height, width)
+
+
+def _unreadable(path: Path, error: Exception) -> Unreadable:
+    """What was wrong with a file and what to do, in the words of `photo.read`."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        told = "no such file; check the path"
+    elif isinstance(error, OSError) and error.strerror:
+        told = f"cannot be opened ({error.strerror}); check the path and its permissions"
+    elif path.stat().st_size == 0:
+        told = "the file is empty (0 bytes); copy it again from its source"
+    elif isinstance(error, UnidentifiedImageError):
+        told = "is not an image, or its beginning is damaged; give a JPEG, PNG, BMP, WebP or TIFF"
+    else:
+        told = f"cannot be read: {reason[:300]}; if it opens elsewhere, save it again there"
+    return Unreadable(f"{path}: {told}")
 
 
 def decode(path: Path) -> np.ndarray:
@@ -158,14 +179,22 @@ def decode(path: Path) -> np.ndarray:
     """
     try:
         # From memory: an uncompressed TIFF that Pillow (12.3) maps from its path is read with the turned width, scrambled.
-        with quiet(), Image.open(io.BytesIO(path.read_bytes())) as image:
+        data = io.BytesIO(path.read_bytes())
+        with quiet(), Image.open(data) as image:
+            turn = _orientation(image, io.BytesIO(data.getbuffer()))
             if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip instead of scale
                 grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2)
-            upright = ImageOps.exif_transpose(image) if image.format in _ORIENTED else image
-            return np.asarray(upright.convert("RGB"))
+                return upright(np.repeat(grey[:, :, None], 3, axis=2), turn)
+            return upright(np.asarray(image.convert("RGB")), turn)
     except _FAULTS as error:
-        raise Unreadable(f"{path}: cannot be read as an image ({error})") from error
+        raise _unreadable(path, error) from error
+
+
+def _orientation(image: Image.Image, file: BinaryIO) -> int:
+    """The EXIF orientation, 1 to 8, that Pillow leaves to its caller, by the rule that photographs are restored and scored by."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns it by itself, as it is read
+    return orientation(of_png(file) if image.format == "PNG" else bare(image.info.get("exif")))
 
 
 def halved(pixels: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from unveil.errors import InputError
+from unveil.errors import InputError, note
 from unveil.photo import Photo, read
-from unveil.util.suffixes import SCORED
+from unveil.util.suffixes import READABLE, SCORED
+from unveil.util.words import several
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,17 @@ class Picture:
 def find_images(folder: Path) -> list[Path]:
     """Image files in a folder and its sub-folders, in sorted order; files and folders that begin with a dot are passed over.
 
-    Raises InputError if the folder does not exist.
+    What is named like a photograph and is no file that can be read (a link to nothing) is among them, so that it is reported; cameras' own
+    files are not, with a note. Raises InputError if the folder does not exist.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SCORED and p.is_file())
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    named = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READABLE and not p.is_dir())
+    seen = [p for p in named if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    raw = [p for p in seen if p.suffix.lower() not in SCORED]
+    if raw:
+        note(f"{several(raw)}: a camera's own file, passed over; develop it into a TIFF or PNG to score it")
+    return [p for p in seen if p.suffix.lower() in SCORED]
 
 
 def read_image(path: Path) -> Picture:

@@ -9,15 +9,17 @@ import glob
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from unveil.errors import InputError
+from unveil.errors import InputError, note
 from unveil.photo.header import sniff
 from unveil.util.suffixes import READABLE
+from unveil.util.words import several
 from unveil.video import SUFFIXES as VIDEO_SUFFIXES
 from unveil.video import is_video
 
@@ -46,7 +48,7 @@ def find(
     recursive: bool = False,
     leave_out: Path | None = None,
     follow_links: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
+    tell: Callable[[str], None] = note,
 ) -> list[Item]:
     """The photographs that `inputs` name, each once, in the order named; those of a folder sorted by name.
 
@@ -55,7 +57,8 @@ def find(
     to find out. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
     What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
     leave_out: a folder that is not searched, nor matched by a glob from outside it (the output's). follow_links: folders that are links
-    too, each real folder once. tell: gets a sentence about what was passed over and may have been meant.
+    too, each real folder once. tell: gets a sentence about what was
+    passed over and may have been meant, a warning by default.
 
     Raises InputError where a glob matches nothing, or where nothing at all is left.
     """
@@ -93,6 +96,7 @@ def _expanded(
         fixed = Path(*given.parts[: next(i for i, part in enumerate(given.parts) if any(c in part for c in _WILD))])
         if skip is not None and fixed.resolve().is_relative_to(skip):
             skip = None  # the outputs themselves are meant
+        _tell_of_lost(matches, tell)
         for path in matches:
             meant = is_video(given) and is_video(path) and not path.name.startswith(".")
             ours = skip is not None and path.resolve().is_relative_to(skip)
@@ -105,7 +109,7 @@ def _expanded(
 def _inside(
     folder: Path, recursive: bool, skip: Path | None, follow: bool, tell: Callable[[str], None]
 ) -> Iterator[Path]:
-    linked, refused, videos = list[Path](), list[OSError](), list[Path]()
+    linked, refused, videos, lost = list[Path](), list[OSError](), list[Path](), list[Path]()
     seen = {folder.resolve()}
     for here, folders, names in os.walk(folder, onerror=refused.append, followlinks=follow):
         kept = []
@@ -127,20 +131,38 @@ def _inside(
                 yield path
             elif path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
                 videos.append(path)
+            else:
+                lost.append(path)
 
     if videos:
-        more = f" and {len(videos) - 1} more" if len(videos) > 1 else ""
-        tell(f"{videos[0]}{more}: a video, passed over; name it, or a glob with its suffix, to restore it")
+        tell(f"{several(videos)}: a video, passed over; name it, or a glob with its suffix, to restore it")
     if linked:
-        more = f" and {len(linked) - 1} more" if len(linked) > 1 else ""
-        tell(f"{linked[0]}{more}: a link to a folder, passed over; --follow-links searches it")
+        tell(f"{several(linked)}: a link to a folder, passed over; --follow-links searches it")
+    _tell_of_lost(lost, tell)
     for error in refused:
         tell(f"{error.filename}: cannot be looked into ({error.strerror}), passed over")
 
 
+def _tell_of_lost(paths: Iterable[Path], tell: Callable[[str], None]) -> None:
+    """Say which of these are named like photographs and are no files, and why: once for each reason."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.name.startswith(".") or path.suffix.lower() not in READABLE or os.path.isfile(path):
+            continue
+        try:
+            if not stat.S_ISDIR(path.stat().st_mode):
+                found.setdefault("a pipe or a device, passed over", []).append(path)
+        except FileNotFoundError:
+            found.setdefault("a link to a file that is not there, passed over; mend or remove it", []).append(path)
+        except OSError as error:
+            found.setdefault(f"cannot be looked at ({error.strerror}), passed over", []).append(path)
+    for reason, those in found.items():
+        tell(f"{several(those)}: {reason}")
+
+
 def is_photograph(path: Path) -> bool:
     """Whether a file that was not named itself is to be restored: by its suffix, or without one by its first bytes."""
-    if path.name.startswith(".") or not path.is_file():
+    if path.name.startswith(".") or not os.path.isfile(path):  # which no error of the system ends
         return False
     if path.suffix:
         return path.suffix.lower() in READABLE

@@ -13,6 +13,7 @@ import numpy as np
 
 from unveil.photo import icc
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
+from unveil.util.exif import MOST_PROFILE, RAW_PROFILE, inflate, of_text
 from unveil.util.extras import codecs
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
@@ -119,8 +120,6 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 COLOUR_CHUNKS = ("cHRM", "gAMA", "sRGB", "cICP", "sBIT")
 TEXT_CHUNKS = ("tEXt", "zTXt", "iTXt")
 # Metadata as hexadecimal text, from before PNG had chunks for it, and still written by some programs.
-RAW_PROFILE = b"Raw profile type "
-MOST_PROFILE = 16 << 20
 METRE = 0.0254
 SRGB_GAMMA = 45455
 # Chromaticities this near are the same, rounded.
@@ -151,18 +150,6 @@ def chunk(kind: str, content: bytes) -> bytes:
     """A whole chunk with its length and checksum."""
     body = kind.encode("latin-1") + content
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-
-
-def inflate(content: bytes, limit: int) -> bytes:
-    """At most `limit` bytes of a zlib stream. Raises ValueError where it is damaged or longer."""
-    decoder = zlib.decompressobj()
-    try:
-        out = decoder.decompress(content, limit)
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
-    if decoder.unconsumed_tail:
-        raise ValueError("longer than it may be")
-    return out
 
 
 class Metadata:
@@ -197,7 +184,7 @@ class Metadata:
             elif kind == "iTXt" and content.startswith(XMP_KEYWORD + b"\0"):
                 self.xmp = self.xmp or _xmp(content)
             elif kind in TEXT_CHUNKS and content.startswith(RAW_PROFILE):
-                older = older or _raw_exif(kind, content)
+                older = older or of_text(kind, content)
             elif kind in COLOUR_CHUNKS or kind in TEXT_CHUNKS:
                 extra.append((kind, content))
         self.exif = self.exif or older
@@ -234,18 +221,6 @@ def _profile(content: bytes) -> bytes | None:
     try:
         return inflate(rest[1:], MOST_PROFILE) or None
     except ValueError:
-        return None
-
-
-def _raw_exif(kind: str, content: bytes) -> bytes | None:
-    """EXIF written as text: a name, the length in bytes, and hexadecimal digits, on lines of their own."""
-    keyword, _, text = content.partition(b"\0")
-    if keyword not in (RAW_PROFILE + b"exif", RAW_PROFILE + b"APP1"):
-        return None
-    try:
-        lines = (inflate(text[1:], MOST_PROFILE) if kind == "zTXt" else text).split(b"\n", 3)
-        return bytes.fromhex(lines[3].decode("ascii")) or None
-    except (ValueError, IndexError):
         return None
 
 

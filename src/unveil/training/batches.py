@@ -27,7 +27,7 @@ from unveil.data.pairs import in_folders, listed
 from unveil.degradation import wild
 from unveil.degradation.draws import Random
 from unveil.diffusion.resolution import resize
-from unveil.errors import InputError
+from unveil.errors import InputError, collected
 from unveil.networks.condition import KINDS
 from unveil.training.settings import Data, Pairs, Stage
 
@@ -72,11 +72,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything a configuration names, matched and checked but not decoded. pairs: (weight, photographs) per entry."""
+    """Everything a configuration names, matched and checked but not decoded. pairs: (weight, photographs) per entry. notes: what was
+    passed over, one sentence each.
+    """
 
     photos: list[Photograph]
     pairs: list[tuple[float, list[Photograph]]]
     store: Store
+    notes: tuple[str, ...] = ()
 
 
 def _load(pair: Pairs, root: Path, store: Store) -> tuple[list[Photograph], list[str]]:
@@ -97,6 +100,12 @@ def scan(data: Data) -> Material:
     """Find all photographs and pairs. Raises InputError listing all files of all sets that have no partner or the wrong size, and
     for a set of which nothing matches.
     """
+    with collected() as notes:
+        found = _scanned(data)
+    return replace(found, notes=tuple(dict.fromkeys(notes)))
+
+
+def _scanned(data: Data) -> Material:
     root, store = Path(data.root), Store(data.cache << 20)
     photos = load_clean([root / f for f in data.photos], store)
     pairs: list[tuple[float, list[Photograph]]] = []

@@ -184,6 +184,8 @@ class Describing(Trainer):
         captions = captions_of(data, material) if data.captions else {}
         kept, held = (named_source(Source(data, held_out=h, material=material), captions) for h in (False, True))
         self._held = held if held.photos else None
+        for line in material.notes:
+            say(line)
         paired = sum(len(found) for _, found in kept.pairs)
         say(
             f"{len(kept.photos)} photographs{f' and {paired} pairs' if paired else ''} to train on, {len(held.photos)} held out"

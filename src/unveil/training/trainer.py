@@ -152,6 +152,8 @@ class Restoring(Trainer):
         self._source = Source(config.data, material=material)
         kept_back = Source(config.data, held_out=True, material=material)
         self._crops = held_out(config, kept_back) if world.first and config.data.held_out != 0 else None
+        for line in material.notes:
+            say(line)
         say(inventory(self._source, kept_back))
         for path in sorted(material.store.unreadable)[:20]:
             say(f"left out: {material.store.unreadable[path]}")

@@ -17,5 +17,5 @@ READABLE = (*FORMATS, *RAW, ".pbm")
 """Suffixes of the files that count as photographs in folders and patterns."""
 TRAINING = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Of files in a folder of training photographs."""
-SCORED = (*TRAINING, ".avif", ".heic", ".heif")
-"""Of files in a folder that is evaluated."""
+SCORED = (*FORMATS, ".pbm")
+"""Of files in a folder that is evaluated: all that can be read but cameras' own files, which often lie beside their JPEG."""

@@ -1,9 +1,9 @@
-"""Parts of sentences that many messages share: the nearest known names, a number of pixels, and a duration."""
+"""Parts of sentences that many messages share: the nearest known names, several files, a number of pixels, and a duration."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from unveil.errors import InputError
@@ -63,6 +63,11 @@ def shown(text: object) -> str:
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def several(things: Sequence[object]) -> str:
+    """The first of some things and how many more there are: "a.png", "a.png and 2 more"."""
+    return f"{things[0]} and {len(things) - 1} more" if len(things) > 1 else str(things[0])
 
 
 def pixels(count: int) -> str:
