@@ -10,7 +10,7 @@ import tifffile
 from unveil.errors import Cancelled, InputError
 from unveil.evaluation import Protocol, compare_reports, evaluate_folders, evaluate_pair
 from unveil.evaluation.metrics.classical import psnr, ssim
-from unveil.evaluation.report import Report, Row
+from unveil.evaluation.report import Report, Row, to_csv
 
 
 @pytest.fixture
@@ -82,6 +82,22 @@ def test_pairs_that_cannot_be_scored_become_failures_with_their_reason(
     assert [p.name for p in report.targets_left] == ["4.png"]
     assert [p.name for p in report.predictions_left] == ["extra.png"]
     assert not report.complete
+
+
+def test_a_metric_that_refuses_an_image_costs_the_others_nothing(folders: tuple[Path, Path]) -> None:
+    report = evaluate_folders(*folders, metrics=("psnr", "ms_ssim", "ssim"))
+    assert report.complete
+    for row in report.rows:
+        assert np.isfinite(row.values["ssim"])
+        assert np.isnan(row.values["ms_ssim"])
+        assert row.notes[-1].startswith("ms_ssim: MS-SSIM over five scales needs at least 176 pixels a side")
+    assert report.summary("ms_ssim").undefined == 6
+    cells = [line.split(",") for line in to_csv(report).splitlines()[1:]]
+    assert all(cell[2] == "" and cell[1] and cell[3] for cell in cells)
+    alone = evaluate_folders(*folders, metrics=("ms_ssim",))
+    assert [failure.reason[:7] for failure in alone.failures] == ["MS-SSIM"] * 6
+    with pytest.raises(InputError, match="MS-SSIM"):
+        evaluate_pair(np.zeros((9, 9)), np.zeros((9, 9)), metrics=("psnr", "ms_ssim"))
 
 
 def test_sixteen_bit_against_eight_bit_is_scaled_by_depth_and_said(tmp_path: Path, save, photo: np.ndarray) -> None:  # type: ignore[no-untyped-def]

@@ -147,6 +147,17 @@ def test_existing_outputs_are_left_alone(tree: Path, tmp_path: Path) -> None:
     assert [r.status for r in restored(jobs)] == ["restored"] * 4
 
 
+def test_further_pictures_that_are_missing_or_cut_short_are_made(tree: Path, tmp_path: Path) -> None:
+    items = find([tree])
+    restored(plan(items, tmp_path / "out"))
+    jobs = plan(items, tmp_path / "out", extras=["compare"])
+    assert [r.status for r in restored(jobs, handling=Handling(skip_existing=True))] == ["restored"] * 2
+    assert [r.status for r in restored(jobs, handling=Handling(skip_existing=True))] == ["skipped"] * 2
+    picture = jobs[1].extras["compare"]
+    picture.write_bytes(picture.read_bytes()[:-20])
+    assert [r.status for r in restored(jobs, handling=Handling(skip_existing=True))] == ["skipped", "restored"]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Cancelled])
 @pytest.mark.parametrize("at", [0, 2])
 def test_a_stop_leaves_the_file_in_hand_untouched_and_going_on_gives_the_same(

@@ -387,14 +387,14 @@ def _print_estimate(
     if isinstance(restorer, Restorer):
         return 0.0
     from unveil.jobs.batch import extent_of
-    from unveil.jobs.finished import finished
+    from unveil.jobs.finished import done
     from unveil.jobs.inputs import STANDARD
     from unveil.util.words import duration
     from unveil.zeroshot_restorer import ZeroShotRestorer
 
     if not isinstance(restorer, ZeroShotRestorer):
         return 0.0
-    left = [job for job in jobs if not (skip_existing and job.target != STANDARD and finished(job.source, job.target))]
+    left = [job for job in jobs if not (skip_existing and job.target != STANDARD and done(job))]
     extents = [(job, extent) for job in left if (extent := extent_of(job.source)) is not None]
     for job, extent in extents:
         with suppress(InputError):  # one that cannot be restored gets its row, and the time is told by the next

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unveil.errors import InputError
+from unveil.errors import InputError, note
 from unveil.evaluation.arrays import as_image, as_mask, as_numpy, crop_border, round_to, size_text
 from unveil.evaluation.metrics.learned import OF_SETS, load_metric
 from unveil.evaluation.metrics.registry import METRICS, check_available, get_metric
@@ -111,10 +111,29 @@ def evaluate_pair(
     """
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     _check_metrics(metrics, protocol)
-    ready = prepare(prediction, target, protocol, mask)
-    values = {name: METRICS[name].compute(ready.prediction, ready.target, ready.mask, protocol) for name in metrics}
-    undefined = tuple(f"{name} is undefined" for name, value in values.items() if isnan(value))
-    return values, ready.notes + undefined
+    values, notes, refused = _values(prepare(prediction, target, protocol, mask), protocol, metrics)
+    if refused:
+        raise refused[0]
+    return values, notes
+
+
+def _values(
+    ready: Prepared, protocol: Protocol, metrics: Sequence[str]
+) -> tuple[dict[str, float], tuple[str, ...], list[InputError]]:
+    """Metric -> value and notes; NaN, a note and the error where a metric refuses the images."""
+    values: dict[str, float] = {}
+    notes = list(ready.notes)
+    refused: list[InputError] = []
+    for name in metrics:
+        try:
+            values[name] = METRICS[name].compute(ready.prediction, ready.target, ready.mask, protocol)
+        except InputError as error:
+            values[name] = nan
+            refused.append(error)
+            notes.append(f"{name}: {error}")
+        else:
+            notes += [f"{name} is undefined"] if isnan(values[name]) else []
+    return values, tuple(notes), refused
 
 
 def _check_metrics(metrics: Sequence[str], protocol: Protocol) -> None:
@@ -148,7 +167,8 @@ def evaluate_folders(
     Pairs are matched as in `match_folders`. At most 2 `workers` pairs are in memory at a time, and the result does not depend on
     how many workers there are. `progress(done, total, name)` is called after each pair; what it raises stops the run.
     "fid" among the metrics is taken on the two folders as wholes, beside the others.
-    A pair that cannot be scored (unreadable, sizes that differ) becomes a row of `Report.failures`, never a number.
+    A pair that cannot be scored (unreadable, sizes that differ) becomes a row of `Report.failures`, never a number. Where one metric of
+    several refuses a pair (too small for it), that value alone is NaN, with the reason among the row's notes.
     Raises InputError if nothing pairs, or for a protocol or metric that does not exist.
     """
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -193,15 +213,27 @@ def evaluate_folders(
         prediction=str(prediction),
         target=str(target),
         seed=seed,
-        of_sets={name: metric(prediction, target) for name, metric in of_sets.items()},
+        of_sets={name: _of_set(name, metric, prediction, target) for name, metric in of_sets.items()},
     )
+
+
+def _of_set(name: str, metric: Callable[..., float], prediction: Path | str, target: Path | str) -> float:
+    """A metric of two folders as wholes; NaN, with a note, where it refuses them: the numbers of the images stand without it."""
+    try:
+        return metric(prediction, target)
+    except InputError as error:
+        note(f"{name}: {error}")
+        return nan
 
 
 def _score(pair: Pair, protocol: Protocol, metrics: tuple[str, ...]) -> Row | Failure:
     try:
         left, right = read_image(pair.prediction), read_image(pair.target)
         mask = read_image(pair.mask).pixels if pair.mask is not None else None
-        values, notes = evaluate_pair(left.pixels, right.pixels, protocol=protocol, metrics=metrics, mask=mask)
+        ready = prepare(left.pixels, right.pixels, protocol, mask)
+        values, notes, refused = _values(ready, protocol, metrics)
+        if len(refused) == len(metrics):
+            raise refused[0]
     except InputError as error:
         return Failure(pair.name, str(error), pair.partner)
     read = [f"prediction: {note}" for note in left.notes] + [f"target: {note}" for note in right.notes]

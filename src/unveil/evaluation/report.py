@@ -138,7 +138,7 @@ def to_dict(report: Report, comparisons: Comparisons | None = None) -> dict[str,
         "bootstrap_seed": report.seed,
         "software": report.software,
         "summary": {metric: summary_dict(report.summary(metric)) for metric in report.metrics},
-        "of_sets": report.of_sets,
+        "of_sets": {metric: json_number(value) for metric, value in report.of_sets.items()},
         "rows": [
             {
                 "name": row.name,
@@ -177,7 +177,7 @@ def to_csv(report: Report) -> str:
     writer.writerow(["name", *report.metrics, "notes", "protocol"])
     protocol_text = report.protocol.describe()
     for row in report.worst_first():
-        values = [repr(row.values[metric]) for metric in report.metrics]
+        values = ["" if isnan(row.values[metric]) else repr(row.values[metric]) for metric in report.metrics]
         writer.writerow([row.name, *values, "; ".join(row.notes), protocol_text])
     for failure in report.failures:
         writer.writerow([failure.name, *[""] * len(report.metrics), f"not scored: {failure.reason}", protocol_text])

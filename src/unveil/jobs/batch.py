@@ -61,7 +61,7 @@ for every step."""
 
 @dataclass(frozen=True)
 class Handling:
-    """What is done with files, as opposed to pixels. skip_existing: leave what has its finished target. strip: write no metadata.
+    """What is done with files, as opposed to pixels. skip_existing: leave what has its finished files. strip: write no metadata.
 
     keep_times: give outputs the times of their photographs. tone_map: bring high dynamic range stills to standard range instead of
     refusing them.
@@ -414,6 +414,6 @@ def _pixels(source: Path) -> int:
 
 
 def _finished(job: Job) -> bool:
-    from unveil.jobs.finished import finished  # not for a single photograph, which is restored whatever is there
+    from unveil.jobs.finished import done  # not for a single photograph, which is restored whatever is there
 
-    return finished(job.source, job.target)
+    return done(job)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from unveil.errors import InputError
+from unveil.jobs.outputs import Job
 from unveil.photo import jpeg, netpbm
 from unveil.photo.header import sniff
 from unveil.video import is_container
@@ -16,6 +17,11 @@ ENDS = {"GIF": b";", "JP2": b"\xff\xd9"}
 """What a file of a format ends with."""
 _BOXES = 10_000
 """The most top-level boxes that are read; a film in fragments has one or two for each second."""
+
+
+def done(job: Job) -> bool:
+    """Whether all files of a job are finished, the further pictures that are asked for among them."""
+    return all(finished(job.source, path) for path in job.files)
 
 
 def finished(source: Path, target: Path) -> bool:

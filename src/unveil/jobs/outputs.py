@@ -110,6 +110,11 @@ class Job:
     target: Path
     extras: dict[str, Path]
 
+    @property
+    def files(self) -> list[Path]:
+        """All that is written of it; of a video no further pictures are made."""
+        return [self.target, *([] if is_video(self.source) else self.extras.values())]
+
 
 def plan(
     items: Sequence[Item],
