@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageCms
 
@@ -211,10 +212,55 @@ def test_a_deep_pil_image_keeps_its_light(tmp_path: Path) -> None:
         given = as_photo(opened)
     assert (given.depth, given.grey) == (16, True)
     assert np.array_equal(given.pixels, as_photo(tmp_path / "a.pgm").pixels)
-    eight = Image.fromarray((deep >> 8).astype(np.int32))
-    assert np.array_equal(as_photo(eight).pixels, as_photo((deep >> 8).astype(np.uint8)).pixels)
+    with Image.open(tmp_path / "a.pgm") as opened:
+        assert np.array_equal(as_photo(opened.copy()).pixels, given.pixels)  # without a file's format, too
     with pytest.raises(InputError, match="more than 16 bits"):
         as_photo(Image.fromarray(deep.astype(np.int32) * 2))
+
+
+def test_a_dark_deep_pil_image_stays_dark(tmp_path: Path) -> None:
+    """It came out 257 times as bright as the same file read by its path."""
+    dark = (picture(24, 32)[..., 0] * 255).astype(np.uint16)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n32 24\n65535\n" + dark.astype(">u2").tobytes())
+    with Image.open(tmp_path / "a.pgm") as opened:
+        assert np.array_equal(as_photo(opened).pixels, as_photo(tmp_path / "a.pgm").pixels)
+        with pytest.raises(InputError, match=r"may have 8 or 16 bits; give image.convert\('L'\) where white is 255"):
+            as_photo(opened.copy())
+    tifffile.imwrite(tmp_path / "a.tif", dark.astype(np.uint32) * 9)
+    with Image.open(tmp_path / "a.tif") as opened, pytest.raises(InputError, match="from a TIFF file does not say"):
+        as_photo(opened)
+
+
+def test_an_empty_pil_image_is_called_empty() -> None:
+    with pytest.raises(InputError, match="a PIL image of 0 x 5 pixels is empty"):
+        as_photo(Image.new("RGB", (0, 5)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.0, 1.0000001, r"spans \[0.0, 1.0000001\]; clip it: np.clip"),
+        (-0.01, 1.0, r"spans \[-0.01, 1.0\]; clip it"),
+        (0.0, 254.0, r"spans \[0.0, 254.0\]; divide 8-bit values by 255"),
+    ],
+)
+def test_floats_out_of_range_are_told_by_how_much(low: float, high: float, told: str) -> None:
+    values = np.full((4, 5, 3), 0.5, np.float32)
+    values[0, 0, 0], values[0, 0, 1] = low, high
+    with pytest.raises(InputError, match=told):
+        as_photo(values)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_that_become_8_bits_are_said(tmp_path: Path, dtype: type) -> None:
+    values = picture(24, 32).astype(dtype)
+    out = Restorer(tiny_model(), "cpu", "fp32").restore(values, steps=1)
+    assert out.save(tmp_path / "a.tif") == ("an array of floats is written with 8 bits; for 16, give one of uint16",)
+    assert photo.read(tmp_path / "a.tif").depth == 8
+    assert out.save(tmp_path / "a.jpg") == ()
+    sixteen = Restorer(tiny_model(), "cpu", "fp32").restore((values * 65535).astype(np.uint16), steps=1)
+    assert sixteen.save(tmp_path / "b.tif") == ()
+    assert photo.read(tmp_path / "b.tif").depth == 16
 
 
 @pytest.mark.parametrize(("mode", "same"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("RGBX", "RGB")])

@@ -186,6 +186,10 @@ def _lossless(image: Any) -> bytes:
 
     Raises InputError where Pillow, which reads a file that was opened only now, finds it damaged or closed.
     """
+    if 0 in image.size:
+        raise InputError(
+            f"a PIL image of {image.width} x {image.height} pixels is empty; give one that shows something"
+        )
     out = io.BytesIO()
     try:
         image.load()
@@ -214,14 +218,25 @@ def _lossless(image: Any) -> bytes:
 
 
 def _deep(image: Any) -> Any:
-    """A PIL image of mode I, in which Pillow opens what has 16 bits (PGM) or 32: 8 bits where its values fit, else 16."""
+    """A PIL image of mode I, in which Pillow opens what has 16 bits (PGM) or 32, with 16 bits.
+
+    How light it is follows from where it came from, never from its largest value: a photograph at night has small values in 16 bits, too.
+    """
     low, high = image.getextrema()
     if low < 0 or high > 65535:
         raise InputError(
             f"a PIL image of mode I spans [{low}, {high}], which is more than 16 bits; scale it to a float array in [0, 1]"
         )
-    values = np.asarray(image)
-    deep = Image.fromarray(values.astype(np.uint8 if high <= 255 else np.uint16))
+    if image.format not in ("PPM", None):
+        raise InputError(
+            f"a PIL image of mode I from a {image.format} file does not say which value is white; scale it to a float array in [0, 1]"
+        )
+    if image.format is None and high <= 255:
+        raise InputError(
+            f"a PIL image of mode I whose largest value is {high} may have 8 or 16 bits; give image.convert('L') where white is 255, or "
+            "np.asarray(image).astype('uint16') where white is 65535"
+        )
+    deep = Image.fromarray(np.asarray(image).astype(np.uint16))
     deep.info = image.info
     return deep
 

@@ -55,6 +55,7 @@ class Photo:
     tone_mapped: whether the samples were brought from high dynamic range to standard range, and are the file's no longer.
     encoded: the file itself, where writing it again would lose something: lossy, upright and in standard range. None for others, and for
         copies with anything replaced.
+    floats: whether the pixels were given as an array of floats, which has no depth of its own and is written with 8 bits.
     """
 
     pixels: np.ndarray
@@ -80,6 +81,7 @@ class Photo:
     others: np.ndarray | None = None
     tone_mapped: bool = False
     encoded: bytes | None = field(default=None, init=False, repr=False)
+    floats: bool = field(default=False, init=False, repr=False)
 
     @property
     def height(self) -> int:
@@ -142,7 +144,7 @@ def in_the_shape_of(photo: Photo, pixels: np.ndarray, *, coloured: bool = False)
         most = np.iinfo(alpha.dtype).max if alpha.dtype.kind != "f" else 1
         plane = _enlarged((alpha / np.float32(most)).astype(np.float32)[..., None], pixels.shape)
         alpha = np.rint(plane[..., 0] * (2**depth - 1)).astype(np.uint8 if depth == 8 else np.uint16)
-    return replace(
+    shaped = replace(
         photo,
         pixels=photo.pixels if same else _enlarged(photo.pixels, pixels.shape),
         alpha=alpha,
@@ -157,6 +159,8 @@ def in_the_shape_of(photo: Photo, pixels: np.ndarray, *, coloured: bool = False)
         others=None,
         notes=tuple(notes),
     )
+    object.__setattr__(shaped, "floats", photo.floats)
+    return shaped
 
 
 def _enlarged(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -168,14 +172,16 @@ def _enlarged(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(larger[0].permute(1, 2, 0).numpy())
 
 
+NEAR = 0.2
+"""How far a float image that was meant to lie in [0, 1] may overshoot: resizing by bicubic and sharpening do."""
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 
 
 def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
     """A Photo from (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, or float in [0, 1], taken as sRGB; a fourth channel is alpha.
 
-    Floats are kept at 8 bits when written. Raises InputError for other shapes or types, NaN, or floats outside [0, 1] (scale
-    8-bit values by 255 first).
+    Floats are written with 8 bits, which is said where the format holds more. Raises InputError for other shapes or types, NaN, or floats
+    outside [0, 1] (scale 8-bit values by 255 first).
     """
     pixels = np.asarray(pixels)  # a matrix has two dimensions for ever
     if pixels.ndim == 2:
@@ -191,10 +197,12 @@ def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
         scaled = pixels.astype(np.float32)
         if not np.isfinite(scaled).all():
             raise InputError("the image holds NaN or infinite values")
-        if scaled.min() < 0 or scaled.max() > 1:
-            raise InputError(
-                f"a float image must lie in [0, 1], this one spans [{scaled.min():.3g}, {scaled.max():.3g}]; divide 8-bit values by 255"
-            )
+        low, high = scaled.min(), scaled.max()
+        if low < 0 or high > 1:
+            clip = "clip it: np.clip(image, 0, 1)"
+            near = low >= -NEAR and high <= 1 + NEAR
+            what = clip if near else "divide 8-bit values by 255, 16-bit ones by 65535"
+            raise InputError(f"a float image must lie in [0, 1], this one spans [{low!s}, {high!s}]; {what}")
     else:
         raise InputError(f"an image must be uint8, uint16 or float, got {pixels.dtype}")
     grey = pixels.shape[2] == 1
@@ -204,4 +212,6 @@ def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
         top = 2**depth - 1
         alpha = np.rint(scaled[:, :, 3] * top).astype(np.uint8 if depth == 8 else np.uint16)
     mode = "L" if grey else "RGBA" if alpha is not None else "RGB"
-    return Photo(colour, alpha, grey, depth, "PNG", mode, name)
+    photo = Photo(colour, alpha, grey, depth, "PNG", mode, name)
+    object.__setattr__(photo, "floats", pixels.dtype not in _DEPTHS)
+    return photo

@@ -112,6 +112,8 @@ def write(
     new = _checked(photo, pixels)
     target = format_of(photo, destination, format)
     picture = _picture(photo, new, target, strip)
+    if photo.floats and max(depths(target)) > 8:
+        picture.notes.append("an array of floats is written with 8 bits; for 16, give one of uint16")
     _put(encode(picture, target), destination)
     return tuple(picture.notes)
 
