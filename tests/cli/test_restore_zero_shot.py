@@ -82,6 +82,25 @@ def test_a_photograph_its_frames_and_its_row(
     assert "3 evaluations a draw" in capsys.readouterr().err
 
 
+def test_a_note_of_two_stages_is_said_once(prior: str, tmp_path: Path) -> None:
+    Image.new("CMYK", (24, 16), (30, 60, 90, 10)).save(tmp_path / "inks.jpg")
+    rows = tmp_path / "rows.jsonl"
+    call = [
+        "restore",
+        str(tmp_path / "inks.jpg"),
+        "-o",
+        str(tmp_path / "out.jpg"),
+        "--method",
+        "ddrm",
+        "--prior",
+        prior,
+    ]
+    assert main([*call, "--operator", "downsample:factor=2", "--steps", "2", "--manifest", str(rows)]) == 0
+    notes = json.loads(rows.read_text())["notes"]
+    assert notes.count("its colours became sRGB") == 1
+    assert len(notes) == len(set(notes))
+
+
 def test_uncertainty_of_a_method_without_fidelity_is_the_spread_of_eight_draws(
     photo: str, prior: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from PIL import Image
 from unveil import photo
 from unveil.restorer import Restorer
 from unveil.testing import tiny_experts, tiny_model
+from unveil.web.responses import headers
+from unveil.web.work import Delivery
 
 MAKER = 0x010F
 
@@ -41,6 +44,11 @@ def test_a_form_gives_what_a_call_in_process_gives(client: TestClient, make: Cal
     assert answer.headers["x-unveil-model"] == "tiny"
     assert float(answer.headers["x-unveil-seconds"]) > 0
     assert 'filename="lake_restored.png"' in answer.headers["content-disposition"]
+
+
+def test_the_header_names_the_model_that_made_the_pixels(tmp_path: Path) -> None:
+    made = Delivery(tmp_path / "result", "a.png", "image/png", (1, 1), protocol={"model": "shadow"})
+    assert headers(made, "general")["X-Unveil-Model"] == "shadow"
 
 
 def test_a_form_may_ask_for_views(client: TestClient, make: Callable[..., bytes]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from unveil.cli import check_hyphens, exit_status, print_failed
-from unveil.errors import InputError, UnveilError
+from unveil.errors import InputError, UnveilError, note
 from unveil.util.words import shown
 
 
@@ -58,7 +58,7 @@ def degrade(
     place = None if output is None else Path(output)
     if output is None and STANDARD in inputs:
         raise InputError("standard input has no name to write beside; name a file with -o, or -o - for standard output")
-    items = find(inputs, recursive=recursive, leave_out=place)
+    items = find(inputs, recursive=recursive, leave_out=place, tell=note)
     if output is None:
         suffix = f"_{kind}"
         jobs = outputs.plan(outputs.without_own(items, suffix), None, suffix=suffix)
@@ -98,7 +98,7 @@ def _degrade(source: Path, target: Path, kind: str, severity: float | None, seed
         "kind": kind,
         "seed": seed,
         "unveil": __version__,
-        "notes": [*picture.notes, *notes],
+        "notes": list(dict.fromkeys([*picture.notes, *notes])),
         **degradation.report(kind, drawn),
     }
     if target != STANDARD:

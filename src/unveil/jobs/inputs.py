@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from unveil.errors import InputError, note
+from unveil.errors import InputError
 from unveil.photo.header import sniff
 from unveil.util.suffixes import READABLE
 from unveil.util.words import several
@@ -48,7 +48,7 @@ def find(
     recursive: bool = False,
     leave_out: Path | None = None,
     follow_links: bool = False,
-    tell: Callable[[str], None] = note,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Item]:
     """The photographs that `inputs` name, each once, in the order named; those of a folder sorted by name.
 
@@ -57,8 +57,7 @@ def find(
     to find out. A video takes hours where a photograph takes seconds: it is taken where it is named, or by a glob with a video's suffix.
     What a glob matches keeps its place below the pattern's fixed part. recursive: folders within folders too.
     leave_out: a folder that is not searched, nor matched by a glob from outside it (the output's). follow_links: folders that are links
-    too, each real folder once. tell: gets a sentence about what was
-    passed over and may have been meant, a warning by default.
+    too, each real folder once. tell: gets a sentence about what was passed over and may have been meant.
 
     Raises InputError where a glob matches nothing, or where nothing at all is left.
     """

@@ -49,10 +49,22 @@ def restored(
     source: Path, outputs: Sequence[Path], seconds: float, size: tuple[int, int], seed: int, protocol: dict[str, Any],
     notes: tuple[str, ...],
 ) -> Row:  # fmt: skip
-    """The row of what was restored into these files, the restoration first."""
+    """The row of what was restored into these files, the restoration first. notes: of reading, restoring and writing, each kept once."""
     files = tuple(map(str, outputs))
     sha256 = protocol.get("sha256", "")
-    return Row(str(source), files[0], "restored", "", files, round(seconds, 3), size, seed, sha256, protocol, notes)
+    return Row(
+        str(source),
+        files[0],
+        "restored",
+        "",
+        files,
+        round(seconds, 3),
+        size,
+        seed,
+        sha256,
+        protocol,
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 class Manifest:

@@ -57,11 +57,11 @@ def failure(job: Job) -> HTTPException:
 
 
 def headers(delivery: Delivery, engine: str) -> dict[str, str]:
-    """Headers of a result."""
+    """Headers of a result. engine: what was asked for; a specialist may have made the pixels, which the protocol says."""
     plain = delivery.name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_").replace("?", "_")
     return {
         "X-Unveil-Seed": str(delivery.seed),
-        "X-Unveil-Model": quote(engine),
+        "X-Unveil-Model": quote(str(delivery.protocol.get("model", engine))),
         "X-Unveil-Seconds": f"{delivery.seconds:.3f}",
         **({} if delivery.light is None else {"X-Unveil-Light-Uncertainty": f"{delivery.light:.5f}"}),
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(delivery.name, safe='')}",

@@ -24,7 +24,10 @@ IMAGE = {
         name: {"schema": {"type": "string"}, "description": text}
         for name, text in (
             ("X-Unveil-Seed", "The seed of the draws."),
-            ("X-Unveil-Model", "The model, percent-encoded."),
+            (
+                "X-Unveil-Model",
+                "The model that made the pixels, a specialist of the one asked for among them, percent-encoded.",
+            ),
             ("X-Unveil-Seconds", "Wall seconds of the restoration."),
             (
                 "X-Unveil-Light-Uncertainty",

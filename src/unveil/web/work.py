@@ -122,12 +122,17 @@ def restoring(order: Order, folder: Path, restorers: Restorers) -> Callable[[Tas
             seed=result.seed,
             protocol=result.protocol,
             seconds=result.seconds,
-            notes=(*source.notes, *result.notes, *done.notes),
+            notes=_once(source.notes, result.notes, done.notes),
             light=result.light_uncertainty,
             views=_views(result, folder, task) if order.views else {},
         )
 
     return work
+
+
+def _once(*notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes of reading, restoring and writing, each once."""
+    return tuple(dict.fromkeys(note for those in notes for note in those))
 
 
 def delivered(
@@ -272,7 +277,7 @@ def degrading(
             seed=seed,
             protocol={"kind": kind, "seed": seed} | report,
             seconds=time.perf_counter() - started,
-            notes=(*source.notes, *done.notes),
+            notes=_once(source.notes, done.notes),
             views=views,
         )
 
