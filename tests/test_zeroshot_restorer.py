@@ -396,3 +396,17 @@ def test_no_captioner_is_asked_about_the_crop_that_tells_the_time(monkeypatch: p
     monkeypatch.setattr(Shrink, "condition", lambda *given: None)
     with contextlib.suppress(InputError):
         made("ldrps", captioner="http://127.0.0.1:9/v1", steps=3).estimate(64, 64)
+
+
+def test_several_images_are_restored_each_as_alone(image: np.ndarray) -> None:
+    restorer = ZeroShotRestorer(Shrink(), "ddrm", {"operator": "identity"})  # type: ignore[arg-type]
+    both = restorer.restore_batch([image, image[::-1]], steps=2, seed=4)
+    for out, alone in zip(both, (image, image[::-1]), strict=True):
+        assert np.array_equal(out.image, restorer.restore(alone, steps=2, seed=4).image)
+    with pytest.raises(InputError, match="restore_batch takes several images, not one"):
+        restorer.restore_batch(image)
+
+
+def test_a_model_that_is_no_prior_is_said_to_be_none() -> None:
+    with pytest.raises(ModelError, match="general restores photographs by itself"):
+        loading.load("general", method="ddrm", operator="identity")

@@ -297,11 +297,7 @@ class Restorer:
             InputError: What cannot be restored as given, and one image where several are taken.
 
         """
-        kind = single(images)
-        if kind:
-            raise InputError(
-                f"restore_batch takes several images, not one ({kind}); put it into a list, or give it to restore"
-            )
+        check_several(images)
         options = chosen(options, settings)  # once: an iterator in the settings would be empty for the second image
         return [self.restore(image, options) for image in images]
 
@@ -417,6 +413,15 @@ def single(images: Any) -> str:
         return "" if stack else f"of shape {tuple(images.shape)}"
     whole = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, photo.Photo, DescribedPhoto))
     return type(images).__name__ if whole or not hasattr(images, "__iter__") or hasattr(images, "read") else ""
+
+
+def check_several(images: Any) -> None:
+    """Raise InputError where `images` is one image."""
+    kind = single(images)
+    if kind:
+        raise InputError(
+            f"restore_batch takes several images, not one ({kind}); put it into a list, or give it to restore"
+        )
 
 
 def as_photo(image: Any, max_pixels: int = photo.MAX_PIXELS) -> photo.Photo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +16,13 @@ from torch import Tensor
 from unveil import __version__, tiling
 from unveil.diffusion.noise import seeded
 from unveil.draws import Callback, draw_seed
-from unveil.errors import Cancelled, InputError, UnveilError, collected
+from unveil.errors import Cancelled, InputError, ModelError, UnveilError, collected
 from unveil.models import shelf
 from unveil.networks.predictor import reflected
 from unveil.options import Options, chosen
 from unveil.photo.record import in_the_shape_of
 from unveil.restoration import Restoration
-from unveil.restorer import as_photo
+from unveil.restorer import as_photo, check_several
 from unveil.util.devices import DTYPES, name_of, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
@@ -198,6 +198,14 @@ class ZeroShotRestorer:
             tuple(dict.fromkeys([*notes, *(n for n in shaped.notes if n not in source.notes)])),
         )
 
+    def restore_batch(
+        self, images: Tensor | Sequence[Any], options: Options | None = None, **settings: Any
+    ) -> list[Restoration]:
+        """Restore several images, each as `restore` would alone; see `Restorer.restore_batch`."""
+        check_several(images)
+        options = chosen(options, settings)
+        return [self.restore(image, options) for image in images]
+
     def protocol(self, options: Options) -> dict[str, Any]:
         """Everything that decides the pixels, as plain values: what stands beside a number or in a manifest.
 
@@ -276,6 +284,8 @@ def load(
     # Priors run in weights of their own precision, not under autocast, and guidance differentiates them: full precision on processors.
     kind = pick_dtype("fp32" if dtype == "auto" and where.type == "cpu" else dtype, where, tuple(DTYPES))
     known = name in shelf.priors()
+    if not known and name in shelf.entries() and not Path(name).exists():
+        raise ModelError(shelf.use(name))
     source = shelf.prior_folder(name) if known else name
     opened = open_prior(source, where, kind, name=name if known else "", tiny=tiny, label=label)
     # A protocol names every option, those left to the method as None: it runs as it did, whatever is quick today.

@@ -84,8 +84,11 @@ def test_the_classifier_that_ships_is_small_whole_and_no_restoring_model() -> No
     assert sha256_of(path) == digest
     assert path.stat().st_size == entry["bytes"] < 1_000_000
     assert describer.SMALL not in shelf.names()
-    with pytest.raises(ModelError, match="no model named 'describe'"):
+    with pytest.raises(ModelError, match="restores none; it is used by: unveil describe PHOTO"):
         shelf.load(describer.SMALL)
+    for other, told in (("general", "restores photographs by itself"), ("small-pixel", "is a prior")):
+        with pytest.raises(ModelError, match=f"{other} {told}"):
+            describer.load(other)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (64, 64)])

@@ -61,6 +61,9 @@ def test_foreign_and_misfitting_files_are_named(tmp_path: Path) -> None:
         load(tmp_path / "misfit.safetensors")
     with pytest.raises(ModelError, match="no model named"):
         load(tmp_path / "missing.safetensors")
+    for prior in ("small-pixel", "small-latent"):
+        with pytest.raises(ModelError, match=f"{prior} is a prior, with which .* --method diffpir --prior {prior}"):
+            load(prior)
     (tmp_path / "run").mkdir()
     with pytest.raises(ModelError, match="finished"):
         load(tmp_path / "run")

@@ -167,3 +167,15 @@ def test_which_changes_leave_a_result_as_it_is(tree: Tree) -> None:
 def test_defaults_are_those_of_an_empty_configuration() -> None:
     assert Config().stages == []
     assert Config().device == "auto"
+
+
+def test_a_file_is_blamed_for_what_stands_in_it_alone(tree: Tree, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(tree()))
+    load = configuration.load
+    with pytest.raises(InputError, match=r"unknown setting stages\.0\.stpes; did you mean steps") as told:
+        load(path, {"stages.0.stpes": "2"})
+    assert "mine.yaml" not in str(told.value)
+    path.write_text(yaml.safe_dump(tree(seeed=1)))
+    with pytest.raises(InputError, match=r"unknown setting seeed; .* \(in .*mine\.yaml\)"):
+        load(path, {"stages.0.steps": "2"})

@@ -399,3 +399,18 @@ def test_the_still_of_an_animation_for_those_that_play_nothing_is_no_frame(tmp_p
         assert clip.times == [500] * 3
         levels = [round(255 * float(item.pixels.mean())) for item in clip if isinstance(item, Frame)]
     assert levels == [60, 120, 180]
+
+
+@pytest.mark.parametrize(
+    ("name", "fitting"), [("a.gif", ".3gp, .gif, .webp, .png, .apng"), ("a.mkv", ".3gp, .gif, .webp, .apng")]
+)
+def test_what_a_clip_can_be_written_as_is_all_named(clip_of: Make, tmp_path: Path, name: str, fitting: str) -> None:
+    pictures = [np.full((16, 16, 3), value, np.uint8) for value in (0, 90, 200)]
+    if name.endswith(".gif"):
+        first, *rest = map(Image.fromarray, pictures)
+        first.save(tmp_path / name, save_all=True, append_images=rest)
+    else:
+        clip_of(tmp_path / name, pictures)
+    with video.opened(tmp_path / name, ALL) as clip, pytest.raises(InputError) as told:
+        video.writer(tmp_path / "b.jpg", ".jpg", clip)
+    assert str(told.value).endswith(fitting)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from unveil.cli import check_hyphens, exit_status, print_failed
-from unveil.errors import InputError, UnveilError
+from unveil.errors import InputError, UnveilError, note
 from unveil.util.words import shown
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def describe(
     from unveil.jobs.inputs import find, stream_of
     from unveil.models import describer
 
-    items = find(inputs, recursive=recursive)
+    items = find(inputs, recursive=recursive, tell=note)
     speaker = describer.load(name)
     if not as_json:
         print(f"# {speaker.speaker}", flush=True)

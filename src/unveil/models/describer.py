@@ -165,6 +165,8 @@ def load(name: str | Path = SMALL) -> Describer:
         network, _, digest = read_guide(*shelf.place(SMALL))
         speaker = f"{SMALL}, the small classifier that ships with unveil (sha256 {digest[:12]}), and the restorer asked"
         speaker += " about light and noise"
+    elif str(name) in shelf.entries() and not Path(name).exists():
+        raise ModelError(shelf.use(str(name)))
     else:
         network, _, digest = read_guide(Path(name))
         speaker = f"DA-CLIP from {Path(name).name} (sha256 {digest[:12]})"

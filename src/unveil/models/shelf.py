@@ -137,6 +137,21 @@ def check(name: str) -> None:
         _refuse(name, known)
 
 
+def use(name: str) -> str:
+    """What an entry is and how it is used, for who took it for something else."""
+    task = entries()[name].get("task", "restore")
+    if task == "prior":
+        return (
+            f"{name} is a prior, with which zero-shot methods restore; name a method, as --method diffpir --prior {name}, in Python "
+            f"unveil.load('{name}', method='diffpir')"
+        )
+    if task == "describe":
+        return f"{name} says what is wrong with a photograph and restores none; it is used by: unveil describe PHOTO"
+    return f"{name} restores photographs by itself; it is used by: unveil restore PHOTO -o OUT -n {name}"
+
+
 def _refuse(name: str, known: list[str]) -> NoReturn:
+    if name in entries():
+        raise ModelError(use(name))
     hint = did_you_mean(name, known, otherwise="on the shelf:", most=3, cutoff=0.4)
     raise ModelError(f"no model named {name!r}, and no such file or run folder; {hint}")

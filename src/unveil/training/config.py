@@ -154,11 +154,25 @@ def _step(node: Any, key: str) -> Any:
 
 
 def load(path: Path, overrides: dict[str, str] | None = None) -> Config:
-    """Read a YAML file; overrides are dotted keys ("data.root", "stages.0.steps") with YAML values."""
+    """Read a YAML file; overrides are dotted keys ("data.root", "stages.0.steps") with YAML values.
+
+    Raises InputError, which names the file where what is wrong stands there, and not where an override is.
+    """
     try:
         return parse(override(read(path), overrides or {}))
     except InputError as error:
-        raise InputError(f"{error} (in {path})" if str(path) not in str(error) else str(error)) from error
+        if str(path) in str(error) or (overrides and _fault_of(path) != str(error)):
+            raise
+        raise InputError(f"{error} (in {path})") from error
+
+
+def _fault_of(path: Path) -> str:
+    """What is wrong with a file alone, "" for nothing."""
+    try:
+        parse(read(path))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def dump(config: Config) -> str:

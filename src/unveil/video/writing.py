@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import InputError
-from unveil.video import SUFFIXES, in_words, library, local
+from unveil.video import ANIMATED, SUFFIXES, in_words, library, local
+from unveil.video.animation import Animation
 from unveil.video.reading import Clip, Frame
 
 # Encoders by container, at qualities whose loss is hardly seen: H.264 where nothing else is said.
@@ -74,8 +75,11 @@ class Writer:
         av = library()
         suffix = suffix.lower()
         if suffix not in SUFFIXES:
+            # What moves may become a picture that moves; a video that is written as .png was meant as a still.
+            moving = [s for s in ANIMATED if s != suffix and (s != ".png" or isinstance(clip, Animation))]
+            fitting = [*SUFFIXES, *moving]
             raise InputError(
-                f"{clip.name}: a video cannot be written as {suffix or 'that'}; use one of {', '.join(SUFFIXES)}"
+                f"{clip.name}: a video cannot be written as {suffix or 'that'}; use one of {', '.join(fitting)}"
             )
         self.clip = clip
         self.suffix = suffix
