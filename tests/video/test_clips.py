@@ -414,3 +414,23 @@ def test_what_a_clip_can_be_written_as_is_all_named(clip_of: Make, tmp_path: Pat
     with video.opened(tmp_path / name, ALL) as clip, pytest.raises(InputError) as told:
         video.writer(tmp_path / "b.jpg", ".jpg", clip)
     assert str(told.value).endswith(fitting)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_pictures_that_move_are_upright(tmp_path: Path, suffix: str) -> None:
+    """Their orientation was left in EXIF: the network saw them lying, and as a GIF they stayed so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = [np.random.default_rng(n).integers(0, 256, (16, 24, 3)).astype(np.uint8) for n in range(2)]
+    first, second = map(Image.fromarray, pictures)
+    more: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
+    first.save(tmp_path / f"a{suffix}", save_all=True, append_images=[second], exif=exif.tobytes(), **more)
+    copied(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}")
+    for name in ("a", "b"):
+        with video.opened(tmp_path / f"{name}{suffix}", ALL) as clip:
+            assert (clip.width, clip.height) == (16, 24)
+            for frame, picture in zip(clip, pictures, strict=True):
+                assert np.array_equal(np.rint(frame.pixels * 255), np.rot90(picture, -1))
+    with Image.open(tmp_path / f"b{suffix}") as image:
+        assert image.size == (16, 24)
+        assert image.getexif()[0x0112] == 1

@@ -13,6 +13,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from unveil.errors import InputError
+from unveil.photo.exif import settle
+from unveil.util.exif import bare, of_png, orientation, upright
 from unveil.util.quiet import quiet
 from unveil.video.colour import Colour, assumed
 from unveil.video.reading import Clip, Frame
@@ -43,7 +45,9 @@ class Animation(Clip):
             raise InputError(
                 f"{path}: cannot be read as an animation ({error}); save it again where it opens"
             ) from error
-        self.width, self.height = self._image.size
+        block = _exif(path, self._image)
+        self._turn = orientation(block)
+        self.width, self.height = self._image.size[:: -1 if self._turn >= 5 else 1]
         self._check_size(self.width, self.height, max_pixels)
         # An APNG may begin with a still for viewers that play nothing, which is no frame.
         self._before = int(getattr(self._image, "default_image", False))
@@ -56,7 +60,11 @@ class Animation(Clip):
         self.stream = _Undescribed()
         self.icc = self._image.info.get("icc_profile")
         told = {name: self._image.info.get(name) for name in ("exif", "xmp", "comment")}
-        told |= {"texts": {k: v for k, v in getattr(self._image, "text", {}).items() if k != _XMP_TEXT}}
+        texts: dict[str, str] = getattr(self._image, "text", {})
+        told |= {
+            "texts": {k: v for k, v in texts.items() if k != _XMP_TEXT and (self._turn == 1 or k not in _EXIF_TEXTS)}
+        }
+        told |= {} if self._turn == 1 else {"exif": settle(block, self.width, self.height)}
         self.about: dict[str, Any] = {name: value for name, value in told.items() if value}
         self.lossless = self._image.format != "WEBP" or _is_lossless(path)
         self.notes = ("its still for viewers that play nothing was left out",) if self._before else ()
@@ -81,13 +89,24 @@ class Animation(Clip):
         with quiet(), self._readable_pixels():
             for number, length in enumerate(self.times):
                 self._image.seek(number + self._before)
-                samples = np.asarray(self._image.convert("RGBA"), np.float32) / np.float32(255)
+                samples = upright(np.asarray(self._image.convert("RGBA"), np.float32), self._turn) / np.float32(255)
                 alpha = samples[..., 3]
                 yield Frame(np.ascontiguousarray(samples[..., :3]), at, None if (alpha == 1).all() else alpha)
                 at += length
 
     def __exit__(self, *raised: object) -> None:
         self._image.close()
+
+
+_EXIF_TEXTS = ("Raw profile type exif", "Raw profile type APP1")
+
+
+def _exif(path: Path, image: Image.Image) -> bytes | None:
+    """As of a photograph; a block that stands behind a PNG's pixels or in its texts counts too."""
+    if image.format != "PNG":
+        return bare(image.info.get("exif"))
+    with path.open("rb") as file:
+        return of_png(file)
 
 
 _XMP_TEXT = "XML:com.adobe.xmp"
