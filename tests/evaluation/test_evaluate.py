@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from math import inf, nan
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from unveil.errors import Cancelled, InputError
+from unveil.errors import Cancelled, InputError, UnveilWarning
 from unveil.evaluation import Protocol, compare_reports, evaluate_folders, evaluate_pair
 from unveil.evaluation.metrics.classical import psnr, ssim
-from unveil.evaluation.report import Report, Row, to_csv
+from unveil.evaluation.report import Report, Row, to_csv, to_json, to_markdown
 
 
 @pytest.fixture
@@ -98,6 +99,20 @@ def test_a_metric_that_refuses_an_image_costs_the_others_nothing(folders: tuple[
     assert [failure.reason[:7] for failure in alone.failures] == ["MS-SSIM"] * 6
     with pytest.raises(InputError, match="MS-SSIM"):
         evaluate_pair(np.zeros((9, 9)), np.zeros((9, 9)), metrics=("psnr", "ms_ssim"))
+
+
+def test_folders_that_fid_refuses_keep_their_other_numbers(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(prediction: Path, target: Path) -> float:
+        raise InputError("fid needs two pictures or more on either side")
+
+    monkeypatch.setattr("unveil.evaluation.evaluate.load_metric", lambda name: refuses)
+    with pytest.warns(UnveilWarning, match="fid: fid needs two pictures or more"):
+        report = evaluate_folders(*folders, metrics=("psnr", "fid"))
+    assert len(report.rows) == 6
+    assert json.loads(to_json(report))["of_sets"] == {"fid": None}
+    assert "| fid (the folders as wholes) | undefined |" in to_markdown(report)
 
 
 def test_sixteen_bit_against_eight_bit_is_scaled_by_depth_and_said(tmp_path: Path, save, photo: np.ndarray) -> None:  # type: ignore[no-untyped-def]
