@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,10 @@ from unveil.bench.sets import find
 from unveil.data.dataset import crops
 from unveil.evaluation import calibration as intervals
 from unveil.evaluation.evidence import gather, gather_stated
+from unveil.models import shelf
 from unveil.models.calibration import DECIDES
 from unveil.networks.condition import KINDS
-from unveil.restorer import load
+from unveil.restorer import Restorer
 from unveil.util.tensors import batch_of
 
 SEED = 29
@@ -163,7 +164,8 @@ def measure_row(restorer: Any, label: str, groups: dict[str, TestSet], draws: in
 
 
 def measure(given: Namespace) -> dict[str, Any]:
-    restorer = load(given.model, "cpu")
+    # The model itself: what it hands over to a specialist has that one's calibration.
+    restorer = Restorer(replace(shelf.load(given.model), specialists={}), "cpu")
     size, draws = (32, 4) if given.quick else (given.size, given.draws)
     photographs, pairs, each = (16, 4, 1) if given.quick else (given.photographs, given.pairs, given.each)
     first, second = held_out(restorer.model, size, photographs, pairs)

@@ -147,8 +147,10 @@ def load() -> dict[str, Any]:
 
 
 def added(name: str, entry: dict[str, Any]) -> None:
-    """Put an entry into the manifest, in the place of an older one of its name."""
-    save({**load(), name: entry})
+    """Put an entry into the manifest, in the place of an older one of its name, whose specialists stay: they are no matter of weights."""
+    before = load()
+    stays = {k: v for k, v in before.get(name, {}).items() if k == "specialists"}
+    save({**before, name: {**entry, **stays}})
     print(f"{entry['file']}: {entry['bytes']} bytes, sha256 {entry['sha256']}")
 
 

@@ -34,7 +34,7 @@ def test_a_model_is_copied_with_its_defaults_and_its_entry(shelf: Path) -> None:
     assert model.spec.defaults.fidelity == 0.25
     assert (model.sha256, entry["summary"]) == (entry["sha256"], "what it is for")
     assert entry["started_from"] == {"sha256": "ab" * 32, "steps": 7}
-    for key in ("training_data", "recipe", "seed", "steps", "parameters", "method"):
+    for key in ("training_data", "recipe", "seed", "steps", "parameters", "method", "specialists"):
         assert entry[key] == before["general"][key], key
     assert {k: v for k, v in entries(shelf).items() if k != "general"} == {
         k: v for k, v in before.items() if k != "general"
