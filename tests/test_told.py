@@ -150,6 +150,17 @@ def test_one_evaluation_does_where_light_stays_and_nobody_says_otherwise(
     assert np.array_equal(restorer.restore(y, **{k: out.protocol[k] for k in own}).image, out.image)
 
 
+def test_one_step_is_enough_steps_for_detail(restorer: Restorer) -> None:
+    """One step of two experts decides the light alone, so that noise would come back as it was."""
+    y = picture()
+    one, two = (restorer.restore(y, fix="noise", steps=steps, seed=1) for steps in (1, 2))
+    assert np.array_equal(one.image, two.image)
+    assert not np.array_equal(one.image, y)
+    assert one.protocol["steps"] == 2
+    assert "1 step would decide the light alone; 2 were taken" in one.notes
+    assert restorer.restore(y, fix="lowlight", steps=1, seed=1).protocol["steps"] == 1
+
+
 def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light() -> None:
     """The whole change is made smaller until the mean light is that bound; haze that a person named is taken away as far as it goes."""
     before = picture()
@@ -161,6 +172,22 @@ def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light() -> None:
         assert kept.mean() == pytest.approx(max(left, LEFT_OF_LIGHT) * before.mean(), rel=1e-5)
         assert np.allclose(kept, max(left, LEFT_OF_LIGHT) * before, atol=1e-6)
     assert treatment({"haze": 1.0}).probabilities["haze"] < 1, "the describer's word, however sure, is a guess"
+
+
+def test_low_light_that_nobody_named_is_lit_as_far_as_it_is_likely() -> None:
+    """A half at least, all where the describer is sure or a person named it; a protocol says as much as the describer did."""
+    before = 0.2 * picture()
+    after = np.sqrt(before)
+    for said, share in ((0.15, 0.5), (0.4, 0.5), (0.7, 0.7), (0.96, 0.96)):
+        found = treatment({"lowlight": said, "noise": 0.9})
+        assert found.lit == pytest.approx(share, abs=1e-3)
+        assert repeated(found.probabilities).lit == found.lit
+        kept = _harmless(before, after.copy(), found)
+        assert np.allclose(kept, before + found.lit * (after - before), atol=1e-6)
+        assert (f"lit by {share:.0%}, all of it with --fix lowlight,noise" in found.sentence()) == (share < 0.9)
+    for whole in (treatment(None, fix="lowlight"), treatment({"noise": 0.9}), treatment({"lowlight": 0.1})):
+        assert whole.lit == 1
+    assert np.array_equal(_harmless(before, after.copy(), treatment(None, fix="lowlight")), after)
 
 
 def test_grey_stays_grey_whatever_is_fixed(restorer: Restorer) -> None:

@@ -291,19 +291,26 @@ def _moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (total / len(after)).astype(np.float32)
 
 
+def _in_part(before: np.ndarray, after: np.ndarray, share: float) -> None:
+    """Leave of the change from `before` to `after`, which is overwritten, this share."""
+    after -= before
+    after *= np.float32(share)
+    after += before
+
+
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
     """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
-    Where the light is not to be fixed, the mean of each channel stays; haze that nobody named takes at most so much of the mean light that
-    LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
+    Where the light is not to be fixed, the mean of each channel stays; low light that nobody named is lit in part, as likely as it is;
+    haze that nobody named takes at most so much of the mean light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
     """
+    if treat.lit < 1:
+        _in_part(before, after, treat.lit)
     if 0 < treat.probabilities.get("haze", 0.0) < 1:
         light = float(before.mean(dtype=np.float64))
         taken = -float(_moved(before, after).mean())
         if taken > (1 - LEFT_OF_LIGHT) * light:
-            after -= before
-            after *= np.float32((1 - LEFT_OF_LIGHT) * light / taken)
-            after += before
+            _in_part(before, after, (1 - LEFT_OF_LIGHT) * light / taken)
     if not treat.light:
         rows = after.reshape(len(after), -1)
         for _ in range(8):  # clipping undoes part of a shift; the next round corrects it

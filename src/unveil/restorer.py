@@ -23,7 +23,7 @@ from unveil.models import shelf
 from unveil.models.calibration import Calibration, fitting
 from unveil.models.footprint import bytes_per_pixel, weight_bytes
 from unveil.models.model import Model
-from unveil.models.treatment import Treatment, repeated, steps_of, treatment
+from unveil.models.treatment import Treatment, reaching_detail, repeated, steps_of, treatment
 from unveil.networks.condition import LIGHT
 from unveil.options import Options, chosen
 from unveil.photo import content
@@ -190,6 +190,8 @@ class Restorer:
             by = f"by the model {specialist.model.spec.name}, which is better at this"
             return replace(out, notes=(*out.notes, by), seconds=time.perf_counter() - started)
         draws = self._draws(seen, self._shortened(options, treat), callback)
+        if options.steps is not None and draws.options.steps != options.steps:
+            draws.notes.append(f"{options.steps} step would decide the light alone; {draws.options.steps} were taken")
         options, notes = draws.options, draws.notes
         whole = plan = self.plan(*draws.size, options)
         notes += [] if treat is None else [treat.sentence()]
@@ -334,7 +336,12 @@ class Restorer:
         )
 
     def _shortened(self, options: Options, treat: Treatment | None) -> Options:
-        """The options with fewer steps where no number was asked for and more would change nothing (`treatment.STEPS`)."""
+        """The options with fewer steps where no number was asked for and more would change nothing (`treatment.STEPS`), and with as many
+        as detail takes where fewer were asked for.
+        """
+        if options.steps is not None:
+            self.resolve(options)
+            return replace(options, steps=reaching_detail(treat, self.model.spec, options.grid, options.steps))
         left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
         usual = self.model.spec.defaults.steps
         steps = steps_of(treat, self.model.spec) if left and self.resolve(options).fidelity == 1 else usual

@@ -108,6 +108,9 @@ def test_what_is_half_suspected_is_left_and_named() -> None:
     assert treatment({"lowlight": 0.9}).perhaps == ()
     assert treatment({"lowlight": 0.002}).perhaps == ()
     assert treatment({"lowlight": 0.1}, keep="light").perhaps == ()
+    found = {"noise": 0.9, "haze": 0.8}
+    assert treatment(found, keep="all").sentence() == "found haze 80%, noise 90%, which stays as asked"
+    assert treatment(found, keep="light").sentence() == "found noise 90%; haze 80% stays as asked"
     assert treatment({"lowlight": 0.1, "graphic": 0.9}).perhaps == ()
 
 

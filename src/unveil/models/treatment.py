@@ -26,9 +26,14 @@ kind reach (docs/choices.md), fewer for shadows. Below it the network is told no
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
-PERHAPS = 0.1
-"""From which of the network's input on haze or low light that is left as it is gets named: whether a picture was meant to be dark or misty
-is for a person to say. Of photographs that need nothing two in a hundred reach it for haze, and for low light (docs/choices.md)."""
+PERHAPS = {"haze": 0.1, "lowlight": 0.3}
+"""From which of the network's input on a kind that is left as it is gets named: whether a picture was meant to be dark or misty is for a
+person to say. Of photographs that need nothing three in a hundred reach it for haze, and two for low light (docs/choices.md)."""
+LEAST_LIT = 0.5
+"""Share of the light that is given back at least, where low light was found: at this half a dark scene that was meant to be dark keeps
+its night, and one that was not is lit enough to be seen (docs/choices.md)."""
+MOSTLY_LIT = 0.9
+"""Share from which it is not said that some is left."""
 GUESSED = 0.9999
 """The most that the network is told of what was not named by a person, whose word is 1."""
 DRAWN = 0.5
@@ -43,6 +48,7 @@ class Treatment:
     said: the describer's own probabilities, where it was asked.
     perhaps: haze or low light that the describer half suspects, and that is left as it is.
     beyond: what the describer notices and the model does not fix.
+    kept: what the describer notices and a person asked to keep.
     """
 
     probabilities: Mapping[str, float]
@@ -50,6 +56,7 @@ class Treatment:
     said: Mapping[str, float] = field(default_factory=dict)
     perhaps: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    kept: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def nothing(self) -> bool:
@@ -60,6 +67,22 @@ class Treatment:
     def light(self) -> bool:
         """Whether the light of the whole may change, which the first steps decide on the reduced photograph."""
         return any(self.probabilities.get(kind, 0.0) > 0 for kind in LIGHT)
+
+    @property
+    def detail(self) -> bool:
+        """Whether something else than the light is to be fixed: noise, blur, compression, rain."""
+        return any(p > 0 for kind, p in self.probabilities.items() if kind not in LIGHT)
+
+    @property
+    def lit(self) -> float:
+        """Share of the change that is made for low light: all where a person named it, else the describer's probability, LEAST_LIT at
+        least. It is read from what the network is told, so that a restoration can be repeated without the describer.
+        """
+        told = self.probabilities.get("lowlight", 0.0)
+        if not 0 < told < 1:
+            return 1.0
+        odds = told / (1 - told) * NOTICED["lowlight"] / (1 - NOTICED["lowlight"])
+        return max(LEAST_LIT, odds / (1 + odds))
 
     def vector(self) -> Tensor:
         """(len(KINDS),) as networks take it."""
@@ -73,14 +96,21 @@ class Treatment:
         named = ", ".join(k if self.asked else f"{k} {p:.0%}" for k, p in sorted(found.items(), key=lambda kp: -kp[1]))
         if self.asked:
             return f"fixing {named}"
-        perhaps, beyond = (
-            ", ".join(f"{k} {self.said.get(k, 0.0):.0%}" for k in kinds) for kinds in (self.perhaps, self.beyond)
+        perhaps, beyond, kept = (
+            ", ".join(f"{k} {self.kept.get(k, self.said.get(k, 0.0)):.0%}" for k in kinds)
+            for kinds in (self.perhaps, self.beyond, self.kept)
         )
         wanted = ",".join([*found, *self.perhaps])
         elsewhere = f"{beyond} is not what this model fixes: -n general" if beyond else ""
-        if found:
-            more = f"; perhaps {perhaps}, left as it is: --fix {wanted}" if perhaps else ""
-            return f"found {named}{more}" + (f"; {elsewhere}" if elsewhere else "")
+        if found or kept:
+            parts = [f"found {named}" if found else f"found {kept}, which stays as asked"]
+            if self.lit < MOSTLY_LIT:
+                parts.append(f"lit by {self.lit:.0%}, all of it with --fix {','.join(found)}")
+            if perhaps:
+                parts.append(f"perhaps {perhaps}, left as it is: --fix {wanted}")
+            if found and kept:
+                parts.append(f"{kept} stays as asked")
+            return "; ".join(part for part in (*parts, elsewhere) if part)
         hint = f"perhaps {perhaps}: --fix {wanted}" if perhaps else elsewhere or "say what to fix with --fix"
         return f"nothing to fix was found; it is left as it is ({hint})"
 
@@ -158,9 +188,12 @@ def treatment(
     said = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
     odds = {k: _at_equal_odds(p, NOTICED[k]) for k, p in said.items()}
     found = {k: odds[k] if p >= NOTICED[k] and k in fixable else 0.0 for k, p in said.items()}
-    perhaps = tuple(k for k in ("haze", "lowlight") if k in fixable and not found[k] and odds[k] >= PERHAPS)
+    perhaps = tuple(k for k, least in PERHAPS.items() if k in fixable and not found[k] and odds[k] >= least)
     beyond = tuple(k for k in KINDS if k not in fixable and said[k] >= NOTICED[k])
-    return Treatment(found, False, said, perhaps, beyond)
+    there = (
+        {} if drawn else {k: float(described[k]) for k in kept if k in fixable and described.get(k, 0.0) >= NOTICED[k]}
+    )
+    return Treatment(found, False, said, perhaps, beyond, there)
 
 
 def _at_equal_odds(probability: float, threshold: float) -> float:
@@ -195,6 +228,18 @@ def steps_of(treat: Treatment | None, spec: Spec) -> int:
     usual = spec.defaults.steps
     fewer = treat is not None and not treat.light and not treat.nothing and usual > STEPS
     return STEPS if fewer and first_native(spec.process(), spec) else usual
+
+
+def reaching_detail(treat: Treatment | None, spec: Spec, grid: str | None, steps: int) -> int:
+    """The least number of steps, from `steps` on, that has an evaluation of the expert for detail, where detail is to be fixed.
+
+    One step of two experts is the light's, and would leave noise, blur and compression as they are.
+    """
+    if treat is None or not treat.detail or spec.network.get("kind") != "experts":
+        return steps
+    while steps < spec.defaults.steps and all(float(s) >= BORDER for s in spec.process(grid, steps).sigma[1:]):
+        steps += 1
+    return steps
 
 
 def first_native(path: GaussianPath, spec: Spec) -> int:
