@@ -29,7 +29,7 @@ from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 from unveil.util.devices import computes_bf16
 
-QUIET = {"haze": 0.996, "lowlight": 0.997}
+QUIET = {"haze": 0.995, "lowlight": 0.99}
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
