@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import plots
+from unveil.models import shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +22,15 @@ def test_every_picture_of_the_pages_is_there_and_none_is_left_over() -> None:
         for name in re.findall(r"img/([\w.]+)", page.read_text(encoding="utf-8"))
     }
     assert shown == {path.name for path in (ROOT / "docs" / "img").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["quality", "steps"])
+def test_a_plot_of_quality_is_of_the_weights_that_ship(name: str) -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    runs = [row["run"] for rows in result["sets"].values() for row in rows.values() if row["run"]]
+    assert runs
+    for run in runs:
+        assert run["sha256"] == shelf.entries()[run["model"]]["sha256"], f"{name}: measure it again"
 
 
 @pytest.mark.slow
