@@ -193,16 +193,23 @@ def bilateral(image: np.ndarray, strength: float = 3.0, *, radius: int = 4, spac
 def bm3d(image: np.ndarray, sigma: float | None = None) -> np.ndarray:
     """BM3D for colour images (Dabov et al. 2007) with the estimated noise level, by the package `bm3d`.
 
-    sigma: standard deviation in units of [0, 1], if known. Raises InputError if the package is not installed.
+    sigma: standard deviation in units of [0, 1], if known. Where a difference of channels is flat, as in a grey picture, bm3d_rgb 4.0.3
+    gives no numbers, and the channels are denoised one by one. Raises InputError if the package is not installed.
     """
     try:
+        from bm3d import bm3d as bm3d_channel  # pyright: ignore[reportMissingImports]
         from bm3d import bm3d_rgb  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise InputError(
             "the baseline 'bm3d' needs the package bm3d: pip install bm3d (its licence is non-commercial)"
         ) from error
     sigma = noise_level(image).sigma if sigma is None else sigma
-    return image if sigma == 0 else np.clip(np.asarray(bm3d_rgb(image, sigma), dtype=np.float64), 0.0, 1.0)
+    if sigma == 0:
+        return image
+    restored = np.asarray(bm3d_rgb(image, sigma), dtype=np.float64)
+    if not np.isfinite(restored).all():
+        restored = np.stack([bm3d_channel(image[..., c], sigma) for c in range(image.shape[-1])], axis=-1)
+    return np.clip(restored.astype(np.float64), 0.0, 1.0)
 
 
 TARGET_MEAN = 0.45
