@@ -157,7 +157,7 @@ def test_one_step_is_enough_steps_for_detail(restorer: Restorer) -> None:
     assert np.array_equal(one.image, two.image)
     assert not np.array_equal(one.image, y)
     assert one.protocol["steps"] == 2
-    assert "1 step would decide the light alone; 2 were taken" in one.notes
+    assert "steps=1 would decide the light alone; 2 were taken" in one.notes
     assert restorer.restore(y, fix="lowlight", steps=1, seed=1).protocol["steps"] == 1
 
 

@@ -191,7 +191,7 @@ class Restorer:
             return replace(out, notes=(*out.notes, by), seconds=time.perf_counter() - started)
         draws = self._draws(seen, self._shortened(options, treat), callback)
         if options.steps is not None and draws.options.steps != options.steps:
-            draws.notes.append(f"{options.steps} step would decide the light alone; {draws.options.steps} were taken")
+            draws.notes.append(f"steps={options.steps} would decide the light alone; {draws.options.steps} were taken")
         options, notes = draws.options, draws.notes
         whole = plan = self.plan(*draws.size, options)
         notes += [] if treat is None else [treat.sentence()]
@@ -340,7 +340,6 @@ class Restorer:
         as detail takes where fewer were asked for.
         """
         if options.steps is not None:
-            self.resolve(options)
             return replace(options, steps=reaching_detail(treat, self.model.spec, options.grid, options.steps))
         left = (options.steps, options.grid, options.solver, options.resolution) == (None,) * 4
         usual = self.model.spec.defaults.steps

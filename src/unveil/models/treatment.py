@@ -28,10 +28,10 @@ STEPS = 3
 much as two do (docs/speed.md), in half of the time."""
 PERHAPS = {"haze": 0.1, "lowlight": 0.3}
 """From which of the network's input on a kind that is left as it is gets named: whether a picture was meant to be dark or misty is for a
-person to say. Of photographs that need nothing three in a hundred reach it for haze, and two for low light (docs/choices.md)."""
+person to say. Of photographs that need nothing four in a hundred reach it for haze, and one for low light (docs/choices.md)."""
 LEAST_LIT = 0.5
-"""Share of the light that is given back at least, where low light was found: at this half a dark scene that was meant to be dark keeps
-its night, and one that was not is lit enough to be seen (docs/choices.md)."""
+"""Share of the change that is made at least where low light was found, so that a dark scene that was meant to be dark keeps its night
+(docs/choices.md)."""
 MOSTLY_LIT = 0.9
 """Share from which it is not said that some is left."""
 GUESSED = 0.9999
