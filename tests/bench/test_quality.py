@@ -15,7 +15,9 @@ from unveil.bench import methods, quality
 from unveil.bench.quality import markdown, of_set
 from unveil.bench.record import table
 from unveil.bench.sets import find
+from unveil.errors import InputError
 from unveil.evaluation.evaluate import evaluate_folders
+from unveil.evaluation.metrics import registry
 from unveil.evaluation.metrics.classical import psnr
 from unveil.evaluation.metrics.deep import frechet
 from unveil.evaluation.table import Table
@@ -121,6 +123,38 @@ def test_a_file_that_is_measured_on_with_fewer_metrics_shows_those_that_all_phot
     whole = quality.measure(tests, [probe], before=quick, metrics=("psnr",))["sets"]["LOL_eval15"]
     assert [sorted(one) for one in whole["probe"]["one draw"]] == [["psnr", "ssim"], ["psnr", "ssim"], ["psnr"]]
     assert list(of_set("LOL_eval15", whole).columns) == ["PSNR (dB)"]
+
+
+def test_rows_of_other_photographs_are_told_apart(data: Path) -> None:
+    tests = [find(data)["LOL_eval15"]]
+    probe, other = methods.Method("probe", methods.Outcome), methods.Method("other", methods.Outcome)
+    quick = quality.measure(tests, [probe], every=2)
+    assert "cannot be compared" not in markdown(quality.measure(tests, [other], before=quick, every=2))
+    mixed = markdown(quality.measure(tests, [other], before=quick))
+    assert "cannot be compared: probe: 2 (1.png, 41.png); other: 3 (1.png, 2.png, 41.png)" in mixed
+
+
+@pytest.mark.parametrize("metric", ["psnrr", "lpips", "fid"])
+def test_a_metric_that_is_not_there_costs_no_row(
+    metric: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str = "fid") -> None:
+        raise InputError(f"the weights of {name} are not here")
+
+    monkeypatch.setattr(quality, "features", missing)
+    monkeypatch.setattr(registry, "_loaded", missing)
+    tests, output, seen = [find(data)["LOL_eval15"]], tmp_path / "result.json", []
+
+    def restore(y: np.ndarray) -> methods.Outcome:
+        seen.append(y.shape)
+        return methods.Outcome(y)
+
+    probe = methods.Method("probe", restore)
+    before = quality.measure(tests, [probe], output=output)
+    kept, asked = output.read_text(), len(seen)
+    with pytest.raises(InputError, match=metric):
+        quality.measure(tests, [probe], before=before, output=output, metrics=("psnr", metric))
+    assert (output.read_text(), len(seen)) == (kept, asked)
 
 
 def test_costs_are_kept_where_nothing_is_left_to_measure(data: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
 from unveil.evaluation.evaluate import evaluate_pair, prepare
 from unveil.evaluation.metrics.learned import OF_SETS, features
-from unveil.evaluation.metrics.registry import get_metric
+from unveil.evaluation.metrics.registry import check_available, get_metric
 from unveil.evaluation.protocols import Protocol, get_protocol
 from unveil.evaluation.published import published_numbers
 from unveil.evaluation.reading import read_image
@@ -182,9 +182,34 @@ def costs(result: dict[str, Any]) -> str:
     return f"## Cost\n\n{table(head, rows)}\n" if rows else ""
 
 
+def _photographs(name: str, rows: dict[str, Any]) -> str:
+    """Which rows of a set are of which photographs, in words; "" where all are of the same, so that they can be compared."""
+    by: dict[tuple[str, ...], list[str]] = {}
+    for title, row in rows.items():
+        if row["images"]:
+            by.setdefault(tuple(sorted(row["images"])), []).append(title)
+    if len(by) < 2:
+        return ""
+    each = "; ".join(f"{', '.join(titles)}: {len(images)} ({_named(images)})" for images, titles in by.items())
+    return f"Rows of {name} that are of other photographs cannot be compared: {shown(each)}\n"
+
+
+_NAMED = 6
+"""Photographs that are named at most."""
+
+
+def _named(images: tuple[str, ...]) -> str:
+    return ", ".join(images[:_NAMED]) + (", ..." if len(images) > _NAMED else "")
+
+
 def markdown(result: dict[str, Any]) -> str:
-    """Every set's table, and what could not be measured."""
-    parts = [of_set(name, rows).to_markdown() for name, rows in result["sets"].items()]
+    """Every set's table, where its rows are not of the same photographs, and what could not be measured."""
+    parts = [
+        part
+        for name, rows in result["sets"].items()
+        for part in (of_set(name, rows).to_markdown(), _photographs(name, rows))
+        if part
+    ]
     lost = [
         shown(f"- {name}, {title}, {image}: {reason}")
         for name, rows in result["sets"].items()
@@ -350,7 +375,11 @@ def measure(
     a whole, of one draw of each photograph, and what it needs is kept in a folder beside `output`. costs: whether parameters and
     multiply-adds of the methods stand in the result, and the peak of a CUDA device's memory. about: what stands in the result's protocol
     besides. progress(set, method, done, total): what it raises stops the run.
+
+    Raises InputError for a metric that is unknown, or whose package or weights are not here, before anything is restored.
     """
+    for name in metrics:  # a row of `before` that lacks it would be measured anew, and lost
+        features() if name in OF_SETS else check_available(name)
     result: dict[str, Any] = {"benchmark": "quality", **(before or {})}
     result["protocol"] = {**environment(), "numbers": NUMBERS, "every": every, **(about or {})}
     result.setdefault("sets", {})
