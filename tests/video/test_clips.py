@@ -295,6 +295,25 @@ def test_animations_are_clips(tmp_path: Path, suffix: str) -> None:
     assert len(frames(tmp_path / "b.mp4")) == 4
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".wmv"])
+@pytest.mark.parametrize("lengths", [(2000, 1000, 3000), (100, 30, 50, 70, 40)])
+def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, suffix: str, lengths: tuple[int, ...]) -> None:
+    """No later frame tells when it ends: a slide show lost seconds."""
+    av = pytest.importorskip("av")
+    images = [Image.fromarray(np.full((16, 16, 3), 40 * n, np.uint8)) for n, _ in enumerate(lengths)]
+    images[0].save(
+        source := tmp_path / "a.webp", save_all=True, append_images=images[1:], duration=lengths, lossless=True
+    )
+    copied(source, target := tmp_path / f"b{suffix}")
+    with av.open(str(target)) as container:
+        assert container.duration / 1e6 == pytest.approx(sum(lengths) / 1000, abs=0.02)
+    with video.opened(target, ALL) as clip:
+        assert float(clip.lasts) == pytest.approx(lengths[-1] / 1000, abs=0.02)
+    copied(target, again := tmp_path / "c.webp")
+    with video.opened(again, ALL) as clip:
+        assert clip.times == pytest.approx(lengths, abs=3)
+
+
 @pytest.mark.parametrize("loop", [None, 0, 1, 3])
 def test_a_gif_keeps_the_pace_of_its_clip(tmp_path: Path, loop: int | None) -> None:
     """GIF counts hundredths of a second; what is rounded is carried on, and frames that are too short are left out and said."""

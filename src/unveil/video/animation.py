@@ -69,6 +69,7 @@ class Animation(Clip):
         self.lossless = self._image.format != "WEBP" or _is_lossless(path)
         self.notes = ("its still for viewers that play nothing was left out",) if self._before else ()
         self.times = list(self._durations())
+        self.lasts = Fraction(self.times[-1], 1000)
         self.rate = Fraction(1000 * len(self.times), sum(self.times)).limit_denominator(1000)
 
     def _durations(self) -> Iterator[int]:
@@ -193,8 +194,7 @@ class AnimationWriter:
     def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
         if kind is not None or not self.frames:
             return
-        last = self.clip.times[-1] if isinstance(self.clip, Animation) else round(1000 / float(self.clip.rate))
-        times = [*self.times, self.times[-1] + last]
+        times = [*self.times, self.times[-1] + round(1000 * self.clip.lasts)]
         if self.format == "GIF":
             times = self._in_hundredths(times)
         lengths = [b - a for a, b in zip(times, times[1:], strict=False)]

@@ -37,7 +37,7 @@ class Clip:
     """An open video, for `with`. Its frames are decoded one at a time, when they are asked for.
 
     width, height: upright. count: frames that it shows. rate: frames a
-    second on average. sounds: its audio streams. colour: how its samples are RGB. turns: quarter turns to the left that set it
+    second on average. lasts: seconds for which its last frame is shown, which no later one tells. sounds: its audio streams. colour: how its samples are RGB. turns: quarter turns to the left that set it
     upright, already made in frames. chapters: as PyAV gives them. notes: what is left out or changed, one sentence each.
 
     Interlaced frames are deinterlaced (bwdif), one frame for each. Frames that an edit list hides are not given.
@@ -91,7 +91,7 @@ class Clip:
         streamed = self.container.format.name in ("mpegts", "mpeg") and self.container.start_time
         self._begins = Fraction(self.container.start_time, 1_000_000) if streamed else Fraction(0)
         self.interlaced = False
-        self.count, self._ends = self._surveyed()
+        self.count, self._ends, self.lasts = self._surveyed()
         self.metadata = dict(self.container.metadata)
         self.aspect = context.sample_aspect_ratio
         self.format = context.format.name
@@ -121,12 +121,12 @@ class Clip:
         if any(component.is_alpha for component in self.stream.codec_context.format.components):
             yield "its transparency was left out"
 
-    def _surveyed(self) -> tuple[int, float]:
-        """How many frames are shown, and when the last one begins, in seconds: from packets alone, before any work is done.
+    def _surveyed(self) -> tuple[int, float, Fraction]:
+        """How many frames are shown, when the last one begins and how long it lasts, in seconds: from packets alone, before any work is done.
 
         Raises InputError where the file is cut short.
         """
-        shown, last, end, start = 0, 0.0, 0.0, None
+        shown, last, final, end, start, until = 0, 0.0, 0.0, 0.0, None, 0.0
         with self._readable(), library().open(local(self._path), options=_OPTIONS) as container:
             picture = container.streams.video[0]
             for packet in container.demux():
@@ -139,14 +139,18 @@ class Clip:
                 start = at if start is None else min(start, at)
                 end = max(end, at + float((packet.duration or 0) * packet.time_base))
                 if packet.stream is picture and not packet.is_discard:
-                    shown, last = shown + 1, max(last, at)
+                    shown, last, final = shown + 1, max(last, at), at
+                    until = max(until, at + float((packet.duration or 0) * packet.time_base))
+            if picture.duration and (final != last or until <= last):  # packets do not state it, or in the order of the file
+                until = float(((picture.start_time or 0) + picture.duration) * picture.time_base)
             length = container.duration / 1e6 if container.duration else 0.0
         # Some containers count their length from the first time stamp, some from nought.
         missing = length - max(end, end - (start or 0.0))
         if not shown or _lacks_its_end(self._path) or missing > max(_TOLERATED, 5 / float(self.rate)):
             rest = f", {missing:.1f} seconds early" if missing > 0.05 else ""
             raise InputError(f"{self.name}: the file is cut short{rest}; copy it again from its source")
-        return shown, last
+        lasts = Fraction(until - last).limit_denominator(1000)
+        return shown, last, lasts if lasts > 0 else 1 / Fraction(self.rate)
 
     def _decoded(self) -> Iterator[Frame | Any]:
         first, seen, at = None, 0, -1

@@ -60,6 +60,10 @@ _OWN = (
     "handler_name",
 )
 _QUICKTIME = "com.apple.quicktime."
+# Here a frame lasts until the next one in the order of the file, and the last of those until the end.
+_BY_ORDER = (".mp4", ".m4v", ".mov", ".3gp")
+# An AVI counts frames, and one that ends later than its last frame begins is taken for cut short.
+_MUTE_ENDS = (".avi",)
 
 
 class Writer:
@@ -99,6 +103,8 @@ class Writer:
             try:
                 self.container.metadata.update(texts)
                 self.encoded: set[int] = set()
+                self.waiting: list[Any] = []
+                self.ahead: Fraction | None = None  # by which packets come before their frames are shown
                 self.stream = self._picture(encoder, settings)
                 _described(self.stream, clip.stream, strip)
                 self.sounds = {s.index: self._sound(s, strip, notes) for s in clip.sounds}
@@ -176,7 +182,37 @@ class Writer:
         new = self.colour.from_rgb(shown, self.stream.pix_fmt)
         new.pts, new.time_base = frame.at, self.clip.time_base
         with self._writable():
-            self.container.mux(self.stream.encode(new))
+            self._hand_on(self.stream.encode(new))
+
+    def _hand_on(self, packets: list[Any]) -> None:
+        """Write packets of the picture but for the last one, which waits until it is known whether it is the clip's."""
+        for packet in packets:
+            self._begin(packet)
+            if self.waiting:
+                self.container.mux(self.waiting.pop())
+            self.waiting.append(packet)
+
+    def _begin(self, packet: Any) -> None:
+        if self.ahead is None and None not in (packet.pts, packet.dts):
+            self.ahead = (packet.pts - packet.dts) * packet.time_base
+
+    def _ended(self) -> None:
+        """Write the last packets of the picture, so that its last frame lasts as long as the clip's."""
+        packets = [*self.waiting, *self.stream.encode(None)]
+        timed = [packet for packet in packets if None not in (packet.pts, packet.dts)]
+        if timed and self.suffix not in _MUTE_ENDS:
+            self._begin(timed[0])
+            last = max(timed, key=lambda packet: packet.pts * packet.time_base)
+            end = last.pts * last.time_base + self.clip.lasts
+            lengths = {id(last): self.clip.lasts}
+            if self.suffix in _BY_ORDER:
+                final = timed[-1]
+                left = end - (self.ahead or 0) - final.dts * final.time_base
+                lengths[id(final)] = max(left, lengths.get(id(final), left))
+            for packet in timed:
+                if id(packet) in lengths:
+                    packet.duration = max(1, round(lengths[id(packet)] / packet.time_base))
+        self.container.mux(packets)
 
     def copy(self, packet: Any) -> None:
         """Hand on a packet of one of the clip's sounds, as it is or encoded anew."""
@@ -196,7 +232,7 @@ class Writer:
         try:
             if kind is None:
                 with self._writable():
-                    self.container.mux(self.stream.encode(None))
+                    self._ended()
                     for sound in self.sounds.values():
                         if sound.index in self.encoded:
                             self.container.mux(sound.encode(None))
