@@ -314,6 +314,27 @@ def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, suffix: str, len
         assert clip.times == pytest.approx(lengths, abs=3)
 
 
+def test_what_a_video_made_of_a_moving_picture_lacks_is_said(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    pictures = [np.full((16, 16, 4), 90 * n, np.uint8) for n in range(3)]
+    for picture in pictures:
+        picture[:8, :, 3] = 0
+    images = [Image.fromarray(p) for p in pictures]
+    images[0].save(gif := tmp_path / "a.gif", save_all=True, append_images=images[1:], comment=b"holiday", disposal=2)
+    on_black = "its transparency was laid on black: videos hold none"
+    for suffix in (".mp4", ".mkv", ".webm", ".wmv"):
+        assert copied(gif, tmp_path / f"a{suffix}") == (on_black,)
+        with av.open(str(tmp_path / f"a{suffix}")) as made:
+            assert {k.lower(): v for k, v in made.metadata.items()}["comment"] == "holiday"
+    assert copied(gif, tmp_path / "a.ts") == ("left out, since .ts holds none here: comment", on_black)
+    assert copied(gif, tmp_path / "b.ts", strip=True) == (on_black,)
+    exif = Image.Exif()
+    exif[0x010F] = "ACME"
+    opaque = [image.convert("RGB") for image in images]
+    opaque[0].save(webp := tmp_path / "a.webp", save_all=True, append_images=opaque[1:], exif=exif, lossless=True)
+    assert copied(webp, tmp_path / "b.mp4") == ("left out, since .mp4 holds none here: EXIF",)
+
+
 @pytest.mark.parametrize("loop", [None, 0, 1, 3])
 def test_a_gif_keeps_the_pace_of_its_clip(tmp_path: Path, loop: int | None) -> None:
     """GIF counts hundredths of a second; what is rounded is carried on, and frames that are too short are left out and said."""

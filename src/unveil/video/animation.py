@@ -25,7 +25,7 @@ _UNSTATED, _LEAST = 100, 11
 _SHORTEST = 20
 _HELD = {"GIF": ("comment",), "WEBP": ("exif", "xmp"), "PNG": ("exif", "xmp", "texts")}
 """What each format holds beside its frames, as Pillow writes it."""
-_WORDS = {"exif": "EXIF", "xmp": "XMP", "comment": "comment", "texts": "texts"}
+WORDS = {"exif": "EXIF", "xmp": "XMP", "comment": "comment", "texts": "texts"}
 
 
 class Animation(Clip):
@@ -66,6 +66,8 @@ class Animation(Clip):
         }
         told |= {} if self._turn == 1 else {"exif": settle(block, self.width, self.height)}
         self.about: dict[str, Any] = {name: value for name, value in told.items() if value}
+        if comment := self.about.get("comment"):  # a video has a place for it, too
+            self.metadata["comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
         self.lossless = self._image.format != "WEBP" or _is_lossless(path)
         self.notes = ("its still for viewers that play nothing was left out",) if self._before else ()
         self.times = list(self._durations())
@@ -173,7 +175,7 @@ class AnimationWriter:
             notes.append("each frame has at most 256 colours: GIF holds no more")
         about = {} if strip else getattr(clip, "about", {})
         self.about = {name: value for name, value in about.items() if name in _HELD[self.format]}
-        if lost := [_WORDS[name] for name in about if name not in self.about]:
+        if lost := [WORDS[name] for name in about if name not in self.about]:
             notes.append(f"left out, since {self.format} holds none: {', '.join(lost)}")
         self.notes = tuple(notes)
 

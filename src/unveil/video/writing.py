@@ -8,7 +8,7 @@ from typing import Any
 
 from unveil.errors import InputError
 from unveil.video import ANIMATED, SUFFIXES, in_words, library, local
-from unveil.video.animation import Animation
+from unveil.video.animation import WORDS, Animation
 from unveil.video.reading import Clip, Frame
 
 # Encoders by container, at qualities whose loss is hardly seen: H.264 where nothing else is said.
@@ -60,6 +60,9 @@ _OWN = (
     "handler_name",
 )
 _QUICKTIME = "com.apple.quicktime."
+# Containers without a place for texts.
+_TEXTLESS = (".mts", ".m2ts", ".ts", ".mpg", ".mpeg")
+_ON_BLACK = "its transparency was laid on black: videos hold none"
 # Here a frame lasts until the next one in the order of the file, and the last of those until the end.
 _BY_ORDER = (".mp4", ".m4v", ".mov", ".3gp")
 # An AVI counts frames, and one that ends later than its last frame begins is taken for cut short.
@@ -115,6 +118,9 @@ class Writer:
                 raise
         if clip.chapters and not strip and suffix not in (".mp4", ".m4v", ".mov", ".mkv", ".webm"):
             notes.append(f"its chapters were left out: {suffix} holds none")
+        about = {} if strip else getattr(clip, "about", {})
+        if lost := [WORDS[name] for name in about if name != "comment" or suffix in _TEXTLESS]:
+            notes.append(f"left out, since {suffix} holds none here: {', '.join(lost)}")
         if clip.colour.bits > self.colour.bits:
             notes.append(f"{clip.colour.bits}-bit samples became {self.colour.bits}-bit: {encoder} holds no more here")
         self.notes = tuple(notes)
@@ -178,6 +184,8 @@ class Writer:
     def add(self, frame: Frame) -> None:
         """Encode a frame at its own time."""
         # Of a transparent frame that is written where nothing is transparent, players show it on black.
+        if frame.alpha is not None and _ON_BLACK not in self.notes:
+            self.notes += (_ON_BLACK,)
         shown = frame.pixels if frame.alpha is None else frame.pixels * frame.alpha[..., None]
         new = self.colour.from_rgb(shown, self.stream.pix_fmt)
         new.pts, new.time_base = frame.at, self.clip.time_base
