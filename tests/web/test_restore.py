@@ -172,6 +172,17 @@ def test_a_wrong_option_is_422_and_named(
     assert "\n" not in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/restore", "/v1/jobs"])
+def test_options_in_the_address_are_refused_and_not_dropped(
+    client: TestClient, make: Callable[..., bytes], path: str
+) -> None:
+    answer = client.post(
+        f"{path}?fix=noise&seed=3", files={"photo": ("a.png", make())}, data={"model": "tiny", "seed": "7"}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("fix, seed: options stand beside the photo in the form or the JSON")
+
+
 @pytest.mark.parametrize("page", [False, True])
 def test_a_method_that_a_path_does_not_know_is_405_beside_the_page_too(
     started: Callable[..., TestClient], page: bool

@@ -177,6 +177,9 @@ class Sent:
 
 async def sent(request: Request, kind: type[BaseModel]) -> Sent:
     """The photograph and the options of a request. Raises HTTPException 400, 413, 415 or 422 with a sentence."""
+    if request.query_params:
+        named = ", ".join(clean(name) for name in request.query_params)
+        raise HTTPException(422, f"{named}: options stand beside the photo in the form or the JSON, not in the address")
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media == "multipart/form-data":
         return await _form(request, kind)
