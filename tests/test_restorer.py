@@ -17,6 +17,7 @@ import unveil
 from unveil import photo
 from unveil.errors import Cancelled, InputError, ModelError
 from unveil.models.spec import Defaults
+from unveil.photo import metadata
 from unveil.restorer import Options, Restoration, Restorer, as_photo
 from unveil.testing import tiny_experts, tiny_model
 
@@ -308,6 +309,35 @@ def test_tensors_without_values_are_refused_and_sparse_ones_read() -> None:
     assert np.array_equal(as_photo(x.to_sparse()).pixels, as_photo(x).pixels)
     with pytest.raises(InputError, match="meta"):
         as_photo(x.to("meta"))
+
+
+def test_every_kind_of_tensor_and_array_is_read_or_told() -> None:
+    x = torch.from_numpy(picture(8, 8).transpose(2, 0, 1).copy())
+    given = as_photo(x).pixels
+    assert np.array_equal(as_photo(torch._neg_view(-x)).pixels, given)
+    assert np.abs(as_photo(x.to(torch.float8_e4m3fn)).pixels - given).max() < 0.05
+    with pytest.raises(InputError, match="bits8 cannot be read; give one of float32"):
+        as_photo((x * 255).to(torch.uint8).view(torch.bits8))
+    with pytest.raises(InputError, match="must be uint8, uint16 or float, got complex64"):
+        as_photo(x.to(torch.complex64).conj())
+    deep = np.rint(picture(8, 8) * 65535).astype("<u2")
+    assert np.array_equal(as_photo(deep.astype(">u2")).pixels, as_photo(deep).pixels)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_pil_image_keeps_its_xmp_and_its_resolution(mode: str, tmp_path: Path) -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" '
+        b'GPano:ProjectionType="equirectangular" GPano:FullPanoWidthPixels="32"/></rdf:RDF></x:xmpmeta>'
+    )
+    image = Image.fromarray((picture(16, 32) * 255).astype(np.uint8)).convert(mode)
+    image.save(tmp_path / "a.jpg", xmp=packet, dpi=(300, 200))
+    with Image.open(tmp_path / "a.jpg") as opened:
+        seen, same = as_photo(opened), as_photo(tmp_path / "a.jpg")
+    assert (seen.xmp, seen.dpi) == (same.xmp, same.dpi) == (packet, (300, 200))
+    assert metadata.goes_round(seen.xmp, seen.width)
+    assert as_photo(image).xmp is None
 
 
 @pytest.mark.parametrize(

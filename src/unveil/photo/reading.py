@@ -159,7 +159,7 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(image, "read"):
         return read(image, max_pixels)  # type: ignore[arg-type]
     if hasattr(image, "convert") and hasattr(image, "size"):
-        return read(_lossless(image), max_pixels)
+        return _with_words_of(image, read(_lossless(image), max_pixels))
     if isinstance(image, np.ndarray):
         return from_array(image)
     import torch
@@ -167,14 +167,17 @@ def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
     if not isinstance(image, torch.Tensor):
         raise InputError(f"cannot restore a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
     try:
-        tensor = image.detach().to_dense().cpu()
+        tensor = image.detach().to_dense().cpu().resolve_conj().resolve_neg()
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(f"a tensor on {image.device} cannot be read ({error})") from error
-    tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    tensor = tensor.float() if tensor.is_floating_point() and tensor.dtype.itemsize < 4 else tensor
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if tensor.ndim != 3 or tensor.shape[0] != 3:
         raise InputError(f"a tensor must be (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
-    return from_array(tensor.permute(1, 2, 0).numpy())
+    try:
+        return from_array(tensor.permute(1, 2, 0).numpy())
+    except TypeError as error:  # quantised, and what else NumPy has no type for
+        raise InputError(f"a tensor of {image.dtype} cannot be read; give one of float32 in [0, 1]") from error
 
 
 # Modes that no file here holds, and those that hold the same.
@@ -215,6 +218,15 @@ def _lossless(image: Any) -> bytes:
     except (OSError, ValueError) as error:
         raise InputError(f"a PIL image of mode {image.mode} cannot be restored ({error}); convert it to RGB") from error
     return out.getvalue()
+
+
+def _with_words_of(image: Any, photo: Photo) -> Photo:
+    """The photograph of a PIL image with its XMP and its resolution, for which not every file that `_lossless` writes has a place."""
+    packet = image.info.get("xmp")
+    if isinstance(packet, (bytes, str)) and packet:
+        object.__setattr__(photo, "xmp", packet.encode() if isinstance(packet, str) else packet)
+    object.__setattr__(photo, "dpi", pillow.sane_dpi(image.info.get("dpi")) or photo.dpi)
+    return photo
 
 
 def _deep(image: Any) -> Any:

@@ -184,6 +184,7 @@ def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
     outside [0, 1] (scale 8-bit values by 255 first).
     """
     pixels = np.asarray(pixels)  # a matrix has two dimensions for ever
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # files of other machines give their order of bytes
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
