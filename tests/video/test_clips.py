@@ -295,8 +295,8 @@ def test_animations_are_clips(tmp_path: Path, suffix: str) -> None:
     assert len(frames(tmp_path / "b.mp4")) == 4
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".wmv"])
-@pytest.mark.parametrize("lengths", [(2000, 1000, 3000), (100, 30, 50, 70, 40)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".3gp"])
+@pytest.mark.parametrize("lengths", [(2000, 1000, 3000), (100, 30, 50, 70, 40), (*[40] * 6, 5000)])
 def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, suffix: str, lengths: tuple[int, ...]) -> None:
     """No later frame tells when it ends: a slide show lost seconds."""
     av = pytest.importorskip("av")
@@ -312,6 +312,15 @@ def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path, suffix: str, len
     copied(target, again := tmp_path / "c.webp")
     with video.opened(again, ALL) as clip:
         assert clip.times == pytest.approx(lengths, abs=3)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".wmv"])
+def test_a_container_that_states_no_length_is_not_taken_for_cut(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("av")
+    images = [Image.fromarray(np.full((16, 16, 3), 30 * n, np.uint8)) for n in range(7)]
+    images[0].save(source := tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=[40] * 6 + [5000])
+    copied(source, tmp_path / f"b{suffix}")
+    assert len(frames(tmp_path / f"b{suffix}")) == 7
 
 
 def test_what_a_video_made_of_a_moving_picture_lacks_is_said(tmp_path: Path) -> None:

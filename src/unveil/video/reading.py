@@ -37,8 +37,9 @@ class Clip:
     """An open video, for `with`. Its frames are decoded one at a time, when they are asked for.
 
     width, height: upright. count: frames that it shows. rate: frames a
-    second on average. lasts: seconds for which its last frame is shown, which no later one tells. sounds: its audio streams. colour: how its samples are RGB. turns: quarter turns to the left that set it
-    upright, already made in frames. chapters: as PyAV gives them. notes: what is left out or changed, one sentence each.
+    second on average. lasts: seconds for which its last frame is shown, which no later one tells. sounds: its audio
+    streams. colour: how its samples are RGB. turns: quarter turns to the left that set it upright, already made in
+    frames. chapters: as PyAV gives them. notes: what is left out or changed, one sentence each.
 
     Interlaced frames are deinterlaced (bwdif), one frame for each. Frames that an edit list hides are not given.
 
@@ -122,7 +123,9 @@ class Clip:
             yield "its transparency was left out"
 
     def _surveyed(self) -> tuple[int, float, Fraction]:
-        """How many frames are shown, when the last one begins and how long it lasts, in seconds: from packets alone, before any work is done.
+        """How many frames are shown, when the last one begins and how long it lasts, in seconds.
+
+        From packets alone, before any work is done.
 
         Raises InputError where the file is cut short.
         """
@@ -141,7 +144,8 @@ class Clip:
                 if packet.stream is picture and not packet.is_discard:
                     shown, last, final = shown + 1, max(last, at), at
                     until = max(until, at + float((packet.duration or 0) * packet.time_base))
-            if picture.duration and (final != last or until <= last):  # packets do not state it, or in the order of the file
+            # Packets that are not in the order of their frames state how long they last in the order of the file.
+            if picture.duration and (final != last or until <= last):
                 until = float(((picture.start_time or 0) + picture.duration) * picture.time_base)
             length = container.duration / 1e6 if container.duration else 0.0
         # Some containers count their length from the first time stamp, some from nought.

@@ -65,8 +65,8 @@ _TEXTLESS = (".mts", ".m2ts", ".ts", ".mpg", ".mpeg")
 _ON_BLACK = "its transparency was laid on black: videos hold none"
 # Here a frame lasts until the next one in the order of the file, and the last of those until the end.
 _BY_ORDER = (".mp4", ".m4v", ".mov", ".3gp")
-# An AVI counts frames, and one that ends later than its last frame begins is taken for cut short.
-_MUTE_ENDS = (".avi",)
+# Packets here state no length, so that a file that ends long after its last frame begins would be taken for cut short.
+_MUTE_ENDS, _SHORT = (".avi", ".wmv"), Fraction(1, 4)
 
 
 class Writer:
@@ -195,24 +195,28 @@ class Writer:
     def _hand_on(self, packets: list[Any]) -> None:
         """Write packets of the picture but for the last one, which waits until it is known whether it is the clip's."""
         for packet in packets:
-            self._begin(packet)
+            self._look_at(packet)
             if self.waiting:
                 self.container.mux(self.waiting.pop())
             self.waiting.append(packet)
 
-    def _begin(self, packet: Any) -> None:
+    def _look_at(self, packet: Any) -> None:
+        if self.suffix in _MUTE_ENDS:  # stated here, since the container would take the mean of the clip
+            packet.duration = max(1, round(min(1 / Fraction(self.clip.rate), _SHORT) / packet.time_base))
         if self.ahead is None and None not in (packet.pts, packet.dts):
             self.ahead = (packet.pts - packet.dts) * packet.time_base
 
     def _ended(self) -> None:
         """Write the last packets of the picture, so that its last frame lasts as long as the clip's."""
         packets = [*self.waiting, *self.stream.encode(None)]
+        for packet in packets:
+            self._look_at(packet)
         timed = [packet for packet in packets if None not in (packet.pts, packet.dts)]
-        if timed and self.suffix not in _MUTE_ENDS:
-            self._begin(timed[0])
+        if timed:
             last = max(timed, key=lambda packet: packet.pts * packet.time_base)
-            end = last.pts * last.time_base + self.clip.lasts
-            lengths = {id(last): self.clip.lasts}
+            lasts = min(self.clip.lasts, _SHORT) if self.suffix in _MUTE_ENDS else self.clip.lasts
+            end = last.pts * last.time_base + lasts
+            lengths = {id(last): lasts}
             if self.suffix in _BY_ORDER:
                 final = timed[-1]
                 left = end - (self.ahead or 0) - final.dts * final.time_base
