@@ -11,6 +11,7 @@ from PIL import Image, JpegImagePlugin
 from unveil import photo
 from unveil.errors import InputError
 from unveil.photo import jpeg
+from unveil.photo.writing import write_back
 
 
 def opened(file: bytes) -> JpegImagePlugin.JpegImageFile:
@@ -124,7 +125,14 @@ def test_further_pictures_are_noted(make: SimpleNamespace) -> None:
     first.save(out, "MPO", save_all=True, append_images=[second])
     found = photo.read(out.getvalue())
     assert found.format == "JPEG"
-    assert "left out" in found.notes[0]
+    assert found.notes == ()
+    assert "left out" in found.left_out[0]
+    assert photo.write(found, found.pixels, io.BytesIO()) == found.left_out
+    # A file that is handed on holds it still, but not without its metadata.
+    assert write_back(found, found.pixels, whole := io.BytesIO()) == ()
+    assert whole.getvalue() == out.getvalue()
+    assert write_back(found, found.pixels, io.BytesIO(), strip=True) == found.left_out
+    assert write_back(found, 1 - found.pixels, io.BytesIO()) == found.left_out
     assert found.pixels.shape == (16, 16, 3)
 
 

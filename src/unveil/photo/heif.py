@@ -154,7 +154,7 @@ def decode(data: bytes, header: Header) -> Decoded:
             f"its {header.bits}-bit samples were read with 8 bits: pip install imagecodecs for all of them",
         )
     if about.others:
-        found.notes += (f"left out, since only one picture is restored: {', '.join(about.others)}",)
+        found.left_out += (f"left out, since only one picture is restored: {', '.join(about.others)}",)
     return found
 
 

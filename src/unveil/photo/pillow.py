@@ -93,7 +93,7 @@ def _after_the_end(found: Decoded, data: bytes, several: bool) -> None:
 
     motion, gain = metadata.semantics(found.xmp)
     if several and not gain:
-        found.notes += ("the file holds further pictures (depth or a second view), which are left out",)
+        found.left_out += ("the file holds further pictures (depth or a second view), which are left out",)
     at = jpeg.end(data)
     clip = isobmff.clip_in(data, at) if motion and at else None
     gained = data.find(b"\xff\xd8\xff", at, clip) if gain and at else -1

@@ -382,6 +382,7 @@ def _photo(name: str, header: Header, found: Decoded, told: tuple[str, ...]) -> 
         extra=found.extra,
         notes=(*found.notes, *told, *notes),
         tone_mapped=found.tone_mapped,
+        left_out=found.left_out,
     )
 
 

@@ -52,6 +52,8 @@ class Photo:
     others: (H, W, N) channels that are neither colour nor alpha (infrared, masks), upright and untouched; None where there are none.
     extra: further pieces of the file (comments, captions) that are handed on to an output of the same format.
     notes: what the reader should know, one sentence each.
+    left_out: what the file holds that is not read, one sentence each; told when the photograph is written, since a file that is handed on
+        byte for byte holds it still.
     tone_mapped: whether the samples were brought from high dynamic range to standard range, and are the file's no longer.
     encoded: the file itself, where writing it again would lose something: lossy, upright and in standard range. None for others, and for
         copies with anything replaced.
@@ -80,6 +82,7 @@ class Photo:
     bits: int = 0
     others: np.ndarray | None = None
     tone_mapped: bool = False
+    left_out: tuple[str, ...] = ()
     encoded: bytes | None = field(default=None, init=False, repr=False)
     floats: bool = field(default=False, init=False, repr=False)
 
@@ -120,6 +123,7 @@ class Decoded:
     others: np.ndarray | None = None
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     tone_mapped: bool = False
 
 
@@ -184,7 +188,9 @@ def from_array(pixels: np.ndarray, name: str = "array") -> Photo:
     outside [0, 1] (scale 8-bit values by 255 first).
     """
     pixels = np.asarray(pixels)  # a matrix has two dimensions for ever
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # files of other machines give their order of bytes
+    pixels = pixels.astype(
+        pixels.dtype.newbyteorder("="), copy=False
+    )  # files of other machines give their order of bytes
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:

@@ -133,6 +133,7 @@ def write_back(
             or any(m == jpeg.APP2 and p.startswith(jpeg.ICC) for m, p in jpeg.segments(data))
         )
         data = jpeg.stripped(data) if photo.format == "JPEG" and plain else None
+    cut = photo.left_out if strip else ()
     if (
         data is None
         or format_of(photo, destination, format) != photo.format
@@ -140,7 +141,7 @@ def write_back(
     ):
         return write(photo, pixels, destination, format, strip)
     _put(data, destination)
-    return ()
+    return cut
 
 
 def _put(data: bytes, destination: str | Path | BinaryIO) -> None:
@@ -187,7 +188,7 @@ def _checked(photo: Photo, pixels: np.ndarray) -> np.ndarray:
 
 def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture:
     samples, alpha, icc, kind = native_samples(photo, new), photo.alpha, photo.icc, photo.alpha_kind
-    notes: list[str] = []
+    notes = list(photo.left_out)
     if samples.shape[2] == 4 and target not in INK_FORMATS:
         samples, icc, kind = _quantise(new, 8 if photo.depth == 8 else 16), None, "straight"
         notes.append(f"CMYK became sRGB: {target} holds no inks")
