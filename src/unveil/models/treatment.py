@@ -26,9 +26,9 @@ kind reach (docs/choices.md), fewer for shadows. Below it the network is told no
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
-PERHAPS = {"haze": 0.1, "lowlight": 0.3}
+PERHAPS = {"haze": 0.2, "lowlight": 0.3}
 """From which of the network's input on a kind that is left as it is gets named: whether a picture was meant to be dark or misty is for a
-person to say. Of photographs that need nothing four in a hundred reach it for haze, and one for low light (docs/choices.md)."""
+person to say. Of photographs that need nothing three in a hundred reach it for haze, and one for low light (docs/choices.md)."""
 LEAST_SHARE = 0.5
 """Share of the change that is made at least where haze or low light was found, so that a scene that was meant to be dark keeps its night
 (docs/choices.md)."""
