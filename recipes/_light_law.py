@@ -14,6 +14,7 @@ from unveil.data.dataset import Photograph, crops, rng
 from unveil.degradation.haze import haze
 from unveil.degradation.lowlight import lowlight
 from unveil.degradation.primitives import (
+    grid,
     linear_to_srgb,
     log_uniform,
     luminance,
@@ -29,7 +30,7 @@ from unveil.networks.classifier import DegradationClassifier
 from unveil.networks.photometry import JUDGED, MEASURES, LightLaw
 from unveil.util.devices import computes_bf16
 
-QUIET = {"haze": 0.995, "lowlight": 0.99}
+QUIET = {"haze": 0.99, "lowlight": 0.99}
 """Share of the cuts without the kind that stay below the probability from which it is treated."""
 OVERLOOKED = 0.001
 """Share of the cuts that the law finds a kind in, for which the restorer would not be asked about it."""
@@ -157,6 +158,20 @@ def against_the_light(image: Tensor, generator: torch.Generator) -> Tensor:
     return linear_to_srgb(srgb_to_linear(image) * left[0])
 
 
+def near_and_clear(veiled: Tensor, clear: Tensor, generator: torch.Generator) -> Tensor:
+    """(3, H, W) in [0, 1]: `veiled` but for what stands near, a twelfth to a half of the picture, dark or low in it for the most part, which is as in `clear`."""
+    size = clear.shape[-2:]
+    coarse = F.interpolate(luminance(clear[None]), size=(24, 24), mode="bilinear", antialias=True)
+    field = F.interpolate((coarse.mean() - coarse) / (coarse.std() + 1e-3), size=size, mode="bicubic")
+    down, right = grid(*size)
+    low, aside = uniform(2, generator, 0.0, 3.0).flatten().tolist()
+    side = 1 if float(uniform(1, generator)) < 0.5 else -1
+    field = field + smooth(1, *size, generator, 2) + 2 * (low * down + side * aside * right)
+    near = field.quantile(1 - float(uniform(1, generator, 0.08, 0.5)))
+    inside = smoothstep((field - near) / uniform(1, generator, 0.05, 0.8) + 0.5)[0]
+    return inside * clear + (1 - inside) * veiled
+
+
 def strongly_spoilt(x: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Of (4, 3, H, W): white noise; white noise and a camera's at an exposure that nobody would mend; strong compression.
 
@@ -180,7 +195,7 @@ def judged(
     Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
     brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
-    each kind, and the four with strong noise or compression. A veil that hardly shows, and a curve or a light behind that leaves the median
+    each kind, the four with strong noise or compression, and one veiled but for what stands near. A veil that hardly shows, and a curve or a light behind that leaves the median
     above a fifth, are not learned from.
     """
     # As the restorer is asked where it is used.
@@ -228,6 +243,8 @@ def judged(
                 add(worse[0], dark=float("lowlight" in kinds))
         for image in strongly_spoilt(x, own):
             add(image)
+        veiled, drawn = haze(x[:1], own)
+        add(near_and_clear(veiled[0], x[0], own), haze=1, sure=(float(drawn["severity"]) >= 2 * SHOWS, True))
     return torch.stack(rows), torch.tensor(labels), torch.tensor(known)
 
 

@@ -17,7 +17,8 @@ from unveil.errors import InputError, UnveilWarning
 from unveil.models import describer, shelf
 from unveil.models.describer import Description
 from unveil.models.model import Model
-from unveil.models.treatment import repeated, treatment
+from unveil.models.treatment import GUESSED, repeated, treatment
+from unveil.networks.condition import KINDS
 from unveil.restorer import Options, Restorer, as_photo, describe_photo
 from unveil.testing import tiny_experts, tiny_model
 
@@ -98,7 +99,7 @@ def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None
     y = picture()
     out = restorer.restore(y)
     assert not np.array_equal(out.image, y)
-    assert out.notes[0] == "found noise 80%, haze 60%"
+    assert out.notes[0] == "found noise 80%, haze 60%; cleared by 82%, all of it with --fix haze,noise"
     assert out.protocol["told"]["noise"] == pytest.approx(
         6 / 7, abs=1e-4
     )  # odds of 0.8 against those of the threshold, 0.4
@@ -169,8 +170,9 @@ def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light() -> None:
         after = left * before
         assert np.array_equal(_harmless(before, after.copy(), named), after)
         kept = _harmless(before, after.copy(), guessed)
-        assert kept.mean() == pytest.approx(max(left, LEFT_OF_LIGHT) * before.mean(), rel=1e-5)
-        assert np.allclose(kept, max(left, LEFT_OF_LIGHT) * before, atol=1e-6)
+        stays = max(1 - guessed.share * (1 - left), LEFT_OF_LIGHT)
+        assert kept.mean() == pytest.approx(stays * before.mean(), rel=1e-5)
+        assert np.allclose(kept, stays * before, atol=1e-6)
     assert treatment({"haze": 1.0}).probabilities["haze"] < 1, "the describer's word, however sure, is a guess"
 
 
@@ -180,14 +182,31 @@ def test_low_light_that_nobody_named_is_lit_as_far_as_it_is_likely() -> None:
     after = np.sqrt(before)
     for said, share in ((0.15, 0.5), (0.4, 0.5), (0.7, 0.7), (0.96, 0.96)):
         found = treatment({"lowlight": said, "noise": 0.9})
-        assert found.lit == pytest.approx(share, abs=1e-3)
-        assert repeated(found.probabilities).lit == found.lit
+        assert found.share == pytest.approx(share, abs=1e-3)
+        assert repeated(found.probabilities).share == found.share
         kept = _harmless(before, after.copy(), found)
-        assert np.allclose(kept, before + found.lit * (after - before), atol=1e-6)
+        assert np.allclose(kept, before + found.share * (after - before), atol=1e-6)
         assert (f"lit by {share:.0%}, all of it with --fix lowlight,noise" in found.sentence()) == (share < 0.9)
     for whole in (treatment(None, fix="lowlight"), treatment({"noise": 0.9}), treatment({"lowlight": 0.1})):
-        assert whole.lit == 1
+        assert whole.share == 1
     assert np.array_equal(_harmless(before, after.copy(), treatment(None, fix="lowlight")), after)
+
+
+def test_haze_that_nobody_named_goes_as_far_as_it_is_likely() -> None:
+    """The mean of what lies behind the haze, of which the network is told for certain, and of the photograph as it is."""
+    before = picture()
+    after = 0.8 * before
+    for said, share in ((0.35, 0.5), (0.5, 2 / 3), (0.8, 32 / 33)):  # twice the odds squared: 0.58, 2 and 32
+        guess = treatment({"haze": said, "noise": 0.9})
+        assert guess.share == pytest.approx(share, abs=1e-3)
+        guess = repeated({**guess.probabilities, "noise": 1.0})
+        assert guess.share == pytest.approx(share, abs=1e-3)
+        assert guess.vector()[KINDS.index("haze")] == pytest.approx(GUESSED)
+        assert guess.vector()[KINDS.index("noise")] == 1
+        assert np.allclose(_harmless(before, after.copy(), guess), before + guess.share * (after - before), atol=1e-6)
+    both = repeated({"haze": 0.9, "lowlight": 0.8})
+    assert both.share == both.shares["lowlight"] == pytest.approx(0.5)
+    assert repeated({"haze": 1.0}).share == repeated({"haze": 0.0}).share == 1
 
 
 def test_grey_stays_grey_whatever_is_fixed(restorer: Restorer) -> None:

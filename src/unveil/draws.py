@@ -301,11 +301,11 @@ def _in_part(before: np.ndarray, after: np.ndarray, share: float) -> None:
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
     """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
-    Where the light is not to be fixed, the mean of each channel stays; low light that nobody named is lit in part, as likely as it is;
-    haze that nobody named takes at most so much of the mean light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
+    Where the light is not to be fixed, the mean of each channel stays; haze and low light that nobody named go in part, as likely as they
+    are; haze that nobody named takes at most so much of the mean light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
     """
-    if treat.lit < 1:
-        _in_part(before, after, treat.lit)
+    if treat.share < 1:
+        _in_part(before, after, treat.share)
     if 0 < treat.probabilities.get("haze", 0.0) < 1:
         light = float(before.mean(dtype=np.float64))
         taken = -float(_moved(before, after).mean())

@@ -58,7 +58,7 @@ def test_the_account_of_the_wild_lists_the_operations(tmp_path: Path, picture: P
 def test_types_are_named_and_maps_are_summed_up(tmp_path: Path, picture: Path) -> None:
     out = tmp_path / "d.png"
     main(["degrade", str(picture), "-o", str(out), "--kind", "noise"])
-    assert account(out)["type"] in {"colour", "grey", "camera", "correlated", "blotched", "demosaiced"}
+    assert account(out)["type"] in {"colour", "grey", "camera", "correlated", "blotched", "demosaiced", "grain"}
     main(["degrade", str(picture), "-o", str(out), "--kind", "haze"])
     told = account(out)
     assert told["transmission"]["shape"] == [48, 64]

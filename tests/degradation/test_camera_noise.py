@@ -6,12 +6,12 @@ from torch import Tensor
 
 from unveil.degradation.camera import NOISE_TYPES, noise
 
-GREY = torch.full((60, 3, 64, 64), 0.5)
+GREY = torch.full((120, 3, 64, 64), 0.5)
 
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Tensor, Tensor, Tensor]:
-    """Residuals (60, 3, 64, 64), stated sigmas (60,) and types (60,) on mid grey, where a sigma of 20/255 is never
+    """Residuals (120, 3, 64, 64), stated sigmas (120,) and types (120,) on mid grey, where a sigma of 20/255 is never
     clipped.
     """
     y, p = noise(GREY, torch.Generator().manual_seed(0), 0.7)
@@ -48,6 +48,18 @@ def test_types_differ_as_named(drawn: tuple[Tensor, Tensor, Tensor]) -> None:
     assert neighbours(of("blotched")) > 0.1
     assert torch.equal(of("grey")[:, 0], of("grey")[:, 2])
     assert not torch.equal(of("colour")[:, 0], of("colour")[:, 2])
+    grain = of("grain")
+    assert neighbours(grain) > 0.3
+    alike = (grain[:, 0] * grain[:, 2]).mean() / (grain[:, 0].square().mean() * grain[:, 2].square().mean()).sqrt()
+    assert alike > 0.8
+
+
+def test_grain_is_strongest_in_the_middle_tones(generator: torch.Generator) -> None:
+    ramp = torch.linspace(0.1, 0.9, 64).expand(200, 3, 64, 64)
+    y, p = noise(ramp, generator, 0.3)
+    grain = (y - ramp)[p["type"].flatten() == NOISE_TYPES.index("grain")]
+    dark, middle, light = (grain[..., at : at + 12].square().mean().sqrt() for at in (0, 26, 52))
+    assert middle > 1.1 * max(dark, light)
 
 
 def test_camera_noise_follows_the_light(generator: torch.Generator) -> None:

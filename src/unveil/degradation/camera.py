@@ -21,6 +21,7 @@ from unveil.degradation.primitives import (
     geometric,
     linear_to_srgb,
     log_uniform,
+    luminance,
     separable,
     severities,
     srgb_to_linear,
@@ -83,19 +84,20 @@ def _kernels(kind: Tensor, sigma: Tensor, generator: Random) -> Tensor:
 
 
 NOISE_SIGMA = (1 / 255, 60 / 255)
-NOISE_TYPES = ("colour", "grey", "camera", "correlated", "blotched", "demosaiced")
-_NOISE_ODDS = (0.3, 0.08, 0.12, 0.17, 0.08, 0.25)
+NOISE_TYPES = ("colour", "grey", "camera", "correlated", "blotched", "demosaiced", "grain")
+_NOISE_ODDS = (0.26, 0.06, 0.11, 0.15, 0.07, 0.22, 0.13)
 
 
 def noise(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tensor, dict[str, Tensor]]:
-    """Additive noise of standard deviation sigma, of five types, then clipped to [0, 1].
+    """Additive noise of standard deviation sigma, of seven types, then clipped to [0, 1].
 
     x: (B, 3, H, W) float32 in [0, 1], sRGB. Strength: sigma 1/255 (severity 0) to 60/255 (severity 1), geometrically,
     so that a free draw is log-uniform and mild noise is common; it is the root mean square over the image before
     clipping, for every type: colour (white Gaussian), grey (the same in all channels), camera (shot and read noise
     seen through the sRGB curve), correlated (white noise blurred, as by demosaicing, reduction or a weak denoiser),
     blotched (fine noise plus coarse chroma noise), demosaiced (shot and read noise of a Bayer sensor, interpolated, mixed by the
-    camera's colour matrix and seen through the tone curve). Returns y and `severity`, `sigma`, `type` (index into NOISE_TYPES) (B,
+    camera's colour matrix and seen through the tone curve), grain (of film and prints: nearly the same in all channels, a pixel or two wide,
+    strongest in the middle tones). Returns y and `severity`, `sigma`, `type` (index into NOISE_TYPES) (B,
     1, 1, 1). Raises InputError for a wrong shape, type or severity.
     """
     check(x, severity)
@@ -105,7 +107,7 @@ def noise(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tens
     kind = pick(torch.tensor(_NOISE_ODDS), b, generator)
     n = randn((b, 3, h, w), generator)
     shapes = branch(generator, 0)
-    for k, shape in enumerate((None, _grey, _camera, _correlated, _blotched, _demosaiced)):
+    for k, shape in enumerate((None, _grey, _camera, _correlated, _blotched, _demosaiced, _grain)):
         chosen = (kind == k).nonzero().flatten()
         if shape is not None and len(chosen):
             here = chosen.to(n.device)
@@ -171,6 +173,17 @@ def _demosaiced(n: Tensor, x: Tensor, generator: Random) -> Tensor:
     full = full * (1 + 2 * cross) - cross * (full.sum(1, keepdim=True) - full)
     slope = (light + uniform(b, generator, 0.01, 0.08)).pow(1 / 2.4 - 1)
     seen = _smoothed(full, uniform(b, generator, 0.0, 0.5)) * slope
+    return seen / seen.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-8)
+
+
+def _grain(n: Tensor, x: Tensor, generator: Random) -> Tensor:
+    """Clumps of silver or dye: hardly any in paper white and full black, where nothing or everything is exposed."""
+    b = len(n)
+    coloured = uniform(b, generator, 0.0, 0.35)
+    clumps = (1 - coloured.square()).sqrt() * n[:, :1] + coloured * randn(tuple(n.shape), generator)
+    tone = luminance(x)
+    strength = uniform(b, generator, 0.2, 1.0) + 4 * tone * (1 - tone)
+    seen = _smoothed(clumps, uniform(b, generator, 0.5, 1.8)) * strength
     return seen / seen.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-8)
 
 

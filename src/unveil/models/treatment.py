@@ -26,13 +26,13 @@ kind reach (docs/choices.md), fewer for shadows. Below it the network is told no
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
-PERHAPS = {"haze": 0.1, "lowlight": 0.3}
+PERHAPS = {"haze": 0.2, "lowlight": 0.3}
 """From which of the network's input on a kind that is left as it is gets named: whether a picture was meant to be dark or misty is for a
-person to say. Of photographs that need nothing four in a hundred reach it for haze, and one for low light (docs/choices.md)."""
-LEAST_LIT = 0.5
-"""Share of the change that is made at least where low light was found, so that a dark scene that was meant to be dark keeps its night
+person to say. Of photographs that need nothing three in a hundred reach it for haze, and one for low light (docs/choices.md)."""
+LEAST_SHARE = 0.5
+"""Share of the change that is made at least where haze or low light was found, so that a scene that was meant to be dark keeps its night
 (docs/choices.md)."""
-MOSTLY_LIT = 0.9
+MOSTLY = 0.9
 """Share from which it is not said that some is left."""
 GUESSED = 0.9999
 """The most that the network is told of what was not named by a person, whose word is 1."""
@@ -74,19 +74,29 @@ class Treatment:
         return any(p > 0 for kind, p in self.probabilities.items() if kind not in LIGHT)
 
     @property
-    def lit(self) -> float:
-        """Share of the change that is made for low light: all where a person named it, else the describer's probability, LEAST_LIT at
-        least. It is read from what the network is told, so that a restoration can be repeated without the describer.
+    def shares(self) -> dict[str, float]:
+        """Kind -> share of the change that is made where the describer, and no person, says that there is haze or low light.
+
+        The mean of the photographs that may lie behind: the one without the damage, as likely as it is there, and the photograph as it
+        is. Low light by the describer's probability; haze by twice its odds squared, which is how often it is there where one photograph in
+        ten is hazy (docs/choices.md). It is read from what is told, so that a restoration can be repeated without the describer.
         """
-        told = self.probabilities.get("lowlight", 0.0)
-        if not 0 < told < 1:
-            return 1.0
-        odds = told / (1 - told) * NOTICED["lowlight"] / (1 - NOTICED["lowlight"])
-        return max(LEAST_LIT, odds / (1 + odds))
+        out = {}
+        for kind, factor, power in (("haze", 2, 2), ("lowlight", 1, 1)):
+            told = self.probabilities.get(kind, 0.0)
+            if 0 < told < 1:
+                odds = factor * (told / (1 - told) * NOTICED[kind] / (1 - NOTICED[kind])) ** power
+                out[kind] = max(LEAST_SHARE, odds / (1 + odds))
+        return out
+
+    @property
+    def share(self) -> float:
+        """The least of `shares`, 1 where there are none."""
+        return min(self.shares.values(), default=1.0)
 
     def vector(self) -> Tensor:
-        """(len(KINDS),) as networks take it."""
-        return vector(self.probabilities)
+        """(len(KINDS),) as networks take it: haze of which only a share is taken away as if it were certain."""
+        return vector({**self.probabilities, **dict.fromkeys({"haze"} & {*self.shares}, GUESSED)})
 
     def sentence(self) -> str:
         """For the user: what will be fixed, and whether the user or the describer decided it."""
@@ -104,8 +114,9 @@ class Treatment:
         elsewhere = f"{beyond} is not what this model fixes: -n general" if beyond else ""
         if found or kept:
             parts = [f"found {named}" if found else f"found {kept}, which stays as asked"]
-            if self.lit < MOSTLY_LIT:
-                parts.append(f"lit by {self.lit:.0%}, all of it with --fix {','.join(found)}")
+            if self.share < MOSTLY:
+                done = "lit" if self.shares.get("lowlight") == self.share else "cleared"
+                parts.append(f"{done} by {self.share:.0%}, all of it with --fix {','.join(found)}")
             if perhaps:
                 parts.append(f"perhaps {perhaps}, left as it is: --fix {wanted}")
             if found and kept:
