@@ -25,7 +25,6 @@ from recipes._damaged_crops import Pairs, Part, divided, material
 from recipes._light_law import fit_linear
 from unveil import degradation, photo
 from unveil.data.dataset import Photograph, crops, rng
-from unveil.degradation.camera import recompress
 from unveil.degradation.primitives import separable
 from unveil.evaluation.reading import find_images
 from unveil.models import describer, second_look, shelf
@@ -42,8 +41,6 @@ OTHERS = ("blur", "haze", "jpeg", "shadow")
 """Damage that is no noise and must not be taken for it. (Simulated low light has noise.)"""
 WRONG = 0.01
 """Share of the pictures without noise that may be taken for noisy."""
-STORED = (50, 94)
-"""JPEG quality at which half of the cuts with grain are kept, as scans are."""
 COMMON = 12
 """How often each cut with real noise counts: there are few."""
 OVERLOOKED = 0.02
@@ -90,9 +87,7 @@ def cuts(photographs: list[Photograph], pairs: Pairs, seed: int) -> Iterator[tup
             if float(drawn["sigma"]) >= LEAST:
                 yield "noise", y[0]
         elif turn == 1:
-            y = grain(x[0], random)
-            stored = number // 4 % 2 == 1
-            yield ("stored" if stored else "grain"), recompress(y, int(generator.integers(*STORED))) if stored else y
+            yield "grain", grain(x[0], random)
         else:
             kind = OTHERS[number // 4 % len(OTHERS)]
             yield kind, degradation.apply(kind, x, random)[0][0]
@@ -106,7 +101,7 @@ def cuts(photographs: list[Photograph], pairs: Pairs, seed: int) -> Iterator[tup
                 yield "camera", worse[0]
 
 
-NOISY = ("noise", "grain", "stored", "camera")
+NOISY = ("noise", "grain", "camera")
 
 
 @torch.inference_mode()
