@@ -26,7 +26,7 @@ from unveil.restorer import as_photo, check_several
 from unveil.util.devices import DTYPES, name_of, pick_device, pick_dtype
 from unveil.util.tensors import batch_of, pixels_of
 from unveil.zeroshot import methods
-from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
+from unveil.zeroshot.priors import Measured, Prior, TiledPrior
 from unveil.zeroshot.priors.opening import open_prior
 
 LARGEST = 1024
@@ -166,15 +166,14 @@ class ZeroShotRestorer:
         source = as_photo(image, options.max_pixels)
         resolved = self.resolve(options)
         plan = self.plan(source.height, source.width, options)
-        timed = TimedPrior(cast(Prior, TiledPrior(self.prior, plan.tile)) if plan.tile else self.prior)
-        counted = Counted(cast(Prior, timed))
+        prior = Measured(TiledPrior(self.prior, plan.tile) if plan.tile else self.prior)
         y = batch_of(source.pixels).to(self.device) * 2 - 1
         whole = _at_least(y, self.method.least)
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
             with collected() as collected_notes, tiling.memory_named(self.device, source.height, source.width):
-                x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
+                x = self.method.call()(prior, whole, noise, resolved, callback, **self.extras)
             notes += collected_notes
             draws.append(_cropped(x, whole, y))
         samples = np.stack(draws)
@@ -187,11 +186,11 @@ class ZeroShotRestorer:
             samples = source.pixels + np.float32(options.strength) * (samples - source.pixels)
         coloured = getattr(resolved, "operator", "") == "grey" or getattr(resolved, "task", "") == "colorize"
         shaped = in_the_shape_of(source, samples[0], coloured=coloured)
-        protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(counted.counts)}
+        protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(prior.counts)}
         return Restoration(
             samples,
             time.perf_counter() - started,
-            timed.seconds,
+            prior.seconds,
             options.seed,
             protocol,
             shaped,
