@@ -93,15 +93,8 @@ def geometric(s: Tensor, low: float, high: float) -> Tensor:
 
 
 def own_seed(seed: int, name: str) -> int:
-    """The seed for a photograph, so that many photographs damaged with one seed are damaged differently.
-
-    Args:
-        seed: The user's.
-        name: The photograph's file name, without folders.
-
-    Returns:
-        0 to 2^32 - 1, since torch's generator on processors keeps no more.
-
+    """The seed for a photograph by its file name, so that many damaged with one seed are damaged differently: below 2^32, since torch's
+    generator on processors keeps no more.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
 

@@ -193,15 +193,9 @@ def fit_stated(
 ) -> Calibration:
     """The `Calibration` of a model that estimates its own standard deviation (`gather_stated`).
 
-    Args:
-        evidence: Of the calibration photographs, of which none may serve to measure it afterwards.
-        kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own, where
-            they tell it from that of all.
-        protocol: Of the runs.
-
-    Raises:
-        InputError: No photographs, or a standard deviation of nothing beside errors.
-
+    evidence: of the calibration photographs, of which none may serve to measure it afterwards. kinds: the kinds of damage that were fixed
+    in each; one that at least FEWEST photographs have gets a factor of its own, where they tell it from that of all. protocol: of the
+    runs. Raises InputError where there are no photographs, or a standard deviation of nothing beside errors.
     """
     # A network learned its deviations from far more photographs than calibrate it: what these few cannot tell from 1 is chance.
     overall = _told_from(1.0, evidence)

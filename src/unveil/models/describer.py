@@ -70,14 +70,10 @@ class Describer:
     def describe(
         self, pixels: np.ndarray, dtype: torch.dtype = torch.float32, restorer: Model | None = None
     ) -> Description:
-        """What is wrong with a photograph, whose black bars are not looked at.
+        """What is wrong with a photograph (H, W, 3) float32 in [0, 1], whose black bars are not looked at.
 
-        Args:
-            pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
-            dtype: What the classifier's eyes and the restorer compute in: bfloat16, or else float32.
-            restorer: A model at hand. It is asked if it is RESTORER; else that is loaded. A DA-CLIP asks nobody, nor does a classifier
-                without a law of the light.
-
+        dtype: what the classifier's eyes and the restorer compute in: bfloat16, or else float32. restorer: a model at hand. It is asked if
+        it is RESTORER; else that is loaded. A DA-CLIP asks nobody, nor does a classifier without a law of the light.
         """
         pixels = content.within_bars(pixels).of(pixels)
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -145,13 +145,8 @@ def push_to_hub(
 
 
 def card(model: Model, digest: str, entry: Mapping[str, Any] | None = None) -> str:
-    """The model card, Markdown with the hub's front matter.
-
-    Args:
-        model: What is described.
-        digest: sha256 of the weight file.
-        entry: What the manifest says about it, for models of the shelf.
-
+    """The model card, Markdown with the hub's front matter. digest: sha256 of the weight file. entry: the manifest's, for models of the
+    shelf.
     """
     entry = entry or {}
     spec = model.spec

@@ -140,15 +140,10 @@ class CompactUNet(nn.Module):
     def features(
         self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None, coarsest: int | None = None
     ) -> Features:
-        """Decoder features of every level, or of the coarsest ones.
+        """Decoder features of every level, or of the `coarsest` ones, at least one; `read` needs all.
 
-        Args:
-            x_t: (B, 3, H, W) state, H and W multiples of `multiple_of`.
-            y: (B, 3, H, W) damaged image in [-1, 1].
-            level: (B,) noise level s_t.
-            condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
-            coarsest: How many levels to decode, at least one; all by default, which `read` needs.
-
+        x_t, y: (B, 3, H, W) state and damaged image in [-1, 1], H and W multiples of `multiple_of`. level: (B,) noise level s_t.
+        condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
         """
         embedding = self.embed(level)
         if self.condition is not None:
@@ -240,10 +235,7 @@ BORDER = 0.6
 class TimestepExperts(nn.Module):
     """low: for noise levels of at least BORDER, native: for those below. Both predict y - x0 and take the same inputs.
 
-    Args:
-        low: Sizes of a `CompactUNet`, by the names of its constructor.
-        native: Likewise.
-
+    Each is given by its sizes, by the names of `CompactUNet`'s constructor.
     """
 
     channels = 3

@@ -74,11 +74,8 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.floating:
 class LightLaw(nn.Module):
     """Logits of the kinds in JUDGED. Weights are fitted by recipes/fit_classifier.py; new ones say 0, which is one half.
 
-    Args:
-        numbers: How many numbers it reads: what a restorer was asked, which takes longest to find, and then what is known without it.
-        known: How many of the last of them are known without the restorer; a second law of these alone tells when it need not be asked.
-            0 for no such law.
-
+    numbers: how many it reads: what a restorer was asked, which takes longest to find, and then what is known without it. known: how many
+    of the last of them are; a second law of these alone tells when the restorer need not be asked. 0 for no such law.
     """
 
     centre: Tensor

@@ -42,14 +42,10 @@ class Predictor(Protocol):
     multiple_of: int
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """The prediction for states.
+        """The prediction for states x_t at noise levels (B,) in [0, 1] and damaged images y, (B, 3, H, W) in [-1, 1], sides multiples of
+        `multiple_of`.
 
-        Args:
-            x_t: (B, 3, H, W) states, H and W multiples of `multiple_of`.
-            y: (B, 3, H, W) damaged images in [-1, 1].
-            level: (B,) noise levels s_t in [0, 1].
-            condition: (B, SIZE) as `networks.condition` has it; read by networks that are conditioned, by others not.
-
+        condition: (B, SIZE) as `networks.condition` has it; read by networks that are conditioned, by others not.
         """
         ...
 

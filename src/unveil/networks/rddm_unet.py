@@ -147,12 +147,8 @@ class SharedEncoderUNet(Trunk):
 class CorrectionUNet(Skeleton):
     """RDDM's U-Net on (x_t, y, residual), given the noise level and the fidelity; zero at first, so that nothing is corrected.
 
-    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, which it corrects.
-
-    Args:
-        dim: Channels after the first convolution, a multiple of 8.
-        mults: Widths of the levels in `dim`.
-
+    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, which it corrects. dim: channels
+    after the first convolution, a multiple of 8; mults: widths of the levels in it.
     """
 
     def __init__(self, dim: int = 64, mults: Sequence[int] = (1, 2, 4)) -> None:

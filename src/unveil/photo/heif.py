@@ -93,17 +93,10 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _moved(meta: bytes, shift: int, more: list[tuple[int, int]], at: int) -> bytes:
-    """The table of places of the box `meta` for data that is moved `shift` bytes on, with places for further items.
+    """The table of places of the box `meta` for data that is moved `shift` bytes on, with `more` items behind it, from `at` before the
+    move on.
 
-    Args:
-        meta: Content of the box; the table is of version 0, with places and lengths of 4 bytes.
-        shift: Bytes by which all data is moved.
-        more: Number and length of each further item; they lie behind each other.
-        at: Where the first of them begins, before the move.
-
-    Raises:
-        ValueError: Another kind of table.
-
+    Of version 0, with places and lengths of 4 bytes; raises ValueError for another. more: number and length of each item.
     """
     place = next(start for kind, start, _ in isobmff.boxes(meta, 4, len(meta)) if kind == b"iloc")
     if meta[place : place + 6] != b"\0\0\0\0\x44\0":

@@ -144,15 +144,9 @@ def _misnamed(name: str, header: Header) -> tuple[str, ...]:
 
 
 def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
-    """A photograph from what Python has: a path, bytes, a stream, a PIL image, an array or a tensor.
+    """A photograph from what Python has: a path, bytes, a stream, a PIL image, an array or a tensor. Raises InputError.
 
-    Args:
-        image: Arrays are (H, W, C) uint8, uint16 or float in [0, 1], tensors (3, H, W) or (1, 3, H, W) in [0, 1].
-        max_pixels: As `read` takes it.
-
-    Raises:
-        InputError: What is wrong with it.
-
+    Arrays are (H, W, C) uint8, uint16 or float in [0, 1], tensors (3, H, W) or (1, 3, H, W) in [0, 1]. max_pixels: as `read` takes it.
     """
     if isinstance(image, Photo):
         return image

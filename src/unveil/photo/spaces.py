@@ -141,16 +141,7 @@ _HLG_GAMMA = 1.2
 
 
 def tone_mapped(signal: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
-    """Tone-map HDR samples.
-
-    Args:
-        signal: (N, 3) encoded samples in [0, 1].
-        primaries: Their number in H.273.
-        transfer: 16 for PQ, 18 for HLG.
-
-    Returns:
-        (N, 3) float32 sRGB in [0, 1].
-    """
+    """HDR samples (N, 3) in [0, 1] to float32 sRGB. primaries, transfer: their numbers in H.273; transfer 16 for PQ, 18 for HLG."""
     light = _pq(signal) if transfer == 16 else _hlg(signal)
     if primaries not in (9, UNSTATED):
         to_wide = np.linalg.inv(_WIDE_TO_XYZ) @ rgb_to_xyz(*PRIMARIES[primaries][1:])

@@ -325,19 +325,11 @@ _HEAD = "filepath\ttitle"
 
 
 def read_captions(file: Path, root: Path) -> dict[Path, str]:
-    """The captions of a table, by photograph.
+    """The captions of a table, by resolved path of the photograph.
 
-    Args:
-        file: UTF-8, a line for each photograph: its path, a tab, the caption. Published tables of DA-CLIP put the damage behind the
-            caption ("a lake: hazy"); that part is left out.
-        root: What paths are relative to.
-
-    Returns:
-        Resolved path -> caption.
-
-    Raises:
-        InputError: The file cannot be read, or a line has no tab or no caption.
-
+    file: UTF-8, a line for each photograph: its path (relative to `root`), a tab, the caption. Published tables of DA-CLIP put the damage
+    behind the caption ("a lake: hazy"); that part is left out. Raises InputError for a file that cannot be read, a line without tab or
+    caption.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -357,13 +349,8 @@ def read_captions(file: Path, root: Path) -> dict[Path, str]:
 
 
 def check_captions(photographs: Iterable[Photograph], captions: dict[Path, str], file: Path) -> None:
-    """Raise InputError, with a count and the first, for photographs without a caption: their partners in the loss would be of another kind.
-
-    Args:
-        photographs: All that are trained on.
-        captions: As `read` gives them.
-        file: Where they come from, for the message.
-
+    """Raise InputError, with a count and the first, for photographs without a caption: their partners in the loss would be of another
+    kind.
     """
     every = sorted({photograph.clean.path for photograph in photographs})
     bare = [path for path in every if path.resolve() not in captions]
@@ -372,19 +359,7 @@ def check_captions(photographs: Iterable[Photograph], captions: dict[Path, str],
 
 
 def captions_of(data: Data, material: Material) -> dict[Path, str]:
-    """The captions that a configuration names, one for every photograph of it.
-
-    Args:
-        data: `captions`, a table, and the `root` that its paths and its own are below.
-        material: All that `data` names, as `batches.scan` finds it.
-
-    Returns:
-        As `read`.
-
-    Raises:
-        InputError: As `read` and `check`.
-
-    """
+    """The captions that a configuration names, one for every photograph that `batches.scan` found. Raises InputError."""
     root = Path(data.root)
     captions = read_captions(root / data.captions, root)
     check_captions(
@@ -395,14 +370,10 @@ def captions_of(data: Data, material: Material) -> dict[Path, str]:
 
 @functools.cache
 def tokeniser(folder: Path) -> Callable[[str], tuple[int, ...]]:
-    """CLIP's tokens of a text, without start and end.
+    """CLIP's tokens of a text, without start and end. folder: CLIP's vocabulary as transformers keeps it, as Stable Diffusion's
+    `tokenizer`.
 
-    Args:
-        folder: CLIP's vocabulary as transformers keeps it (vocab.json, merges.txt), such as Stable Diffusion's folder `tokenizer`.
-
-    Raises:
-        ModelError: transformers is not installed, or the folder holds no tokeniser.
-
+    Raises ModelError where transformers is not installed, or the folder holds no tokeniser.
     """
     try:
         from transformers import CLIPTokenizer

@@ -104,17 +104,11 @@ def spec(
     reduced: int = 0,
     published: Spec | None = None,
 ) -> Spec:
-    """The specification of the model that a run of this configuration yields.
+    """The specification of the model that a run of this configuration yields, after so many optimiser steps in all.
 
-    Args:
-        config: The run.
-        multiple_of: The predictor's.
-        steps_done: Optimiser steps taken in all.
-        head: Whether the model has its correction.
-        fidelity: The default of the model that the run began from, where that had a correction.
-        reduced: The long side in pixels to which that model reduces photographs; 0 where it reduces none.
-        published: The description of the published network that was trained further; all but the correction is taken from it.
-
+    multiple_of: the predictor's. head: whether the model has its correction. fidelity: the default of the model that the run began from,
+    where that had a correction. reduced: the long side in pixels to which that model reduces photographs; 0 where it reduces none.
+    published: the description of the published network that was trained further; all but the correction is taken from it.
     """
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # paths on the training machine do not belong in a published file

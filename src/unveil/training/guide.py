@@ -32,15 +32,10 @@ class Guide:
 
     @torch.no_grad()
     def contexts(self, y: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> tuple[Tensor, ...]:
-        """Embeddings of damaged crops, made as `models.model.Model.contexts` makes them of photographs.
+        """Embeddings (B, embed) of damaged crops (B, 3, H, W) in `value_range`: of the content and, where the network uses it, of the
+        degradation.
 
-        Args:
-            y: (B, 3, H, W) in `value_range`.
-            value_range: Black and white of the network's images.
-
-        Returns:
-            Embeddings of the content and, where the network uses it, of the degradation, (B, embed) each.
-
+        Made as `models.model.Model.contexts` makes them of photographs.
         """
         low, high = value_range
         embeddings = self.network.encode_image(
@@ -54,15 +49,7 @@ class Guide:
         return {"file": FILE, "sha256": self.sha256}
 
     def put_into(self, folder: Path) -> None:
-        """Copy its file into the folder of a run, byte for byte, unless it lies there.
-
-        Args:
-            folder: Made where it is missing.
-
-        Raises:
-            InputError: The folder cannot be written.
-
-        """
+        """Copy its file into the folder of a run, byte for byte, unless it lies there. Raises InputError where that cannot be written."""
         place = folder / FILE
         if place.is_file() and place.samefile(self.source):
             return
@@ -71,16 +58,9 @@ class Guide:
 
 
 def opened(config: Config, device: torch.device) -> Guide | None:
-    """The guide that a configuration names, frozen; None where it names none.
+    """The guide that a configuration names, frozen, on a device; None where it names none.
 
-    Args:
-        config: The run.
-        device: Where it is evaluated.
-
-    Raises:
-        ModelError: The file cannot be read, or restores and describes nothing.
-        InputError: It is a describer, but no DA-CLIP.
-
+    Raises ModelError for a file that cannot be read, or restores and describes nothing, InputError for a describer that is no DA-CLIP.
     """
     if not config.network.guide:
         return None

@@ -285,13 +285,7 @@ class Needs:
 
 
 def needs(config: Config, stage: Stage) -> Needs:
-    """Bytes that one step of a stage keeps at its peak, on one device; a network that `init` names is not counted.
-
-    Args:
-        config: The run. Its `precision` says how large activations are, its `checkpointing` which are kept.
-        stage: The stage; its `batch` and `accumulate` say how many samples are computed at once.
-
-    """
+    """Bytes that one step of a stage keeps at its peak, on one device; a network that `init` names is not counted."""
     with torch.device("meta"):
         network = described(config)
         predictor: Any = network_registry.build(network)

@@ -193,9 +193,7 @@ class State:
     def load(self, folder: Path) -> checkpoint.Checkpoint | None:
         """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
 
-        Raises:
-            InputError: The checkpoint is of other networks or other settings, or none can be read.
-
+        Raises InputError where it is of other networks or other settings, or none can be read.
         """
         found = checkpoint.latest(folder)
         if found is None:

@@ -48,17 +48,10 @@ def hardware(device: torch.device) -> str:
 
 
 def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> torch.dtype:
-    """Choose a precision.
+    """A precision by its name in DTYPES, among those that the model runs in. Raises InputError for any other.
 
-    Args:
-        name: "auto", or a name in DTYPES. auto is bf16 where the model allows it and the device computes in it: on CUDA, and on processors
-            with instructions for it, where it takes less than half of the time; fp32 elsewhere, for emulated bf16 is slower.
-        device: Where it is to run.
-        supported: What the model runs in.
-
-    Raises:
-        InputError: A precision that does not exist or that the model does not run in.
-
+    "auto" is bf16 where the model allows it and the device computes in it: on CUDA, and on processors with instructions for it, where it
+    takes less than half of the time; fp32 elsewhere, for emulated bf16 is slower.
     """
     if name == "auto":
         name = "bf16" if "bf16" in supported and computes_bf16(device) else "fp32"

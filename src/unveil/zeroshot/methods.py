@@ -49,14 +49,8 @@ class Method:
         return tuple(name for name in PRESETS if name != "paper" or self.published is not None)
 
     def preset(self, name: str) -> Mapping[str, Any]:
-        """The settings of a preset, in place of those that would be taken without one.
-
-        Args:
-            name: "paper" or "quick".
-
-        Raises:
-            InputError: There is no such preset, or none of this method.
-
+        """The settings of a preset, in place of those that would be taken without one. Raises InputError where this method has none of
+        that name.
         """
         if name not in PRESETS:
             raise InputError(f"unknown preset {name!r}; {did_you_mean(name, PRESETS, otherwise='there are')}")

@@ -88,18 +88,10 @@ FILES = {
 
 
 def tensors(*keys: str) -> list[dict[str, Tensor]]:
-    """The contents of published files.
+    """The contents of published files, keys of `FILES`, name -> tensor for each.
 
-    Args:
-        keys: Which, of `FILES`.
-
-    Returns:
-        Name -> tensor, for each.
-
-    Raises:
-        Missing: Files are in none of the places; it says which, and where they come from.
-        InputError: A file is not what was published.
-
+    Raises Missing, saying where they come from, for files that are in none of the places, InputError for one that is not what was
+    published.
     """
     found = {key: _bytes(FILES[key]) for key in keys}
     missing = [FILES[key] for key, content in found.items() if content is None]
