@@ -41,7 +41,6 @@ class Cluster:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for numbers out of range."""
         if self.workers < 0 or not self.cpus > 0 or self.gpus < 0:
             raise InputError(
                 f"a cluster needs workers >= 0, cpus > 0 and gpus >= 0 for each, got {self.workers}, {self.cpus:g} and {self.gpus:g}"

@@ -68,11 +68,9 @@ class TableSpace:
         )  # fails now where the profile has one direction alone
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         return _deep(native, (self.profile, self.srgb), ("rgb", "rgb"))
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
         return _deep(rgb, (self.srgb, self.profile), ("rgb", "rgb"))
 
 
@@ -93,11 +91,9 @@ class GridSpace:
         self.back = _apply(_transform(srgb, profile, ("RGB", "RGB")), "RGB", grid).astype(np.float32) / 255
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         return self._interpolate(self.there, native)
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
         return self._interpolate(self.back, rgb)
 
     def _interpolate(self, table: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -128,13 +124,11 @@ class InkSpace:
         self.profile, self.srgb = data, srgb.tobytes()
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         if codecs("CMS") is not None:
             return _deep(native, (self.profile, self.srgb), ("cmyk", "rgb"))
         return _apply(self.there, "CMYK", np.rint(native * 255).astype(np.uint8)).astype(np.float32) / 255
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
         if codecs("CMS") is not None:
             return _deep(rgb, (self.srgb, self.profile), ("rgb", "cmyk"))
         return _apply(self.back, "RGB", np.rint(rgb * 255).astype(np.uint8)).astype(np.float32) / 255

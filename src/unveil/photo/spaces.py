@@ -54,7 +54,6 @@ class CurveSpace:
             self.backward = (np.linalg.inv(profile.matrix) @ SRGB_TO_XYZ).T.astype(np.float32)
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         steps = _steps(native)
         light = np.stack([curve[steps[:, c]] for c, curve in enumerate(self.curves)], axis=1)
         if self.forward is None:
@@ -62,7 +61,7 @@ class CurveSpace:
         return encode(np.clip(light @ self.forward, 0, 1))
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space. Grey takes the luminance."""
+        """Grey takes the luminance."""
         light = decode(rgb)
         light = light @ LUMA[:, None] if self.backward is None else light @ self.backward
         steps = _steps(encode(np.clip(light, 0, 1)))
@@ -79,11 +78,10 @@ class PlainInkSpace:
     replaces = True
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         return (1 - native[:, :3]) * (1 - native[:, 3:])
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space. As much black as the colour allows."""
+        """As much black as the colour allows."""
         black = 1 - rgb.max(axis=1, keepdims=True)
         inks = 1 - rgb / np.maximum(1 - black, 1e-6)
         return np.concatenate([np.clip(np.where(black < 1, inks, 0), 0, 1), black], axis=1)

@@ -100,7 +100,6 @@ class UPZeroIRSettings:
     width: int = 16
 
     def __post_init__(self) -> None:
-        """Raise InputError for an unknown name or a number out of range."""
         choices = {
             "begin": ("noise", "input"), "gradient": ("x0", "xt"), "task": ("auto", *TASKS), "first": ("simplest", "identity"),
             "embed": ("estimate", "input"), "grouping": GROUPINGS, "location": LOCATIONS, "direction": DIRECTIONS, "bound": BOUNDS,
