@@ -87,13 +87,6 @@ class PlainInkSpace:
         return np.concatenate([np.clip(np.where(black < 1, inks, 0), 0, 1), black], axis=1)
 
 
-def _table_space(profile: bytes) -> Space:
-    """Loaded where a profile is made of tables, which few are."""
-    from unveil.photo.cms import table_space
-
-    return table_space(profile)
-
-
 def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple[str, ...]]:
     """The space of a file's samples (1, 3 or 4 channels), None for sRGB, and notes about a profile that could not be used."""
     fallback = PlainInkSpace() if channels == 4 else None
@@ -104,14 +97,15 @@ def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple
         wanted = {1: "GRAY", 3: "RGB", 4: "CMYK"}[channels]
         if parsed.space != wanted:
             raise ValueError(f"it describes {parsed.space}, the picture is {wanted}")
-        if channels == 4:
-            from unveil.photo.cms import InkSpace
+        if channels != 4 and parsed.curves is not None:
+            space: Space = CurveSpace(parsed)
+        else:
+            from unveil.photo.cms import table_space  # loaded where a profile is made of tables, which few are
 
-            return InkSpace(profile), ()
-        space = CurveSpace(parsed) if parsed.curves is not None else _table_space(profile)
+            space = table_space(profile, channels == 4)
     except ValueError as error:
         return fallback, (f"the embedded colour profile is not used: {error}; it is handed on as it is",)
-    return (None if _is_srgb(space, channels) else space), ()
+    return (None if channels != 4 and _is_srgb(space, channels) else space), ()
 
 
 def _is_srgb(space: Space, channels: int) -> bool:
@@ -119,14 +113,7 @@ def _is_srgb(space: Space, channels: int) -> bool:
     grid = np.stack(np.meshgrid(*[axis] * channels, indexing="ij"), axis=-1).reshape(-1, channels)
     ramp = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[:, None], channels, axis=1)
     probe = np.concatenate([grid, ramp])
-    return (
-        float(
-            np.abs(
-                space.to_srgb(probe) - np.broadcast_to(probe, (len(probe), 3) if channels == 3 else (len(probe), 1))
-            ).max()
-        )
-        < SAME
-    )
+    return float(np.abs(space.to_srgb(probe) - probe).max()) < SAME
 
 
 PEAK, WHITE = 1000.0, 100.0
