@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -235,45 +236,13 @@ def _deep(image: Any) -> Any:
     return deep
 
 
+_DECODERS = {"JXL": "modern", "JP2": "modern", "GIF": "modern", "PNM": "modern", "AVIF": "heif", "HEIF": "heif"}
+_DECODERS |= {"TIFF": "tiff", "RAW": "raw", "PNG": "png"}
+
+
 def _decode(data: bytes, header: Header) -> Decoded:
     """By the decoder of its format, the others of which are never loaded."""
-    if header.format == "TIFF":
-        from unveil.photo import tiff
-
-        return tiff.decode(data, header)
-    if header.format in ("AVIF", "HEIF"):
-        from unveil.photo import heif
-
-        return heif.decode(data, header)
-    if header.format == "RAW":
-        from unveil.photo import raw
-
-        return raw.decode(data)
-    if header.format in ("JXL", "JP2", "GIF", "PNM"):
-        from unveil.photo import modern
-
-        return modern.decode(data, header)
-    if header.format != "PNG":
-        return pillow.decode(data, header)
-    return _png(data, header)
-
-
-def _png(data: bytes, header: Header) -> Decoded:
-    from unveil.photo import png
-
-    about = png.Metadata(data)
-    if about.animated:
-        raise ValueError("it is an animation; take single frames out of it first")
-    if header.bits == 16:
-        samples, alpha = png.decode16(data)
-        mode = ("L" if samples.shape[2] == 1 else "RGB") + ("" if alpha is None else "A")
-        found = Decoded(samples, mode, alpha)
-    else:
-        found = pillow.decode(data, header)
-    found.icc, found.exif, found.xmp, found.cicp = about.icc, exif.bare(about.exif), about.xmp, about.cicp
-    found.cicp_first = True
-    found.dpi, found.extra = about.dpi, about.extra
-    return found
+    return import_module(f"unveil.photo.{_DECODERS.get(header.format, 'pillow')}").decode(data, header)
 
 
 def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:
