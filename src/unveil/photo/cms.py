@@ -63,7 +63,9 @@ class DeepSpace:
     def __init__(self, data: bytes, inks: bool) -> None:
         self.profile, self.srgb = data, _profiles(data)[1].tobytes()
         self.replaces, self.kind = inks, "cmyk" if inks else "rgb"
-        self.from_srgb(self.to_srgb(np.zeros((1, len(self.kind)), np.float32)))  # fails now where it has one direction alone
+        self.from_srgb(
+            self.to_srgb(np.zeros((1, len(self.kind)), np.float32))
+        )  # fails now where it has one direction alone
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
         return _deep(native, (self.profile, self.srgb), (self.kind, "rgb"))

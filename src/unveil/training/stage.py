@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -23,16 +20,17 @@ from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.settings import Stage
 from unveil.training.state import State
 from unveil.training.trainer import Item, Material, Trainer, Verdict
+from unveil.util.signals import answered
 from unveil.util.words import duration
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # the keyboard; torchrun, SLURM or kill; a scheduler's early notice
 
 
+@dataclass
 class Stop:
     """asked: whether the run is to stop."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    asked: bool = False
 
 
 @contextmanager
@@ -40,27 +38,14 @@ def stop_on_signal() -> Iterator[Stop]:
     """While this is entered, the first signal of a kind only sets `asked`; the second of it acts as it would have without this.
 
     Of a kind, because Ctrl-C under torchrun brings each process a SIGINT from the terminal and a SIGTERM from torchrun.
-
-    In threads other than the main one, where Python delivers no signals, nothing is changed.
     """
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def ask(*_: object) -> None:
         stop.asked = True
-        signal.signal(number, before[number])
 
-    for number in numbers:
-        signal.signal(number, note)
-    try:
+    with answered(ask, *_SIGNALS, once=True):
         yield stop
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
 
 
 WEIGHTS = "weights.safetensors"
