@@ -105,11 +105,10 @@ class Describer:
     @staticmethod
     def _named(network: DACLIP, image: Tensor) -> tuple[Tensor, tuple[str, ...]]:
         from unveil.networks.clip import prepared
-        from unveil.networks.daclip import ImageEmbeddings, degradation_probabilities
+        from unveil.networks.daclip import degradation_probabilities
         from unveil.networks.daclip_words import rows, words
 
         seen = network.encode_image(prepared(image[None], network.clip.visual.size))
-        assert isinstance(seen, ImageEmbeddings)
         known = words(network.clip)
         texts = network.clip.encode_text(rows(list(known.values()), network.clip.context))
         return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0], tuple(known)

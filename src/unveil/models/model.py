@@ -150,13 +150,7 @@ class Model:
         """The guide's embeddings of the photograph (B, 3, H, W) in the network's range: none, content, or content and degradation."""
         if self.guide is None:
             return ()
-        from unveil.networks.clip import prepared
-        from unveil.networks.daclip import ImageEmbeddings
-
-        low, high = self.spec.value_range
-        seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
-        assert isinstance(seen, ImageEmbeddings)
-        return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
+        return self.guide.contexts(y, self.spec.value_range, self.predictor.degradation)
 
     def _mask_of(self, y: Tensor) -> Tensor:
         """The mask for y (B, 3, H, W). Raises InputError where there is none, or y is not the whole photograph at its own size."""

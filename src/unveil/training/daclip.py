@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ from unveil.errors import InputError, ModelError
 from unveil.models.spec import Spec
 from unveil.models.weights_file import read_guide, write
 from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, ImageEmbeddings, contrastive, degradation_probabilities, robust_loss
+from unveil.networks.daclip import DACLIP, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, UNIVERSAL, WILD, joined, rows
-from unveil.training.batches import Source, scan, touched
+from unveil.training.batches import Material, Source, scan, touched
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.settings import Config, Data, Pairs, Stage
@@ -249,10 +249,8 @@ def losses(
     """
     size = network.clip.visual.size
     with torch.no_grad():
-        target = network.encode_image(prepared(clean, size), control=False)
+        target = network.clip.visual(prepared(clean, size))
     seen = network.encode_image(prepared(damaged, size))
-    assert isinstance(seen, ImageEmbeddings)
-    assert isinstance(target, Tensor)
     partner, same = (target, None) if captions is None else captions
     return (
         contrastive(seen.content, partner, network.logit_scale, same),
@@ -315,10 +313,6 @@ def accuracy(network: DACLIP, config: Config, held: NamedSource, names: Names, b
         count += batch.count
     return {"right": right / count, "count": count, "texts": len(texts)}
 
-
-if TYPE_CHECKING:
-    from unveil.training.batches import Material
-    from unveil.training.settings import Data
 
 _HEAD = "filepath\ttitle"
 """First line of the published tables; it may be left out."""

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from unveil.errors import InputError
 from unveil.models.weights_file import read_guide
-from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, ImageEmbeddings
+from unveil.networks.daclip import DACLIP
 from unveil.training.settings import Config
 from unveil.util import atomic
 
@@ -32,17 +31,8 @@ class Guide:
 
     @torch.no_grad()
     def contexts(self, y: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> tuple[Tensor, ...]:
-        """Embeddings (B, embed) of damaged crops (B, 3, H, W) in `value_range`: of the content and, where the network uses it, of the
-        degradation.
-
-        Made as `models.model.Model.contexts` makes them of photographs.
-        """
-        low, high = value_range
-        embeddings = self.network.encode_image(
-            prepared((y.float() - low) / (high - low), self.network.clip.visual.size)
-        )
-        assert isinstance(embeddings, ImageEmbeddings)
-        return (embeddings.content, embeddings.degradation) if self.degradation else (embeddings.content,)
+        """Of damaged crops (B, 3, H, W) in `value_range`, as `models.model.Model.contexts` of photographs."""
+        return self.network.contexts(y, value_range, self.degradation)
 
     def entry(self) -> dict[str, Any]:
         """The guide's entry in the description of the trained model."""

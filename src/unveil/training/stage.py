@@ -122,9 +122,8 @@ class StageRunner:
         self.keys = state.learner.trained(self.stage)
         resumed = state.counters.done > self.first
         if not resumed and self.keys == ("head",):
-            state.put_averages(
-                "predictor"
-            )  # the head is trained on the averaged predictor, which is the one that is exported
+            # The head is trained on the averaged predictor, which is the one that is exported.
+            state.put_averages("predictor")
         if not resumed:
             state.counters.running, state.counters.bad, state.counters.lowest = 0.0, 0, math.inf
             state.counters.stage = state.counters.seconds
@@ -157,9 +156,10 @@ class StageRunner:
                     self._sound(step)
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
-                stopping = self._stopping()
+                stopping = self.told_to_stop or (run.stop_at is not None and counters.done >= run.stop_at)
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
-                    self._save()
+                    run.state.save(run.folder, self.optimiser)
+                    run.world.wait()
                 if ended or counters.seconds - self.written >= 60 * run.state.config.weights_every:
                     # The clock of all processes, which may have to gather the weights together.
                     self.written = counters.seconds
@@ -222,13 +222,8 @@ class StageRunner:
             return ahead(make, keys, 0)
         if config.workers and shares_memory() and len(steps) * self.stage.batch >= len(run.source.pictures):
             run.source.store.fill(run.source.pictures)
-        return ahead(
-            make,
-            keys,
-            config.workers,
-            store=run.source.store,
-            pinned=run.world.device.type == "cuda",
-        )
+        pinned = run.world.device.type == "cuda"
+        return ahead(make, keys, config.workers, store=run.source.store, pinned=pinned)
 
     def _step(self, step: int, batches: Iterator[Item]) -> None:
         state, counters = self.run.state, self.run.state.counters
@@ -306,14 +301,6 @@ class StageRunner:
                 )
             )
         return False
-
-    def _stopping(self) -> bool:
-        run = self.run
-        return self.told_to_stop or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
-
-    def _save(self) -> None:
-        self.run.state.save(self.run.folder, self.optimiser)
-        self.run.world.wait()
 
     def _carry(self) -> None:
         """Write the small state where it is asked for."""
