@@ -242,8 +242,7 @@ def restore(
     if frames is not None:
         _make_folder(frames)
     seen: dict[str, int] = {}
-    unwatched = frames is None and (json_lines or not sys.stderr.isatty())  # the library for bars need not be loaded
-    watch = None if unwatched else _watch(restorer, jobs, samples, json_lines, frames)
+    watch = None if _is_unwatched(json_lines, frames) else _watch(restorer, jobs, samples, json_lines, frames)
     rows = sys.stderr if place == STANDARD else sys.stdout
 
     with Manifest(manifest) as kept:
@@ -285,6 +284,11 @@ def _make_folder(frames: Path) -> None:
         frames.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{frames}: the folder cannot be made ({error.strerror}); choose another --frames") from error
+
+
+def _is_unwatched(json_lines: bool, frames: Path | None) -> bool:
+    """Whether neither a progress bar nor estimates are wanted, so that the library for them need not be loaded."""
+    return frames is None and (json_lines or not sys.stderr.isatty())
 
 
 def _watch(

@@ -53,9 +53,8 @@ def pixel_factor(scores: Sequence[np.ndarray], level: float) -> float:
     weights = np.concatenate([np.full(np.size(s), 1 / (n * np.size(s))) for s in scores])
     order = np.argsort(values, kind="stable")
     after = weights[order][::-1].cumsum()[::-1]
-    outside = np.append(
-        after[1:], 0.0
-    )  # share strictly above the k-th smallest score, ties apart; exactly 0 for the last
+    # Share strictly above the k-th smallest score, ties apart; exactly 0 for the last.
+    outside = np.append(after[1:], 0.0)
     return float(values[order][int(np.argmax(outside <= allowed + 1e-9))])
 
 

@@ -201,9 +201,8 @@ def _with_nan(model_output: Tensor) -> Tensor:
     """A network's output with infinities as NaN: clamping would turn them into black or white, whereas the caller checks for NaN."""
     if model_output.device.type == "cpu" and finite(model_output):
         return model_output
-    return model_output.where(
-        model_output.isfinite(), torch.nan
-    )  # on other devices checking first would wait for the device
+    # On other devices checking first would wait for the device.
+    return model_output.where(model_output.isfinite(), torch.nan)
 
 
 def estimated(spec: Spec, path: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import InputError
+from unveil.networks.blocks import zeroed
 from unveil.networks.clip import CLIP, Transformer, VisionTower, prepared
 
 
@@ -33,21 +34,13 @@ class ImageEmbeddings(NamedTuple):
     degradation: Tensor
 
 
-def zero_linear(width: int) -> nn.Linear:
-    """A linear layer width -> width that starts at zero."""
-    layer = nn.Linear(width, width)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class ControlTransformer(nn.Module):
     """A transformer that also returns the outputs of its blocks: (B, N, width) -> the same, and L hidden states like it."""
 
     def __init__(self, transformer: Transformer, width: int) -> None:
         super().__init__()
         self.transformer = transformer
-        self.zero_modules = nn.ModuleList([zero_linear(width) for _ in transformer.resblocks])
+        self.zero_modules = nn.ModuleList([zeroed(nn.Linear(width, width)) for _ in transformer.resblocks])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         hidden: list[Tensor] = []

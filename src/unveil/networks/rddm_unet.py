@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.blocks import Attention, LinearAttention, Recipe, Skeleton, Trunk, ascend
+from unveil.networks.blocks import Attention, LinearAttention, Recipe, Skeleton, Trunk, ascend, zeroed
 from unveil.networks.compact import LevelEmbedding
 from unveil.networks.predictor import TIME_SCALE, Answer, check_inputs, check_mask, pad_to_multiple
 
@@ -155,8 +155,7 @@ class CorrectionUNet(Skeleton):
         super().__init__(9, 3, rddm_widths(dim, mults), RDDM)
         self.multiple_of = 2 ** (len(mults) - 1)
         self.fidelity_mlp = LevelEmbedding(self.time_dim)
-        nn.init.zeros_(self.final_conv.weight)
-        nn.init.zeros_(self.final_conv.bias)  # type: ignore[arg-type]
+        zeroed(self.final_conv)
 
     def forward(self, answer: Answer, fidelity: Tensor) -> Tensor:
         """Offset of the residual (B, 3, H, W), any H, W >= 1; fidelity: (B,) in [0, 1]."""

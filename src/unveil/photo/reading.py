@@ -125,9 +125,7 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         raise InputError(
             f"{name}: {header.width} x {header.height} pixels do not fit into memory; close other programs or reduce the picture first"
         ) from None
-    except (
-        Exception
-    ) as error:  # Decoders raise anything on damaged files; a folder of photographs must survive all of it.
+    except Exception as error:  # decoders raise anything on damaged files; a folder of photographs must survive it
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{name}: cannot be read as {header.format}: {reason[:300]}; if it opens elsewhere, save it again there"

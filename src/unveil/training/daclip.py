@@ -36,6 +36,7 @@ from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
 from unveil.training.trainer import MODEL, Objective, OneNetwork, Trainer, Verdict
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 
 Words = tuple[str, ...]
 
@@ -379,5 +380,5 @@ def tokeniser(folder: Path) -> Callable[[str], tuple[int, ...]]:
     try:
         opened: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"data.tokenizer: {folder} holds no CLIP tokeniser ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"data.tokenizer: {folder} holds no CLIP tokeniser ({first_line(error)})") from error
     return lambda text: tuple(opened(text, add_special_tokens=False, verbose=False).input_ids)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from unveil.errors import InputError
+from unveil.util.words import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -27,9 +28,7 @@ def opened(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # which "meta", a device of shapes alone, refuses
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
-        ) from error
+        raise InputError(f"device {name!r} cannot be used here ({first_line(error)}); use auto or cpu") from error
     return device
 
 

@@ -47,6 +47,12 @@ def shown(text: object) -> str:
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+def first_line(error: BaseException) -> str:
+    """The beginning of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:200] if lines else type(error).__name__
+
+
 def several(things: Sequence[object]) -> str:
     """The first of some things and how many more there are: "a.png", "a.png and 2 more"."""
     return f"{things[0]} and {len(things) - 1} more" if len(things) > 1 else str(things[0])
