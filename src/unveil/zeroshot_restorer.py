@@ -18,13 +18,12 @@ from unveil.diffusion.noise import seeded
 from unveil.draws import Callback, draw_seed
 from unveil.errors import Cancelled, InputError, ModelError, UnveilError, collected
 from unveil.models import shelf
-from unveil.networks.predictor import reflected
 from unveil.options import Options, chosen
 from unveil.photo.record import in_the_shape_of
 from unveil.restoration import Restoration
 from unveil.restorer import as_photo, check_several
 from unveil.util.devices import DTYPES, name_of, pick_device, pick_dtype
-from unveil.util.tensors import batch_of, pixels_of
+from unveil.util.tensors import at_least, batch_of, pixels_of
 from unveil.zeroshot import methods
 from unveil.zeroshot.priors import Measured, Prior, TiledPrior
 from unveil.zeroshot.priors.opening import open_prior
@@ -141,7 +140,7 @@ class ZeroShotRestorer:
             times.append((time.perf_counter(), progress.steps))
             return len(times) == 3
 
-        y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
+        y = torch.zeros(1, 3, *(max(side, self.method.least) for side in size), device=self.device)
         started = time.perf_counter()
         try:
             with collected():
@@ -168,7 +167,7 @@ class ZeroShotRestorer:
         plan = self.plan(source.height, source.width, options)
         prior = Measured(TiledPrior(self.prior, plan.tile) if plan.tile else self.prior)
         y = batch_of(source.pixels).to(self.device) * 2 - 1
-        whole = _at_least(y, self.method.least)
+        whole = at_least(y, self.method.least, self.method.least)
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
@@ -233,14 +232,6 @@ def _for_a_trial(settings: Any) -> Any:
     if str(getattr(settings, "operator", "")).startswith("mask:file="):
         changes["operator"] = "mask:keep=0.5"
     return dataclasses.replace(settings, **changes) if changes else settings
-
-
-def _at_least(y: Tensor, side: int) -> Tensor:
-    """The image, continued by reflection to the right and below where it is shorter than `side`."""
-    for dim in (-2, -1):
-        if y.shape[dim] < side:
-            y = y.index_select(dim, reflected(y.shape[dim], side, y.device))
-    return y
 
 
 def _grained(y: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from unveil.degradation.draws import Random, rand, randn
 from unveil.errors import InputError
 from unveil.util.guided_filter import linear_law
+from unveil.util.tensors import mirror
 
 Severity = float | Tensor | None
 """How strong damage is: a number in [0, 1] for all samples of a batch, (B, 1, 1, 1) of them, or None, drawn for each."""
@@ -154,13 +155,6 @@ def smoothstep(u: Tensor) -> Tensor:
     """0 below 0, 1 above 1, the cubic 3u^2 - 2u^3 between."""
     u = u.clamp(0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
-
-
-def mirror(n: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
-    """Indices of n pixels extended by reflection without repeating the edge; the margins may exceed n."""
-    period = max(1, 2 * (n - 1))
-    k = torch.arange(-before, n + after, device=device) % period
-    return torch.where(k < n, k, period - k)
 
 
 def fast_size(n: int) -> int:

@@ -215,7 +215,11 @@ def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generat
     """
     path = learner.processes[0]
     x_t, t = grid_states(path, batch, generator)
-    eps = by_index(lambda i, x, y, x0: _noise_of(path, i, x, y, x0), t, x_t, batch.y, batch.x0)
+
+    def noise(i: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
+        return (x_t - float(path.alpha[i]) * x0 - float(path.beta[i]) * y) / float(path.sigma[i])
+
+    eps = by_index(noise, t, x_t, batch.y, batch.x0)
     with learner.autocast():
         answer = learner.answer(path, t, x_t, batch.y)
         seen = frozen(answer)
@@ -239,10 +243,6 @@ def frozen(answer: Answer) -> Answer:
     if features is not None:
         features = Features(tuple(f.detach() for f in features.levels), features.embedding.detach())
     return answer._replace(residual=answer.residual.detach(), features=features)
-
-
-def _noise_of(path: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
-    return (x_t - float(path.alpha[t]) * x0 - float(path.beta[t]) * y) / float(path.sigma[t])
 
 
 _EVALUATIONS = (5, 10)
