@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unveil.diffusion.correction import leverage, shift_target
 from unveil.diffusion.irsde import matching_loss
 from unveil.diffusion.path import GaussianPath, residual_coefficients
+from unveil.diffusion.prediction import from_x0
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.model import bounded, estimated
@@ -215,11 +216,7 @@ def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generat
     """
     path = learner.processes[0]
     x_t, t = grid_states(path, batch, generator)
-
-    def noise(i: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
-        return (x_t - float(path.alpha[i]) * x0 - float(path.beta[i]) * y) / float(path.sigma[i])
-
-    eps = by_index(noise, t, x_t, batch.y, batch.x0)
+    eps = by_index(lambda i, x, y, x0: from_x0("epsilon", path, i, x0, x, y), t, x_t, batch.y, batch.x0)
     with learner.autocast():
         answer = learner.answer(path, t, x_t, batch.y)
         seen = frozen(answer)
