@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass, field, replace
-from importlib import import_module
+from pkgutil import resolve_name
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -124,9 +124,8 @@ def encode(picture: Picture, format: str) -> bytes:
         raise InputError(
             f"{format} holds at most {longest} pixels a side, the picture has {width} x {height}; write TIFF or PNG instead"
         )
-    module, name = _ENCODERS[format].split(":")
     with quiet():
-        return getattr(import_module(f"unveil.photo.{module}"), name)(picture)
+        return resolve_name(f"unveil.photo.{_ENCODERS[format]}")(picture)
 
 
 _ENCODERS = {
