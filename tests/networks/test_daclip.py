@@ -69,7 +69,7 @@ def test_an_untrained_controller_changes_nothing_and_is_clips_tower() -> None:
     for layer in net.visual_control.transformer.zero_modules:
         assert not layer.weight.any()
         assert not layer.bias.any()
-    seen, plain = net.clip.visual(images()), net.encode_image(images())
+    seen, plain = net.encode_image(images()), net.clip.visual(images())
     assert torch.equal(seen.content, plain)
     assert torch.equal(seen.degradation, plain)
 
