@@ -93,21 +93,11 @@ class Clock:
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws of one photograph; each depends on the seed and its own number alone.
+    """The draws of one photograph (`seen`); each depends on the seed and its own number alone.
 
-    Args:
-        model: What restores.
-        device: Where.
-        dtype: In which precision.
-        seen: The photograph.
-        options: How.
-        run: The same with nothing left open.
-        plan_for: (height, width) -> tiles of a state of that size.
-        callback: As of `Restorer.restore`.
-        mends: Whether every tile is looked at for values that are not finite; else all are, once, at the end.
-        clock: Counts the network's seconds.
-        notes: Sentences about what was corrected on the way; it is added to.
-
+    run: the options with nothing left open. plan_for: (height, width) -> tiles of a state of that size. callback: as of
+    `Restorer.restore`. mends: whether every tile is looked at for values that are not finite; else all are, once, at the end. clock:
+    counts the network's seconds. notes: sentences about what was corrected on the way; it is added to.
     """
 
     model: Model
@@ -149,12 +139,9 @@ class Draws:
         return min(-(-reach // spec.multiple_of) * spec.multiple_of, source.width // 2)
 
     def made(self, together: int, room: int) -> tuple[np.ndarray, RunningMoments | None]:
-        """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would not fit.
+        """All draws (K, H, W, 3), or none of them (0, H, W, 3) and their moments where keeping them would take more than `room` bytes.
 
-        Args:
-            together: How many advance at once.
-            room: Bytes of the host's memory that they may take.
-
+        together: how many advance at once.
         """
         every, pixels = range(self.options.samples), self.seen.source.pixels
         groups = (every[k : k + together] for k in range(0, len(every), together))

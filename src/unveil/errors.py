@@ -50,14 +50,7 @@ def note(text: str, stacklevel: int = 2) -> None:
 def renamed(thing: object, name: str, names: Mapping[str, str]) -> Any:
     """For `__getattr__`: an attribute under its name of version 0.1, with a warning that gives the present name.
 
-    Args:
-        thing: The object.
-        name: The attribute that it does not have.
-        names: Old name -> present one.
-
-    Raises:
-        AttributeError: A name that it never had.
-
+    names: old name -> present one. Raises AttributeError for a name that the object never had.
     """
     if name not in names:
         raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}")

@@ -30,18 +30,10 @@ class MaskedRestorer(Restorer):
     def __init__(
         self, model: Model, mask: str | Path | np.ndarray, device: str = "auto", dtype: str = "auto", **more: Any
     ) -> None:
-        """Put a model and its mask together.
+        """Put a network that takes a mask and its mask together; the rest is as `Restorer` takes it.
 
-        Args:
-            model: A network that takes a mask.
-            mask: A file; a folder, in which a photograph's mask has its name; or (H, W) or (H, W, 3), white where the damage is.
-            device: As `Restorer` takes it.
-            dtype: As `Restorer` takes it.
-            more: As `Restorer` takes it.
-
-        Raises:
-            InputError: The network takes no mask.
-
+        mask: a file; a folder, in which a photograph's mask has its name; or (H, W) or (H, W, 3), white where the damage is. Raises
+        InputError where the network takes none.
         """
         if not model.spec.network.get("mask_channels"):
             raise InputError(f"{model.spec.name} takes no mask; leave mask out")
@@ -59,15 +51,7 @@ class MaskedRestorer(Restorer):
     ) -> Restoration:
         """Restore one image, as `Restorer.restore` does, with its mask; the protocol names that, and its sha256.
 
-        Args:
-            image: As for `Restorer.restore`.
-            options: As for `Restorer.restore`.
-            callback: As for `Restorer.restore`.
-            settings: As for `Restorer.restore`.
-
-        Raises:
-            InputError: There is no mask for it, the mask has another size, or tiles are asked for.
-
+        Raises InputError where there is no mask for it, the mask has another size, or tiles are asked for.
         """
         options = chosen(options, settings)
         if options.tile not in ("auto", 0):

@@ -155,16 +155,9 @@ def command_line(
 ) -> str:
     """`unveil restore ...` as a line for a shell, on the machine and version that restored it.
 
-    Args:
-        inputs: The photographs.
-        options: How they were restored; what is as it is by default is left out, but for the seed.
-        model: The trained model.
-        method: A zero-shot method in its place.
-        preset: The method's settings by name, empty for its own.
-        output: Where to, empty for beside the photograph.
-        protocol: Of one restoration; its tiles and precision are written too, since they change pixels and another machine might choose
-            others.
-
+    options: what is as it is by default is left out, but for the seed. model: the trained one, or method: a zero-shot one in its place,
+    and preset: its settings by name. output: empty for beside the photograph. protocol: of one restoration; its tiles and precision are
+    written too, since they change pixels and another machine might choose others.
     """
     words = ["unveil", "restore", *(f"./{name}" if name.startswith("-") and name != "-" else name for name in inputs)]
     if output:

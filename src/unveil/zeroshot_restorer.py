@@ -18,15 +18,14 @@ from unveil.diffusion.noise import seeded
 from unveil.draws import Callback, draw_seed
 from unveil.errors import Cancelled, InputError, ModelError, UnveilError, collected
 from unveil.models import shelf
-from unveil.networks.predictor import reflected
 from unveil.options import Options, chosen
 from unveil.photo.record import in_the_shape_of
 from unveil.restoration import Restoration
 from unveil.restorer import as_photo, check_several
 from unveil.util.devices import DTYPES, name_of, pick_device, pick_dtype
-from unveil.util.tensors import batch_of, pixels_of
+from unveil.util.tensors import at_least, batch_of, pixels_of
 from unveil.zeroshot import methods
-from unveil.zeroshot.priors import Counted, Prior, TiledPrior, TimedPrior
+from unveil.zeroshot.priors import Measured, Prior, TiledPrior
 from unveil.zeroshot.priors.opening import open_prior
 
 LARGEST = 1024
@@ -141,7 +140,7 @@ class ZeroShotRestorer:
             times.append((time.perf_counter(), progress.steps))
             return len(times) == 3
 
-        y = _at_least(torch.zeros(1, 3, *size, device=self.device), self.method.least)
+        y = torch.zeros(1, 3, *(max(side, self.method.least) for side in size), device=self.device)
         started = time.perf_counter()
         try:
             with collected():
@@ -166,15 +165,14 @@ class ZeroShotRestorer:
         source = as_photo(image, options.max_pixels)
         resolved = self.resolve(options)
         plan = self.plan(source.height, source.width, options)
-        timed = TimedPrior(cast(Prior, TiledPrior(self.prior, plan.tile)) if plan.tile else self.prior)
-        counted = Counted(cast(Prior, timed))
+        prior = Measured(TiledPrior(self.prior, plan.tile) if plan.tile else self.prior)
         y = batch_of(source.pixels).to(self.device) * 2 - 1
-        whole = _at_least(y, self.method.least)
+        whole = at_least(y, self.method.least, self.method.least)
         draws, notes = [], list[str]()
         for k in range(options.samples):
             noise = seeded([draw_seed(options.seed, k)])
             with collected() as collected_notes, tiling.memory_named(self.device, source.height, source.width):
-                x = self.method.call()(counted, whole, noise, resolved, callback, **self.extras)
+                x = self.method.call()(prior, whole, noise, resolved, callback, **self.extras)
             notes += collected_notes
             draws.append(_cropped(x, whole, y))
         samples = np.stack(draws)
@@ -187,11 +185,11 @@ class ZeroShotRestorer:
             samples = source.pixels + np.float32(options.strength) * (samples - source.pixels)
         coloured = getattr(resolved, "operator", "") == "grey" or getattr(resolved, "task", "") == "colorize"
         shaped = in_the_shape_of(source, samples[0], coloured=coloured)
-        protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(counted.counts)}
+        protocol = self.protocol(options) | {"tile": plan.tile, "counts": dataclasses.asdict(prior.counts)}
         return Restoration(
             samples,
             time.perf_counter() - started,
-            timed.seconds,
+            prior.seconds,
             options.seed,
             protocol,
             shaped,
@@ -234,14 +232,6 @@ def _for_a_trial(settings: Any) -> Any:
     if str(getattr(settings, "operator", "")).startswith("mask:file="):
         changes["operator"] = "mask:keep=0.5"
     return dataclasses.replace(settings, **changes) if changes else settings
-
-
-def _at_least(y: Tensor, side: int) -> Tensor:
-    """The image, continued by reflection to the right and below where it is shorter than `side`."""
-    for dim in (-2, -1):
-        if y.shape[dim] < side:
-            y = y.index_select(dim, reflected(y.shape[dim], side, y.device))
-    return y
 
 
 def _grained(y: Tensor) -> Tensor:

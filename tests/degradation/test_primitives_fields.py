@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from unveil.degradation.primitives import fractal, grid, guided, mirror, separable, smooth, smoothstep, stretch
+from unveil.degradation.primitives import fractal, grid, guided, separable, smooth, smoothstep, stretch
+from unveil.util.tensors import mirror
 
 
 def test_smooth_fields_have_zero_mean_and_unit_variance(generator: torch.Generator) -> None:

@@ -31,7 +31,7 @@ def test_equals_the_official_network(golden, close) -> None:
     close(seen.degradation, g["degra_features"])
     assert torch.equal(seen.degradation, degradation)
     close(nn.functional.normalize(seen.content, dim=-1), g["image_features_norm"])
-    close(net.encode_image(g["image"], control=False), g["image_features_nocontrol"])
+    close(net.clip.visual(g["image"]), g["image_features_nocontrol"])
     caption, named = net.encode_text(g["tokens"])
     normalize = nn.functional.normalize
     # The stored texts are those that the losses saw, normalised.
@@ -52,13 +52,13 @@ def test_a_hidden_state_reaches_the_block_at_the_other_end() -> None:
     for block in net.clip.visual.transformer.resblocks:
         block.register_forward_hook(lambda _, args, out: blocks.append(args[0]))
     net.encode_image(images())
-    net.encode_image(images(), control=False)
+    net.clip.visual(images())
     assert all(torch.equal(controlled, plain) for controlled, plain in zip(blocks[:3], blocks[3:], strict=True))
     layers[0].bias.zero_()
     layers[2].bias.fill_(1.0)
     blocks.clear()
     net.encode_image(images())
-    net.encode_image(images(), control=False)
+    net.clip.visual(images())
     torch.testing.assert_close(blocks[1], blocks[4] + 1)
 
 
@@ -69,7 +69,7 @@ def test_an_untrained_controller_changes_nothing_and_is_clips_tower() -> None:
     for layer in net.visual_control.transformer.zero_modules:
         assert not layer.weight.any()
         assert not layer.bias.any()
-    seen, plain = net.encode_image(images()), net.encode_image(images(), control=False)
+    seen, plain = net.encode_image(images()), net.clip.visual(images())
     assert torch.equal(seen.content, plain)
     assert torch.equal(seen.degradation, plain)
 

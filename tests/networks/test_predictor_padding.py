@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from unveil.networks.predictor import pad_to_multiple, reflected
+from unveil.networks.predictor import pad_to_multiple
+from unveil.util.tensors import mirror
 
 
 @pytest.mark.parametrize(("length", "total"), [(1, 5), (2, 7), (3, 16), (5, 5), (9, 16), (40, 48)])
-def test_reflected_is_numpys_reflection(length: int, total: int) -> None:
+def test_mirror_is_numpys_reflection(length: int, total: int) -> None:
     expected = np.pad(np.arange(length), (0, total - length), mode="reflect")
-    np.testing.assert_array_equal(reflected(length, total).numpy(), expected)
+    np.testing.assert_array_equal(mirror(length, 0, total - length).numpy(), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (3, 2), (13, 21)])

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from unveil.errors import InputError
-from unveil.networks.predictor import reflected
 from unveil.photo import tiles
+from unveil.util.tensors import mirror
 
 NUMBERS = st.fixed_dictionaries(
     {
@@ -95,7 +95,7 @@ def test_a_network_in_tiles_equals_the_network_in_one_piece(size: tuple[int, int
         torch.nn.init.normal_(weight, std=0.3, generator=generator)
     height, width = tiles.canvas(*size, stride)
     image = torch.rand(*size, generator=generator)
-    image = image[reflected(size[0], height)][:, reflected(size[1], width)]
+    image = image[mirror(size[0], 0, height - size[0])][:, mirror(size[1], 0, width - size[1])]
     with torch.no_grad():
         whole = network(image[None, None])[0, 0]
         found = tiles.plan(*size, 64, 4 * margin, stride)

@@ -60,7 +60,7 @@ def test_clip_alone_becomes_a_da_clip_that_sees_as_clip_does(clip: Path) -> None
     assert isinstance(network, DACLIP)
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     content, degradation = network.encode_image(x)
-    alone = network.encode_image(x, control=False)
+    alone = network.clip.visual(x)
     assert torch.equal(content, alone)
     assert torch.equal(degradation, alone)
 

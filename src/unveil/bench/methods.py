@@ -89,15 +89,10 @@ def model(restorer: Restorer, title: str, draws: int = 1, **settings: Any) -> Me
 def zero_shot(
     restorer: ZeroShotRestorer, draws: int = 1, steps: int | None = None, *, preset: str = "", prior: str = ""
 ) -> Method:
-    """A zero-shot method on its prior, seed 0, as `load(method=NAME)` gives it.
+    """A zero-shot method on its prior, seed 0, as `load(method=NAME)` gives it. draws: of each photograph. steps: in place of those of its
+    settings.
 
-    Args:
-        restorer: What runs it; its own settings say how.
-        draws: Of each photograph.
-        steps: In place of those of its settings.
-        preset: The preset that its settings come from, "" for none named; stands in the row's title, so that rows of one table differ.
-        prior: The prior that was asked for by name, "" for the method's own; likewise.
-
+    preset, prior: those that were asked for by name, "" for none; they stand in the row's title, so that rows of one table differ.
     """
     options = Options(samples=draws, steps=steps)
 

@@ -36,15 +36,7 @@ class SetFeatures:
     """
 
     def __init__(self, output: Path | None, of: str, title: str, row: dict[str, Any]) -> None:
-        """Find what was kept.
-
-        Args:
-            output: The file of results, None for memory alone.
-            of: The test set.
-            title: The row.
-            row: Its protocol and its run.
-
-        """
+        """Find what was kept in a file of results (None: nothing) of a test set (`of`), a row's title, and its protocol and run."""
         told = json.dumps([of, title, row["protocol"], row["run"]], sort_keys=True, default=str)
         key = hashlib.sha256(told.encode()).hexdigest()[:16]
         self.folder = None if output is None else output.with_name(f"{output.name}.features") / key
@@ -54,15 +46,7 @@ class SetFeatures:
         return None if self.folder is None else self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.npy"
 
     def add(self, name: str, pixels: np.ndarray, target: np.ndarray, protocol: Protocol) -> None:
-        """Look at a result and its target, at the size and with the border that the protocol scores.
-
-        Args:
-            name: The photograph.
-            pixels: (H, W, 3) in [0, 1], the result.
-            target: (H, W, 3) in [0, 1].
-            protocol: What decides size, rounding and border.
-
-        """
+        """Look at a result and its target, (H, W, 3) in [0, 1] each, at the size and with the border that the protocol scores."""
         ready = prepare(pixels.clip(0, 1), target, protocol)
         look = features()
         self.held[name] = np.stack([look(ready.prediction), look(ready.target)]).astype(np.float32)
@@ -73,24 +57,14 @@ class SetFeatures:
             atomic.replace(path, content.getvalue())
 
     def has(self, name: str) -> bool:
-        """Whether a photograph was looked at, now or in a call before.
-
-        Args:
-            name: The photograph.
-
-        """
+        """Whether a photograph was looked at, now or in a call before."""
         path = self._path(name)
         if name not in self.held and path is not None and path.is_file():
             self.held[name] = np.load(path)
         return name in self.held
 
     def distance(self, names: list[str]) -> float | None:
-        """FID of the photographs; None for fewer than two.
-
-        Args:
-            names: Which; all were looked at.
-
-        """
+        """FID of these photographs, all of which were looked at; None for fewer than two."""
         from unveil.evaluation.metrics.deep import frechet
 
         if len(names) < 2:

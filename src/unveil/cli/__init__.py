@@ -113,7 +113,7 @@ def _plain_warnings() -> Iterator[None]:
 
     def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, UnveilWarning):
-            print(shown(f"unveil: {message}"), file=sys.stderr, flush=True)
+            say(message)
         else:
             usual(message, category, *where, **more)
 
@@ -131,9 +131,13 @@ def _missing(error: MissingArgumentError) -> str:
     return f"{' or '.join(error.argument.names if error.argument else ())} is missing"
 
 
+def say(text: object) -> None:
+    """Print one line on standard error."""
+    print(f"unveil: {shown(text)}", file=sys.stderr, flush=True)
+
+
 def _fail(message: str, status: int) -> int:
-    """Print `message` as one line on standard error; return `status`."""
-    print(f"unveil: {shown(' '.join(message.split()))}", file=sys.stderr)
+    say(" ".join(message.split()))
     return status
 
 
@@ -161,4 +165,4 @@ def print_failed(source: object, reason: object, as_json: bool = False) -> None:
     # As a whole word: a pair called 1 is not named by "10x10". Reasons may come with each blank for several.
     plain, told = (" ".join(str(text).split()) for text in (source, reason))
     named, known = re.subn(rf"(?<!\w){re.escape(plain)}(?!\w)", lambda _: str(source), told, count=1)
-    print(f"unveil: {shown(named if known else f'{source}: {told}')}", file=sys.stderr, flush=True)
+    say(named if known else f"{source}: {told}")

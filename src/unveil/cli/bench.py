@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unveil.cli import exit_status
+from unveil.cli import exit_status, say
 from unveil.cli.progress import counting
 from unveil.cli.zero_shot import NONE_GIVEN, ZeroShotOptions
 from unveil.errors import InputError
@@ -270,7 +270,7 @@ def _printed(paper: str, table: str, wanted: list[str]) -> tuple[list[str], list
                 check_available(name)
                 metrics.append(name)
         except InputError as error:
-            print(f"unveil: column {name} is left out: {error}", file=sys.stderr)
+            say(f"column {name} is left out: {error}")
     return list(dict.fromkeys(str(c.protocol) for c in columns)), metrics
 
 
@@ -305,7 +305,7 @@ def _quality(
             )
     chosen = [found[name] for name in wanted or found]
     for caution in cautions(clean for test in chosen for _, _, clean in test.pairs):
-        print(f"unveil: {caution}", file=sys.stderr)
+        say(caution)
     with counting() as show:
         return quality.measure(
             chosen,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from unveil.cli import SOME_FAILED, exit_status
+from unveil.cli import SOME_FAILED, exit_status, say
 from unveil.errors import collected
 from unveil.util.words import shown
 
@@ -104,7 +104,6 @@ def leaks(
 
     """
     import json
-    import sys
 
     from unveil.cli.progress import counting
     from unveil.data.files import images_in
@@ -117,20 +116,15 @@ def leaks(
     for leak in found.leaks:
         row = {"test": str(leak.test), "train": str(leak.train), "by": leak.by, "strength": leak.strength}
         print(json.dumps(row) if as_json else shown(f"{leak.test}  {leak.train}  {leak.by} {leak.strength}"))
-    for told in (*dict.fromkeys(notes), *(f"known of these sets: {said}" for said in known)):
-        print(f"unveil: {shown(told)}", file=sys.stderr)
-    for reason in found.unreadable:
-        print(f"unveil: {shown(reason)}", file=sys.stderr)
+    for told in (*dict.fromkeys(notes), *(f"known of these sets: {said}" for said in known), *found.unreadable):
+        say(told)
     how = (
         "whole pictures and local features"
         if found.features
         else "whole pictures alone; the extra leaks finds pieces, too"
     )
     tests = len({leak.test for leak in found.leaks})
-    print(
-        f"unveil: {tests} of {found.test} test pictures are among {found.train} training pictures ({how})",
-        file=sys.stderr,
-    )
+    say(f"{tests} of {found.test} test pictures are among {found.train} training pictures ({how})")
     return SOME_FAILED if found.leaks or found.unreadable else 0
 
 
@@ -139,10 +133,8 @@ def _processors() -> int:
 
 
 def _status(outcome: Outcome) -> int:
-    import sys
-
     for reason in outcome.failed:
-        print(f"unveil: {shown(reason)}", file=sys.stderr)
+        say(reason)
     return exit_status(len(outcome.failed), outcome.made + outcome.there)
 
 

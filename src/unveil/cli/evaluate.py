@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from unveil.cli import exit_status, print_failed
+from unveil.cli import exit_status, print_failed, say
 from unveil.cli.progress import bars
 from unveil.errors import InputError
-from unveil.util.words import listed, shown
+from unveil.util.words import listed
 
 
 def evaluate(
@@ -100,20 +99,17 @@ def evaluate(
         second = score(against) if against is not None else None
     comparisons = None if second is None or not (report.rows and second.rows) else compare_reports(report, second)
     for name in libraries:
-        print(
-            f"unveil: {name} is {elsewhere.LIBRARIES[name].version()}; docs/metrics.md says how it differs",
-            file=sys.stderr,
-        )
+        say(f"{name} is {elsewhere.LIBRARIES[name].version()}; docs/metrics.md says how it differs")
     print(to_json(report, comparisons) if as_json else to_markdown(report, comparisons, worst=worst), end="")
     for path in output:
         write(path, report, comparisons)
     for caution in cautions(find_images(target) if target.is_dir() else [target]):
-        print(f"unveil: {caution}", file=sys.stderr)
+        say(caution)
     if second is not None:
         scored = {row.key for row in second.rows} | {failure.key for failure in second.failures}
         alone = [str(path) for path in second.predictions_left] + [r.name for r in report.rows if r.key not in scored]
         for name in alone:
-            print(shown(f"unveil: {name}: without a partner in both folders, so not compared"), file=sys.stderr)
+            say(f"{name}: without a partner in both folders, so not compared")
     failures = report.failures + (second.failures if second is not None else ())
     for failure in failures:
         print_failed(failure.name, failure.reason)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from unveil.cli import check_hyphens, exit_status, zero_shot
+from unveil.cli import check_hyphens, exit_status, print_failed, say, zero_shot
 from unveil.cli.zero_shot import NONE_GIVEN, ZERO_SHOT, ZeroShotOptions
 from unveil.errors import InputError, UnveilWarning
 from unveil.util.allocator import keep_freed_memory
@@ -189,7 +189,7 @@ def restore(
             solver,
             grid,
             resolution,
-            _tile(tile),
+            int(tile) if tile.isdecimal() else tile,
             max_pixels=max_pixels,
             fix=fix,
             keep=keep,
@@ -197,14 +197,14 @@ def restore(
             self_ensemble=self_ensemble,
         )
         restorer.resolve(options)  # a wrong setting is a usage error, not one per file
-    asked, tell = suffix, lambda text: print(f"unveil: {shown(text)}", file=sys.stderr, flush=True)
+    asked = suffix
     place, folder = (None, False) if output is None else (Path(output), output.endswith(("/", "\\")))
     items = find(
         inputs,
         recursive=recursive,
         leave_out=None if place in (None, STANDARD) else place,
         follow_links=follow_links,
-        tell=tell,
+        tell=say,
     )
     if place is None:
         suffix = suffix or SUFFIX
@@ -213,7 +213,7 @@ def restore(
     if suffix and place != STANDARD:
         found, items = items, outputs.without_own(items, suffix, place)
         if own := sorted({item.source for item in found} - {item.source for item in items}):
-            tell(
+            say(
                 f"{several(own)}: written by an earlier call beside its photograph, passed over; name it alone to restore it"
             )
     if shard:
@@ -322,7 +322,7 @@ def _print_command(
 
     line = command_line(map(str, inputs), options, model=name, method=method, output=output or "")
     told = "".join(f" --{option}" + ("" if v is True else f" {shlex.quote(str(v))}") for option, v in given.items())
-    print(f"unveil: the same pixels again: {shown(line + told)}", file=sys.stderr, flush=True)
+    say(f"the same pixels again: {line}{told}")
 
 
 def _restorer(
@@ -408,11 +408,7 @@ def _print_estimate(
     if not quiet:
         more = f"; {duration(seconds)} for all {len(extents)}" if len(extents) > 1 else ""
         counted = f"{told.evaluations} evaluations a draw" + (f", {frames} frames" if frames > 1 else "")
-        print(
-            f"unveil: {shown(first.source)}: about {duration(frames * told.seconds)} here ({counted}){more}",
-            file=sys.stderr,
-            flush=True,
-        )
+        say(f"{first.source}: about {duration(frames * told.seconds)} here ({counted}){more}")
     return seconds
 
 
@@ -439,12 +435,6 @@ def _without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _tile(text: str) -> int | str:
-    if text == "auto" or not text.isdecimal():
-        return text  # Options raises the error that explains it
-    return int(text)
-
-
 def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untyped-def]
     if as_json:
         print(row.to_json(), file=rows, flush=True)
@@ -452,10 +442,8 @@ def _print_row(row: Row, as_json: bool, rows) -> None:  # type: ignore[no-untype
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)  # the bar of the next photograph stands here
     for note in row.notes:
-        print(f"unveil: {shown(f'{row.input}: {note}')}", file=sys.stderr, flush=True)
+        say(f"{row.input}: {note}")
     if row.status == "failed":
-        from unveil.cli import print_failed
-
         print_failed(row.input, row.reason)
     elif row.status == "restored":
         print(f"{shown(row.output)}  {row.seconds:.1f} s", file=rows, flush=True)

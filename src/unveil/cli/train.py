@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from unveil.cli import say
 from unveil.errors import InputError
-from unveil.util.words import shown
 
 if TYPE_CHECKING:
     from unveil.training.settings import Config
@@ -103,8 +103,6 @@ def _resumed(folder: Path, overrides: dict[str, str]) -> Config:
 
 
 def _check(settings: Config) -> None:
-    import sys
-
     from unveil.data.leaks import cautions
     from unveil.training.batches import Source, scan
     from unveil.training.config import dump
@@ -121,7 +119,7 @@ def _check(settings: Config) -> None:
     print(dump(settings), end="")
     print(f"# {inventory(source, held_out)}")
     for line in material.notes:
-        print(f"unveil: {shown(line)}", file=sys.stderr)
+        say(line)
     learned = [*material.photos, *(photo for _, photos in material.pairs for photo in photos)]
     for caution in cautions(photo.clean.path for photo in learned):
-        print(f"unveil: {caution}", file=sys.stderr)
+        say(caution)

@@ -166,24 +166,16 @@ class _Look:
 
 
 def find_leaks(train: Path, test: Path, *, features: bool | None = None, progress: Progress = lambda *_: None) -> Found:
-    """Pairs of a training picture and a test picture that show the same thing. The result depends on the files alone.
+    """Pairs of a training picture and a test picture that show the same thing, and the files that could not be read. The result depends on
+    the files alone.
 
     Whole pictures are compared by a perceptual hash of their lowest frequencies (as they are and mirrored), confirmed by the correlation
-    of thumbnails; then by SIFT features of pictures reduced to 256 pixels, matched both ways and held together by a homography.
-    If both folders are one, the twins within it are found.
+    of thumbnails; then by SIFT features of pictures reduced to 256 pixels, matched both ways and held together by a homography. If both
+    folders, which are searched with everything below them, are one, the twins within it are found.
 
-    Args:
-        train: Folder of training pictures, searched with everything below it.
-        test: Folder of test pictures.
-        features: Whether to compare local features; needs scikit-image (extra `leaks`). None for: where it is installed.
-        progress: Called with what is done, how many pictures are through, and of how many.
-
-    Returns:
-        The pairs, and the files that could not be read.
-
-    Raises:
-        InputError: For a folder that is missing or holds no pictures, or if features are asked for and scikit-image is not there.
-
+    features: whether to compare local features, which needs scikit-image (extra `leaks`); None: where it is installed. progress: called
+    with what is done, how many pictures are through, and of how many. Raises InputError for a folder that is missing or holds no pictures,
+    or if features are asked for and scikit-image is not there.
     """
     there = importlib.util.find_spec("skimage") is not None
     if features and not there:

@@ -104,17 +104,10 @@ def _at(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def compressed(x: Tensor, quality: Tensor, offset: Tensor, *, subsampled: bool) -> Tensor:
-    """Pictures as they come back from a JPEG file.
+    """Pictures (B, 3, H, W) in [0, 1] as they come back from a JPEG file: float32 in 8-bit levels.
 
-    Args:
-        x: (B, 3, H, W) float in [0, 1], on a device that has float64.
-        quality: (B,) 1 to 100, on that device.
-        offset: (B, 2) long there, 0 to 7: the blocks begin so many pixels (down, right) before the picture, whose edge is repeated.
-        subsampled: Whether chroma is halved (4:2:0).
-
-    Returns:
-        (B, 3, H, W) float32 in 8-bit levels.
-
+    x: on a device that has float64. quality: (B,) 1 to 100, there. offset: (B, 2) long there, 0 to 7: the blocks begin so many pixels
+    (down, right) before the picture, whose edge is repeated. subsampled: whether chroma is halved (4:2:0).
     """
     _, _, h, w = x.shape
     down, right = offset[:, :1], offset[:, 1:]

@@ -12,6 +12,7 @@ from torch import Tensor
 from unveil.degradation.draws import Random, rand, randn
 from unveil.errors import InputError
 from unveil.util.guided_filter import linear_law
+from unveil.util.tensors import mirror
 
 Severity = float | Tensor | None
 """How strong damage is: a number in [0, 1] for all samples of a batch, (B, 1, 1, 1) of them, or None, drawn for each."""
@@ -93,15 +94,8 @@ def geometric(s: Tensor, low: float, high: float) -> Tensor:
 
 
 def own_seed(seed: int, name: str) -> int:
-    """The seed for a photograph, so that many photographs damaged with one seed are damaged differently.
-
-    Args:
-        seed: The user's.
-        name: The photograph's file name, without folders.
-
-    Returns:
-        0 to 2^32 - 1, since torch's generator on processors keeps no more.
-
+    """The seed for a photograph by its file name, so that many damaged with one seed are damaged differently: below 2^32, since torch's
+    generator on processors keeps no more.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big")
 
@@ -161,13 +155,6 @@ def smoothstep(u: Tensor) -> Tensor:
     """0 below 0, 1 above 1, the cubic 3u^2 - 2u^3 between."""
     u = u.clamp(0.0, 1.0)
     return u * u * (3.0 - 2.0 * u)
-
-
-def mirror(n: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
-    """Indices of n pixels extended by reflection without repeating the edge; the margins may exceed n."""
-    period = max(1, 2 * (n - 1))
-    k = torch.arange(-before, n + after, device=device) % period
-    return torch.where(k < n, k, period - k)
 
 
 def fast_size(n: int) -> int:

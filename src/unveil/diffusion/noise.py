@@ -48,15 +48,9 @@ _ELSEWHERE = 1 << 22
 def philox(
     counter: tuple[Tensor | int, Tensor | int, Tensor | int, Tensor | int], key: tuple[int, int]
 ) -> tuple[Tensor, ...]:
-    """Ten rounds.
+    """Ten rounds: four int64 tensors of the broadcast shape, each number in [0, 2^32), as those given are.
 
-    Args:
-        counter: Four int64 tensors, of any shapes that broadcast, or numbers, at least one of them a tensor; each in [0, 2^32).
-        key: Two numbers in [0, 2^32).
-
-    Returns:
-        Four int64 tensors of the broadcast shape, each number in [0, 2^32).
-
+    counter: int64 tensors of any shapes that broadcast, or numbers, at least one of them a tensor.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -84,27 +78,12 @@ def normals(
     channels: int,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Standard normal noise of the window at (top, left), a pure function of (seed, step, channel, row, column).
+    """Standard normal noise (channels, height, width) of the window at (top, left), a pure function of (seed, step, channel, row, column).
 
     Any window equals the same part of any larger one, bit for bit on one device; between devices the bits are the same and logarithm and
-    cosine differ in their last digit. Four channels at a time by the transform of Box and Muller (1958).
-
-    Args:
-        seed: Any integer, taken modulo 2^64: the key.
-        step: From 0 to 2^32 - 1; counts sampling steps, or numbers samples too.
-        top: First row, from 0.
-        left: First column, from 0.
-        height: Rows, at least 1.
-        width: Columns, at least 1.
-        channels: At least 1; the first ones do not depend on how many follow.
-        device: Where to compute.
-
-    Returns:
-        (channels, height, width) float32 on the device.
-
-    Raises:
-        InputError: A window that is empty or begins at a negative place, or a step out of range.
-
+    cosine differ in their last digit. Four channels at a time by the transform of Box and Muller (1958), so that the first ones do not
+    depend on how many follow. seed: any integer, taken modulo 2^64: the key. step: below 2^32; counts sampling steps, or numbers samples
+    too. Raises InputError for a window that is empty or begins at a negative place, or a step out of range.
     """
     if min(top, left) < 0 or min(height, width, channels) < 1 or not 0 <= step <= _MASK:
         raise InputError(

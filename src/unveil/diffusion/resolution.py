@@ -80,24 +80,15 @@ OFF = Resolution("off")
 def guided(
     residual: Tensor, y_from: Tensor, y_to: Tensor, enlarged: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """A residual of the reduced photograph at the size of y_to, by a fast guided filter with the grey of y as the guide.
+    """A residual (B, C, h, w) of the reduced photograph at the size of y_to, by a fast guided filter with the grey of y as the guide.
 
-    In each window of the reduced photograph every channel of the residual is fitted as a * grey(y) + b (least squares, a shrunk by
-    EDGE); a and b, which vary slowly, are averaged over the windows, resized, and applied to y_to. A residual that was merely
-    resized leaves halos along the edges of y, and a photograph that it brightened has no more contrast than it had in the dark.
+    In each window of the reduced photograph every channel of the residual is fitted as a * grey(y) + b (least squares, a shrunk by EDGE);
+    a and b, which vary slowly, are averaged over the windows, resized, and applied to y_to. A residual that was merely resized leaves
+    halos along the edges of y, and a photograph that it brightened has no more contrast than it had in the dark.
 
-    Args:
-        residual: (B, C, h, w), y - x0_hat for images in [-1, 1].
-        y_from: (B, C, h, w), the photograph at that size.
-        y_to: (B, C, H, W), the photograph at the wanted one.
-        enlarged: From the size of y_from to that of y_to; `resize` by default.
-
-    Returns:
-        (B, C, H, W) residual.
-
-    Source: He, Sun, Tang, "Guided image filtering" (PAMI 2013), equations 5, 6 and 8; resized coefficients: He, Sun, "Fast guided
-    filter" (arXiv:1505.00996).
-
+    residual: y - x0_hat for images in [-1, 1]. y_from, y_to: the photograph at that size, and at the wanted one. enlarged: from the one
+    size to the other; `resize` by default. Source: He, Sun, Tang, "Guided image filtering" (PAMI 2013), equations 5, 6 and 8; resized
+    coefficients: He, Sun, "Fast guided filter" (arXiv:1505.00996).
     """
 
     def mean(x: Tensor) -> Tensor:

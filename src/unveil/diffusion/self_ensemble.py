@@ -24,16 +24,7 @@ _MAPS: tuple[tuple[int, bool], ...] = (
 
 
 def self_ensemble(denoise: Denoiser, size: int) -> Denoiser:
-    """The mean of `denoise` over the first `size` maps.
-
-    Args:
-        denoise: (x_t, y, t) -> x0_hat, on (B, C, H, W) of any H and W.
-        size: One of SIZES; 1 gives `denoise` itself.
-
-    Returns:
-        A denoiser of the same shapes, which takes `size` times as long.
-
-    """
+    """The mean of `denoise`, which takes any H and W, over the first `size` maps, one of SIZES; 1 gives `denoise` itself."""
     if size == 1:
         return denoise
 

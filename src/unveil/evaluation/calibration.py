@@ -53,9 +53,8 @@ def pixel_factor(scores: Sequence[np.ndarray], level: float) -> float:
     weights = np.concatenate([np.full(np.size(s), 1 / (n * np.size(s))) for s in scores])
     order = np.argsort(values, kind="stable")
     after = weights[order][::-1].cumsum()[::-1]
-    outside = np.append(
-        after[1:], 0.0
-    )  # share strictly above the k-th smallest score, ties apart; exactly 0 for the last
+    # Share strictly above the k-th smallest score, ties apart; exactly 0 for the last.
+    outside = np.append(after[1:], 0.0)
     return float(values[order][int(np.argmax(outside <= allowed + 1e-9))])
 
 
@@ -193,15 +192,9 @@ def fit_stated(
 ) -> Calibration:
     """The `Calibration` of a model that estimates its own standard deviation (`gather_stated`).
 
-    Args:
-        evidence: Of the calibration photographs, of which none may serve to measure it afterwards.
-        kinds: The kinds of damage that were fixed in each. One that at least FEWEST photographs have gets a factor of its own, where
-            they tell it from that of all.
-        protocol: Of the runs.
-
-    Raises:
-        InputError: No photographs, or a standard deviation of nothing beside errors.
-
+    evidence: of the calibration photographs, of which none may serve to measure it afterwards. kinds: the kinds of damage that were fixed
+    in each; one that at least FEWEST photographs have gets a factor of its own, where they tell it from that of all. protocol: of the
+    runs. Raises InputError where there are no photographs, or a standard deviation of nothing beside errors.
     """
     # A network learned its deviations from far more photographs than calibrate it: what these few cannot tell from 1 is chance.
     overall = _told_from(1.0, evidence)

@@ -134,18 +134,9 @@ def gather_stated(
     rounding: float = ROUNDING,
     seed: int = 0,
 ) -> Evidence:
-    """The `Evidence` of one restoration that comes with its own standard deviation.
+    """The `Evidence` of one restoration that comes with its own standard deviation, `std` (H, W, C), full range = 1.
 
-    Args:
-        image: (H, W, C) in [0, 1], or uint8.
-        std: (H, W, C) its stated standard deviation, full range = 1.
-        target: (H, W, C) in [0, 1], or uint8.
-        rounding: As for `gather`.
-        seed: As for `gather`.
-
-    Raises:
-        InputError: Shapes that do not fit, NaN, or images outside the range.
-
+    The other arguments are those of `gather`. Raises InputError for shapes that do not fit, NaN, or images outside the range.
     """
     truth, restored, stated_std = as_image(target, name="target"), as_image(image, name="image"), as_numpy(std)
     if not truth.shape == restored.shape == stated_std.shape:

@@ -62,7 +62,6 @@ class Protocol:
     unstated: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Check every field that has choices or limits."""
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"protocol {self.name!r}: {name} {getattr(self, name)!r}; known: {', '.join(choices)}")

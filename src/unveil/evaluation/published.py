@@ -102,11 +102,7 @@ def published_tables() -> tuple[PublishedTable, ...]:
     """Every table, in the papers' order."""
     return tuple(
         PublishedTable(
-            paper=table["paper"],
-            title=table["title"],
-            table=table["table"],
-            place=table["place"],
-            kind=table["kind"],
+            **{key: table[key] for key in ("paper", "title", "table", "place", "kind")},
             columns=tuple(
                 Column(c["dataset"], c["metric"], c["protocol"], tuple(c["unclear"])) for c in table["columns"]
             ),

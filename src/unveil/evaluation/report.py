@@ -155,10 +155,7 @@ def to_dict(report: Report, comparisons: Comparisons | None = None) -> dict[str,
         content["compared"] = {
             metric: {
                 "difference": summary_dict(c.difference),
-                "wins": c.wins,
-                "losses": c.losses,
-                "ties": c.ties,
-                "decided": c.decided,
+                **{key: getattr(c, key) for key in ("wins", "losses", "ties", "decided")},
             }
             for metric, c in comparisons.items()
         }

@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from unveil.photo.header import probe
 from unveil.photo.writing import format_of
 from unveil.restoration import Restoration
 from unveil.restorer import Callback, DescribedPhoto, Restorer, describe_photo
+from unveil.util.signals import answered
 from unveil.video import is_video, opened
 
 
@@ -129,15 +130,17 @@ class _Batch:
         self.encoder = ThreadPoolExecutor(1, "encode")
 
     def all(self) -> None:
-        with self.decoder, self.encoder, _terminable():
+        # SIGTERM acts like Ctrl-C: the current photograph is left unwritten and all rows are reported.
+        with self.decoder, self.encoder, answered(signal.default_int_handler, "SIGTERM"):
             try:
                 self._each()
                 self._settle(0, 0)
                 if self.broken:
                     raise OSError(self.broken)
             except BaseException as error:
-                with _second_stop() as again:
-                    self._end(error, again)
+                again = threading.Event()
+                with answered(lambda *_: again.set(), "SIGINT", "SIGTERM"):
+                    self._end(error, again.is_set)
                 if self.broken and isinstance(error, Cancelled):
                     raise OSError(self.broken) from None
                 raise
@@ -347,39 +350,6 @@ class _Batch:
     def _tell(self, number: int, row: Row) -> None:
         self.reported.add(number)
         self.report(row)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Within this context SIGTERM acts like Ctrl-C: the current photograph is left unwritten and all rows are reported."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _second_stop() -> Iterator[Callable[[], bool]]:
-    """Within this context Ctrl-C and SIGTERM raise nothing; the function that it yields returns whether one came."""
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(one, lambda *_: came.set()) for one in signals]
-    try:
-        yield came.is_set
-    finally:
-        for one, handler in zip(signals, before, strict=True):
-            signal.signal(one, handler)
 
 
 def _row(job: Job, status: str, reason: str) -> Row:

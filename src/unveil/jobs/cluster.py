@@ -18,6 +18,7 @@ from unveil.jobs.manifest import Row
 from unveil.jobs.outputs import Job
 from unveil.options import Options
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 
 BLOCKS = 2000
 """The photographs are distributed in at most so many portions; a worker that dies costs its current one."""
@@ -41,7 +42,6 @@ class Cluster:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for numbers out of range."""
         if self.workers < 0 or not self.cpus > 0 or self.gpus < 0:
             raise InputError(
                 f"a cluster needs workers >= 0, cpus > 0 and gpus >= 0 for each, got {self.workers}, {self.cpus:g} and {self.gpus:g}"
@@ -197,7 +197,7 @@ class _Connected:
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise InputError(
-                    f"no Ray cluster answers at {self.where.address!r} ({str(error).splitlines()[0]}); "
+                    f"no Ray cluster answers at {self.where.address!r} ({first_line(error)}); "
                     "start one with `ray start --head`, or use --cluster local"
                 ) from error
             self.own = True

@@ -38,9 +38,8 @@ class Row:
         text = json.dumps(asdict(self), ensure_ascii=False)
         try:
             text.encode()
-        except (
-            UnicodeEncodeError
-        ):  # bytes of names that are no text are lone surrogates, which JSON can only hold as escapes
+        except UnicodeEncodeError:
+            # Bytes of names that are no text are lone surrogates, which JSON can only hold as escapes.
             return json.dumps(asdict(self))
         return text
 

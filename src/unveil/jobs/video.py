@@ -64,13 +64,7 @@ class Shot:
 
 
 def shots(frames: Iterable[np.ndarray], describe: Describe) -> list[Shot]:
-    """The shots of a clip, in order.
-
-    Args:
-        frames: (H, W, 3) float in [0, 1], in order; looked at once.
-        describe: Probabilities of the kinds of damage of one frame.
-
-    """
+    """The shots of a clip, in order. frames: (H, W, 3) in [0, 1], looked at once. describe: probabilities of the kinds of damage of one."""
     found: list[Shot] = []
     before: _Look | None = None
     for number, pixels in enumerate(frames):

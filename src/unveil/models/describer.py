@@ -70,14 +70,10 @@ class Describer:
     def describe(
         self, pixels: np.ndarray, dtype: torch.dtype = torch.float32, restorer: Model | None = None
     ) -> Description:
-        """What is wrong with a photograph, whose black bars are not looked at.
+        """What is wrong with a photograph (H, W, 3) float32 in [0, 1], whose black bars are not looked at.
 
-        Args:
-            pixels: (H, W, 3) float32 in [0, 1], any H, W >= 1.
-            dtype: What the classifier's eyes and the restorer compute in: bfloat16, or else float32.
-            restorer: A model at hand. It is asked if it is RESTORER; else that is loaded. A DA-CLIP asks nobody, nor does a classifier
-                without a law of the light.
-
+        dtype: what the classifier's eyes and the restorer compute in: bfloat16, or else float32. restorer: a model at hand. It is asked if
+        it is RESTORER; else that is loaded. A DA-CLIP asks nobody, nor does a classifier without a law of the light.
         """
         pixels = content.within_bars(pixels).of(pixels)
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
@@ -109,11 +105,10 @@ class Describer:
     @staticmethod
     def _named(network: DACLIP, image: Tensor) -> tuple[Tensor, tuple[str, ...]]:
         from unveil.networks.clip import prepared
-        from unveil.networks.daclip import ImageEmbeddings, degradation_probabilities
+        from unveil.networks.daclip import degradation_probabilities
         from unveil.networks.daclip_words import rows, words
 
         seen = network.encode_image(prepared(image[None], network.clip.visual.size))
-        assert isinstance(seen, ImageEmbeddings)
         known = words(network.clip)
         texts = network.clip.encode_text(rows(list(known.values()), network.clip.context))
         return degradation_probabilities(seen.degradation, texts, network.logit_scale.exp())[0], tuple(known)

@@ -89,16 +89,9 @@ def check(engine: str) -> None:
 
 
 def on_engine(model: Model, engine: str, dtype: str) -> Model:
-    """The model with its networks evaluated by an engine.
+    """The model, a compact one or one of experts, on the CPU, with its networks evaluated by an engine other than "torch".
 
-    Args:
-        model: A compact model or one of experts, on the CPU.
-        engine: One of ENGINES other than "torch".
-        dtype: "fp32" or "bf16", as DTYPES allows the engine.
-
-    Raises:
-        InputError: A model of another kind, a precision that the engine does not have, packages that are not installed.
-
+    Raises InputError for a model of another kind, a precision that the engine does not have (DTYPES), packages that are not installed.
     """
     check(engine)
     if not isinstance(model.predictor, (CompactUNet, TimestepExperts)):

@@ -53,15 +53,9 @@ class Unrolled(nn.Module):
     What `Restorer` does beside the sampler is not part of it: it does not keep the mean of each channel, nor treat bars, grey and black
     specially. Those need the whole photograph, and the programs pass tiles.
 
-    Args:
-        model: A compact model or one of experts, as on the shelf.
-        treat: What to fix, for a model conditioned on kinds of damage; None otherwise.
-        reduced: (height, width) of the reduced photograph on which light is decided; by default a square with the model's own
-            long side. Without effect where no light is fixed.
-
-    Raises:
-        ModelError: A kind of model or a solver that is not a fixed chain of evaluations.
-
+    treat: what to fix, for a model conditioned on kinds of damage. reduced: (height, width) of the reduced photograph on which light is
+    decided; by default a square with the model's own long side; without effect where no light is fixed. Raises ModelError for a kind of
+    model or a solver that is not a fixed chain of evaluations.
     """
 
     told: Tensor | None
@@ -419,17 +413,11 @@ def _quiet() -> Iterator[None]:
 
 
 def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | None = None) -> Unrolled:
-    """The network that is exported.
+    """The network that is exported. fix: what to fix, by name ("noise", "blur,jpeg", "haze"), for a model conditioned on it. reduced: see
+    `Unrolled`.
 
-    Args:
-        model: A compact model or one of experts.
-        fix: What to fix, by name ("noise", "blur,jpeg", "haze"); needed for a model conditioned on kinds of damage, and only there.
-        reduced: (height, width) of the reduced photograph for kinds of light; see `Unrolled`.
-
-    Raises:
-        InputError: `fix` for a model that does not take it, or none for one that needs it.
-        ModelError: A model that cannot be exported.
-
+    Raises InputError for `fix` with a model that does not take it, or none for one that needs it, ModelError for one that cannot be
+    exported.
     """
     if model.spec.conditioned and not fix:
         raise InputError(f"say what {model.spec.name} is to fix once it is exported, as with --fix noise")
@@ -443,22 +431,11 @@ def unrolled(model: Model, fix: str | None = None, reduced: tuple[int, int] | No
 def export(
     name: str | Path, path: Path, format: str = "onnx", fix: str | None = None, reduced: tuple[int, int] | None = None
 ) -> Path:
-    """Write a model for another program.
+    """Write a model for another program; returns the file (of openvino the .xml).
 
-    Args:
-        name: As `shelf.load` takes it: a name on the shelf, a weight file or the folder of a run.
-        path: The file to write, or a folder, in which it is called after the model.
-        format: One of FORMATS.
-        fix: As `unrolled` takes it.
-        reduced: As `unrolled` takes it.
-
-    Returns:
-        The file that was written (of openvino the .xml).
-
-    Raises:
-        InputError: A format that does not exist, a package that is not installed, a place that cannot be written.
-        ModelError: A model that is not there or that the format cannot hold.
-
+    name: as `shelf.load` takes it. path: the file to write, or a folder, in which it is called after the model. format: one of FORMATS.
+    The rest is as `unrolled` takes it. Raises InputError for a format that does not exist, a package that is not installed, a place that
+    cannot be written, ModelError for a model that is not there or that the format cannot hold.
     """
     check_known("format", format, FORMATS)
     need(format)

@@ -81,17 +81,10 @@ class Size:
 
 
 def sizes(network: Mapping[str, Any], side: int = 512) -> dict[str, Size]:
-    """Sizes of the predictor that a description names and, where it has one, of its correction.
+    """Sizes of the predictor that a `Spec`'s network names, "predictor" (or "low" and "native"), and of its "correction" where it has one.
 
-    Of a network with experts the two are counted apart, each at `side`; a network that DA-CLIP guides is counted without it.
-
-    Args:
-        network: The entry of a `Spec`.
-        side: Height and width of the image, a multiple of what the network needs.
-
-    Returns:
-        "predictor" (or "low" and "native"), and "correction" where there is one.
-
+    Of a network with experts the two are counted apart, each at `side`, a multiple of what the network needs; a network that DA-CLIP
+    guides is counted without it.
     """
     with torch.device("meta"):
         predictor: Any = build(network)

@@ -19,6 +19,7 @@ from unveil.errors import InputError, ModelError, note
 from unveil.models import shelf, weights_file
 from unveil.models.model import Model
 from unveil.util import atomic, filled_in
+from unveil.util.words import first_line
 
 WEIGHTS, CONFIG, CARD = shelf.WEIGHTS, shelf.DESCRIPTION, "README.md"
 _LEAST_SAID = ("summary", "method", "licence", "training_data", "recipe", "parameters", "seed", "steps")
@@ -139,19 +140,14 @@ def push_to_hub(
             )
         except _refusals() as error:
             raise ModelError(
-                f"{repo_id}: the hub did not take the model ({_first(error)}); log in with `hf auth login`, and check the name"
+                f"{repo_id}: the hub did not take the model ({first_line(error)}); log in with `hf auth login`, and check the name"
             ) from error
     return str(commit)
 
 
 def card(model: Model, digest: str, entry: Mapping[str, Any] | None = None) -> str:
-    """The model card, Markdown with the hub's front matter.
-
-    Args:
-        model: What is described.
-        digest: sha256 of the weight file.
-        entry: What the manifest says about it, for models of the shelf.
-
+    """The model card, Markdown with the hub's front matter. digest: sha256 of the weight file. entry: the manifest's, for models of the
+    shelf.
     """
     entry = entry or {}
     spec = model.spec
@@ -224,13 +220,8 @@ def _downloaded(
         )
     except _refusals() as error:
         raise ModelError(
-            f"{repo_id}: no such folder, and the hub gives no such model ({_first(error)}); a repository is called OWNER/NAME"
+            f"{repo_id}: no such folder, and the hub gives no such model ({first_line(error)}); a repository is called OWNER/NAME"
         ) from error
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
 
 
 def _refusals() -> tuple[type[Exception], ...]:

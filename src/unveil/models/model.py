@@ -35,16 +35,10 @@ _MASK_WHITE = 1 - 0.5 / 255
 
 
 def encode_mask(mask: np.ndarray, channels: int) -> Tensor:
-    """The mask of a photograph for a network.
+    """The mask (H, W) or (H, W, 3) of a photograph, white where the damage is, for a network: (1, channels, H, W) float32.
 
-    Args:
-        mask: (H, W) or (H, W, 3) in [0, 1], white where the damage is.
-        channels: 2: outside and inside, each -1 or 1, and only what is wholly white is inside (Resfusion's data module); 3: the mask as an
-            image in [0, 1] (RDDM, which does not bring it to the range of its photographs).
-
-    Returns:
-        (1, channels, H, W) float32.
-
+    channels: 2: outside and inside, each -1 or 1, and only what is wholly white is inside (Resfusion's data module); 3: the mask as an
+    image in [0, 1] (RDDM, which does not bring it to the range of its photographs).
     """
     plane = mask if mask.ndim == 2 else mask.max(axis=2)
     if channels == 3:
@@ -156,13 +150,7 @@ class Model:
         """The guide's embeddings of the photograph (B, 3, H, W) in the network's range: none, content, or content and degradation."""
         if self.guide is None:
             return ()
-        from unveil.networks.clip import prepared
-        from unveil.networks.daclip import ImageEmbeddings
-
-        low, high = self.spec.value_range
-        seen = self.guide.encode_image(prepared((y.float() - low) / (high - low), self.guide.clip.visual.size))
-        assert isinstance(seen, ImageEmbeddings)
-        return (seen.content, seen.degradation) if self.predictor.degradation else (seen.content,)
+        return self.guide.contexts(y, self.spec.value_range, self.predictor.degradation)
 
     def _mask_of(self, y: Tensor) -> Tensor:
         """The mask for y (B, 3, H, W). Raises InputError where there is none, or y is not the whole photograph at its own size."""
@@ -188,14 +176,7 @@ class Model:
         return self if self.guide is None else replace(self, context=self.contexts(photograph))
 
     def denoiser(self, path: GaussianPath, fidelity: float, views: int | None = None) -> Denoiser:
-        """This model as the denoiser of the sampling loop.
-
-        Args:
-            path: That is sampled.
-            fidelity: See `Defaults`.
-            views: See `Defaults`, whose number None stands for.
-
-        """
+        """This model as the denoiser of the sampling loop. fidelity, views: see `Defaults`, whose number of views None stands for."""
         if self.spec.residual_at_level and isinstance(self.predictor, Predictor):
 
             def one(x_t: Tensor, y: Tensor, t: int) -> Tensor:
@@ -220,22 +201,14 @@ def _with_nan(model_output: Tensor) -> Tensor:
     """A network's output with infinities as NaN: clamping would turn them into black or white, whereas the caller checks for NaN."""
     if model_output.device.type == "cpu" and finite(model_output):
         return model_output
-    return model_output.where(
-        model_output.isfinite(), torch.nan
-    )  # on other devices checking first would wait for the device
+    # On other devices checking first would wait for the device.
+    return model_output.where(model_output.isfinite(), torch.nan)
 
 
 def estimated(spec: Spec, path: GaussianPath, t: int, model_output: Tensor, x_t: Tensor, y: Tensor) -> Tensor:
-    """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t.
+    """x0_hat (B, 3, H, W), not clamped, from a network's own output at index t >= 1 for a state and a damaged image of that shape.
 
-    Args:
-        spec: What the network predicts, and the range of its images.
-        path: The path that is sampled.
-        t: The index of the state, at least 1.
-        model_output: (B, C, H, W) output, 6 channels where residual and noise are predicted apart.
-        x_t: (B, 3, H, W) state.
-        y: (B, 3, H, W) damaged image.
-
+    model_output: (B, C, H, W), 6 channels where residual and noise are predicted apart.
     """
     if spec.prediction == "residual_and_noise":
         residual, noise = model_output.split(3, dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,10 +32,7 @@ class Kind:
     @property
     def maker(self) -> Callable[..., nn.Module]:
         """What makes the network, loaded."""
-        if not isinstance(self.make, str):
-            return self.make
-        module, name = self.make.split(":")
-        return getattr(import_module(module), name)
+        return resolve_name(self.make) if isinstance(self.make, str) else self.make
 
     def build(self, network: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights. Raises KeyError for a size that is missing."""

@@ -41,15 +41,9 @@ def name_of(text: str) -> str:
 
 
 def path(text: str, time: str = "level") -> GaussianPath:
-    """The path on its trained grid.
+    """The path on its trained grid. text: a name of `PATHS` with its values in brackets. time: what the network takes, "level" or "index".
 
-    Args:
-        text: A name of `PATHS` with its values in brackets.
-        time: What the network takes as time, "level" or "index".
-
-    Raises:
-        ModelError: Text that describes none.
-
+    Raises ModelError for text that describes none.
     """
     match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
     words = [word.strip() for word in match[2].split(",")] if match else []

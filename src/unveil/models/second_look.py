@@ -44,14 +44,7 @@ LEAST_ODDS = -9.0
 
 
 def logit(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> float:
-    """Log odds that a photograph is noisy.
-
-    Args:
-        model: One that can be told what to fix (`spec.conditioned`), on any device.
-        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
-        dtype: What the network computes in.
-
-    """
+    """Log odds that a photograph (3, H, W) in [0, 1], on the processor, is noisy. model: one that can be told what to fix."""
     found = measures(*taken_away(model, image, dtype))
     said = BIAS
     for value, centre, scale, weight in zip(found.tolist(), CENTRE, SCALE, WEIGHTS, strict=True):
@@ -68,13 +61,7 @@ def glance(image: Tensor) -> Tensor:
 
 
 def worth_asking(image: Tensor, odds: float) -> bool:
-    """Whether the restorer may see noise in a photograph in which the classifier noticed none.
-
-    Args:
-        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
-        odds: The classifier's log odds of noise.
-
-    """
+    """Whether the restorer may see noise in a photograph in which the classifier, by its log odds, noticed none."""
     numbers = [*glance(image).tolist(), max(odds, LEAST_ODDS)]
     return sum(w * v for w, v in zip(GLANCE, numbers, strict=True)) + GLANCE_BIAS >= 0
 
@@ -145,17 +132,10 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def light(model: Model, image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """What the restorer's expert for the light sees in a photograph.
+    """What the restorer's expert for the light sees in a photograph (3, H, W) in [0, 1], on the processor: (light_numbers(model),).
 
-    Args:
-        model: One of two experts, on any device.
-        image: (3, H, W) in [0, 1], H, W >= 1, on the processor.
-        dtype: What the expert computes in.
-
-    Returns:
-        (light_numbers(model),): mean and maximum of each feature of its two coarsest levels, at its first step at fidelity 1, told nothing
-        and told that haze and low light are as likely as not.
-
+    Mean and maximum of each feature of its two coarsest levels, at its first step at fidelity 1, told nothing and told that haze and low
+    light are as likely as not.
     """
     assert isinstance(model.predictor, TimestepExperts)
     path = model.spec.process(None, model.spec.defaults.steps)

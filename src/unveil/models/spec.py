@@ -183,7 +183,6 @@ class Spec:
     fixes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Warn of what is deprecated."""
         if isinstance(self.min_size, int) and self.min_size > 1:
             note(
                 "Spec.min_size is ignored, since photographs of any size are restored; it has no successor and goes in 0.2: leave it out",

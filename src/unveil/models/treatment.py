@@ -142,16 +142,10 @@ def _plain(name: str) -> str:
 
 
 def kinds_of(names: str | Iterable[str], option: str = "fix", fixable: tuple[str, ...] = KINDS) -> tuple[str, ...]:
-    """Kinds of damage by name, "light" and "all" spelled out, in the order of KINDS.
+    """Kinds of damage by name, or by one text with commas, "light" and "all" spelled out, in the order of KINDS.
 
-    Args:
-        names: Names, or one text with commas.
-        option: Which option they were given to, for the message.
-        fixable: What the model fixes (`Spec.fixable`); "all" is all of that.
-
-    Raises:
-        InputError: A name that is no kind, with the nearest one, or of a kind that the model does not fix.
-
+    option: which one they were given to, for the message. fixable: what the model fixes (`Spec.fixable`); "all" is all of that. Raises
+    InputError for a name that is no kind, with the nearest one, or of a kind that the model does not fix.
     """
     found: set[str] = set()
     for name in names_of(names, option):
@@ -174,16 +168,10 @@ def treatment(
 ) -> Treatment:
     """What to fix.
 
-    Args:
-        described: The describer's probabilities by kind; needed where `fix` is None. A photograph that it takes for a drawing or a page of
-            text ("graphic") has nothing to fix.
-        fix: Kinds to fix and no others, or None for what the describer notices.
-        keep: Kinds to leave alone; alone, everything else that the describer notices is fixed.
-        fixable: What the model fixes (`Spec.fixable`); all else is left alone.
-
-    Raises:
-        InputError: Names that are no kinds, kinds to fix that the model does not, or the same kind in both.
-
+    described: the describer's probabilities by kind; needed where `fix` is None. A photograph that it takes for a drawing or a page of
+    text ("graphic") has nothing to fix. fix: kinds to fix and no others, or None for what the describer notices. keep: kinds to leave
+    alone; alone, everything else that the describer notices is fixed. fixable: what the model fixes (`Spec.fixable`); all else is left
+    alone. Raises InputError for names that are no kinds, kinds to fix that the model does not, or the same kind in both.
     """
     kept = kinds_of(keep, "keep") if keep else ()
     if fix is not None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,16 @@ from unveil.errors import ModelError
 def at_least_float32(x: Tensor) -> Tensor:
     """The tensor in float32, or as it is where it is float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def zeroed(layer: Layer) -> Layer:
+    """The layer with all weights at zero, so that at first nothing depends on it."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class StandardizedConv2d(nn.Conv2d):
@@ -109,9 +120,8 @@ class ConvBlock(nn.Module):
 
     def _modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         norm = self.norm
-        if (
-            isinstance(norm, GroupNorm) and len(x) == scale.numel() // scale.shape[1] == 1
-        ):  # one affine map in place of two
+        # One affine map in place of two.
+        if isinstance(norm, GroupNorm) and len(x) == scale.numel() // scale.shape[1] == 1:
             scale, shift = scale.flatten(), shift.flatten()
             weight, bias = norm.weight * scale, norm.bias * scale + shift
             return torch.group_norm(x, norm.num_groups, weight, bias, norm.eps)
@@ -365,9 +375,7 @@ class SpatialTransformer(nn.Module):
         self.norm = GroupNorm(32, dim, eps=1e-6)
         self.proj_in = nn.Conv2d(dim, dim, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(dim, context_dim)])
-        self.proj_out = nn.Conv2d(dim, dim, 1)
-        nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)  # pyright: ignore[reportArgumentType]
+        self.proj_out = zeroed(nn.Conv2d(dim, dim, 1))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         height, width = x.shape[-2:]

@@ -141,13 +141,9 @@ class DegradationClassifier(nn.Module):
         return out
 
     def forward(self, whole: Tensor, patches: Tensor, counted: Tensor | None = None) -> Tensor:
-        """Logits (B, K).
+        """Logits (B, K) of reduced photographs (B, 3, s, s) in [0, 1] (see `views`) with their patches (B, P, 3, SIDE, SIDE).
 
-        Args:
-            whole: (B, 3, s, s) reduced photographs in [0, 1] (see `views`).
-            patches: (B, P, 3, SIDE, SIDE) in [0, 1].
-            counted: (B, STATISTICS), for networks that take them.
-
+        counted: (B, STATISTICS), for networks that take them.
         """
         return self.judged(self.far(whole), patches, counted)
 
@@ -167,12 +163,8 @@ class DegradationClassifier(nn.Module):
         return self.say(torch.cat(features, dim=1)) / self.temperature
 
     def evidence(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Of a photograph (3, H, W) in [0, 1], H, W >= 1, on the processor.
-
-        Returns:
-            The network's logits (K,), and what the law of the light reads beside the restorer's word, (1, N): what is measured, what is
-            seen of the whole, and those logits; None where there is no law.
-
+        """The network's logits (K,) of a photograph (3, H, W) in [0, 1], on the processor, and what the law of the light reads beside the
+        restorer's word, (1, N): what is measured, what is seen of the whole, and those logits; None where there is no law.
         """
         whole, patches = views(image, side=WHOLE if self.counts else SIDE)
         (far, near), counted, measured = _at_once(
@@ -184,15 +176,11 @@ class DegradationClassifier(nn.Module):
         return logits[0], None if measured is None else torch.cat([measured, far, logits], dim=1)
 
     def probabilities(self, image: Tensor, ask: Callable[[], Tensor] | None = None) -> Tensor:
-        """(K,), each in [0, 1], independent of one another.
+        """(K,), each in [0, 1], independent of one another. Of the kinds that the law of the light judges it has the word, where there is
+        one.
 
-        Of the kinds that the law of the light judges it has the word, where there is one.
-
-        Args:
-            image: As for `evidence`.
-            ask: Gives what a restorer says about the photograph's light, (N,) as many as `asked` numbers, and takes long: called only where
-                the law needs it. None where there is nobody to ask, and no law then.
-
+        image: as for `evidence`. ask: gives what a restorer says about the photograph's light, (N,) as many as `asked` numbers, and takes
+        long: called only where the law needs it. None where there is nobody to ask, and no law then.
         """
         logits, known = self.evidence(image)
         if self.light is not None and known is not None and ask is not None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unveil.networks.blocks import zeroed
 from unveil.networks.condition import SIZE
 from unveil.networks.predictor import Answer, Features
 
@@ -41,11 +42,8 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.modulation = nn.Linear(_EMBEDDING, 2 * width)
-        for layer in (self.conv2, self.modulation):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.conv2 = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.modulation = zeroed(nn.Linear(_EMBEDDING, 2 * width))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(F.silu(embedding))[:, :, None, None].chunk(2, dim=1)
@@ -62,9 +60,7 @@ class ConditionEmbedding(nn.Module):
 
     def __init__(self, out: int = _EMBEDDING) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(SIZE, out), nn.SiLU(), nn.Linear(out, out))
-        for parameter in self.mlp[2].parameters():
-            nn.init.zeros_(parameter)
+        self.mlp = nn.Sequential(nn.Linear(SIZE, out), nn.SiLU(), zeroed(nn.Linear(out, out)))
 
     def forward(self, condition: Tensor) -> Tensor:
         return self.mlp(condition)
@@ -79,9 +75,7 @@ class PooledContext(nn.Module):
 
     def __init__(self, width: int, out: int = _EMBEDDING) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(2 * width, out), nn.SiLU(), nn.Linear(out, out))
-        for parameter in self.mlp[2].parameters():
-            nn.init.zeros_(parameter)
+        self.mlp = nn.Sequential(nn.Linear(2 * width, out), nn.SiLU(), zeroed(nn.Linear(out, out)))
 
     def forward(self, h: Tensor) -> Tensor:
         return self.mlp(torch.cat([h.mean((2, 3)), h.amax((2, 3))], dim=1))
@@ -133,22 +127,15 @@ class CompactUNet(nn.Module):
         self.shrink = nn.ModuleList(nn.Conv2d(w, v, 2, stride=2) for w, v in zip(widths, widths[1:], strict=False))
         self.grow = nn.ModuleList(nn.Conv2d(v, 4 * w, 1) for w, v in zip(widths, widths[1:], strict=False))
         self.up = nn.ModuleList(_blocks(w, blocks if up_blocks is None else up_blocks) for w in widths[:-1])
-        self.out = nn.Conv2d(widths[0], 12, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zeroed(nn.Conv2d(widths[0], 12, 3, padding=1))
 
     def features(
         self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None, coarsest: int | None = None
     ) -> Features:
-        """Decoder features of every level, or of the coarsest ones.
+        """Decoder features of every level, or of the `coarsest` ones, at least one; `read` needs all.
 
-        Args:
-            x_t: (B, 3, H, W) state, H and W multiples of `multiple_of`.
-            y: (B, 3, H, W) damaged image in [-1, 1].
-            level: (B,) noise level s_t.
-            condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
-            coarsest: How many levels to decode, at least one; all by default, which `read` needs.
-
+        x_t, y: (B, 3, H, W) state and damaged image in [-1, 1], H and W multiples of `multiple_of`. level: (B,) noise level s_t.
+        condition: (B, SIZE), for a conditioned network; left out, everything is unknown and fidelity 0.
         """
         embedding = self.embed(level)
         if self.condition is not None:
@@ -208,9 +195,7 @@ class CorrectionHead(nn.Module):
         self.down = nn.ModuleList(_blocks(o, blocks) for o in own)
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(own, own[1:], strict=False))
         self.up = nn.ModuleList(_blocks(o, blocks) for o in own[:-1])
-        self.out = nn.Conv2d(own[0], 12, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zeroed(nn.Conv2d(own[0], 12, 3, padding=1))
 
     def forward(self, answer: Answer, fidelity: Tensor) -> Tensor:
         """Offset of the residual (B, 3, H, W); fidelity: (B,) in [0, 1]. The answer is a compact predictor's."""
@@ -240,10 +225,7 @@ BORDER = 0.6
 class TimestepExperts(nn.Module):
     """low: for noise levels of at least BORDER, native: for those below. Both predict y - x0 and take the same inputs.
 
-    Args:
-        low: Sizes of a `CompactUNet`, by the names of its constructor.
-        native: Likewise.
-
+    Each is given by its sizes, by the names of `CompactUNet`'s constructor.
     """
 
     channels = 3

@@ -22,13 +22,10 @@ SIZE = len(KINDS) + 2
 
 
 def condition(probabilities: Tensor, known: Tensor, fidelity: Tensor) -> Tensor:
-    """Conditions (B, SIZE).
+    """Conditions (B, SIZE). probabilities: (B, len(KINDS)), each kind by itself; known: (B,), False hides them (all zero, marked as
+    unknown).
 
-    Args:
-        probabilities: (B, len(KINDS)) in [0, 1], each kind by itself.
-        known: (B,) bool; where False the probabilities are hidden (all zero and marked as unknown).
-        fidelity: (B,) in [0, 1], by which the sampler scales its noise down (1: none is drawn).
-
+    fidelity: (B,) in [0, 1], by which the sampler scales its noise down (1: none is drawn).
     """
     certain = known.to(probabilities.dtype)[:, None]
     return torch.cat([probabilities * certain, certain, fidelity.to(probabilities.dtype)[:, None]], dim=1)

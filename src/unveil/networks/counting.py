@@ -16,16 +16,7 @@ _SORTED = 1 << 15
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """As `torch.quantile` and `np.quantile`: linear between neighbours in order.
-
-    Args:
-        values: Any shape, float32, at least one number, none of them NaN.
-        shares: K numbers in [0, 1].
-
-    Returns:
-        (K,) float32.
-
-    """
+    """(K,) float32, as `torch.quantile` and `np.quantile`: linear between neighbours in order. values: float32, at least one, none NaN."""
     flat = values.ravel()
     # In the values' own precision, as numpy has it.
     place = np.asarray(shares, flat.dtype) * flat.dtype.type(flat.size - 1)

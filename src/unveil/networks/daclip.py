@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.networks.clip import CLIP, Transformer, VisionTower
+from unveil.networks.blocks import zeroed
+from unveil.networks.clip import CLIP, Transformer, VisionTower, prepared
 
 
 class ImageEmbeddings(NamedTuple):
@@ -33,21 +34,13 @@ class ImageEmbeddings(NamedTuple):
     degradation: Tensor
 
 
-def zero_linear(width: int) -> nn.Linear:
-    """A linear layer width -> width that starts at zero."""
-    layer = nn.Linear(width, width)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class ControlTransformer(nn.Module):
     """A transformer that also returns the outputs of its blocks: (B, N, width) -> the same, and L hidden states like it."""
 
     def __init__(self, transformer: Transformer, width: int) -> None:
         super().__init__()
         self.transformer = transformer
-        self.zero_modules = nn.ModuleList([zero_linear(width) for _ in transformer.resblocks])
+        self.zero_modules = nn.ModuleList([zeroed(nn.Linear(width, width)) for _ in transformer.resblocks])
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         hidden: list[Tensor] = []
@@ -77,12 +70,16 @@ class DACLIP(nn.Module):
         x, hidden = self.visual_control.transformer(self.visual_control.tokens(images))
         return self.visual_control.pooled(x), hidden
 
-    def encode_image(self, images: Tensor, control: bool = True) -> ImageEmbeddings | Tensor:
-        """Images (B, 3, size, size), as `clip.prepared` makes them -> ImageEmbeddings, or CLIP's own embedding (B, embed)."""
-        if not control:
-            return self.clip.visual(images)
+    def encode_image(self, images: Tensor) -> ImageEmbeddings:
+        """Of images (B, 3, size, size), as `clip.prepared` makes them. CLIP's own embedding is that of `clip.visual`."""
         degradation, hidden = self.control(images)
         return ImageEmbeddings(self.clip.visual(images, hidden[::-1]), degradation)
+
+    def contexts(self, y: Tensor, value_range: tuple[float, float], degradation: bool) -> tuple[Tensor, ...]:
+        """What a network is conditioned on, (B, embed) each: of images (B, 3, H, W) the content and, with `degradation`, that too."""
+        low, high = value_range
+        seen = self.encode_image(prepared((y.float() - low) / (high - low), self.clip.visual.size))
+        return tuple(seen) if degradation else (seen.content,)
 
     def encode_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Caption and degradation side by side, token numbers (B, 2 context) -> their embeddings, (B, embed) each."""

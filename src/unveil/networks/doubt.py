@@ -31,16 +31,12 @@ _DETAIL = 8.0  # gain of the change beside the pixels: a change of a few levels 
 class DoubtNetwork(nn.Module):
     """(y, x0_hat, kinds) -> logarithms of two standard deviations: of the local error, and of the error of the light of the whole.
 
-    It has two branches: a local one at half of the resolution, and a global one on the whole photograph reduced to WHOLE x WHOLE places,
-    since errors of the light extend over half a photograph.
+    It has two branches: a local one at half of the resolution, of `width` channels, and a global one of `wide` on the whole photograph
+    reduced to WHOLE x WHOLE places, since errors of the light extend over half a photograph.
 
-    Args:
-        width: Channels of the local branch.
-        wide: Channels of the global branch.
-        windows: Odd sides, at half of the resolution, of windows in which activity is counted (`_activity`) for the local branch.
-        quiet: Activity that is told from none, in thousandths of the unit of the images. Half a step of 8 bits, 4, keeps the steps of a
-            smooth sky out of it.
-
+    windows: odd sides, at half of the resolution, of windows in which activity is counted (`_activity`) for the local branch. quiet:
+    activity that is told from none, in thousandths of the unit of the images. Half a step of 8 bits, 4, keeps the steps of a smooth sky
+    out of it.
     """
 
     def __init__(self, width: int = 32, wide: int = 16, windows: Sequence[int] = (), quiet: int = 1) -> None:
@@ -69,18 +65,11 @@ class DoubtNetwork(nn.Module):
         return x
 
     def local(self, y: Tensor, x0_hat: Tensor, kinds: Tensor, places: Tensor, box: Box = WHOLE_PICTURE) -> Tensor:
-        """Logarithm of the local standard deviation.
+        """Logarithm of the local standard deviation (B, 3, H, W), in the unit of the images, between LEAST and MOST.
 
-        Args:
-            y: (B, 3, H, W) photographs in [-1, 1], or pieces of them, any H, W >= 1.
-            x0_hat: (B, 3, H, W) their restorations.
-            kinds: (B, K) probabilities of the kinds of damage that were fixed.
-            places: What `places` returned for the whole photographs.
-            box: (top, left, bottom, right) of the pieces as shares of the photograph's sides.
-
-        Returns:
-            (B, 3, H, W), in the unit of the images, between LEAST and MOST.
-
+        y, x0_hat: (B, 3, H, W) photographs in [-1, 1] and their restorations, or pieces of them. kinds: (B, K) probabilities of the kinds
+        of damage that were fixed. places: what `places` returned for the whole photographs. box: (top, left, bottom, right) of the pieces
+        as shares of the photograph's sides.
         """
         h, w = int(y.shape[-2]), int(y.shape[-1])
         pair = F.pad(_paired(y, x0_hat), (0, w % 2, 0, h % 2), mode="replicate")
@@ -116,19 +105,11 @@ def deviations(
     rows: int = 256,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, float]:
-    """(local, light): standard deviations of one photograph, strip by strip, so that memory does not grow with its height.
+    """(local (3, H, W), light): standard deviations of one photograph, in the unit of the images.
 
-    Args:
-        network: Estimates them.
-        y: (3, H, W) photograph in [-1, 1].
-        x0_hat: (3, H, W) its restoration.
-        kinds: (K,) probabilities of the kinds of damage that were fixed.
-        rows: Height of a strip, even.
-        dtype: What the local part computes in; the light of the whole is cheap, and always in float32.
-
-    Returns:
-        (3, H, W) local standard deviation and that of the light of the whole, in the unit of the images.
-
+    Strip by strip, `rows` high and even, so that memory does not grow with its height. y, x0_hat: (3, H, W) photograph in [-1, 1] and its
+    restoration. kinds: (K,) probabilities of the kinds of damage that were fixed. dtype: what the local part computes in; the light of the
+    whole is cheap, and always in float32.
     """
     before, after, told = y[None], x0_hat[None], kinds[None].to(y)
     out = torch.empty_like(y)
@@ -144,14 +125,10 @@ def deviations(
 
 
 def likelihood(log_std: Tensor, error: Tensor) -> Tensor:
-    """Negative logarithm of a Laplace likelihood of errors, elementwise and without its constant; least at std = sqrt(2) E|error|.
+    """Negative logarithm of a Laplace likelihood of absolute errors, elementwise and without its constant; least at std = sqrt(2)
+    E|error|.
 
     Errors of restorations have heavier tails than a Gaussian: a few places that are far off would outweigh all others by their squares.
-
-    Args:
-        log_std: Logarithm of the stated standard deviation.
-        error: Absolute errors of the same shape.
-
     """
     return log_std + sqrt(2) * error * torch.exp(-log_std)
 

@@ -24,12 +24,8 @@ class Taps(nn.Module):
     """Layers in sequence; the output is the features after some of them."""
 
     def __init__(self, layers: Iterable[nn.Module], taps: Iterable[int]) -> None:
-        """Keep the layers and the places whose output is wanted.
-
-        Args:
-            layers: What is applied in turn.
-            taps: Indices of layers whose output is wanted, ascending; what follows the last is not evaluated.
-
+        """layers: what is applied in turn. taps: indices of those whose output is wanted, ascending; what follows the last is not
+        evaluated.
         """
         super().__init__()
         self.features = nn.Sequential(*layers)
@@ -45,15 +41,9 @@ class Taps(nn.Module):
         return found
 
     def take(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the convolutions from a published file, whose other tensors are left alone.
+        """Load the convolutions from a published file, named as torchvision does; its other tensors are left alone.
 
-        Args:
-            weights: Name -> tensor, as torchvision calls them.
-
-        Raises:
-            KeyError: A tensor is missing.
-            RuntimeError: A tensor has another shape.
-
+        Raises KeyError for a tensor that is missing, RuntimeError for one of another shape.
         """
         self.load_state_dict({name: weights[name] for name in self.state_dict()}, strict=False)
 
@@ -71,12 +61,8 @@ def alexnet() -> Taps:
 def vgg16(
     stages: Iterable[Sequence[int]] = VGG16, pool: Callable[[int], nn.Module] = lambda channels: nn.MaxPool2d(2)
 ) -> Taps:
-    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, tapped at the end of each stage.
-
-    Args:
-        stages: Of its channels; fewer for its beginning alone.
-        pool: Channels -> what stands between two stages.
-
+    """VGG-16 (Simonyan and Zisserman 2015) up to its last convolution, tapped at the end of each stage. pool: what stands between two, by
+    channels.
     """
     layers: list[nn.Module] = []
     taps, inputs = [], 3
@@ -98,16 +84,7 @@ class Convolution(nn.Module):
     """A convolution without bias, its normalisation, and what is positive of that."""
 
     def __init__(self, inputs: int, outputs: int, size: Size = 1, stride: int = 1, *, pad: bool = True) -> None:
-        """Lay it out.
-
-        Args:
-            inputs: Channels in.
-            outputs: Channels out.
-            size: Side of the window, or (rows, columns).
-            stride: Step of the window.
-            pad: Whether the border is padded so that a stride of 1 keeps the size.
-
-        """
+        """size: side of the window, or (rows, columns). pad: whether the border is padded so that a stride of 1 keeps the size."""
         super().__init__()
         rows, columns = (size, size) if isinstance(size, int) else size
         margin = (rows // 2, columns // 2) if pad else (0, 0)

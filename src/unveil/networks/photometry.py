@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unveil.networks import counting
+from unveil.networks.blocks import zeroed
 
 SIDE = 256
 """Long side of the reduced photograph that is measured, in pixels."""
@@ -74,11 +75,8 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.floating:
 class LightLaw(nn.Module):
     """Logits of the kinds in JUDGED. Weights are fitted by recipes/fit_classifier.py; new ones say 0, which is one half.
 
-    Args:
-        numbers: How many numbers it reads: what a restorer was asked, which takes longest to find, and then what is known without it.
-        known: How many of the last of them are known without the restorer; a second law of these alone tells when it need not be asked.
-            0 for no such law.
-
+    numbers: how many it reads: what a restorer was asked, which takes longest to find, and then what is known without it. known: how many
+    of the last of them are; a second law of these alone tells when the restorer need not be asked. 0 for no such law.
     """
 
     centre: Tensor
@@ -87,16 +85,12 @@ class LightLaw(nn.Module):
 
     def __init__(self, numbers: int, known: int = 0) -> None:
         super().__init__()
-        self.layer = nn.Linear(numbers, len(JUDGED))
-        self.first = nn.Linear(known, len(JUDGED)) if known else None
+        self.layer = zeroed(nn.Linear(numbers, len(JUDGED)))
+        self.first = zeroed(nn.Linear(known, len(JUDGED))) if known else None
         self.register_buffer("centre", torch.zeros(numbers))
         self.register_buffer("scale", torch.ones(numbers))
         if known:
             self.register_buffer("least", torch.full((len(JUDGED),), -torch.inf))
-        for layer in (self.layer, self.first):
-            if layer is not None:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
 
     def standard(self, numbers: Tensor) -> Tensor:
         """(B, N) in units of their usual deviations from their usual values, none of them far out. N: all numbers, or the last ones."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.errors import InputError
+from unveil.util.tensors import at_least
 
 
 class Features(NamedTuple):
@@ -42,14 +43,10 @@ class Predictor(Protocol):
     multiple_of: int
 
     def answer(self, x_t: Tensor, y: Tensor, level: Tensor, condition: Tensor | None = None) -> Answer:
-        """The prediction for states.
+        """The prediction for states x_t at noise levels (B,) in [0, 1] and damaged images y, (B, 3, H, W) in [-1, 1], sides multiples of
+        `multiple_of`.
 
-        Args:
-            x_t: (B, 3, H, W) states, H and W multiples of `multiple_of`.
-            y: (B, 3, H, W) damaged images in [-1, 1].
-            level: (B,) noise levels s_t in [0, 1].
-            condition: (B, SIZE) as `networks.condition` has it; read by networks that are conditioned, by others not.
-
+        condition: (B, SIZE) as `networks.condition` has it; read by networks that are conditioned, by others not.
         """
         ...
 
@@ -67,18 +64,6 @@ def finite(x: Tensor) -> bool:
     return bool(x.sum(dtype=wide).isfinite())
 
 
-def reflected(length: int, total: int, device: torch.device | None = None) -> Tensor:
-    """Indices (total,) that read a line of `length` pixels back and forth.
-
-    For length 3: 0 1 2 1 0 1 2 ... (the edge is not repeated). Unlike torch's own reflection this has no limit: total
-    may be many times length, and length 1 repeats its only pixel.
-    """
-    index = torch.arange(total, device=device)
-    period = max(2 * (length - 1), 1)
-    index = index % period
-    return torch.minimum(index, period - index) if length > 1 else index
-
-
 def pad_to_multiple(x: Tensor, multiple: int, mode: str = "reflect") -> Tensor:
     """(..., H, W) -> (..., H', W') with the next sizes divisible by `multiple`, extended at the bottom and right.
 
@@ -89,11 +74,7 @@ def pad_to_multiple(x: Tensor, multiple: int, mode: str = "reflect") -> Tensor:
     down, right = -height % multiple, -width % multiple
     if mode == "zero":
         return F.pad(x, (0, right, 0, down)) if down or right else x
-    if down:
-        x = x.index_select(-2, reflected(height, height + down, x.device))
-    if right:
-        x = x.index_select(-1, reflected(width, width + right, x.device))
-    return x
+    return at_least(x, height + down, width + right)
 
 
 def check_inputs(x_t: Tensor, y: Tensor, t: Tensor, channels: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unveil.errors import ModelError
-from unveil.networks.blocks import Attention, LinearAttention, Recipe, Skeleton, Trunk, ascend
+from unveil.networks.blocks import Attention, LinearAttention, Recipe, Skeleton, Trunk, ascend, zeroed
 from unveil.networks.compact import LevelEmbedding
 from unveil.networks.predictor import TIME_SCALE, Answer, check_inputs, check_mask, pad_to_multiple
 
@@ -147,20 +147,15 @@ class SharedEncoderUNet(Trunk):
 class CorrectionUNet(Skeleton):
     """RDDM's U-Net on (x_t, y, residual), given the noise level and the fidelity; zero at first, so that nothing is corrected.
 
-    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, which it corrects.
-
-    Args:
-        dim: Channels after the first convolution, a multiple of 8.
-        mults: Widths of the levels in `dim`.
-
+    LearnIR (section 3.2) has mu_theta(z_t, z_y, t); the predictor's residual is shown to it besides, which it corrects. dim: channels
+    after the first convolution, a multiple of 8; mults: widths of the levels in it.
     """
 
     def __init__(self, dim: int = 64, mults: Sequence[int] = (1, 2, 4)) -> None:
         super().__init__(9, 3, rddm_widths(dim, mults), RDDM)
         self.multiple_of = 2 ** (len(mults) - 1)
         self.fidelity_mlp = LevelEmbedding(self.time_dim)
-        nn.init.zeros_(self.final_conv.weight)
-        nn.init.zeros_(self.final_conv.bias)  # type: ignore[arg-type]
+        zeroed(self.final_conv)
 
     def forward(self, answer: Answer, fidelity: Tensor) -> Tensor:
         """Offset of the residual (B, 3, H, W), any H, W >= 1; fidelity: (B,) in [0, 1]."""

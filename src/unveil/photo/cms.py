@@ -38,9 +38,11 @@ def _profiles(data: bytes) -> tuple[ImageCms.ImageCmsProfile, ImageCms.ImageCmsP
         raise ValueError(f"profile cannot be opened ({error})") from None
 
 
-def table_space(data: bytes) -> TableSpace | GridSpace:
-    """An RGB profile with lookup tables, as scanners have. Raises ValueError where Little CMS cannot use it."""
-    return GridSpace(data) if codecs("CMS") is None else TableSpace(data)
+def table_space(data: bytes, inks: bool) -> DeepSpace | GridSpace | InkSpace:
+    """A profile with lookup tables, of RGB as scanners have or of CMYK inks. Raises ValueError where Little CMS cannot use it."""
+    if codecs("CMS") is not None:
+        return DeepSpace(data, inks)
+    return InkSpace(data) if inks else GridSpace(data)
 
 
 def _deep(samples: np.ndarray, profiles: tuple[bytes, bytes], spaces: tuple[str, str]) -> np.ndarray:
@@ -55,25 +57,21 @@ def _deep(samples: np.ndarray, profiles: tuple[bytes, bytes], spaces: tuple[str,
     return out[0].astype(np.float32) / np.float32(65535)
 
 
-class TableSpace:
-    """An RGB profile with lookup tables through 16 bits, pixel by pixel."""
+class DeepSpace:
+    """A profile with lookup tables through 16 bits, pixel by pixel. replaces: as of `InkSpace`."""
 
-    replaces = False
-
-    def __init__(self, data: bytes) -> None:
-        _profiles(data)
-        self.profile, self.srgb = data, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    def __init__(self, data: bytes, inks: bool) -> None:
+        self.profile, self.srgb = data, _profiles(data)[1].tobytes()
+        self.replaces, self.kind = inks, "cmyk" if inks else "rgb"
         self.from_srgb(
-            self.to_srgb(np.zeros((1, 3), np.float32))
-        )  # fails now where the profile has one direction alone
+            self.to_srgb(np.zeros((1, len(self.kind)), np.float32))
+        )  # fails now where it has one direction alone
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
-        return _deep(native, (self.profile, self.srgb), ("rgb", "rgb"))
+        return _deep(native, (self.profile, self.srgb), (self.kind, "rgb"))
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
-        return _deep(rgb, (self.srgb, self.profile), ("rgb", "rgb"))
+        return _deep(rgb, (self.srgb, self.profile), ("rgb", self.kind))
 
 
 class GridSpace:
@@ -93,11 +91,9 @@ class GridSpace:
         self.back = _apply(_transform(srgb, profile, ("RGB", "RGB")), "RGB", grid).astype(np.float32) / 255
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         return self._interpolate(self.there, native)
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
         return self._interpolate(self.back, rgb)
 
     def _interpolate(self, table: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -113,7 +109,7 @@ class GridSpace:
 
 
 class InkSpace:
-    """CMYK with a profile.
+    """CMYK with a profile, through 8 bits.
 
     How much black stands for a colour is the profile's choice, so the old inks
     plus a change would be wrong: a changed pixel is separated anew.
@@ -123,18 +119,10 @@ class InkSpace:
 
     def __init__(self, data: bytes) -> None:
         profile, srgb = _profiles(data)
-        # Both are made to see whether the profile has both directions, and used where there is nothing of 16 bits.
         self.there, self.back = _transform(profile, srgb, ("CMYK", "RGB")), _transform(srgb, profile, ("RGB", "CMYK"))
-        self.profile, self.srgb = data, srgb.tobytes()
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
-        if codecs("CMS") is not None:
-            return _deep(native, (self.profile, self.srgb), ("cmyk", "rgb"))
         return _apply(self.there, "CMYK", np.rint(native * 255).astype(np.uint8)).astype(np.float32) / 255
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space."""
-        if codecs("CMS") is not None:
-            return _deep(rgb, (self.srgb, self.profile), ("rgb", "cmyk"))
         return _apply(self.back, "RGB", np.rint(rgb * 255).astype(np.uint8)).astype(np.float32) / 255

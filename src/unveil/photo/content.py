@@ -44,14 +44,9 @@ def around(pixels: np.ndarray, columns: int) -> np.ndarray:
 
 
 def within_bars(pixels: np.ndarray) -> Box:
-    """The picture inside letterbox and pillarbox bars: rows and columns at the edges that are evenly near-black.
+    """The picture (H, W, 3) in [0, 1] inside letterbox and pillarbox bars: rows and columns at the edges that are evenly near-black.
 
-    Args:
-        pixels: (H, W, 3) float in [0, 1].
-
-    Returns:
-        The whole where there are no bars, or where hardly anything would be left (a black frame is no pair of bars).
-
+    The whole where there are no bars, or where hardly anything would be left (a black frame is no pair of bars).
     """
     height, width = pixels.shape[:2]
     if pixels.size and all(_bright(_peak(line)) for line in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])):
@@ -103,12 +98,7 @@ def as_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def is_black(pixels: np.ndarray) -> bool:
-    """Whether a photograph shows nothing at all, as behind a lens cap: near-black and even, but for noise and single bright pixels.
-
-    Args:
-        pixels: (H, W, 3) float in [0, 1].
-
-    """
+    """Whether (H, W, 3) in [0, 1] shows nothing, as behind a lens cap: near-black and even, but for noise and single bright pixels."""
     height, width = pixels.shape[:2]
     if float(pixels[:: _SQUARE // 2, :: _SQUARE // 2].mean(dtype=np.float64)) > _NOTHING[0]:
         return False  # as nearly always, and a hundredth of the work
@@ -121,13 +111,9 @@ def is_black(pixels: np.ndarray) -> bool:
 
 
 def void(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 1) in [0, 1]: 1 in areas so black that nothing is hidden in them, 0 where something is, soft between.
+    """(H, W, 1) in [0, 1]: 1 in areas of (H, W, 3) so black that nothing is hidden in them, 0 where something is, soft between.
 
     An area is as wide as a sixteenth of the photograph: specks of black among leaves that are lifted would be a patchwork.
-
-    Args:
-        pixels: (H, W, 3) float in [0, 1].
-
     """
     wide = max(_AROUND, min(pixels.shape[:2]) // _AREA)
     wide += 1 - wide % 2  # windows of odd sides lie evenly around their pixel

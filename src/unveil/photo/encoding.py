@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pkgutil import resolve_name
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
@@ -49,12 +49,22 @@ class Picture:
     extra: tuple[tuple[str, bytes], ...] = ()
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def whole(self) -> np.ndarray:
+        """(H, W, C) samples, the last channel alpha where there is one."""
+        return self.samples if self.alpha is None else np.concatenate([self.samples, self.alpha[..., None]], axis=2)
+
+    @property
+    def rgba(self) -> np.ndarray:
+        """(H, W, 4) colours, grey ones too, and alpha, which must be there."""
+        colours = np.broadcast_to(self.samples, (*self.samples.shape[:2], 3))
+        return replace(self, samples=colours).whole
+
 
 def image_of(picture: Picture) -> Image.Image:
     """The picture as Pillow takes it."""
     if picture.alpha is not None:
-        colours = np.broadcast_to(picture.samples, (*picture.samples.shape[:2], 3))
-        return Image.fromarray(np.concatenate([colours, picture.alpha[..., None]], axis=2))
+        return Image.fromarray(picture.rgba)
     samples = np.ascontiguousarray(picture.samples)
     if samples.shape[2] == 1:
         return Image.fromarray(samples[..., 0])
@@ -115,27 +125,15 @@ def encode(picture: Picture, format: str) -> bytes:
             f"{format} holds at most {longest} pixels a side, the picture has {width} x {height}; write TIFF or PNG instead"
         )
     with quiet():
-        return _encoder(format)(picture)
+        return resolve_name(f"unveil.photo.{_ENCODERS[format]}")(picture)
 
 
-def _encoder(format: str) -> Callable[[Picture], bytes]:
-    """What writes a format; the others are never loaded."""
-    if format == "TIFF":
-        from unveil.photo import tiff
-
-        return tiff.encode
-    if format in ("AVIF", "HEIF"):
-        from unveil.photo import heif
-
-        return heif.encode_avif if format == "AVIF" else heif.encode_heif
-    if format in ("JPEG", "PNG", "WEBP", "BMP"):
-        return {"JPEG": encode_jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}[format]
-    from unveil.photo import modern
-
-    modern_ones = {
-        "JXL": modern.encode_jxl, "JP2": modern.encode_jp2, "GIF": modern.encode_gif, "PNM": modern.encode_netpbm,
-    }  # fmt: skip
-    return modern_ones[format]
+_ENCODERS = {
+    "JPEG": "encoding:encode_jpeg", "PNG": "encoding:_png", "WEBP": "encoding:_webp", "BMP": "encoding:_bmp", "TIFF": "tiff:encode",
+    "AVIF": "heif:encode_avif", "HEIF": "heif:encode_heif", "JXL": "modern:encode_jxl", "JP2": "modern:encode_jp2",
+    "GIF": "modern:encode_gif", "PNM": "modern:encode_netpbm",
+}  # fmt: skip
+"""The module of this room and the function in it that writes a format; those of the others are never loaded."""
 
 
 def _png(picture: Picture) -> bytes:
@@ -143,10 +141,7 @@ def _png(picture: Picture) -> bytes:
 
     extra = tuple(piece for piece in picture.extra if piece[0] in png.COLOUR_CHUNKS + png.TEXT_CHUNKS)
     head = png.header_chunks(picture.icc, picture.exif, picture.xmp, picture.dpi, extra)
-    samples = picture.samples
-    if picture.alpha is not None:
-        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
-    return png.encode(samples, head)
+    return png.encode(picture.whole, head)
 
 
 def _webp(picture: Picture) -> bytes:
@@ -164,8 +159,7 @@ def _bmp(picture: Picture) -> bytes:
     if picture.exif or picture.xmp or picture.icc:
         picture.notes.append("metadata and colour profile left out: BMP holds none")
     if picture.alpha is not None:
-        colours = np.broadcast_to(picture.samples, (*picture.samples.shape[:2], 3))
-        return encode_rgba(np.concatenate([colours, picture.alpha[..., None]], axis=2), picture.dpi)
+        return encode_rgba(picture.rgba, picture.dpi)
     return save(picture, "BMP", {})
 
 

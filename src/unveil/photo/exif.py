@@ -26,11 +26,6 @@ ADOBE_RGB, UNCALIBRATED = 2, 0xFFFF
 THUMBNAIL_START, THUMBNAIL_LENGTH = 0x0201, 0x0202
 
 
-def parses(block: bytes) -> bool:
-    """Whether the block begins as one and its first directory can be read."""
-    return opened_block(block) is not None
-
-
 def is_adobe_rgb(block: bytes | None) -> bool:
     """Whether the block tells that the samples are Adobe RGB: no sRGB by its ColorSpace, and R03 by the rules of DCF (section 3.2)."""
     if not block:

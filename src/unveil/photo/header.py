@@ -34,8 +34,10 @@ class Header:
 def probe(name: str, data: bytes, max_pixels: int) -> Header:
     """The header of the photograph in `data`. Raises InputError: no photograph, cut short, or over `max_pixels`."""
     kind = sniff(data)
-    if kind in ("TIFF", None) and _is_raw(data):
-        kind = "RAW"
+    if kind in ("TIFF", None):
+        from unveil.photo import raw
+
+        kind = "RAW" if raw.is_raw(data) else kind
     if kind is None:
         other = next((text for start, text in OTHERS if data[:64].lstrip().startswith(start)), None)
         what = f"is {other}, which is not read here" if other else "is not an image"
@@ -67,24 +69,23 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         raise InputError(f"{name}: {width} x {height} has a side over {LONGEST_SIDE} pixels; cut it into pieces first")
 
 
+_STARTS = {
+    "JPEG": (b"\xff\xd8\xff",), "PNG": (b"\x89PNG\r\n\x1a\n",), "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "BMP": (b"BM",),
+    "GIF": (b"GIF87a", b"GIF89a"), "JXL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "JP2": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+}  # fmt: skip
+"""What the files of a format begin with."""
+
+
 def sniff(data: bytes) -> str | None:
     """The format by its first bytes, whatever the file is called; None where it is none of ours."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
+    for kind, starts in _STARTS.items():
+        if data.startswith(starts):
+            return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    if data.startswith(b"BM") or _is_dib(data):
+    if _is_dib(data):
         return "BMP"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
-        return "JXL"
-    if data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
-        return "JP2"
     from unveil.photo import isobmff, netpbm, raw
 
     if netpbm.starts(data):
@@ -92,12 +93,6 @@ def sniff(data: bytes) -> str | None:
     if data.startswith(raw.STARTS) or data[4:12] == b"ftyp" + isobmff.CANON_RAW:
         return "RAW"
     return isobmff.brand(data)
-
-
-def _is_raw(data: bytes) -> bool:
-    from unveil.photo import raw
-
-    return raw.is_raw(data)
 
 
 def _jpeg(data: bytes) -> Header:

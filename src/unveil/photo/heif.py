@@ -15,7 +15,7 @@ from PIL import Image
 from unveil.photo import exif, isobmff, pillow
 from unveil.photo.encoding import BOXED_BITS, QUALITY, Picture, image_of, save
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded
+from unveil.photo.record import Decoded, parted
 from unveil.util.extras import codecs, needed
 
 # Of BT.601, as for 8 bits; primaries and transfer are sRGB's, or not stated where a profile says them (ITU-T H.273).
@@ -26,10 +26,7 @@ _SPEED = 6
 def encode_deep_avif(picture: Picture) -> bytes:
     """An AVIF of 16-bit samples at the bits that they really have, 10 where they have all. imagecodecs must be there."""
     bits = picture.bits or BOXED_BITS
-    samples = picture.samples
-    if picture.alpha is not None:
-        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
-    whole = np.rint(samples * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
+    whole = np.rint(picture.whole * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
     primaries, transfer = _UNSTATED if picture.icc else _SRGB
     data = codecs("AVIF").avif_encode(
         whole[..., 0] if whole.shape[2] == 1 else whole,
@@ -93,17 +90,10 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _moved(meta: bytes, shift: int, more: list[tuple[int, int]], at: int) -> bytes:
-    """The table of places of the box `meta` for data that is moved `shift` bytes on, with places for further items.
+    """The table of places of the box `meta` for data that is moved `shift` bytes on, with `more` items behind it, from `at` before the
+    move on.
 
-    Args:
-        meta: Content of the box; the table is of version 0, with places and lengths of 4 bytes.
-        shift: Bytes by which all data is moved.
-        more: Number and length of each further item; they lie behind each other.
-        at: Where the first of them begins, before the move.
-
-    Raises:
-        ValueError: Another kind of table.
-
+    Of version 0, with places and lengths of 4 bytes; raises ValueError for another. more: number and length of each item.
     """
     place = next(start for kind, start, _ in isobmff.boxes(meta, 4, len(meta)) if kind == b"iloc")
     if meta[place : place + 6] != b"\0\0\0\0\x44\0":
@@ -179,15 +169,12 @@ def _deep_heif(data: bytes) -> Decoded:
 
 def _stretched(samples: np.ndarray, bits: int) -> Decoded:
     """Samples of 9 to 15 bits as 16 bits from 0 to 65535, so that white is white."""
-    samples = samples[..., None] if samples.ndim == 2 else samples
     if samples.dtype == np.uint16 and bits < 16:
         # bits: of the largest value that there can be; the product is exact in 32 bits.
         top = np.uint32(2**bits - 1)
         samples = ((samples.astype(np.uint32) * np.uint32(65535) + top // 2) // top).astype(np.uint16)
-    colours = 1 if samples.shape[2] <= 2 else 3
-    alpha = np.ascontiguousarray(samples[..., colours]) if samples.shape[2] > colours else None
-    mode = ("L" if colours == 1 else "RGB") + ("" if alpha is None else "A")
-    return Decoded(np.ascontiguousarray(samples[..., :colours]), mode, alpha)
+    colours, alpha = parted(samples)
+    return Decoded(colours, ("L" if colours.shape[2] == 1 else "RGB") + ("" if alpha is None else "A"), alpha)
 
 
 def heif() -> Any:
@@ -219,10 +206,7 @@ def encode_heif(picture: Picture) -> bytes:
 
 def _deep_image(picture: Picture) -> Any:
     bits = picture.bits or BOXED_BITS
-    samples = picture.samples
-    if picture.alpha is not None:
-        colours = np.broadcast_to(samples, (*samples.shape[:2], 3))
-        samples = np.concatenate([colours, picture.alpha[..., None]], axis=2)
+    samples = picture.samples if picture.alpha is None else picture.rgba
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
     whole = np.rint(samples * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
     return heif().from_bytes(f"{mode};{bits}", (samples.shape[1], samples.shape[0]), whole.tobytes())
@@ -244,7 +228,7 @@ class _Verbatim(Image.Exif):
 
 def encode_avif(picture: Picture) -> bytes:
     """An AVIF of 8 bits, or of 10 or 12 where the samples have 16."""
-    if picture.exif and not exif.parses(picture.exif):
+    if picture.exif and exif.opened_block(picture.exif) is None:
         picture.notes.append("EXIF left out: it is damaged, and AVIF takes sound blocks only")
         picture.exif = None
     if picture.samples.dtype == np.uint16:

@@ -117,16 +117,11 @@ SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 def build(
     name: str, matrix: np.ndarray | None, curve: tuple[float, ...] = SRGB_CURVE, cicp: tuple[int, int] | None = None
 ) -> bytes:
-    """A profile (version 4.3) of the matrix and tone curve kind.
+    """The bytes of a profile (version 4.3) of the matrix and tone curve kind, under a name.
 
-    Args:
-        name: What colour management calls it.
-        matrix: (3, 3), from linear RGB to XYZ under D50; None for a grey profile.
-        curve: One number: a power of that exponent. Five: g, a, b, c, d of the parametric curve that is (aX + b)^g from d on and cX below.
-        cicp: Primaries and transfer by their numbers in ITU-T H.273, for programs that prefer them.
-
-    Returns:
-        The bytes of the profile.
+    matrix: (3, 3), from linear RGB to XYZ under D50; None for a grey profile. curve: one number: a power of that exponent. Five: g, a, b,
+    c, d of the parametric curve that is (aX + b)^g from d on and cX below. cicp: primaries and transfer by their numbers in ITU-T H.273,
+    for programs that prefer them.
     """
     curves = b"para" + bytes(4) + struct.pack(">HH", {1: 0, 5: 3}[len(curve)], 0) + _numbers(*curve)
     tags = {

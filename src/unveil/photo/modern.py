@@ -11,7 +11,7 @@ from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
 from unveil.photo import exif, isobmff, netpbm, pillow
 from unveil.photo.encoding import Picture, image_of
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded
+from unveil.photo.record import Decoded, parted
 from unveil.util.extras import codecs, needed
 
 _ICC_METHODS = (2, 3)
@@ -35,11 +35,8 @@ def _jxl(data: bytes, header: Header) -> Decoded:
     library = codecs("JPEGXL")
     if library is not None:
         samples = library.jpegxl_decode(data, index=0, numthreads=1)
-        samples = samples[..., None] if samples.ndim == 2 else samples
         if samples.dtype != np.uint8 and samples.shape[:2] == found.samples.shape[:2]:
-            colours = 3 if samples.shape[2] >= 3 else 1
-            found.alpha = np.ascontiguousarray(samples[..., colours]) if samples.shape[2] > colours else None
-            found.samples = np.ascontiguousarray(samples[..., :colours])
+            found.samples, found.alpha = parted(samples)
     found.lossless = False
     return found
 
@@ -55,13 +52,10 @@ def _jp2(data: bytes, header: Header) -> Decoded:
             raise ValueError("it is larger than its header says")
         library = codecs("JPEG2K") if header.bits > 8 else None
         if library is not None:
-            samples = library.jpeg2k_decode(data)
-            samples = samples[..., None] if samples.ndim == 2 else samples
-            colours = 3 if samples.shape[2] >= 3 else 1
             top = np.float32(2**header.bits - 1)
-            whole = np.rint(np.minimum(samples / top, 1) * np.float32(65535)).astype(np.uint16)
-            alpha = np.ascontiguousarray(whole[..., colours]) if samples.shape[2] > colours else None
-            found = Decoded(np.ascontiguousarray(whole[..., :colours]), "L" if colours == 1 else "RGB", alpha)
+            whole = np.rint(np.minimum(library.jpeg2k_decode(data) / top, 1) * np.float32(65535)).astype(np.uint16)
+            colours, alpha = parted(whole)
+            found = Decoded(colours, "L" if colours.shape[2] == 1 else "RGB", alpha)
         else:
             image.load()
             deep = image.mode.startswith("I")
@@ -122,10 +116,7 @@ def encode_jxl(picture: Picture) -> bytes:
 def encode_jp2(picture: Picture) -> bytes:
     """A JPEG 2000 without loss; its profile is put into its box of colours."""
     _say_bare(picture, "JPEG 2000", profile=True)
-    samples = picture.samples
-    if picture.alpha is not None:
-        samples = np.concatenate([samples, picture.alpha[..., None]], axis=2)
-    library = codecs("JPEG2K")
+    samples, library = picture.whole, codecs("JPEG2K")
     if samples.dtype == np.uint16 and library is not None:
         data = library.jpeg2k_encode(samples[..., 0] if samples.shape[2] == 1 else samples, level=0, reversible=True)
     else:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from unveil.photo import icc
+from unveil.photo import icc, pillow
+from unveil.photo.header import Header
+from unveil.photo.record import Decoded, parted
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
-from unveil.util.exif import MOST_PROFILE, RAW_PROFILE, inflate, of_text
+from unveil.util.exif import MOST_PROFILE, RAW_PROFILE, bare, inflate, of_text
 from unveil.util.extras import codecs
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
@@ -271,6 +273,22 @@ BAND = 64
 _AFTER_HEADER = 33
 
 
+def decode(data: bytes, header: Header) -> Decoded:
+    """Samples and metadata, of 16 bits too. Raises ValueError, or whatever Pillow's decoders raise."""
+    about = Metadata(data)
+    if about.animated:
+        raise ValueError("it is an animation; take single frames out of it first")
+    if header.bits == 16:
+        samples, alpha = decode16(data)
+        found = Decoded(samples, ("L" if samples.shape[2] == 1 else "RGB") + ("" if alpha is None else "A"), alpha)
+    else:
+        found = pillow.decode(data, header)
+    found.icc, found.exif, found.xmp, found.cicp = about.icc, bare(about.exif), about.xmp, about.cicp
+    found.cicp_first = True
+    found.dpi, found.extra = about.dpi, about.extra
+    return found
+
+
 def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     """Colour samples (H, W, 1 or 3) and alpha (H, W) or None, uint16, of a 16-bit PNG; a transparent colour becomes alpha.
 
@@ -284,10 +302,7 @@ def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         except RuntimeError:  # the slower way says in words what is wrong
             samples = None
         if samples is not None and samples.dtype == np.uint16:
-            samples = samples[..., None] if samples.ndim == 2 else samples
-            if samples.shape[2] in (2, 4):
-                return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
-            return samples, None
+            return parted(samples)
     width, height, bits, colour, compression, method, interlace = struct.unpack(">IIBBBBB", header)
     if bits != 16 or colour not in CHANNELS or compression or method or interlace > 1:
         raise ValueError(f"unknown kind of PNG (depth {bits}, colour type {colour}, interlace {interlace})")
@@ -298,12 +313,10 @@ def decode16(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         samples = _rows(_inflate(body, height * (1 + width * channels * 2)), width, height, channels)
     if not ended:
         raise ValueError("no end marker; the file is cut short")
-    if channels in (2, 4):
-        return np.ascontiguousarray(samples[..., :-1]), np.ascontiguousarray(samples[..., -1])
-    if transparent is not None and len(transparent) == 2 * channels:
+    if transparent is not None and channels in (1, 3) and len(transparent) == 2 * channels:
         key = np.array(struct.unpack(f">{channels}H", transparent), np.uint16)
         return samples, np.where((samples == key).all(axis=-1), 0, 65535).astype(np.uint16)
-    return samples, None
+    return parted(samples)
 
 
 def _collect(data: bytes) -> tuple[bytes, bytes | None, list[bytes], bool]:

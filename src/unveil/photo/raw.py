@@ -10,6 +10,7 @@ import numpy as np
 
 from unveil.photo import exif, isobmff, jpeg
 from unveil.photo.exif import gather, open_tiff
+from unveil.photo.header import Header
 from unveil.photo.record import Decoded
 from unveil.util.extras import needed
 
@@ -39,7 +40,7 @@ def size(data: bytes) -> tuple[int, int]:
         return (height, width) if sizes.flip in (5, 6) else (width, height)
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, header: Header) -> Decoded:
     """Developed with the camera's white balance to 16-bit sRGB, upright, its brightness as the sensor had it.
 
     Raises ValueError where LibRaw is not there or cannot read the file.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -124,9 +125,7 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         raise InputError(
             f"{name}: {header.width} x {header.height} pixels do not fit into memory; close other programs or reduce the picture first"
         ) from None
-    except (
-        Exception
-    ) as error:  # Decoders raise anything on damaged files; a folder of photographs must survive all of it.
+    except Exception as error:  # decoders raise anything on damaged files; a folder of photographs must survive it
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{name}: cannot be read as {header.format}: {reason[:300]}; if it opens elsewhere, save it again there"
@@ -144,15 +143,9 @@ def _misnamed(name: str, header: Header) -> tuple[str, ...]:
 
 
 def as_photo(image: Any, max_pixels: int = MAX_PIXELS) -> Photo:
-    """A photograph from what Python has: a path, bytes, a stream, a PIL image, an array or a tensor.
+    """A photograph from what Python has: a path, bytes, a stream, a PIL image, an array or a tensor. Raises InputError.
 
-    Args:
-        image: Arrays are (H, W, C) uint8, uint16 or float in [0, 1], tensors (3, H, W) or (1, 3, H, W) in [0, 1].
-        max_pixels: As `read` takes it.
-
-    Raises:
-        InputError: What is wrong with it.
-
+    Arrays are (H, W, C) uint8, uint16 or float in [0, 1], tensors (3, H, W) or (1, 3, H, W) in [0, 1]. max_pixels: as `read` takes it.
     """
     if isinstance(image, Photo):
         return image
@@ -253,45 +246,13 @@ def _deep(image: Any) -> Any:
     return deep
 
 
+_DECODERS = {"JXL": "modern", "JP2": "modern", "GIF": "modern", "PNM": "modern", "AVIF": "heif", "HEIF": "heif"}
+_DECODERS |= {"TIFF": "tiff", "RAW": "raw", "PNG": "png"}
+
+
 def _decode(data: bytes, header: Header) -> Decoded:
     """By the decoder of its format, the others of which are never loaded."""
-    if header.format == "TIFF":
-        from unveil.photo import tiff
-
-        return tiff.decode(data, header)
-    if header.format in ("AVIF", "HEIF"):
-        from unveil.photo import heif
-
-        return heif.decode(data, header)
-    if header.format == "RAW":
-        from unveil.photo import raw
-
-        return raw.decode(data)
-    if header.format in ("JXL", "JP2", "GIF", "PNM"):
-        from unveil.photo import modern
-
-        return modern.decode(data, header)
-    if header.format != "PNG":
-        return pillow.decode(data, header)
-    return _png(data, header)
-
-
-def _png(data: bytes, header: Header) -> Decoded:
-    from unveil.photo import png
-
-    about = png.Metadata(data)
-    if about.animated:
-        raise ValueError("it is an animation; take single frames out of it first")
-    if header.bits == 16:
-        samples, alpha = png.decode16(data)
-        mode = ("L" if samples.shape[2] == 1 else "RGB") + ("" if alpha is None else "A")
-        found = Decoded(samples, mode, alpha)
-    else:
-        found = pillow.decode(data, header)
-    found.icc, found.exif, found.xmp, found.cicp = about.icc, exif.bare(about.exif), about.xmp, about.cicp
-    found.cicp_first = True
-    found.dpi, found.extra = about.dpi, about.extra
-    return found
+    return import_module(f"unveil.photo.{_DECODERS.get(header.format, 'pillow')}").decode(data, header)
 
 
 def _told_colours(name: str, found: Decoded, tone_map: bool) -> tuple[str, ...]:

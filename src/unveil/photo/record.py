@@ -127,6 +127,14 @@ class Decoded:
     tone_mapped: bool = False
 
 
+def parted(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colours (H, W, 1 or 3), and alpha (H, W) or None, of samples (H, W) or (H, W, 1 to 4) that may have it as their last channel."""
+    samples = samples[..., None] if samples.ndim == 2 else samples
+    colours = 3 if samples.shape[2] >= 3 else 1
+    alpha = np.ascontiguousarray(samples[..., colours]) if samples.shape[2] > colours else None
+    return np.ascontiguousarray(samples[..., :colours]), alpha
+
+
 def in_the_shape_of(photo: Photo, pixels: np.ndarray, *, coloured: bool = False) -> Photo:
     """The photograph as one that new pixels (H, W, 3) in [0, 1] can be written with: itself, unless they are larger, or coloured where it
     is grey.

@@ -54,7 +54,6 @@ class CurveSpace:
             self.backward = (np.linalg.inv(profile.matrix) @ SRGB_TO_XYZ).T.astype(np.float32)
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         steps = _steps(native)
         light = np.stack([curve[steps[:, c]] for c, curve in enumerate(self.curves)], axis=1)
         if self.forward is None:
@@ -62,7 +61,7 @@ class CurveSpace:
         return encode(np.clip(light @ self.forward, 0, 1))
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space. Grey takes the luminance."""
+        """Grey takes the luminance."""
         light = decode(rgb)
         light = light @ LUMA[:, None] if self.backward is None else light @ self.backward
         steps = _steps(encode(np.clip(light, 0, 1)))
@@ -79,21 +78,13 @@ class PlainInkSpace:
     replaces = True
 
     def to_srgb(self, native: np.ndarray) -> np.ndarray:
-        """See Space."""
         return (1 - native[:, :3]) * (1 - native[:, 3:])
 
     def from_srgb(self, rgb: np.ndarray) -> np.ndarray:
-        """See Space. As much black as the colour allows."""
+        """As much black as the colour allows."""
         black = 1 - rgb.max(axis=1, keepdims=True)
         inks = 1 - rgb / np.maximum(1 - black, 1e-6)
         return np.concatenate([np.clip(np.where(black < 1, inks, 0), 0, 1), black], axis=1)
-
-
-def _table_space(profile: bytes) -> Space:
-    """Loaded where a profile is made of tables, which few are."""
-    from unveil.photo.cms import table_space
-
-    return table_space(profile)
 
 
 def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple[str, ...]]:
@@ -106,14 +97,15 @@ def space_for(channels: int, profile: bytes | None) -> tuple[Space | None, tuple
         wanted = {1: "GRAY", 3: "RGB", 4: "CMYK"}[channels]
         if parsed.space != wanted:
             raise ValueError(f"it describes {parsed.space}, the picture is {wanted}")
-        if channels == 4:
-            from unveil.photo.cms import InkSpace
+        if channels != 4 and parsed.curves is not None:
+            space: Space = CurveSpace(parsed)
+        else:
+            from unveil.photo.cms import table_space  # loaded where a profile is made of tables, which few are
 
-            return InkSpace(profile), ()
-        space = CurveSpace(parsed) if parsed.curves is not None else _table_space(profile)
+            space = table_space(profile, channels == 4)
     except ValueError as error:
         return fallback, (f"the embedded colour profile is not used: {error}; it is handed on as it is",)
-    return (None if _is_srgb(space, channels) else space), ()
+    return (None if channels != 4 and _is_srgb(space, channels) else space), ()
 
 
 def _is_srgb(space: Space, channels: int) -> bool:
@@ -121,14 +113,7 @@ def _is_srgb(space: Space, channels: int) -> bool:
     grid = np.stack(np.meshgrid(*[axis] * channels, indexing="ij"), axis=-1).reshape(-1, channels)
     ramp = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[:, None], channels, axis=1)
     probe = np.concatenate([grid, ramp])
-    return (
-        float(
-            np.abs(
-                space.to_srgb(probe) - np.broadcast_to(probe, (len(probe), 3) if channels == 3 else (len(probe), 1))
-            ).max()
-        )
-        < SAME
-    )
+    return float(np.abs(space.to_srgb(probe) - probe).max()) < SAME
 
 
 PEAK, WHITE = 1000.0, 100.0
@@ -141,16 +126,7 @@ _HLG_GAMMA = 1.2
 
 
 def tone_mapped(signal: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
-    """Tone-map HDR samples.
-
-    Args:
-        signal: (N, 3) encoded samples in [0, 1].
-        primaries: Their number in H.273.
-        transfer: 16 for PQ, 18 for HLG.
-
-    Returns:
-        (N, 3) float32 sRGB in [0, 1].
-    """
+    """HDR samples (N, 3) in [0, 1] to float32 sRGB. primaries, transfer: their numbers in H.273; transfer 16 for PQ, 18 for HLG."""
     light = _pq(signal) if transfer == 16 else _hlg(signal)
     if primaries not in (9, UNSTATED):
         to_wide = np.linalg.inv(_WIDE_TO_XYZ) @ rgb_to_xyz(*PRIMARIES[primaries][1:])

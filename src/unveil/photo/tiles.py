@@ -192,7 +192,8 @@ class Plan:
 
     def tiles(self) -> list[Tile]:
         """The tiles, row by row."""
-        return _tiles(self.height, self.width, self.tile, self.cost)
+        cost = self.cost
+        return plan(self.height, self.width, self.tile, cost.overlap, cost.multiple_of, cost.margin)
 
     def halved(self) -> Plan:
         """The next smaller plan, after memory ran out nevertheless: half the batch, and with a batch of one, half the tile.
@@ -224,10 +225,11 @@ def decide(height: int, width: int, budget: int, cost: Cost, tile: int | str = "
     """
     if tile != "auto" and not (isinstance(tile, int) and tile >= 0):
         raise InputError(f"--tile must be auto, 0 or a number of pixels, not {tile!r}")
-    rows, columns = canvas(height, width, cost.multiple_of)
-    room = budget - cost.fixed - math.ceil(cost.held_per_pixel * rows * columns)
-    pixels = max(0, math.floor(room / cost.per_pixel))
-    side = _auto(rows, columns, pixels, cost) if tile == "auto" else _asked(int(tile), cost)
+    pixels = max(0, math.floor((budget - _held(height, width, cost)) / cost.per_pixel))
+    if tile == "auto":
+        side = _auto(*canvas(height, width, cost.multiple_of), pixels, cost)
+    else:
+        side = max(int(tile) // cost.multiple_of, 1) * cost.multiple_of if tile else 0
     first, _ = _first_of(height, width, side, cost)
     if first.height * first.width > pixels:
         raise InputError(_too_large(height, width, budget, cost, first, tile != "auto"))
@@ -244,18 +246,16 @@ def _auto(rows: int, columns: int, pixels: int, cost: Cost) -> int:
     return max(side, _least(cost))
 
 
-def _asked(tile: int, cost: Cost) -> int:
-    return max(tile // cost.multiple_of, 1) * cost.multiple_of if tile else 0
+def _held(height: int, width: int, cost: Cost) -> int:
+    """Bytes that stay allocated throughout, whatever the tiles are."""
+    rows, columns = canvas(height, width, cost.multiple_of)
+    return cost.fixed + math.ceil(cost.held_per_pixel * rows * columns)
 
 
 def _least(cost: Cost) -> int:
     """The shortest tile that is longer than its overlap and sensible for the model."""
     unit = cost.multiple_of
     return max(-(-cost.smallest // unit), -(-cost.overlap // unit) + 1) * unit
-
-
-def _tiles(height: int, width: int, tile: int, cost: Cost) -> list[Tile]:
-    return plan(height, width, tile, cost.overlap, cost.multiple_of, cost.margin)
 
 
 def _first_of(height: int, width: int, tile: int, cost: Cost) -> tuple[Tile, int]:
@@ -269,15 +269,14 @@ def _with(plan: Plan, tile: int, batch: int) -> Plan:
     first, count = _first_of(plan.height, plan.width, tile, plan.cost)
     rounds = -(-count // max(1, min(batch, count)))
     batch = -(-count // rounds)
-    rows, columns = canvas(plan.height, plan.width, plan.cost.multiple_of)
-    used = plan.cost.fixed + math.ceil(plan.cost.held_per_pixel * rows * columns)
-    used += math.ceil(batch * first.height * first.width * plan.cost.per_pixel)
+    used = _held(plan.height, plan.width, plan.cost) + math.ceil(
+        batch * first.height * first.width * plan.cost.per_pixel
+    )
     return replace(plan, tile=tile, batch=batch, bytes=used)
 
 
 def _too_large(height: int, width: int, budget: int, cost: Cost, first: Tile, asked: bool) -> str:
-    rows, columns = canvas(height, width, cost.multiple_of)
-    held = cost.fixed + math.ceil(cost.held_per_pixel * rows * columns)
+    held = _held(height, width, cost)
     need = held + math.ceil(first.height * first.width * cost.per_pixel)
     advice = "use --tile auto" if asked else "use a smaller model, reduce the photograph, or --device cpu"
     return (

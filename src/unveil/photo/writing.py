@@ -201,7 +201,7 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
         if photo.space is not None:
             samples, icc, kind = _quantise(new, 8), None, "straight"
         else:
-            samples, icc = np.repeat(samples, 3, axis=2), _without_grey(icc)
+            samples, icc = np.repeat(samples, 3, axis=2), None if icc and icc[16:20] == b"GRAY" else icc
     if alpha is not None and kind == "premultiplied" and target != "TIFF":
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
     depth = max(d for d in depths(target) if d <= photo.depth)
@@ -282,10 +282,6 @@ def _same_light(photo: Photo, new: np.ndarray) -> bool:
     high, wide = min(BLOCK, rows), min(BLOCK, columns)
     blocks = moved.reshape(rows // high, high, columns // wide, wide).mean(axis=(1, 3))
     return bool(np.abs(blocks).max() < LIGHT)
-
-
-def _without_grey(icc: bytes | None) -> bytes | None:
-    return None if icc and icc[16:20] == b"GRAY" else icc
 
 
 def _quantise(values: np.ndarray, depth: int) -> np.ndarray:

@@ -137,14 +137,7 @@ def named(kinds: Iterable[Iterable[str]]) -> Tensor:
 
 
 def touched(y: Tensor, share: float, generator: np.random.Generator) -> Tensor:
-    """Degraded sides of real pairs, a share of them mildly damaged on top; see `degradation.wild.mild`.
-
-    Args:
-        y: (n, 3, h, w) in [0, 1].
-        share: Of the samples; 0 draws nothing, so that batches are what they were.
-        generator: Decides which, and how.
-
-    """
+    """Degraded sides of real pairs, a share of them mildly damaged on top; see `degradation.wild.mild`. A share of 0 draws nothing."""
     if share == 0:
         return y
     chosen = torch.from_numpy(generator.random(len(y)) < share)
@@ -354,19 +347,13 @@ def ahead(
 ) -> Generator[Item]:
     """make(key) for every key in order, prepared by so many processes, up to four each ahead of the one that is asked for.
 
-    What comes out does not depend on `workers`: `make` must be a function of its key alone, and each process computes with one
-    thread. Closing the iterator ends the processes.
+    What comes out does not depend on `workers`, of which 0 makes every item here, when it is asked for: `make` must be a function of its
+    key alone, and each process computes with one thread. Closing the iterator ends the processes.
 
-    Args:
-        make: To be sent to processes: a function of a module, or a `partial` of one.
-        keys: In the order wanted; taken one by one, so that there may be endlessly many.
-        workers: Processes; 0 makes every item here, when it is asked for.
-        store: Where photographs come from. Files that a process cannot read go on its list here.
-        pinned: In memory that a GPU copies from by itself; items then have a method `pin_memory`.
-
-    Raises:
-        InputError: What `make` raises, where its item would have come; or a process was killed.
-
+    make: to be sent to processes: a function of a module, or a `partial` of one. keys: taken one by one, so that there may be endlessly
+    many. store: where photographs come from; files that a process cannot read go on its list here. pinned: in memory that a GPU copies
+    from by itself; items then have a method `pin_memory`. Raises InputError: what `make` raises, where its item would have come; or a
+    process was killed.
     """
     with warnings.catch_warnings():
         # Of more processes than there are cores, which the caller asked for.

@@ -128,11 +128,8 @@ def read(path: Path) -> Checkpoint | None:
 def latest(folder: Path) -> Checkpoint | None:
     """The newest intact checkpoint of a folder, its small state where it has no checkpoint, None where there is neither.
 
-    A damaged newer one is renamed to NAME.damaged, so that it is never counted as the newest again, and named in the result.
-
-    Raises:
-        InputError: All checkpoints are damaged. A run never begins anew because of that without being told to.
-
+    A damaged newer one is renamed to NAME.damaged, so that it is never counted as the newest again, and named in the result. Raises
+    InputError where all are damaged: a run never begins anew because of that without being told to.
     """
     damaged: list[Path] = []
     for path in sorted(folder.glob("step_*.safetensors"), reverse=True):

@@ -1,9 +1,11 @@
-"""Whether the values of a configuration make sense together, before anything is loaded."""
+"""Whether the values of a configuration make sense, alone (`CHOICES`, `RANGES`) and together, before anything is loaded."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from unveil.data.pairs import RULES
 from unveil.degradation.registry import KINDS, ORDER, spelled
@@ -14,7 +16,7 @@ from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.rddm_unet import CorrectionUNet, UNet
 from unveil.training.objectives import LOSSES
-from unveil.training.settings import Config, Data, Network, Stage
+from unveil.training.settings import Config, Correction, Data, Network, Pairs, Stage, Validation
 from unveil.util.words import did_you_mean
 
 STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "joint", "matching", "contrastive")
@@ -24,13 +26,60 @@ PATHS = {
     "daclip": ("contrastive",),
 }
 """The paths that can be trained on, and the kinds of stages on each."""
-NETWORKS = ("compact", "rddm", "conditional", "init")
-PREDICTS = ("residual", "residual_noise", "epsilon")
-PRECISIONS = ("fp32", "bf16")
-OPTIMISERS = ("adamw", "muon")
-SCHEDULES = ("cosine", "level")
-CARRIES = ("none", "weights", "moments")
-LOADERS = ("auto", "processes", "device", "threads")
+CHOICES: dict[type, dict[str, Collection[str]]] = {
+    Config: {
+        "precision": ("fp32", "bf16"), "path": PATHS, "carry": ("none", "weights", "moments"),
+        "loader": ("auto", "processes", "device", "threads"),
+    },
+    Network: {
+        "kind": ("compact", "rddm", "conditional", "init"), "predicts": ("residual", "residual_noise", "epsilon"),
+        "fixes": condition.KINDS,
+    },
+    Stage: {
+        "kind": STAGE_KINDS, "target": TARGETS, "optimiser": ("adamw", "muon"), "loss": LOSSES, "schedule": ("cosine", "level"),
+        "error": ("x0", "residual_noise"), "expert": ("", "low", "native"),
+    },
+    Data: {"kinds": KINDS, "strong": KINDS},
+    Pairs: {"kinds": condition.KINDS, "match": RULES, "unpaired": ("error", "skip")},
+}  # fmt: skip
+"""What a setting, each entry of a list or each key of a mapping may be."""
+_FROM_0, _FROM_1, _SHARE = (0, math.inf), (1, math.inf), (0, 1)
+RANGES: dict[type, dict[str, tuple[float, float]]] = {
+    Config: {"ema": _SHARE, "save_every": _FROM_1, "workers": (0, 256), "minutes": _FROM_0, "weights_every": (0.1, math.inf)},
+    Validation: {"every": _FROM_0, "count": _FROM_1, "size": (16, math.inf)},
+    Network: dict.fromkeys(("base", "blocks", "head"), _FROM_1),
+    Correction: {"base": _FROM_0},
+    Stage: {
+        "betas": (0, 0.9999999), "decay": (-1, 1), "clip": (1e-9, math.inf),
+        **dict.fromkeys(("steps", "batch", "crop", "accumulate", "states"), _FROM_1),
+        **dict.fromkeys(("warmup", "view", "lr", "balance", "low_balance", "floor"), _FROM_0),
+        **dict.fromkeys(("low", "switch", "start", "forward", "quiet", "first", "told"), _SHARE),
+    },
+    Data: {
+        "held_out": (0, 0.5), "strong": _SHARE, **dict.fromkeys(("kinds", "reach", "margin", "cache"), _FROM_0),
+        **dict.fromkeys(("second", "clean", "exposure"), _SHARE),
+    },
+    Pairs: {"weight": _FROM_0, "mild": _SHARE},
+}  # fmt: skip
+"""The least and the largest value of a setting, of each entry of a list or each value of a mapping."""
+
+
+def _alone(where: str, settings: Any) -> None:
+    """Raise InputError for the first of some settings, or of those within them, that is none of its choices or out of its range."""
+    choices, ranges = CHOICES.get(type(settings), {}), RANGES.get(type(settings), {})
+    for field in fields(settings):
+        name, value = f"{where}{field.name}", getattr(settings, field.name)
+        if isinstance(value, dict):
+            entries = [(f"{name}.{key}", key, number) for key, number in value.items()]
+        else:
+            entries = [(name, entry, entry) for entry in (value if isinstance(value, list) else [value])]
+        for number, (place, choice, entry) in enumerate(entries):
+            if field.name in choices:
+                _one_of(name, choice, choices[field.name])
+            if field.name in ranges and entry is not None:
+                _within(place, entry, *ranges[field.name])
+            if is_dataclass(entry):
+                _alone(f"{name}.{number}." if isinstance(value, list) else f"{name}.", entry)
 
 
 def _one_of(where: str, value: str, known: Collection[str]) -> None:
@@ -38,7 +87,7 @@ def _one_of(where: str, value: str, known: Collection[str]) -> None:
         raise InputError(f"{where}: {value!r} is not known; {did_you_mean(value, known)}")
 
 
-def _within(where: str, value: float, low: float, high: float = math.inf) -> None:
+def _within(where: str, value: float, low: float, high: float) -> None:
     if not (math.isfinite(value) and low <= value <= high):
         bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise InputError(f"{where} must be {bounds}, got {value:g}")
@@ -46,21 +95,8 @@ def _within(where: str, value: float, low: float, high: float = math.inf) -> Non
 
 def check(config: Config) -> None:
     """Raise InputError for the first setting that cannot be trained with, naming it and the values it may have."""
-    _one_of("precision", config.precision, PRECISIONS)
-    _one_of("path", config.path, PATHS)
-    _one_of("carry", config.carry, CARRIES)
-    _one_of("loader", config.loader, LOADERS)
-    _within("ema", config.ema, 0, 1)
-    _within("save_every", config.save_every, 1)
-    _within("workers", config.workers, 0, 256)
-    _within("minutes", config.minutes, 0)
-    _within("weights_every", config.weights_every, 0.1)
-    _within("validation.every", config.validation.every, 0)
-    _within("validation.count", config.validation.count, 1)
-    _within("validation.size", config.validation.size, 16)
+    _alone("", config)
     net = config.network
-    for name, value in (("base", net.base), ("blocks", net.blocks), ("head", net.head)):
-        _within(f"network.{name}", value, 1)
     if len(net.experts) not in (0, 2):
         raise InputError(
             f"network.experts must be none or two, for the reduced photograph and its own size; got {len(net.experts)}"
@@ -111,8 +147,6 @@ def check(config: Config) -> None:
 
 
 def _network(net: Network) -> None:
-    _one_of("network.kind", net.kind, NETWORKS)
-    _one_of("network.predicts", net.predicts, PREDICTS)
     if net.kind == "compact" and len(net.mults) < 3 and not (net.conditioned or net.experts):
         raise InputError(f"network.mults needs three levels or more (the correction head reads three), got {net.mults}")
     if net.kind == "compact" and net.predicts != "residual":
@@ -123,8 +157,6 @@ def _network(net: Network) -> None:
         raise InputError(
             "network.conditioned is of one compact network; two experts are conditioned anyway, other kinds are not"
         )
-    for kind in net.fixes:
-        _one_of("network.fixes", kind, condition.KINDS)
     if net.fixes and not (net.conditioned or net.experts):
         raise InputError(
             "network.fixes is of networks that can be told what to fix: network.conditioned, or two experts"
@@ -141,9 +173,8 @@ def _network(net: Network) -> None:
         )
     if net.context and not net.guide:
         raise InputError("network.context is the length of a guide's embeddings; name its file with network.guide")
-    _within("network.correction.base", net.correction.base, 0)
     if net.correction.base:
-        _within("network.correction.mults", len(net.correction.mults), 1)
+        _within("network.correction.mults", len(net.correction.mults), 1, math.inf)
     if net.kind in ("rddm", "conditional") or net.correction.base:
         try:
             with Weightless():
@@ -230,18 +261,8 @@ def check_crops(config: Config, multiple_of: int | None = None) -> None:
 
 
 def _stage(where: str, stage: Stage) -> None:
-    _one_of(f"{where}.kind", stage.kind, STAGE_KINDS)
-    _one_of(f"{where}.target", stage.target, TARGETS)
-    _one_of(f"{where}.optimiser", stage.optimiser, OPTIMISERS)
-    _one_of(f"{where}.loss", stage.loss, LOSSES)
-    _one_of(f"{where}.schedule", stage.schedule, SCHEDULES)
     if len(stage.betas) not in (0, 2):
         raise InputError(f"{where}.betas are none or two numbers, got {stage.betas}")
-    for value in stage.betas:
-        _within(f"{where}.betas", value, 0, 0.9999999)
-    _within(f"{where}.decay", stage.decay, -1, 1)
-    _within(f"{where}.clip", stage.clip, 1e-9)
-    _one_of(f"{where}.error", stage.error, ("x0", "residual_noise"))
     if stage.error != "x0" and stage.kind not in ("predictor", "joint"):
         raise InputError(f"{where}.error belongs to predictor stages; a {stage.kind} has its own")
     if stage.error != "x0" and stage.loss == "psnr":
@@ -250,24 +271,8 @@ def _stage(where: str, stage: Stage) -> None:
         raise InputError(
             f"{where}.target: a joint stage sees states of the forward path; posterior, forward or eq51 are its targets"
         )
-    _one_of(f"{where}.expert", stage.expert, ("", "low", "native"))
-    _within(f"{where}.forward", stage.forward, 0, 1)
-    _within(f"{where}.quiet", stage.quiet, 0, 1)
-    _within(f"{where}.first", stage.first, 0, 1)
-    _within(f"{where}.told", stage.told, 0, 1)
-    _within(f"{where}.floor", stage.floor, 0)
     if stage.expert and stage.kind != "rollout":
         raise InputError(f"{where}: expert belongs to stages of kind rollout; this one is a {stage.kind}")
-    for name in ("steps", "batch", "crop", "accumulate", "states"):
-        _within(f"{where}.{name}", getattr(stage, name), 1)
-    _within(f"{where}.warmup", stage.warmup, 0)
-    _within(f"{where}.view", stage.view, 0)
-    _within(f"{where}.lr", stage.lr, 0)
-    _within(f"{where}.low", stage.low, 0, 1)
-    _within(f"{where}.switch", stage.switch, 0, 1)
-    _within(f"{where}.start", stage.start, 0, 1)
-    _within(f"{where}.balance", stage.balance, 0)
-    _within(f"{where}.low_balance", stage.low_balance, 0)
     if stage.states > 1 and stage.kind != "predictor":
         raise InputError(f"{where}.states belongs to predictor stages; a {stage.kind} draws its own")
     if stage.horizon and stage.horizon < stage.steps:
@@ -301,30 +306,12 @@ def _named(config: Config) -> None:
 
 
 def _data(data: Data) -> None:
-    for kind, weight in data.kinds.items():
-        _one_of("data.kinds", kind, KINDS)
-        _within(f"data.kinds.{kind}", weight, 0)
     if data.photos and data.kinds and not any(data.kinds.values()):
         raise InputError("the weights of data.kinds are all zero: nothing would damage data.photos")
-    for kind, share in data.strong.items():
-        _one_of("data.strong", kind, KINDS)
-        _within(f"data.strong.{kind}", share, 0, 1)
-    for name in ("second", "clean", "exposure"):
-        _within(f"data.{name}", getattr(data, name), 0, 1)
-    _within("data.reach", data.reach, 0)
-    _within("data.margin", data.margin, 0)
-    _within("data.held_out", data.kept(), 0, 0.5)
-    _within("data.cache", data.cache, 0)
     if not data.photos and not data.pairs:
         raise InputError("data names neither photos nor pairs: there is nothing to train on")
     for number, pair in enumerate(data.pairs):
         where = f"data.pairs.{number}"
-        for kind in pair.kinds:
-            _one_of(f"{where}.kinds", kind, condition.KINDS)
-        _within(f"{where}.weight", pair.weight, 0)
-        _within(f"{where}.mild", pair.mild, 0, 1)
-        _one_of(f"{where}.match", pair.match, RULES)
-        _one_of(f"{where}.unpaired", pair.unpaired, ("error", "skip"))
         if bool(pair.folder) == bool(pair.degraded and pair.clean):
             raise InputError(f"{where} needs either degraded and clean, two folders, or folder, that of a benchmark")
         if pair.suffix and pair.clean_name != "*":

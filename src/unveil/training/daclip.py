@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +27,16 @@ from unveil.errors import InputError, ModelError
 from unveil.models.spec import Spec
 from unveil.models.weights_file import read_guide, write
 from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, ImageEmbeddings, contrastive, degradation_probabilities, robust_loss
+from unveil.networks.daclip import DACLIP, contrastive, degradation_probabilities, robust_loss
 from unveil.networks.daclip_words import CLEAN, OF_KINDS, UNIVERSAL, WILD, joined, rows
-from unveil.training.batches import Source, scan, touched
+from unveil.training.batches import Material, Source, scan, touched
 from unveil.training.distributed import World
 from unveil.training.export import written
 from unveil.training.settings import Config, Data, Pairs, Stage
 from unveil.training.state import State
 from unveil.training.trainer import MODEL, Objective, OneNetwork, Trainer, Verdict
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 
 Words = tuple[str, ...]
 
@@ -249,10 +250,8 @@ def losses(
     """
     size = network.clip.visual.size
     with torch.no_grad():
-        target = network.encode_image(prepared(clean, size), control=False)
+        target = network.clip.visual(prepared(clean, size))
     seen = network.encode_image(prepared(damaged, size))
-    assert isinstance(seen, ImageEmbeddings)
-    assert isinstance(target, Tensor)
     partner, same = (target, None) if captions is None else captions
     return (
         contrastive(seen.content, partner, network.logit_scale, same),
@@ -316,28 +315,16 @@ def accuracy(network: DACLIP, config: Config, held: NamedSource, names: Names, b
     return {"right": right / count, "count": count, "texts": len(texts)}
 
 
-if TYPE_CHECKING:
-    from unveil.training.batches import Material
-    from unveil.training.settings import Data
-
 _HEAD = "filepath\ttitle"
 """First line of the published tables; it may be left out."""
 
 
 def read_captions(file: Path, root: Path) -> dict[Path, str]:
-    """The captions of a table, by photograph.
+    """The captions of a table, by resolved path of the photograph.
 
-    Args:
-        file: UTF-8, a line for each photograph: its path, a tab, the caption. Published tables of DA-CLIP put the damage behind the
-            caption ("a lake: hazy"); that part is left out.
-        root: What paths are relative to.
-
-    Returns:
-        Resolved path -> caption.
-
-    Raises:
-        InputError: The file cannot be read, or a line has no tab or no caption.
-
+    file: UTF-8, a line for each photograph: its path (relative to `root`), a tab, the caption. Published tables of DA-CLIP put the damage
+    behind the caption ("a lake: hazy"); that part is left out. Raises InputError for a file that cannot be read, a line without tab or
+    caption.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -357,13 +344,8 @@ def read_captions(file: Path, root: Path) -> dict[Path, str]:
 
 
 def check_captions(photographs: Iterable[Photograph], captions: dict[Path, str], file: Path) -> None:
-    """Raise InputError, with a count and the first, for photographs without a caption: their partners in the loss would be of another kind.
-
-    Args:
-        photographs: All that are trained on.
-        captions: As `read` gives them.
-        file: Where they come from, for the message.
-
+    """Raise InputError, with a count and the first, for photographs without a caption: their partners in the loss would be of another
+    kind.
     """
     every = sorted({photograph.clean.path for photograph in photographs})
     bare = [path for path in every if path.resolve() not in captions]
@@ -372,19 +354,7 @@ def check_captions(photographs: Iterable[Photograph], captions: dict[Path, str],
 
 
 def captions_of(data: Data, material: Material) -> dict[Path, str]:
-    """The captions that a configuration names, one for every photograph of it.
-
-    Args:
-        data: `captions`, a table, and the `root` that its paths and its own are below.
-        material: All that `data` names, as `batches.scan` finds it.
-
-    Returns:
-        As `read`.
-
-    Raises:
-        InputError: As `read` and `check`.
-
-    """
+    """The captions that a configuration names, one for every photograph that `batches.scan` found. Raises InputError."""
     root = Path(data.root)
     captions = read_captions(root / data.captions, root)
     check_captions(
@@ -395,14 +365,10 @@ def captions_of(data: Data, material: Material) -> dict[Path, str]:
 
 @functools.cache
 def tokeniser(folder: Path) -> Callable[[str], tuple[int, ...]]:
-    """CLIP's tokens of a text, without start and end.
+    """CLIP's tokens of a text, without start and end. folder: CLIP's vocabulary as transformers keeps it, as Stable Diffusion's
+    `tokenizer`.
 
-    Args:
-        folder: CLIP's vocabulary as transformers keeps it (vocab.json, merges.txt), such as Stable Diffusion's folder `tokenizer`.
-
-    Raises:
-        ModelError: transformers is not installed, or the folder holds no tokeniser.
-
+    Raises ModelError where transformers is not installed, or the folder holds no tokeniser.
     """
     try:
         from transformers import CLIPTokenizer
@@ -414,5 +380,5 @@ def tokeniser(folder: Path) -> Callable[[str], tuple[int, ...]]:
     try:
         opened: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"data.tokenizer: {folder} holds no CLIP tokeniser ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"data.tokenizer: {folder} holds no CLIP tokeniser ({first_line(error)})") from error
     return lambda text: tuple(opened(text, add_special_tokens=False, verbose=False).input_ids)

@@ -79,12 +79,9 @@ class World:
 
     @torch.no_grad()
     def exchange(self, tensors: Sequence[Tensor], owners: Sequence[int]) -> None:
-        """Give every process each tensor as its owner has it, in place, by one broadcast an owner. All processes call it.
+        """Give every process each tensor as its owner (a rank) has it, in place, by one broadcast an owner. All processes call it.
 
-        Args:
-            tensors: Whole, of one data type, the same shapes in the same order everywhere.
-            owners: The rank that owns each.
-
+        tensors: whole, of one data type, the same shapes in the same order everywhere.
         """
         if self.size == 1:
             return
@@ -155,15 +152,9 @@ def world(device: str) -> Iterator[World]:
 
 
 def shard(learner: Any, world: World) -> Any:
-    """Split the networks of a learner over all processes, in place. All processes call it.
+    """Split the networks of a learner, with equal weights everywhere, over all processes, in place. All processes call it.
 
-    Args:
-        learner: Has `modules`, whole networks with equal weights everywhere.
-        world: The processes.
-
-    Returns:
-        A copy of the learner on the processor, whole, to be filled with gathered weights (`gather`); None but on the first process.
-
+    Returns a copy of the learner on the processor, whole, to be filled with gathered weights (`fill`); None but on the first process.
     """
     # Seconds to import, which runs that are not sharded need not spend.
     from torch.distributed.device_mesh import init_device_mesh
@@ -219,12 +210,8 @@ def put(target: Tensor, value: Tensor) -> None:
 
 @torch.no_grad()
 def fill(whole: nn.Module | None, tensors: dict[str, Tensor]) -> None:
-    """Gather tensors, one after the other, into the parameters of these names of a whole network. All processes call it.
-
-    Args:
-        whole: The network, None where this process keeps nothing.
-        tensors: By the name of the parameter; sharded or not.
-
+    """Gather tensors, one after the other, into the parameters of these names of a whole network, None where this process keeps nothing.
+    All processes call it.
     """
     named = {} if whole is None else dict(whole.named_parameters())
     for name, tensor in tensors.items():

@@ -40,24 +40,13 @@ def machine() -> str:
 
 def one_shot(config: Config) -> bool:
     """Whether the predictor was last trained as a plain regression, a network that is evaluated once."""
-    return [s.kind for s in config.stages if s.kind in ("predictor", "joint", "matching", "regression")][-1:] == [
-        "regression"
-    ]
+    kinds = [s.kind for s in config.stages if s.kind in ("predictor", "joint", "matching", "regression")]
+    return kinds[-1:] == ["regression"]
 
 
 def corrected(config: Config) -> bool:
     """Whether some stage of the run trains the correction; an untrained one is left out."""
     return any(stage.kind in ("correction", "adapter", "joint") for stage in config.stages)
-
-
-def rolled_out(config: Config) -> bool:
-    """Whether the predictor was trained on the sampler's own states at every fidelity, so that fidelity 1 gives its best results."""
-    return any(stage.kind == "rollout" for stage in config.stages)
-
-
-def adapted(config: Config) -> bool:
-    """Whether the head is an adapter: the predictor was not trained on this damage, so the head's full correction is the default."""
-    return any(stage.kind == "adapter" for stage in config.stages)
 
 
 def reach(network: Any, head: bool) -> int:
@@ -104,17 +93,11 @@ def spec(
     reduced: int = 0,
     published: Spec | None = None,
 ) -> Spec:
-    """The specification of the model that a run of this configuration yields.
+    """The specification of the model that a run of this configuration yields, after so many optimiser steps in all.
 
-    Args:
-        config: The run.
-        multiple_of: The predictor's.
-        steps_done: Optimiser steps taken in all.
-        head: Whether the model has its correction.
-        fidelity: The default of the model that the run began from, where that had a correction.
-        reduced: The long side in pixels to which that model reduces photographs; 0 where it reduces none.
-        published: The description of the published network that was trained further; all but the correction is taken from it.
-
+    multiple_of: the predictor's. head: whether the model has its correction. fidelity: the default of the model that the run began from,
+    where that had a correction. reduced: the long side in pixels to which that model reduces photographs; 0 where it reduces none.
+    published: the description of the published network that was trained further; all but the correction is taken from it.
     """
     recipe = dataclasses.asdict(config)
     recipe["data"]["root"] = "."  # paths on the training machine do not belong in a published file
@@ -143,11 +126,13 @@ def spec(
     if config.network.experts:
         # As `noising.after_switch` makes the native states; the views pay (docs/choices.md).
         defaults = dataclasses.replace(defaults, switch="guided", views=4)
-    if rolled_out(config):
+    kinds = {stage.kind for stage in config.stages}
+    if "rollout" in kinds:  # trained on the sampler's own states at every fidelity, of which 1 gives the best results
         defaults = dataclasses.replace(defaults, fidelity=1.0)
     if head:
-        # The paper subtracts the correction in full; a model that began with another default keeps it.
-        defaults = dataclasses.replace(defaults, fidelity=1.0 if adapted(config) or fidelity == 0 else fidelity)
+        # The paper subtracts the correction in full; a model that began with another default keeps it, but for an adapter, whose predictor
+        # was not trained on this damage.
+        defaults = dataclasses.replace(defaults, fidelity=1.0 if "adapter" in kinds or fidelity == 0 else fidelity)
     return Spec(
         name=config.name,
         network=network,
@@ -251,16 +236,12 @@ def _stages(config: Config) -> list[str]:
     ]
 
 
-def _sampler(config: Config) -> str:
-    path = "IR-SDE's mean-reverting" if config.path == "mean_reverting" else "the residual"
-    return f"a posterior sampler of {path} path"
-
-
 def card(
     config: Config, source: Source, counters: Counters, digest: str, scores: Scores | None, defaults: Defaults
 ) -> str:
     """The card as Markdown. defaults: how the model is run without options."""
-    what = "a regression network, evaluated once" if one_shot(config) else _sampler(config)
+    path = "IR-SDE's mean-reverting" if config.path == "mean_reverting" else "the residual"
+    what = "a regression network, evaluated once" if one_shot(config) else f"a posterior sampler of {path} path"
     lines = [f"# {config.name}", "", f"Image restoration: {what}. Written by `unveil train`.", ""]
     if config.network.fixes:
         lines += [f"It fixes {', '.join(config.network.fixes)}, and leaves all else as it is.", ""]

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from unveil.errors import InputError
 from unveil.models.weights_file import read_guide
-from unveil.networks.clip import prepared
-from unveil.networks.daclip import DACLIP, ImageEmbeddings
+from unveil.networks.daclip import DACLIP
 from unveil.training.settings import Config
 from unveil.util import atomic
 
@@ -32,37 +31,15 @@ class Guide:
 
     @torch.no_grad()
     def contexts(self, y: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> tuple[Tensor, ...]:
-        """Embeddings of damaged crops, made as `models.model.Model.contexts` makes them of photographs.
-
-        Args:
-            y: (B, 3, H, W) in `value_range`.
-            value_range: Black and white of the network's images.
-
-        Returns:
-            Embeddings of the content and, where the network uses it, of the degradation, (B, embed) each.
-
-        """
-        low, high = value_range
-        embeddings = self.network.encode_image(
-            prepared((y.float() - low) / (high - low), self.network.clip.visual.size)
-        )
-        assert isinstance(embeddings, ImageEmbeddings)
-        return (embeddings.content, embeddings.degradation) if self.degradation else (embeddings.content,)
+        """Of damaged crops (B, 3, H, W) in `value_range`, as `models.model.Model.contexts` of photographs."""
+        return self.network.contexts(y, value_range, self.degradation)
 
     def entry(self) -> dict[str, Any]:
         """The guide's entry in the description of the trained model."""
         return {"file": FILE, "sha256": self.sha256}
 
     def put_into(self, folder: Path) -> None:
-        """Copy its file into the folder of a run, byte for byte, unless it lies there.
-
-        Args:
-            folder: Made where it is missing.
-
-        Raises:
-            InputError: The folder cannot be written.
-
-        """
+        """Copy its file into the folder of a run, byte for byte, unless it lies there. Raises InputError where that cannot be written."""
         place = folder / FILE
         if place.is_file() and place.samefile(self.source):
             return
@@ -71,16 +48,9 @@ class Guide:
 
 
 def opened(config: Config, device: torch.device) -> Guide | None:
-    """The guide that a configuration names, frozen; None where it names none.
+    """The guide that a configuration names, frozen, on a device; None where it names none.
 
-    Args:
-        config: The run.
-        device: Where it is evaluated.
-
-    Raises:
-        ModelError: The file cannot be read, or restores and describes nothing.
-        InputError: It is a describer, but no DA-CLIP.
-
+    Raises ModelError for a file that cannot be read, or restores and describes nothing, InputError for a describer that is no DA-CLIP.
     """
     if not config.network.guide:
         return None

@@ -84,7 +84,7 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         return config, model
     if kind == "experts" and not config.network.experts:
         sizes = [Sizes(**model.spec.network[name]) for name in ("low", "native")]
-        config = dataclasses.replace(config, network=dataclasses.replace(config.network, experts=sizes))
+        config = _with(config, experts=sizes)
     if config.network.experts and kind in ("compact", "experts"):
         check_crops(config)
         return config, model
@@ -103,14 +103,13 @@ def started_from(config: Config) -> tuple[Config, Model | None]:
         )
     sizes = model.spec.network
     head = sizes.get("head") or config.network.head
-    bottom = max(int(sizes.get("bottom", 0)), config.network.bottom)
     own = _correction(model)
     network = Network(
         base=int(sizes["base"]),
         mults=[int(m) for m in sizes["mults"]],
         blocks=int(sizes["blocks"]),
         head=config.network.head if own or isinstance(head, dict) else int(head),
-        bottom=bottom,
+        bottom=max(int(sizes.get("bottom", 0)), config.network.bottom),
         up_blocks=int(sizes.get("up_blocks", 0)),
         log_light=bool(sizes.get("log_light")) or config.network.log_light,
         conditioned=model.spec.conditioned or config.network.conditioned,
@@ -285,13 +284,7 @@ class Needs:
 
 
 def needs(config: Config, stage: Stage) -> Needs:
-    """Bytes that one step of a stage keeps at its peak, on one device; a network that `init` names is not counted.
-
-    Args:
-        config: The run. Its `precision` says how large activations are, its `checkpointing` which are kept.
-        stage: The stage; its `batch` and `accumulate` say how many samples are computed at once.
-
-    """
+    """Bytes that one step of a stage keeps at its peak, on one device; a network that `init` names is not counted."""
     with torch.device("meta"):
         network = described(config)
         predictor: Any = network_registry.build(network)
@@ -304,9 +297,8 @@ def needs(config: Config, stage: Stage) -> Needs:
         if config.checkpointing:
             recomputed(module)
         if config.precision == "bf16":
-            module.to(
-                torch.bfloat16
-            )  # as autocast computes; what it keeps in fp32 (norms, attention's sums) is counted as 16 bits
+            # As autocast computes; what it keeps in fp32 (norms, attention's sums) is counted as 16 bits.
+            module.to(torch.bfloat16)
         module.requires_grad_(module in trained)
     part = stage.batch // stage.accumulate
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
@@ -333,9 +325,8 @@ class _Kept:
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.bytes = 0
-        self._kept: list[
-            Tensor
-        ] = []  # kept alive until the count is over, so that no new storage gets the address of a freed one
+        # Alive until the count is over, so that no new storage gets the address of a freed one.
+        self._kept: list[Tensor] = []
         self._seen = {p.untyped_storage()._cdata for m in modules for p in m.parameters()}
 
     def keep(self, tensor: Tensor) -> Tensor:

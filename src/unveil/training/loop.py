@@ -47,22 +47,12 @@ def trainer_of(config: Config) -> Trainer:
 def run(trainer: Trainer, folder: Path, *, report: Callable[[str], None] = print, stop_at: int | None = None) -> Any:
     """Train all stages into `folder` and return the learner with averaged weights. Resumes from the newest checkpoint there.
 
-    Every batch and every noise draw is a function of (seed, step), so a resumed run equals an uninterrupted one.
-    At the end `folder` holds the trainer's output: for networks that restore, a folder that `unveil.load` takes.
+    Every batch and every noise draw is a function of (seed, step), so a resumed run equals an uninterrupted one. At the end `folder` holds
+    the trainer's output: for networks that restore, a folder that `unveil.load` takes.
 
-    Args:
-        trainer: What is trained, and its configuration.
-        folder: Of the run.
-        report: Takes the lines for a person.
-        stop_at: End early after this many steps in all (as a kill would; for tests).
-
-    Returns:
-        What `trainer.learner` made, trained.
-
-    Raises:
-        InputError: Material that does not fit, a checkpoint that cannot be written, or losses that stay non-finite.
-        Cancelled: After Ctrl-C, with a checkpoint written.
-
+    report: takes the lines for a person. stop_at: end early after this many steps in all (as a kill would; for tests). Raises InputError
+    for material that does not fit, a checkpoint that cannot be written, or losses that stay non-finite; Cancelled after Ctrl-C, with a
+    checkpoint written.
     """
     config, folder = trainer.config, Path(folder)
     with world(config.device) as here, stop_on_signal() as stop:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unveil.diffusion.correction import leverage, shift_target
 from unveil.diffusion.irsde import matching_loss
 from unveil.diffusion.path import GaussianPath, residual_coefficients
+from unveil.diffusion.prediction import from_x0
 from unveil.diffusion.resolution import Resolution, resize
 from unveil.diffusion.sampling import eta, sample, step
 from unveil.models.model import bounded, estimated
@@ -41,21 +42,11 @@ _CHARBONNIER = 1e-3 * 2  # of the range [-1, 1]
 
 
 def loss(kind: str, error: Tensor, floor: float = 0.0) -> Tensor:
-    """Loss of each sample of a batch of errors.
+    """Loss (B,) of each sample of a batch of errors (B, C, H, W), x0_hat - x0 on [-1, 1]. Raises ValueError for another kind.
 
-    Args:
-        kind: "squared" (its minimiser is the posterior's mean), "l1" (the median), "charbonnier" (sqrt(e^2 + c^2), between the
-            two), or "psnr": half the logarithm of (mean squared error + floor), what the mean PSNR of a test set asks for, so that
-            every sample counts by how much it can still gain and not by how damaged it was.
-        error: (B, C, H, W), x0_hat - x0 on [-1, 1].
-        floor: squared error below which "psnr" no longer counts a gain.
-
-    Returns:
-        (B,) losses.
-
-    Raises:
-        ValueError: Another kind.
-
+    kind: "squared" (its minimiser is the posterior's mean), "l1" (the median), "charbonnier" (sqrt(e^2 + c^2), between the two), or
+    "psnr": half the logarithm of (mean squared error + floor), what the mean PSNR of a test set asks for, so that every sample counts by
+    how much it can still gain and not by how damaged it was; below `floor` it no longer counts a gain.
     """
     if kind == "squared":
         return error.square().mean((1, 2, 3))
@@ -225,7 +216,7 @@ def joint(learner: Learner, batch: Batch, stage: Stage, generator: torch.Generat
     """
     path = learner.processes[0]
     x_t, t = grid_states(path, batch, generator)
-    eps = by_index(lambda i, x, y, x0: _noise_of(path, i, x, y, x0), t, x_t, batch.y, batch.x0)
+    eps = by_index(lambda i, x, y, x0: from_x0("epsilon", path, i, x0, x, y), t, x_t, batch.y, batch.x0)
     with learner.autocast():
         answer = learner.answer(path, t, x_t, batch.y)
         seen = frozen(answer)
@@ -249,10 +240,6 @@ def frozen(answer: Answer) -> Answer:
     if features is not None:
         features = Features(tuple(f.detach() for f in features.levels), features.embedding.detach())
     return answer._replace(residual=answer.residual.detach(), features=features)
-
-
-def _noise_of(path: GaussianPath, t: int, x_t: Tensor, y: Tensor, x0: Tensor) -> Tensor:
-    return (x_t - float(path.alpha[t]) * x0 - float(path.beta[t]) * y) / float(path.sigma[t])
 
 
 _EVALUATIONS = (5, 10)

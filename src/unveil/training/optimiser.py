@@ -67,21 +67,11 @@ def _like(parameter: Tensor, value: Tensor) -> Tensor:
 
 
 def orthogonalise(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Newton-Schulz iteration of Muon (Jordan et al. 2024): the singular values of a matrix moved towards one.
+    """Newton-Schulz iteration of Muon (Jordan et al. 2024): the singular values of a matrix (N, M), float32, moved towards one.
 
     X <- a X + (b A + c A A) X with A = X X^T. The iterations are a polynomial of the first A times X, so that all but one product are of
     small square matrices: a third of the arithmetic where a matrix is nine times as long as it is high, as a 3x3 convolution is. The
-    rounding errors are negligible in fp32, and too large in bf16.
-
-    Args:
-        matrix: (N, M), float32.
-        coefficients: a, b, c.
-        steps: Iterations.
-        eps: Smallest norm that is divided by.
-
-    Returns:
-        (N, M), float32.
-
+    rounding errors are negligible in fp32, and too large in bf16. coefficients: a, b, c. eps: smallest norm that is divided by.
     """
     a, b, c = coefficients
     high = matrix.shape[0] > matrix.shape[1]
@@ -104,15 +94,7 @@ class MuonFloat32(torch.optim.Muon):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move the matrices by their gradients.
-
-        Args:
-            closure: Computes the loss anew, as with every optimiser of torch.
-
-        Returns:
-            What the closure returned.
-
-        """
+        """Move the matrices by their gradients. closure: computes the loss anew, which is returned, as with every optimiser of torch."""
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             for matrix in group["params"]:
@@ -132,15 +114,10 @@ class MuonFloat32(torch.optim.Muon):
 
 
 class Optimiser:
-    """One or two optimisers of torch with the interface of one.
+    """One or two optimisers of torch with the interface of one, for the parameters of a module that require a gradient.
 
-    Args:
-        kind: "adamw" or "muon".
-        module: What is trained: its parameters with requires_grad.
-        lr: Peak learning rate. For "muon" it is that of the matrices, scaled to AdamW's step (`match_rms_adamw`).
-        adamw: Settings of AdamW.
-        world: The processes that train the module. Each has an optimiser of the same kind for it, and all take their steps together.
-
+    lr: peak learning rate; for "muon" it is that of the matrices, scaled to AdamW's step (`match_rms_adamw`). world: the processes that
+    train the module. Each has an optimiser of the same kind for it, and all take their steps together.
     """
 
     def __init__(

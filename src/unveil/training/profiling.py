@@ -134,19 +134,11 @@ class Profile:
 
 
 def profile(config: Config, steps: int = 10, warm: int = 2) -> Profile:
-    """Run a few steps of every stage, with batches prepared in this process so that their parts can be timed, and discard the result.
+    """Run a few steps of every stage, `warm` of them uncounted, with batches prepared in this process so that their parts can be timed,
+    and discard the result.
 
-    Args:
-        config: Of networks that restore.
-        steps: Counted for each stage.
-        warm: Steps before them that are not.
-
-    Returns:
-        Seconds of wall time; a device is synchronised after every part, so that it is a little slower than a run.
-
-    Raises:
-        InputError: As of a run.
-
+    Seconds of wall time; a device is synchronised after every part, so that it is a little slower than a run. Raises InputError as a run
+    does.
     """
     config = replace(config, workers=0, minutes=0.0)
     with world(config.device) as here, TemporaryDirectory() as folder:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -23,16 +20,17 @@ from unveil.training.reporting import EVERY, Pace, Reporter
 from unveil.training.settings import Stage
 from unveil.training.state import State
 from unveil.training.trainer import Item, Material, Trainer, Verdict
+from unveil.util.signals import answered
 from unveil.util.words import duration
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # the keyboard; torchrun, SLURM or kill; a scheduler's early notice
 
 
+@dataclass
 class Stop:
     """asked: whether the run is to stop."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    asked: bool = False
 
 
 @contextmanager
@@ -40,27 +38,14 @@ def stop_on_signal() -> Iterator[Stop]:
     """While this is entered, the first signal of a kind only sets `asked`; the second of it acts as it would have without this.
 
     Of a kind, because Ctrl-C under torchrun brings each process a SIGINT from the terminal and a SIGTERM from torchrun.
-
-    In threads other than the main one, where Python delivers no signals, nothing is changed.
     """
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def ask(*_: object) -> None:
         stop.asked = True
-        signal.signal(number, before[number])
 
-    for number in numbers:
-        signal.signal(number, note)
-    try:
+    with answered(ask, *_SIGNALS, once=True):
         yield stop
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
 
 
 WEIGHTS = "weights.safetensors"
@@ -137,9 +122,8 @@ class StageRunner:
         self.keys = state.learner.trained(self.stage)
         resumed = state.counters.done > self.first
         if not resumed and self.keys == ("head",):
-            state.put_averages(
-                "predictor"
-            )  # the head is trained on the averaged predictor, which is the one that is exported
+            # The head is trained on the averaged predictor, which is the one that is exported.
+            state.put_averages("predictor")
         if not resumed:
             state.counters.running, state.counters.bad, state.counters.lowest = 0.0, 0, math.inf
             state.counters.stage = state.counters.seconds
@@ -172,9 +156,10 @@ class StageRunner:
                     self._sound(step)
                 if (step + 1) % EVERY == 0 or ended:
                     self._report()
-                stopping = self._stopping()
+                stopping = self.told_to_stop or (run.stop_at is not None and counters.done >= run.stop_at)
                 if (step + 1) % run.state.config.save_every == 0 or ended or stopping:
-                    self._save()
+                    run.state.save(run.folder, self.optimiser)
+                    run.world.wait()
                 if ended or counters.seconds - self.written >= 60 * run.state.config.weights_every:
                     # The clock of all processes, which may have to gather the weights together.
                     self.written = counters.seconds
@@ -237,13 +222,8 @@ class StageRunner:
             return ahead(make, keys, 0)
         if config.workers and shares_memory() and len(steps) * self.stage.batch >= len(run.source.pictures):
             run.source.store.fill(run.source.pictures)
-        return ahead(
-            make,
-            keys,
-            config.workers,
-            store=run.source.store,
-            pinned=run.world.device.type == "cuda",
-        )
+        pinned = run.world.device.type == "cuda"
+        return ahead(make, keys, config.workers, store=run.source.store, pinned=pinned)
 
     def _step(self, step: int, batches: Iterator[Item]) -> None:
         state, counters = self.run.state, self.run.state.counters
@@ -321,14 +301,6 @@ class StageRunner:
                 )
             )
         return False
-
-    def _stopping(self) -> bool:
-        run = self.run
-        return self.told_to_stop or (run.stop_at is not None and run.state.counters.done >= run.stop_at)
-
-    def _save(self) -> None:
-        self.run.state.save(self.run.folder, self.optimiser)
-        self.run.world.wait()
 
     def _carry(self) -> None:
         """Write the small state where it is asked for."""

@@ -19,6 +19,7 @@ from unveil.training.config import same_run, stored
 from unveil.training.distributed import World, fill, gathered, is_sharded, local, put
 from unveil.training.optimiser import Optimiser, adamw_of
 from unveil.training.settings import Config, Stage
+from unveil.util.words import first_line
 
 
 @dataclass
@@ -193,9 +194,7 @@ class State:
     def load(self, folder: Path) -> checkpoint.Checkpoint | None:
         """Continue from the newest intact checkpoint in `folder`, if there is one; returns it.
 
-        Raises:
-            InputError: The checkpoint is of other networks or other settings, or none can be read.
-
+        Raises InputError where it is of other networks or other settings, or none can be read.
         """
         found = checkpoint.latest(folder)
         if found is None:
@@ -208,9 +207,8 @@ class State:
                     put(parameter.data, found.tensors[f"{key}.{name}"])
                     put(self.averages[key][name], found.tensors[f"average.{key}.{name}"])
         except (KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise InputError(
-                f"{found.path}: a checkpoint of another network ({reason}); choose another folder"
+                f"{found.path}: a checkpoint of another network ({first_line(error)}); choose another folder"
             ) from error
         try:
             self.counters = Counters(**{**json.loads(found.meta.get("counters", "{}")), "done": found.step})

@@ -18,11 +18,8 @@ def keep_freed_memory() -> bool:
 
     A network makes and drops the same few megabytes layer after layer, and each time they come anew from the system, page by page. That
     takes a twentieth of a network's time (docs/speed.md) and changes neither a result nor the most memory that is held. For commands only,
-    which own their process. Settings that are already in the environment (mallopt(3)) stay.
-
-    Returns:
-        Whether it was done: in Linux with glibc.
-
+    which own their process. Settings that are already in the environment (mallopt(3)) stay. Returns whether it was done: in Linux with
+    glibc.
     """
     if "malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from unveil.errors import InputError
+from unveil.util.words import first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -27,9 +28,7 @@ def opened(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()  # which "meta", a device of shapes alone, refuses
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu"
-        ) from error
+        raise InputError(f"device {name!r} cannot be used here ({first_line(error)}); use auto or cpu") from error
     return device
 
 
@@ -48,17 +47,10 @@ def hardware(device: torch.device) -> str:
 
 
 def pick_dtype(name: str, device: torch.device, supported: Sequence[str]) -> torch.dtype:
-    """Choose a precision.
+    """A precision by its name in DTYPES, among those that the model runs in. Raises InputError for any other.
 
-    Args:
-        name: "auto", or a name in DTYPES. auto is bf16 where the model allows it and the device computes in it: on CUDA, and on processors
-            with instructions for it, where it takes less than half of the time; fp32 elsewhere, for emulated bf16 is slower.
-        device: Where it is to run.
-        supported: What the model runs in.
-
-    Raises:
-        InputError: A precision that does not exist or that the model does not run in.
-
+    "auto" is bf16 where the model allows it and the device computes in it: on CUDA, and on processors with instructions for it, where it
+    takes less than half of the time; fp32 elsewhere, for emulated bf16 is slower.
     """
     if name == "auto":
         name = "bf16" if "bf16" in supported and computes_bf16(device) else "fp32"

@@ -15,19 +15,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str:
-    """The command that installs an extra.
+    """The command that installs an extra, or several with commas: "raw", "heic,raw".
 
-    In a clone the package index knows no `unveil` of ours, `pip` alone is most often that of another Python, and without the constraints
-    torch is replaced; so the line names all three. It holds no absolute path, since the server shows it to clients.
-
-    Args:
-        extra: An extra of pyproject.toml, or several with commas: "raw", "heic,raw".
-        root: The folder of the clone, if it is one.
-        prefix: The Python environment; that of this process unless given.
-
-    Returns:
-        `.venv/bin/pip install -c constraints.txt -e '.[raw]'` in a clone, `pip install 'unveil[raw]'` elsewhere.
-
+    In a clone (`root`) the package index knows no `unveil` of ours, `pip` alone is most often that of another Python, and without the
+    constraints torch is replaced; so the line names all three: `.venv/bin/pip install -c constraints.txt -e '.[raw]'`. It holds no
+    absolute path, since the server shows it to clients. prefix: the Python environment; that of this process unless given.
     """
     if not (root / "constraints.txt").is_file() or not (root / "pyproject.toml").is_file():
         return f"pip install 'unveil[{extra}]'"
@@ -38,15 +30,7 @@ def installing(extra: str, root: Path = ROOT, prefix: Path | None = None) -> str
 
 
 def needed(module: str, what: str, extra: str, error: type[ValueError] = InputError) -> Any:
-    """Import a module of an extra.
-
-    Args:
-        module: Its name.
-        what: What cannot be done without it, as "HEIC needs a further package".
-        extra: What brings it.
-        error: What is raised where it is not installed.
-
-    """
+    """Import a module of an extra, or raise `error`. what: cannot be done without it, as "HEIC needs a further package"."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -61,14 +45,8 @@ def check_installed(what: str, modules: Iterable[str], extra: str) -> None:
 
 
 def codecs(name: str) -> Any:
-    """Look for imagecodecs, which is faster than this package's own codecs and reads more.
-
-    Args:
-        name: One of its codecs: "PNG", "AVIF", "CMS", ...
-
-    Returns:
-        The package, or None where it is not installed with that codec.
-
+    """imagecodecs, which is faster than this package's own codecs and reads more; None where it is not installed with this one of its
+    codecs.
     """
     try:
         import imagecodecs

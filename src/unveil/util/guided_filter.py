@@ -10,16 +10,10 @@ Pixels = TypeVar("Pixels")
 
 
 def linear_law(guide: Pixels, image: Pixels, mean: Callable[[Pixels], Pixels], edge: float) -> tuple[Pixels, Pixels]:
-    """The a and b with which image is locally a * guide + b: least squares in each window, averaged over the windows.
+    """The a and b with which image is locally a * guide + b: least squares in each window, averaged over the windows. Equations 5, 6 and
+    8.
 
-    Args:
-        guide: Any shape that broadcasts with image.
-        image: What is to follow the edges of the guide.
-        mean: The mean over each pixel's window.
-        edge: Variance of the guide within a window from which its edges are followed.
-
-    Returns:
-        (a, b), each of the shape of image. Equations 5, 6 and 8.
+    mean: over each pixel's window. edge: variance of the guide within a window from which its edges are followed.
     """
     mean_guide, mean_image = mean(guide), mean(image)
     covariance = mean(guide * image) - mean_guide * mean_image  # type: ignore[operator]

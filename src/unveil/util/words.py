@@ -17,18 +17,10 @@ def nearest(name: object, known: Iterable[str], most: int = 1, cutoff: float = 0
 def did_you_mean(
     name: object, known: Iterable[str], *, otherwise: str = "known are", most: int = 1, cutoff: float = 0.6
 ) -> str:
-    """The part of a message about an unknown name.
+    """The part of a message about an unknown name: "did you mean haze?", or "known are haze, noise, rain".
 
-    Args:
-        name: What was given.
-        known: The names there are.
-        otherwise: What is written before all known names where none is near.
-        most: How many near names are proposed.
-        cutoff: How alike a near name is, from 0 (anything) to 1 (the same).
-
-    Returns:
-        "did you mean haze?", or "known are haze, noise, rain".
-
+    otherwise: what is written before all known names where none is near. most: how many near names are proposed. cutoff: how alike they
+    are, from 0 (anything) to 1 (the same).
     """
     names = list(known)
     near = nearest(name, names, most, cutoff)
@@ -36,17 +28,7 @@ def did_you_mean(
 
 
 def check_known(what: str, value: object, known: Iterable[str]) -> None:
-    """Refuse a value that is none of those there are.
-
-    Args:
-        what: What it is called.
-        value: What was given.
-        known: The values there are.
-
-    Raises:
-        InputError: It is none of them; they are named.
-
-    """
+    """Raise InputError, naming those there are, for a value that is none of them. what: it is called."""
     names = list(known)
     if value not in names:
         raise InputError(f"unknown {what} {value!r}; known are {', '.join(names)}")
@@ -63,6 +45,12 @@ def shown(text: object) -> str:
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:200] if lines else type(error).__name__
 
 
 def several(things: Sequence[object]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,7 @@ class Animation(Clip):
         self.colour = Colour(0, 2, 2, True, 8, assumed(self.height), plain=True)
         self.format, self.turns, self.aspect = "rgba", 0, None
         self.sounds, self.chapters, self.metadata = [], [], {}
-        self.stream = _Undescribed()
+        self.stream = SimpleNamespace(metadata={}, disposition=0)  # without texts, for writers that ask
         self.icc = self._image.info.get("icc_profile")
         told = {name: self._image.info.get(name) for name in ("exif", "xmp", "comment")}
         texts: dict[str, str] = getattr(self._image, "text", {})
@@ -83,8 +85,17 @@ class Animation(Clip):
                 stated = round(self._image.info.get("duration", 0) or 0)
                 yield stated if stated >= _LEAST else _UNSTATED
 
-    def _readable_pixels(self) -> Any:
-        return _InWords(self.name)
+    @contextmanager
+    def _readable_pixels(self) -> Iterator[None]:
+        """What decoders raise on damaged animations, as an InputError."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise InputError(
+                f"{self.name}: the animation is damaged ({error}); save it again where it opens"
+            ) from error
 
     def __iter__(self) -> Iterator[Frame]:
         """Its frames; once. Raises InputError where the file is damaged."""
@@ -133,29 +144,6 @@ def _is_lossless(path: Path) -> bool:
     data = path.read_bytes()
     at = data.find(b"ANMF")
     return at >= 0 and data[at + 24 : at + 28] == b"VP8L"
-
-
-class _Undescribed:
-    """A stream without texts, for writers that ask."""
-
-    metadata: dict[str, str] = {}  # noqa: RUF012 - never written to
-    disposition = 0
-
-
-class _InWords:
-    """What decoders raise on damaged animations, as an InputError."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (OSError, ValueError, SyntaxError, EOFError)) and not isinstance(error, InputError):
-            raise InputError(
-                f"{self.name}: the animation is damaged ({error}); save it again where it opens"
-            ) from error
 
 
 class AnimationWriter:

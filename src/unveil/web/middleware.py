@@ -72,7 +72,6 @@ class Charge:
         self.receiving, self.client, self.size = receiving, client, 0
 
     def take(self, size: int) -> int:
-        """See `Receiving.take`."""
         refused = self.receiving.take(self.client, size)
         if not refused:
             self.size += size

@@ -179,16 +179,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
 
 
 def reached(host: str, port: int) -> str:
-    """Where to find the server, in words: 0.0.0.0 is no address that a browser could open.
-
-    Args:
-        host: What it listens on.
-        port: The port.
-
-    Returns:
-        "http://127.0.0.1:7860"; with "0.0.0.0" or "::" also that other machines come by this one's name or address.
-
-    """
+    """Where to find the server, in words: 0.0.0.0 is no address that a browser could open, so that others' way is said beside it."""
     if host in ("0.0.0.0", "::"):
         return f"http://127.0.0.1:{port} and, for other machines, at port {port} of this one"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unveil.networks.blocks import zeroed
 from unveil.zeroshot.guided_sampling import quantiles
 from unveil.zeroshot.losses import Perceptual
 
@@ -49,10 +50,8 @@ class FPAM(nn.Module):
         assert isinstance(enter, nn.Conv2d)
         assert isinstance(leave, nn.Conv2d)
         assert isinstance(end, nn.Conv2d)
-        for layer in (leave, end):
-            nn.init.zeros_(layer.weight)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        zeroed(leave)
+        zeroed(end)
         enter.weight[:6] = 0
         for c in range(3):
             for k, sign in ((2 * c, 1.0), (2 * c + 1, -1.0)):

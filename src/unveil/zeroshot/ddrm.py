@@ -41,7 +41,6 @@ class DdrmSettings:
     eta_b: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range."""
         check_numbers(self, real={"noise": SHARE, "eta": SHARE, "eta_b": SHARE}, whole={"steps": 1})
 
 

@@ -44,7 +44,6 @@ class DiffpirSettings:
     zeta: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range."""
         check_numbers(self, real={"noise": SHARE, "weight": ANY, "zeta": SHARE}, whole={"steps": 1})
 
 

@@ -39,7 +39,6 @@ class DpsSettings:
     zeta: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range."""
         check_numbers(self, real={"noise": SHARE, "zeta": ANY}, whole={"steps": 1})
 
 

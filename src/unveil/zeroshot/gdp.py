@@ -55,7 +55,6 @@ class GdpSettings:
     weight: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range."""
         check_numbers(self, real={"noise": SHARE, "weight": SHARE}, whole={"steps": 1})
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import ModelError
-from unveil.networks.predictor import reflected
+from unveil.util.tensors import at_least
 from unveil.util.words import check_known
 
 Judge = Callable[[Tensor], float]
@@ -35,9 +35,7 @@ def from_distance(distance: Callable[[Any], float], typical: float = 3.0, smalle
     """
 
     def judge(image: Tensor) -> float:
-        for dim in (-2, -1):
-            if image.shape[dim] < smallest:
-                image = image.index_select(dim, reflected(image.shape[dim], smallest, image.device))
+        image = at_least(image, smallest, smallest)
         return typical / (typical + distance(image[0].permute(1, 2, 0).float().cpu().numpy()))
 
     return judge

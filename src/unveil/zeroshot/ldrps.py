@@ -150,7 +150,6 @@ class LDRPSSettings:
     original: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range or an unknown name."""
         whole = {"steps": 1, "every": 1, "inner": 1, "width": 1, "warm": 0, "crop": 0, "rounds": 0}
         check_numbers(self, whole=whole, real=dict.fromkeys(("guidance", "trust", "cfg"), ANY) | {"recurrence": SHARE})
         check_crop(self.crop)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from unveil.errors import InputError
@@ -49,14 +49,8 @@ class Method:
         return tuple(name for name in PRESETS if name != "paper" or self.published is not None)
 
     def preset(self, name: str) -> Mapping[str, Any]:
-        """The settings of a preset, in place of those that would be taken without one.
-
-        Args:
-            name: "paper" or "quick".
-
-        Raises:
-            InputError: There is no such preset, or none of this method.
-
+        """The settings of a preset, in place of those that would be taken without one. Raises InputError where this method has none of
+        that name.
         """
         if name not in PRESETS:
             raise InputError(f"unknown preset {name!r}; {did_you_mean(name, PRESETS, otherwise='there are')}")
@@ -69,11 +63,11 @@ class Method:
 
     def call(self) -> Any:
         """restore(prior, y, noise, settings, callback) -> images."""
-        return _fetched(self.restores)
+        return resolve_name(self.restores)
 
     def options(self) -> type:
         """The dataclass of its options."""
-        return _fetched(self.settings)
+        return resolve_name(self.settings)
 
     def takes(self) -> dict[str, Any]:
         """Its options by name, with their defaults."""
@@ -101,11 +95,6 @@ class Method:
             return self.options()(**given)
         except TypeError as error:
             raise InputError(f"{self.title}: {error}") from error
-
-
-def _fetched(path: str) -> Any:
-    module, name = path.split(":")
-    return getattr(import_module(module), name)
 
 
 def _linear(name: str, title: str, summary: str, **more: Any) -> Method:

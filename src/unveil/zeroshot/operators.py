@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unveil.errors import InputError
-from unveil.networks.predictor import pad_to_multiple, reflected
+from unveil.networks.predictor import pad_to_multiple
 from unveil.photo.noise_level import noise_level
+from unveil.util.tensors import mirror
 from unveil.util.words import did_you_mean
 from unveil.zeroshot.priors import Prior
 
@@ -241,7 +242,7 @@ class Recipe:
         if self.kind == "identity":
             return Operator(like)
         mask = self._mask(size)
-        rows, columns = (reflected(n, total) for n, total in zip(size, like.shape[-2:], strict=True))
+        rows, columns = (mirror(n, 0, total - n) for n, total in zip(size, like.shape[-2:], strict=True))
         return Mask(mask[None, None, rows][..., columns].to(like))
 
     def _mask(self, size: tuple[int, int]) -> Tensor:

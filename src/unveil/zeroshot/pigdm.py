@@ -36,7 +36,6 @@ class PigdmSettings:
     variance: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise InputError for a number out of range."""
         check_numbers(self, real={"noise": SHARE, "variance": ANY}, whole={"steps": 1})
 
 

@@ -18,16 +18,11 @@ SHARE = (0.0, 1.0)
 def check_numbers(
     settings: Any, *, whole: Mapping[str, int] | None = None, real: Mapping[str, tuple[float, float]] | None = None
 ) -> None:
-    """Refuse an option that is no number, or none of its range. An option that may be left open (None) may be.
+    """Raise InputError for an option, of a dataclass of them, that is no number or none of its range. One that may be left open (None) may
+    be.
 
-    Args:
-        settings: The dataclass of a method's options.
-        whole: Whole numbers among them by name, and the least of each.
-        real: Numbers among them by name, and the least and the largest of each; none may be infinite.
-
-    Raises:
-        InputError: It names the option and what it may be.
-
+    whole: whole numbers among them by name, and the least of each. real: numbers, and the least and the largest of each; none may be
+    infinite.
     """
     ranges: dict[str, tuple[float, float]] = {k: (least, math.inf) for k, least in (whole or {}).items()} | dict(
         real or {}

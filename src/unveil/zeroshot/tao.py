@@ -103,7 +103,6 @@ class TaoSettings:
     width: int = 16
 
     def __post_init__(self) -> None:
-        """Raise InputError for a task without weights or a number out of range."""
         check_numbers(self, whole={"steps": 1, "inner": 1, "crop": 0, "width": 1}, real={"guidance": ANY, "trust": ANY})
         check_crop(self.crop)
         if self.task not in ("auto", *TASKS):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from unveil.diffusion.noise import Noise
 from unveil.errors import InputError, note
+from unveil.networks.blocks import zeroed
 from unveil.networks.predictor import pad_to_multiple
 from unveil.util.words import check_known
 from unveil.zeroshot.adapter import Adversary, Discriminator, applied, simplest, start
@@ -100,7 +101,6 @@ class UPZeroIRSettings:
     width: int = 16
 
     def __post_init__(self) -> None:
-        """Raise InputError for an unknown name or a number out of range."""
         choices = {
             "begin": ("noise", "input"), "gradient": ("x0", "xt"), "task": ("auto", *TASKS), "first": ("simplest", "identity"),
             "embed": ("estimate", "input"), "grouping": GROUPINGS, "location": LOCATIONS, "direction": DIRECTIONS, "bound": BOUNDS,
@@ -141,8 +141,7 @@ class PCDM(nn.Module):
         self.begin_as(torch.eye(3), torch.zeros(3))
         start(self, generator)
         for last in (self.linear, self.h1[-1], self.h2[-1]):
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
+            zeroed(last)
 
     def begin_as(self, matrix: Tensor, offset: Tensor) -> None:
         """Degrade first by matrix @ x + offset on colours, (3, 3) and (3,); what is learnt comes on top."""

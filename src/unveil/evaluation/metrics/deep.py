@@ -30,15 +30,8 @@ class Lpips(nn.Module):
     scale: Tensor
 
     def __init__(self, backbone: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> None:
-        """Load it.
-
-        Args:
-            backbone: torchvision's AlexNet.
-            heads: The authors' weights of channels: lin0.model.1.weight, (1, C, 1, 1), to lin4.
-
-        Raises:
-            InputError: The tensors are others.
-
+        """Load torchvision's AlexNet, and the authors' weights of channels: lin0.model.1.weight, (1, C, 1, 1), to lin4. Raises InputError
+        for others.
         """
         super().__init__()
         self.backbone = alexnet()
@@ -53,12 +46,7 @@ class Lpips(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
-        """The distance of (B, 3, H, W) in [0, 1], (B,); 0 for equal images.
-
-        Raises:
-            InputError: A side is shorter than 32 pixels.
-
-        """
+        """The distance of (B, 3, H, W) in [0, 1], (B,); 0 for equal images. Raises InputError for a side shorter than 32 pixels."""
         if min(x.shape[-2:]) < _LEAST:
             raise InputError(f"LPIPS needs images of {_LEAST} pixels a side or more, not {x.shape[-1]}x{x.shape[-2]}")
         sides = [self.backbone((2 * image - 1 - self.shift) / self.scale) for image in (z, x)]
@@ -96,15 +84,8 @@ class Dists(nn.Module):
     std: Tensor
 
     def __init__(self, backbone: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-        """Load it.
-
-        Args:
-            backbone: torchvision's VGG-16.
-            weights: alpha and beta, 1,475 numbers each: for the means and the covariances of 3 + 64 + 128 + 256 + 512 + 512 channels.
-
-        Raises:
-            InputError: The tensors are others.
-
+        """Load torchvision's VGG-16, and alpha and beta, 1,475 numbers each: for the means and the covariances of 3 + 64 + 128 + 256 + 512
+        + 512 channels. Raises InputError for other tensors.
         """
         super().__init__()
         self.backbone = vgg16(pool=_Blurred)
@@ -162,18 +143,10 @@ class Features:
 
 
 def frechet(left: np.ndarray, right: np.ndarray) -> float:
-    """The Frechet distance of the Gaussians that two sets of features have as means and covariances (Heusel et al., NeurIPS 2017).
+    """The Frechet distance of the Gaussians that two sets of features (n, d) have as means and covariances (Heusel et al., NeurIPS 2017).
 
-    tr sqrt(S T) of two covariances S = A'A and T = B'B is the sum of the singular values of A B', which needs no root of a matrix:
-    exact where there are fewer pictures than features, where the usual root of the product loses digits.
-
-    Args:
-        left: (n, d) features.
-        right: (m, d) features.
-
-    Raises:
-        InputError: A set has fewer than two.
-
+    tr sqrt(S T) of two covariances S = A'A and T = B'B is the sum of the singular values of A B', which needs no root of a matrix: exact
+    where there are fewer pictures than features, where the usual root of the product loses digits. Raises InputError for fewer than two.
     """
     if min(len(left), len(right)) < 2:
         raise InputError(f"fid needs two pictures or more on either side, not {len(left)} and {len(right)}")

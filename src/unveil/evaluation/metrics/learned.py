@@ -29,6 +29,7 @@ from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, as_pair
 from unveil.evaluation.reading import find_images, read_image
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,18 +89,10 @@ FILES = {
 
 
 def tensors(*keys: str) -> list[dict[str, Tensor]]:
-    """The contents of published files.
+    """The contents of published files, keys of `FILES`, name -> tensor for each.
 
-    Args:
-        keys: Which, of `FILES`.
-
-    Returns:
-        Name -> tensor, for each.
-
-    Raises:
-        Missing: Files are in none of the places; it says which, and where they come from.
-        InputError: A file is not what was published.
-
+    Raises Missing, saying where they come from, for files that are in none of the places, InputError for one that is not what was
+    published.
     """
     found = {key: _bytes(FILES[key]) for key in keys}
     missing = [FILES[key] for key, content in found.items() if content is None]
@@ -123,7 +116,7 @@ def _read(file: Published, content: bytes) -> dict[str, Tensor]:
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise InputError(f"{file.names[0]}: cannot be read as weights ({str(error).splitlines()[0][:160]})") from error
+        raise InputError(f"{file.names[0]}: cannot be read as weights ({first_line(error)})") from error
 
 
 def _bytes(file: Published) -> bytes | None:
@@ -167,7 +160,7 @@ def _of_hub(repository: str, file: Published) -> bytes | None:
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, HFValidationError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:160]
+            reason = first_line(error)
             raise InputError(
                 f"{VARIABLE}: {repository} is no folder, and no repository of the hub ({reason})"
             ) from error

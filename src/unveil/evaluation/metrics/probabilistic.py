@@ -44,16 +44,10 @@ def crps(samples: Any, target: Any, *, fair: bool = True) -> np.ndarray:
 
 
 def gaussian_crps(error: Any, std: Any) -> np.ndarray:
-    """Continuous ranked probability score of a Gaussian at every pixel; lower is better, in the units of the image.
+    """Continuous ranked probability score of a Gaussian at every pixel, in the units of the image; lower is better.
 
-    Args:
-        error: (...) target minus mean, of either sign.
-        std: (...) standard deviation, at least 0.
-
-    Returns:
-        (...): std (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / std (Gneiting and Raftery 2007, eq. 5); |error| where std
-        is 0.
-
+    error: target minus mean, of either sign; std: of the same shape, at least 0. With z = error / std it is std (z (2 Phi(z) - 1) + 2
+    phi(z) - 1 / sqrt(pi)) (Gneiting and Raftery 2007, eq. 5), and |error| where std is 0.
     """
     off, wide = torch.as_tensor(as_numpy(error)).double().abs(), torch.as_tensor(as_numpy(std)).double()
     z = off / wide.clamp_min(1e-12)

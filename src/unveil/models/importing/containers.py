@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from unveil.errors import ModelError
+from unveil.util.words import first_line
 
 
 class _Left(dict[Any, Any]):
@@ -313,9 +314,9 @@ def _torch(path: Path) -> Any:
                 f"{path}: refused, because reading it would run code ({name}). Ask its author for a file with weights "
                 "alone, or load it where you trust it and save its state_dict"
             ) from error
-        raise ModelError(f"{path}: damaged, or no file of torch ({_first_line(error)}); download it again") from error
+        raise ModelError(f"{path}: damaged, or no file of torch ({first_line(error)}); download it again") from error
     except _DAMAGE as error:
-        raise ModelError(f"{path}: damaged, or no file of torch ({_first_line(error)}); download it again") from error
+        raise ModelError(f"{path}: damaged, or no file of torch ({first_line(error)}); download it again") from error
 
 
 def _unknown(error: pickle.UnpicklingError) -> str | None:
@@ -341,7 +342,3 @@ def _check_archive(path: Path) -> None:
         raise ModelError(f"{path}: is an archive of NumPy arrays (.npz), not weights of torch")
     if names and not any(n.endswith("data.pkl") for n in names):
         raise ModelError(f"{path}: is a zip archive ({names[0]}, ...); unpack it and give the file inside")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -83,34 +83,55 @@ class Counts:
     guide: int = 0
 
 
-class Counted:
-    """A prior that counts what is asked of it, in `counts`; everything else is the prior's own."""
+class Around:
+    """A prior that sends whatever `prior` is asked to `denoise`, `encode` or `decode` through `around`; all else is the prior's own."""
 
-    def __init__(self, prior: Prior) -> None:
-        self._prior, self.counts = prior, Counts()
+    def __init__(self, prior: Any) -> None:
+        self.prior: Prior = prior
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._prior, name)
+        return getattr(self.prior, name)
 
     def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
-        self.counts.denoise += len(z_t) * (2 if condition is not None and guidance != 1 else 1)
-        return self._prior.denoise(z_t, t, condition, guidance)
+        return self.around("denoise", lambda z: self.prior.denoise(z, t, condition, guidance), z_t)
 
     def encode(self, x: Tensor) -> Tensor:
-        self.counts.encode += len(x)
-        return self._prior.encode(x)
+        return self.around("encode", self.prior.encode, x)
 
     def decode(self, z: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and z.requires_grad:
-            self.counts.decode_gradient += len(z)
-        else:
-            self.counts.decode += len(z)
-        return self._prior.decode(z.clone())  # torch's FLOP counter cannot follow a leaf into a module
+        return self.around("decode", self.prior.decode, z)
+
+    def around(self, part: str, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What `call`, the part of the prior that was asked for, makes of x."""
+        raise NotImplementedError
 
 
-@dataclass
-class TiledPrior:
-    """`prior` evaluated on tiles that share a quarter of their side, blended; all else is the prior's own. One state, so no seams.
+class Measured(Around):
+    """`prior` with what is asked of it in `counts`, and the seconds that it takes in `seconds`, backward passes left out."""
+
+    def __init__(self, prior: Any) -> None:
+        super().__init__(prior)
+        self.counts, self.seconds = Counts(), 0.0
+
+    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
+        self.counts.denoise += len(z_t) if condition is not None and guidance != 1 else 0
+        return super().denoise(z_t, t, condition, guidance)
+
+    def around(self, part: str, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if part == "decode":
+            part = "decode_gradient" if torch.is_grad_enabled() and x.requires_grad else part
+            x = x.clone()  # torch's FLOP counter cannot follow a leaf into a module
+        setattr(self.counts, part, getattr(self.counts, part) + len(x))
+        started = time.perf_counter()
+        out = call(x)
+        if out.is_cuda:
+            torch.cuda.synchronize(out.device)
+        self.seconds += time.perf_counter() - started
+        return out
+
+
+class TiledPrior(Around):
+    """`prior` evaluated on tiles that share a quarter of their side, blended. One state, so no seams.
 
     tile: longest side of a tile in image pixels. With a gradient a tile's activations are computed again in the backward pass, so
     that only one tile's are ever kept. A network that looks at the whole image (attention, group norms) sees less than it would.
@@ -118,27 +139,13 @@ class TiledPrior:
     between grids of two sizes, inside it.
     """
 
-    prior: Prior
-    tile: int
+    def __init__(self, prior: Any, tile: int) -> None:
+        super().__init__(prior)
+        self.tile = tile
 
-    def __getattr__(self, name: str) -> Any:
-        """What is not done in tiles."""
-        return getattr(self.prior, name)
-
-    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
-        """See `Prior.denoise`."""
-        return self._blended(lambda z: self.prior.denoise(z, t, condition, guidance), z_t, 1, 1)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """See `Prior.encode`."""
-        return self._blended(self.prior.encode, x, self.prior.factor, 1)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """See `Prior.decode`."""
-        return self._blended(self.prior.decode, z, 1, self.prior.factor)
-
-    def _blended(self, call: Callable[[Tensor], Tensor], x: Tensor, into: int, out_of: int) -> Tensor:
-        """into, out_of: pixels of what goes in, and of what comes out, along one side of a pixel of the state."""
+    def around(self, part: str, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        # Pixels of what goes in, and of what comes out, along one side of a pixel of the state.
+        into, out_of = (self.prior.factor if part == one else 1 for one in ("encode", "decode"))
         unit = max(1, self.prior.multiple_of // self.prior.factor)
         height, width = (int(n) // into for n in x.shape[-2:])
         side = max(self.tile // self.prior.factor // unit, 2) * unit
@@ -147,53 +154,17 @@ class TiledPrior:
             return call(x)
         total: Tensor | None = None
         for tile in found:
-            part = x[(..., *(slice(w.start * into, w.stop * into) for w in tile.window))]
-            watched = torch.is_grad_enabled() and part.requires_grad
-            made = checkpoint(call, part, use_reentrant=False) if watched else call(part)
+            piece = x[(..., *(slice(w.start * into, w.stop * into) for w in tile.window))]
+            watched = torch.is_grad_enabled() and piece.requires_grad
+            made = checkpoint(call, piece, use_reentrant=False) if watched else call(piece)
             assert isinstance(made, Tensor)
             weight = torch.from_numpy(tiles.weights(tile)).to(made)
             weight = weight.repeat_interleave(out_of, 0).repeat_interleave(out_of, 1)
             if total is None:
                 total = made.new_zeros(*made.shape[:2], height * out_of, width * out_of)
             at = (..., *(slice(w.start * out_of, w.stop * out_of) for w in tile.window))
-            total = _added(total, made * weight, at)
+            total[at] += (
+                made * weight
+            )  # in place, which autograd follows since nothing reads the sum before it is whole
         assert total is not None
         return total
-
-
-def _added(total: Tensor, part: Tensor, at: Any) -> Tensor:
-    """total + part at a place; in place, which autograd follows since nothing reads the sum before it is whole."""
-    total[at] += part
-    return total
-
-
-@dataclass
-class TimedPrior:
-    """`prior` with the seconds inside `denoise`, `encode` and `decode` summed up in `seconds`, backward passes left out."""
-
-    prior: Prior
-    seconds: float = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        """What takes no time."""
-        return getattr(self.prior, name)
-
-    def denoise(self, z_t: Tensor, t: int, condition: Any = None, guidance: float = 1.0) -> Tensor:
-        """See `Prior.denoise`."""
-        return self._timed(lambda: self.prior.denoise(z_t, t, condition, guidance))
-
-    def encode(self, x: Tensor) -> Tensor:
-        """See `Prior.encode`."""
-        return self._timed(lambda: self.prior.encode(x))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """See `Prior.decode`."""
-        return self._timed(lambda: self.prior.decode(z))
-
-    def _timed(self, call: Callable[[], Tensor]) -> Tensor:
-        started = time.perf_counter()
-        out = call()
-        if out.is_cuda:
-            torch.cuda.synchronize(out.device)
-        self.seconds += time.perf_counter() - started
-        return out

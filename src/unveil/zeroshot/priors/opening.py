@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from unveil.errors import ModelError
 from unveil.networks.diffusers_networks import AutoencoderKL, DiffusersUNet
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 from unveil.zeroshot.priors.scheduler import trained
 from unveil.zeroshot.priors.spaces import LatentPrior, PixelPrior, open_text
 
@@ -344,7 +345,7 @@ def _diffusers(kind: str, folder: Path, part: str, device: torch.device, dtype: 
             folder / part, variant=variant, torch_dtype=dtype, use_safetensors=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{folder / part}: cannot be read by diffusers ({str(error).splitlines()[0]})") from error
+        raise ModelError(f"{folder / part}: cannot be read by diffusers ({first_line(error)})") from error
     return placed(module.eval().requires_grad_(False), device, dtype)
 
 

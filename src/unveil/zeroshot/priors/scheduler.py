@@ -82,9 +82,7 @@ class Trained:
 def trained(config: Mapping[str, Any]) -> Trained:
     """How a prior was trained, decided by its scheduler's class, DDPM's where none is named.
 
-    Raises:
-        ModelError: a class, a schedule or a prediction type that is not supported, by its name.
-
+    Raises ModelError for a class, a schedule or a prediction type that is not supported, by its name.
     """
     name = str(config.get("_class_name", "DDPMScheduler"))
     steps = int(config.get("num_train_timesteps", 1000))

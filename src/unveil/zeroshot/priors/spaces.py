@@ -18,6 +18,7 @@ from unveil.diffusion.prediction import to_x0
 from unveil.errors import InputError, ModelError, note
 from unveil.networks.diffusers_networks import AutoencoderKL
 from unveil.util.extras import installing
+from unveil.util.words import first_line
 from unveil.zeroshot.priors.scheduler import Preconditioning
 
 
@@ -70,9 +71,7 @@ def open_text(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoder
             folder / "text_encoder", local_files_only=True, use_safetensors=True, dtype=dtype, variant=_variant(folder)
         )
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder}: its tokenizer or text encoder cannot be read ({str(error).splitlines()[0]})"
-        ) from error
+        raise ModelError(f"{folder}: its tokenizer or text encoder cannot be read ({first_line(error)})") from error
     return clip_text(tokenizer, model.to(device).eval().requires_grad_(False))  # type: ignore[union-attr]
 
 
