@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from unveil.cli import main
 from unveil.diffusion.sampling import Progress
 from unveil.errors import InputError
+from unveil.jobs import video
 from unveil.jobs.batch import Handling, run
 from unveil.jobs.inputs import find
 from unveil.jobs.manifest import Row
@@ -84,6 +86,31 @@ def test_a_still_clip_gives_identical_frames(tmp_path: Path, given: list[np.ndar
 def test_a_moving_clip_moves(tmp_path: Path, given: list[np.ndarray]) -> None:
     restored(plan(find([save(tmp_path / "a.mkv", [noise(n) for n in range(3)])]), tmp_path / "b.mkv"))
     assert np.array_equal(given[2], RESTORER.restore(noise(2), QUICK).image)
+
+
+def test_every_frame_of_a_shot_is_restored_by_what_was_decided_for_it(
+    tmp_path: Path, given: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last frame of a shot too, which stands next to one that another model restores."""
+    other = Restorer(tiny_model(seed=7), device="cpu")
+
+    class Decided:
+        def of(self, frame: int) -> tuple[Restorer, Options]:
+            return (RESTORER, QUICK) if frame < 2 else (other, replace(QUICK, seed=3))
+
+        def notes(self) -> list[str]:
+            return []
+
+        def is_said(self, note: str) -> bool:
+            return False
+
+        def protocol(self) -> dict[str, object]:
+            return {}
+
+    monkeypatch.setattr(video, "_decided", lambda *_: Decided())
+    restored(plan(find([save(tmp_path / "a.mkv", [noise(n) for n in range(4)])]), tmp_path / "b.mkv"))
+    wanted = [*(RESTORER.restore(noise(n), QUICK) for n in (0, 1)), *(other.restore(noise(n), QUICK, seed=3) for n in (2, 3))]
+    assert [np.array_equal(made, want.image) for made, want in zip(given, wanted, strict=True)] == [True] * 4
 
 
 def test_bad_videos_are_rows_among_others_and_photographs_too(tmp_path: Path) -> None:

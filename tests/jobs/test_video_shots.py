@@ -31,7 +31,7 @@ def test_a_fade_is_one_shot_and_no_low_light() -> None:
     found = shots(fade, describe)
     assert [s.first for s in found] == [0]
     assert found[0].probabilities["lowlight"] == 0.01
-    told = Decisions(found, Options(), RESTORER).options(20).told
+    told = Decisions(found, Options(), RESTORER).of(20)[1].told
     assert told is not None
     assert told["lowlight"] == 0
     assert told["noise"] > 0.4
@@ -39,7 +39,7 @@ def test_a_fade_is_one_shot_and_no_low_light() -> None:
 
 def test_a_shot_that_is_dark_throughout_is_low_light() -> None:
     found = shots([scene(i, 0.1) for i in range(8)], describe)
-    told = Decisions(found, Options(), RESTORER).options(7).told
+    told = Decisions(found, Options(), RESTORER).of(7)[1].told
     assert told is not None
     assert told["lowlight"] > 0.9
 
@@ -49,15 +49,15 @@ def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:
     found = shots(clip, describe)
     assert [s.first for s in found] == [0, 7]
     decisions = Decisions(found, Options(keep="noise"), RESTORER)
-    assert [decisions.options(n).told["lowlight"] > 0 for n in (0, 6, 7, 11)] == [False, False, True, True]  # type: ignore[index]
-    assert all(decisions.options(n).told["noise"] == 0 for n in (0, 7))  # type: ignore[index]
+    assert [decisions.of(n)[1].told["lowlight"] > 0 for n in (0, 6, 7, 11)] == [False, False, True, True]  # type: ignore[index]
+    assert all(decisions.of(n)[1].told["noise"] == 0 for n in (0, 7))  # type: ignore[index]
 
 
 def test_what_flickers_between_frames_is_decided_once() -> None:
     answers = iter([{"noise": p} for p in (0.9, 0.05, 0.1, 0.9)])
     found = shots([scene(3)] * 19, lambda _: next(answers))
     decisions = Decisions(found, Options(), RESTORER)
-    assert len({repr(decisions.options(n).told) for n in range(19)}) == 1
+    assert len({repr(decisions.of(n)[1].told) for n in range(19)}) == 1
 
 
 def photograph(seed: int) -> np.ndarray:
@@ -109,5 +109,5 @@ def test_a_shot_in_the_shade_is_the_specialists(monkeypatch: pytest.MonkeyPatch)
     general = Restorer(replace(tiny_experts(), specialists={"shadow": "penumbra"}), "cpu")
     found = [Shot(0, [{"noise": 0.9}]), Shot(4, [{"shadow": 0.95}])]
     decisions = Decisions(found, Options(), general)
-    assert [decisions.restorer(n).model.spec.name for n in (0, 3, 4)] == ["tiny", "tiny", "penumbra"]
+    assert [decisions.of(n)[0].model.spec.name for n in (0, 3, 4)] == ["tiny", "tiny", "penumbra"]
     assert [shot["model"] for shot in decisions.protocol()["shots"]] == ["tiny", "penumbra"]

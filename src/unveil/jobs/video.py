@@ -132,16 +132,10 @@ class Decisions:
         self._options = [changed(options, keep=(), told=dict(t.probabilities)) for t in self._treatments]
         self._restorers = [restorer.specialist(t) for t in self._treatments]
 
-    def _shot(self, frame: int) -> int:
-        return int(np.searchsorted(self._first, frame, side="right")) - 1
-
-    def options(self, frame: int) -> Options:
-        """What frame number `frame` is restored with."""
-        return self._options[self._shot(frame)]
-
-    def restorer(self, frame: int) -> Restorer:
-        """What frame number `frame` is restored by."""
-        return self._restorers[self._shot(frame)]
+    def of(self, frame: int) -> tuple[Restorer, Options]:
+        """What frame number `frame` is restored by, and how."""
+        shot = int(np.searchsorted(self._first, frame, side="right")) - 1
+        return self._restorers[shot], self._options[shot]
 
     def protocol(self) -> dict[str, Any]:
         """What was decided, and by whom: `told` for a clip of one shot, as of a photograph; else `shots`, with the first frame of each."""
@@ -203,9 +197,8 @@ def restore(
             if not isinstance(item, Frame):
                 writer.copy(item)
                 continue
-            how = options if decisions is None else decisions.options(number)
+            asked, how = (restorer, options) if decisions is None else decisions.of(number)
             number += 1
-            asked = restorer if decisions is None else decisions.restorer(number)
             result = asked.restore(item.pixels, how, callback=callback)
             writer.add(changed(item, pixels=result.image))
             seconds, protocol = seconds + result.seconds, result.protocol
