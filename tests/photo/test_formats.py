@@ -104,6 +104,24 @@ def test_sixteen_bit_jpeg_xl_is_read(make: SimpleNamespace) -> None:
     np.testing.assert_array_equal(found.native if found.native is not None else np.rint(found.pixels * 65535), samples)
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_jpeg_packed_whole_as_jpeg_xl_is_upright(make: SimpleNamespace, tmp_path: Path, orientation: int) -> None:
+    """Such a file (cjxl makes one of every JPEG) gives the JPEG's samples as they lie, which its EXIF turns; what is written is upright."""
+    pytest.importorskip("pillow_jxl")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "Maker"
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(make.pillow(make.smooth(24, 32), "JPEG", quality=95, exif=exif.tobytes()))
+    with Image.open(path) as image, pytest.warns(UserWarning, match="JPEG reconstruction"):
+        image.save(tmp_path / "phone.jxl")
+    found, jpeg = photo.read(tmp_path / "phone.jxl"), photo.read(path)
+    assert (found.orientation, found.pixels.shape) == (orientation, (32, 24, 3) if orientation == 6 else (24, 32, 3))
+    np.testing.assert_array_equal(found.pixels, jpeg.pixels)
+    again = photo.read(written(found, "JPEG")[0])
+    assert (again.orientation, again.pixels.shape) == (1, found.pixels.shape)
+    assert np.abs(again.pixels - found.pixels).mean() < 2 / 255
+
+
 @pytest.mark.parametrize("format", ["JXL", "JP2"])
 def test_profiles_go_with_them(make: SimpleNamespace, format: str) -> None:
     if format == "JXL":

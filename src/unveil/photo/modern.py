@@ -23,7 +23,9 @@ def decode(data: bytes, header: Header) -> Decoded:
 
 
 def _jxl(data: bytes, header: Header) -> Decoded:
-    """Pixels come upright; metadata from the plugin, more than eight bits from imagecodecs."""
+    """Pixels come upright, but for those of a JPEG that was packed whole, which come as that JPEG has them; metadata from the plugin,
+    more than eight bits from imagecodecs.
+    """
     with jxl_plugin().JXLImageFile(io.BytesIO(data)) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError("it is an animation; take single frames out of it first")
@@ -31,7 +33,8 @@ def _jxl(data: bytes, header: Header) -> Decoded:
         found = pillow.plain(image)
         found.icc, found.xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
         block = image.info.get("exif")
-    found.exif, found.orientation = exif.bare(block), 1
+        packed = bool(getattr(image, "jpeg", False))
+    found.exif, found.orientation = exif.bare(block), None if packed else 1
     library = codecs("JPEGXL")
     if library is not None:
         samples = library.jpegxl_decode(data, index=0, numthreads=1)

@@ -137,7 +137,9 @@ def arniqa(folder: Path, regressor: str = "koniq10k", trunk: nn.Sequential | Non
     def judge(image: Tensor) -> float:
         here = network.to(image.device)
         mean, std = (image.new_tensor(v).view(1, 3, 1, 1) for v in (_MEAN, _STD))
-        half = F.interpolate(image, scale_factor=0.5, mode="bilinear", antialias=True, align_corners=False)
+        # By size, as the reference does: by a factor, pixels of an odd side would lie elsewhere.
+        size = [max(1, side // 2) for side in image.shape[-2:]]
+        half = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
         features = torch.cat([F.normalize(here((v - mean) / std).flatten(1)) for v in (image, half)], 1)
         score = (float(features.double().cpu() @ weight.double()) + bias - low) / (high - low)
         return 1 - score if damage else score

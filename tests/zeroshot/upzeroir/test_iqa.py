@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unveil.errors import InputError, ModelError
@@ -56,6 +57,22 @@ def test_scores_are_the_regression_on_both_scales(folder: Path) -> None:
     assert arniqa(folder, "kadid10k", trunk())(image) == pytest.approx((raw - 1) / 4, abs=1e-5)
     # csiq counts damage on 0..1: turned round.
     assert arniqa(folder, "csiq", trunk())(image) == pytest.approx(1 - raw, abs=1e-5)
+
+
+def test_the_half_scale_of_odd_sides_is_the_references(folder: Path) -> None:
+    """torchmetrics' ARNIQA reduces to h // 2 and w // 2, so that the reduced picture spans the whole one, as does the authors'."""
+    image = torch.rand(1, 3, 65, 79, generator=torch.Generator().manual_seed(1))
+    seen: list[Tensor] = []
+    network = trunk()
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    arniqa(folder, "kadid10k", network)(image)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    half = F.interpolate(image, size=(32, 39), mode="bilinear", antialias=True)
+    torch.testing.assert_close(seen[1], (half - mean) / std)
+
+
+def test_a_picture_of_one_pixel_has_a_score(folder: Path) -> None:
+    assert math.isfinite(arniqa(folder, "kadid10k", trunk())(torch.full((1, 3, 1, 1), 0.5)))
 
 
 def test_the_encoder_may_be_safetensors(folder: Path) -> None:
