@@ -51,7 +51,10 @@ def sheets(folder: Path) -> None:
         pair = [out.image, source.pixels] if after_first else [source.pixels, out.image]
         shown = [Image.fromarray(np.rint(np.clip(a, 0, 1) * 255).astype(np.uint8)) for a in pair]
         times = max(1, SIDE // max(shown[0].size))  # as one looks at a small picture on a screen
-        shown = [picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC) for picture in shown]
+        shown = [
+            picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
+            for picture in shown
+        ]
         for picture in shown:
             picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         sheet = figures.side_by_side([np.asarray(p, np.float32) / 255 for p in shown], ["A", "B"])

@@ -159,7 +159,10 @@ def against_the_light(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def near_and_clear(veiled: Tensor, clear: Tensor, generator: torch.Generator) -> Tensor:
-    """(3, H, W) in [0, 1]: `veiled` but for what stands near, a twelfth to a half of the picture, dark or low in it for the most part, which is as in `clear`."""
+    """(3, H, W) in [0, 1]: `veiled` but for what stands near, which is as in `clear`.
+
+    That is a twelfth to a half of the picture, for the most part dark or low in it.
+    """
     size = clear.shape[-2:]
     coarse = F.interpolate(luminance(clear[None]), size=(24, 24), mode="bilinear", antialias=True)
     field = F.interpolate((coarse.mean() - coarse) / (coarse.std() + 1e-3), size=size, mode="bicubic")
@@ -195,7 +198,8 @@ def judged(
     Of four photographs a step: simulated veils over all, one or two of them otherwise damaged too; two as they are, one at an exposure that
     nobody would mend, one at an exposure between a quarter and a thirtieth of its light, one through a curve that darkens all but the
     brightest, one against the light; simulated low light, two simulated shadows, and each other damage. Then both sides of a real pair of
-    each kind, the four with strong noise or compression, and one veiled but for what stands near. A veil that hardly shows, and a curve or a light behind that leaves the median
+    each kind, the four with strong noise or compression, and one veiled but for what stands near.
+    A veil that hardly shows, and a curve or a light behind that leaves the median
     above a fifth, are not learned from.
     """
     # As the restorer is asked where it is used.

@@ -109,7 +109,10 @@ def test_every_frame_of_a_shot_is_restored_by_what_was_decided_for_it(
 
     monkeypatch.setattr(video, "_decided", lambda *_: Decided())
     restored(plan(find([save(tmp_path / "a.mkv", [noise(n) for n in range(4)])]), tmp_path / "b.mkv"))
-    wanted = [*(RESTORER.restore(noise(n), QUICK) for n in (0, 1)), *(other.restore(noise(n), QUICK, seed=3) for n in (2, 3))]
+    wanted = [
+        *(RESTORER.restore(noise(n), QUICK) for n in (0, 1)),
+        *(other.restore(noise(n), QUICK, seed=3) for n in (2, 3)),
+    ]
     assert [np.array_equal(made, want.image) for made, want in zip(given, wanted, strict=True)] == [True] * 4
 
 

@@ -96,8 +96,8 @@ def noise(x: Tensor, generator: Random, severity: Severity = None) -> tuple[Tens
     clipping, for every type: colour (white Gaussian), grey (the same in all channels), camera (shot and read noise
     seen through the sRGB curve), correlated (white noise blurred, as by demosaicing, reduction or a weak denoiser),
     blotched (fine noise plus coarse chroma noise), demosaiced (shot and read noise of a Bayer sensor, interpolated, mixed by the
-    camera's colour matrix and seen through the tone curve), grain (of film and prints: nearly the same in all channels, a pixel or two wide,
-    strongest in the middle tones). Returns y and `severity`, `sigma`, `type` (index into NOISE_TYPES) (B,
+    camera's colour matrix and seen through the tone curve), grain (of film and prints: nearly the same in all channels, a pixel
+    or two wide, strongest in the middle tones). Returns y and `severity`, `sigma`, `type` (index into NOISE_TYPES) (B,
     1, 1, 1). Raises InputError for a wrong shape, type or severity.
     """
     check(x, severity)
