@@ -52,6 +52,11 @@ def test_a_model_of_the_shelf_keeps_its_file_its_reach_and_its_calibration(tmp_p
     assert sha256_of(tmp_path / "model.safetensors") == entry["sha256"]
     back = hub.from_pretrained(tmp_path)
     assert (back.spec, back.sha256, back.calibrations) == (model.spec, model.sha256, model.calibrations)
+    assert back.specialists == model.specialists == {"shadow": "shadow"}
+    description = tmp_path / "config.json"
+    description.write_text(description.read_text().replace('"shadow": "shadow"', '"shadow": "runs/penumbra"'))
+    with pytest.warns(UnveilWarning, match="shadow was mended by runs/penumbra, which is not here"):
+        assert not hub.from_pretrained(tmp_path).specialists
     card = (tmp_path / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: unveil\nlicense: apache-2.0\npipeline_tag: image-to-image\n")
     assert entry["summary"] in card

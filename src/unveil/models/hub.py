@@ -60,6 +60,7 @@ def save_pretrained(model: Model, folder: str | Path) -> Path:
         "sha256": digest,
         "reach": model.spec.reach,
         "calibration": [c.to_dict() for c in model.calibrations],
+        "specialists": dict(model.specialists),
         "spec": json.loads(model.spec.to_json()),
     }
     atomic.replace(folder / CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

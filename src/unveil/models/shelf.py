@@ -114,6 +114,7 @@ def of_folder(folder: Path) -> Model:
         config = json.loads(path.read_text(encoding="utf-8"))
         digest, reach = str(config["sha256"]), int(config.get("reach", 0))
         calibrations = tuple(map(Calibration.from_dict, config.get("calibration", ())))
+        named = {str(kind): str(name) for kind, name in config.get("specialists", {}).items()}
     except OSError as error:
         raise ModelError(f"{folder}: holds no {DESCRIPTION}; is it a model of Unveil?") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -121,7 +122,12 @@ def of_folder(folder: Path) -> Model:
     if not 0 <= reach <= 4096:
         raise ModelError(f"{path}: its reach is {reach}, which is no distance in pixels of a photograph")
     model = read(folder / WEIGHTS, digest)
-    return replace(model, spec=replace(model.spec, reach=reach), calibrations=calibrations)
+    # By name alone: a description from elsewhere opens no file of its choice.
+    specialists = {kind: name for kind, name in named.items() if name in manifest()}
+    for kind, name in named.items() - specialists.items():
+        note(f"{path}: {kind} was mended by {name}, which is not here; this model mends it itself")
+    spec = replace(model.spec, reach=reach)
+    return replace(model, spec=spec, calibrations=calibrations, specialists=specialists)
 
 
 def check_name(name: Any) -> None:
