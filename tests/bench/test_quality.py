@@ -157,6 +157,39 @@ def test_a_metric_that_is_not_there_costs_no_row(
     assert (output.read_text(), len(seen)) == (kept, asked)
 
 
+def test_a_metric_that_refuses_a_photograph_costs_its_other_numbers_nothing(data: Path, tmp_path: Path) -> None:
+    large = np.random.default_rng(0).integers(40, 200, (176, 180, 3)).astype(np.uint8)
+    for place in ("low", "high"):
+        Image.fromarray(large).save(data / f"test/LOL_eval15/{place}/2.png")
+    tests, output, probe = [find(data)["LOL_eval15"]], tmp_path / "result.json", methods.Method("probe", methods.Outcome)
+    result = quality.measure(tests, [probe], output=output, metrics=("psnr", "ms_ssim"))
+    row = result["sets"]["LOL_eval15"]["probe"]
+    assert row["failed"] == {}
+    assert row["images"] == ["1.png", "2.png", "41.png"]
+    assert [one["ms_ssim"] for one in row["one draw"]] == [None, pytest.approx(1), None]
+    assert all(one["psnr"] for one in row["one draw"])
+    assert list(row["notes"]) == ["1.png", "41.png"]
+    text = markdown(result)
+    assert "| probe | " in text
+    assert "ms_ssim, 1 images" in text
+    assert "left out of the means:\n\n- LOL_eval15, probe, 1.png: ms_ssim: MS-SSIM over five scales needs" in text
+
+    def never(_: np.ndarray) -> methods.Outcome:
+        raise AssertionError("measured before")
+
+    kept = json.loads(output.read_text(), parse_constant=never)  # JSON has no NaN
+    quality.measure(tests, [methods.Method("probe", never)], before=kept, metrics=("psnr", "ms_ssim"))
+    alone = quality.measure(tests, [probe], metrics=("ms_ssim",))["sets"]["LOL_eval15"]["probe"]
+    assert (alone["images"], list(alone["failed"])) == (["2.png"], ["1.png", "41.png"])
+
+
+def test_a_region_that_is_empty_has_no_value() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (16, 16, 3)) / 255
+    found, why = quality.score(x, x, quality.get_protocol("native"), ("psnr",), np.zeros((16, 16), np.uint8))
+    assert found == {"psnr": 100.0, "psnr@shadow": None, "psnr@non-shadow": 100.0}
+    assert why == "shadow: mask is empty: no pixel of the region is left to score"
+
+
 def test_costs_are_kept_where_nothing_is_left_to_measure(data: Path, tmp_path: Path) -> None:
     tests, output = [find(data)["LOL_eval15"]], tmp_path / "result.json"
     size = {"network": {"parameters": 2_000_000, "macs": 3_000_000}}
@@ -169,7 +202,8 @@ def test_costs_are_kept_where_nothing_is_left_to_measure(data: Path, tmp_path: P
 
 def test_equal_images_have_a_mean() -> None:
     x = np.random.default_rng(0).integers(0, 256, (16, 16, 3)) / 255
-    found = quality.score(x, x, quality.get_protocol("native"))
+    found, why = quality.score(x, x, quality.get_protocol("native"))
+    assert why == ""
     assert found == {"psnr": 100.0, "ssim": pytest.approx(1), "psnr_mean_matched": 100.0}
 
 

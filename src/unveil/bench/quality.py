@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from unveil.bench.sets import TestSet, damaged
 from unveil.data.files import bicubic
 from unveil.errors import InputError
 from unveil.evaluation.arrays import as_image, round_to
-from unveil.evaluation.evaluate import evaluate_pair, prepare
+from unveil.evaluation.evaluate import prepare, values_of
 from unveil.evaluation.metrics.learned import OF_SETS, features
 from unveil.evaluation.metrics.registry import check_available, get_metric
 from unveil.evaluation.protocols import Protocol, get_protocol
@@ -75,6 +76,8 @@ class SetFeatures:
 
 HIDDEN = ("psnr_mean_matched",)
 """Metrics that rows keep and tables of sets do not show."""
+NOTES = "notes"
+"""Key of a row where a metric has no value (null) for some photographs: why, by photograph."""
 
 
 def label(name: str) -> str:
@@ -124,8 +127,8 @@ def of_set(name: str, rows: dict[str, Any]) -> Table:
     return made
 
 
-def _score(metric: str, values: list[dict[str, float]], protocol: Protocol, name: str) -> Score:
-    found = summarise([v[name] for v in values])
+def _score(metric: str, values: list[dict[str, float | None]], protocol: Protocol, name: str) -> Score:
+    found = summarise([nan if (value := v[name]) is None else value for v in values])
     return Score(metric, found.mean, protocol, found.n, found.low, found.high)
 
 
@@ -184,14 +187,17 @@ def markdown(result: dict[str, Any]) -> str:
         for part in (of_set(name, rows).to_markdown(), _photographs(name, rows))
         if part
     ]
-    lost = [
-        shown(f"- {name}, {title}, {image}: {reason}")
-        for name, rows in result["sets"].items()
-        for title, row in rows.items()
-        for image, reason in row["failed"].items()
-    ]
     counted = costs(result)
-    return "\n".join([*parts, *([counted] if counted else []), *(["Not measured:", "", *lost, ""] if lost else [])])
+    parts += [counted] if counted else []
+    for key, head in (("failed", "Not measured:"), (NOTES, "Without a value, and left out of the means:")):
+        lines = [
+            shown(f"- {name}, {title}, {image}: {reason}")
+            for name, rows in result["sets"].items()
+            for title, row in rows.items()
+            for image, reason in row.get(key, {}).items()
+        ]
+        parts += [head, "", *lines, ""] if lines else []
+    return "\n".join(parts)
 
 
 METRICS = ("psnr", "ssim", "psnr_mean_matched")
@@ -214,8 +220,9 @@ def score(
     protocol: Protocol,
     metrics: Sequence[str] = METRICS,
     mask: np.ndarray | None = None,
-) -> dict[str, float]:
-    """Metric -> value of a result against its target, after the rounding that writing it to a file does.
+) -> tuple[dict[str, float | None], str]:
+    """Metric -> value of a result against its target, after the rounding that writing it to a file does; None where a metric has none for
+    them (too small for it, an empty region), and why, in words.
 
     Args:
         pixels: (H, W, 3) in [0, 1], the result.
@@ -224,17 +231,25 @@ def score(
         metrics: Names of `evaluation.metrics`.
         mask: (H, W), nonzero in the shadow; with it the metrics that know regions are taken there and outside too, as "psnr@shadow".
 
+    Raises:
+        InputError: Images that cannot be compared, or that every metric refuses.
+
     """
     rounded = round_to(pixels.clip(0, 1), "8bit")
-    values, _ = evaluate_pair(rounded, target, protocol=protocol, metrics=metrics)
-    if mask is not None:
-        regional = [name for name in metrics if get_metric(name).regions]
-        for region in REGIONS if regional else ():
-            there, _ = evaluate_pair(
-                rounded, target, protocol=protocol.changed(region=region), metrics=regional, mask=mask
-            )
-            values |= {f"{name}@{region}": value for name, value in there.items()}
-    return {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
+    values, notes, refused = values_of(prepare(rounded, target, protocol), protocol, metrics)
+    if len(refused) == len(metrics):
+        raise refused[0]
+    regional = [name for name in metrics if get_metric(name).regions]
+    for region in REGIONS if mask is not None and regional else ():
+        rules = protocol.changed(region=region)
+        try:
+            there, said, _ = values_of(prepare(rounded, target, rules, mask), rules, regional)
+        except InputError as error:  # no such region
+            there, said = dict.fromkeys(regional, nan), (str(error),)
+        values |= {f"{name}@{region}": value for name, value in there.items()}
+        notes += tuple(f"{region}: {text}" for text in said)
+    known = {k: min(v, MOST) if k.startswith("psnr") else v for k, v in values.items()}
+    return {k: None if isnan(v) else v for k, v in known.items()}, "; ".join(notes)
 
 
 RESTORED = "; restored as they are"
@@ -279,8 +294,8 @@ def _add(
         clock = Clock()
         made = method.restore(y.astype(np.float32), *((mask,) if method.masked else ()))
         seconds, wall = clock.processor, clock.wall
-        one = score(made.one, x, protocol, metrics, mask)
-        mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)
+        one, why = score(made.one, x, protocol, metrics, mask)
+        mean = None if made.mean is None else score(made.mean, x, protocol, metrics, mask)[0]
         if features_of_set is not None:
             features_of_set.add(name, round_to(made.one.clip(0, 1), "8bit"), x, protocol)
     except InputError as error:
@@ -293,6 +308,8 @@ def _add(
         row["seconds"].append(wall)
     row["megapixels"].append(y.shape[0] * y.shape[1] / 1e6)
     row["one draw"].append(one)
+    if why:
+        row.setdefault(NOTES, {})[name] = why
     if mean is not None and made.spread is not None:
         row["mean of draws"].append(mean)
         row["spread_levels"].append(255 * made.spread)
@@ -309,7 +326,7 @@ def _known(
     wanted = {*metrics, *(f"{m}@{r}" for m in metrics for r in REGIONS if masked and get_metric(m).regions)}
     if any(not wanted <= one.keys() for one in before.get("one draw", ())):
         return fresh
-    same = before.keys() - {"of set"} == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
+    same = before.keys() - {"of set", NOTES} == fresh.keys() and all(before[k] == fresh[k] for k in ("protocol", "run"))
     return {**before, "failed": {}} if same and before.get("draws") == fresh.get("draws") else fresh
 
 

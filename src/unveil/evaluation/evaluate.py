@@ -111,18 +111,19 @@ def evaluate_pair(
     """
     protocol = get_protocol(protocol) if isinstance(protocol, str) else protocol
     _check_metrics(metrics, protocol)
-    values, notes, refused = _values(prepare(prediction, target, protocol, mask), protocol, metrics)
+    ready = prepare(prediction, target, protocol, mask)
+    values, notes, refused = values_of(ready, protocol, metrics)
     if refused:
         raise refused[0]
-    return values, notes
+    return values, (*ready.notes, *notes)
 
 
-def _values(
+def values_of(
     ready: Prepared, protocol: Protocol, metrics: Sequence[str]
 ) -> tuple[dict[str, float], tuple[str, ...], list[InputError]]:
-    """Metric -> value and notes; NaN, a note and the error where a metric refuses the images."""
+    """Metric -> value; NaN where a metric refuses the images or does not exist, and a note that says so. The refusals."""
     values: dict[str, float] = {}
-    notes = list(ready.notes)
+    notes: list[str] = []
     refused: list[InputError] = []
     for name in metrics:
         try:
@@ -231,13 +232,13 @@ def _score(pair: Pair, protocol: Protocol, metrics: tuple[str, ...]) -> Row | Fa
         left, right = read_image(pair.prediction), read_image(pair.target)
         mask = read_image(pair.mask).pixels if pair.mask is not None else None
         ready = prepare(left.pixels, right.pixels, protocol, mask)
-        values, notes, refused = _values(ready, protocol, metrics)
+        values, notes, refused = values_of(ready, protocol, metrics)
         if len(refused) == len(metrics):
             raise refused[0]
     except InputError as error:
         return Failure(pair.name, str(error), pair.partner)
     read = [f"prediction: {note}" for note in left.notes] + [f"target: {note}" for note in right.notes]
-    return Row(pair.name, values, (*read, *notes), pair.partner)
+    return Row(pair.name, values, (*read, *ready.notes, *notes), pair.partner)
 
 
 def _in_order(
