@@ -91,7 +91,12 @@ def test_strength_0_asks_nobody(restorer: Restorer, says: Says) -> None:
     assert out.network_seconds == 0
     assert says.shapes == []
     assert "told" not in out.protocol
-    assert np.array_equal(restorer.restore(y, fix="noise", strength=0).image, y)
+    for named in ({"fix": "noise"}, {"told": {"noise": 1.0}}):
+        out = restorer.restore(y, strength=0, **named)
+        assert np.array_equal(out.image, y)
+        assert out.notes == (), "nothing is fixed"
+    with pytest.raises(InputError, match="told"):
+        restorer.restore(y, strength=0, told={"fog": 1.0})
 
 
 def test_what_is_found_is_fixed_and_said(restorer: Restorer, says: Says) -> None:

@@ -355,12 +355,15 @@ class Restorer:
         fixable = self.model.spec.fixable
         if not fixable:
             return None
+        named = None
         if options.told is not None:
-            return repeated(options.told, fixable)
-        if options.fix is not None:
-            return treatment(None, options.fix, options.keep, fixable)
+            named = repeated(options.told, fixable)
+        elif options.fix is not None:
+            named = treatment(None, options.fix, options.keep, fixable)
         if options.strength == 0:
-            return None  # nothing is going to be removed, so the describer is not needed
+            return None  # nothing is going to be removed, whoever finds or names it
+        if named is not None:
+            return named
         from unveil.models import describer
 
         said = describer.shipped().describe(pixels, self.dtype, self.model).probabilities

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from unveil.jobs import video
+from unveil.jobs.inputs import find
+from unveil.jobs.outputs import plan
 from unveil.jobs.video import Decisions, Shot, shots
 from unveil.models import shelf
 from unveil.restorer import Options, Restorer
@@ -51,6 +57,24 @@ def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:
     decisions = Decisions(found, Options(keep="noise"), RESTORER)
     assert [decisions.of(n)[1].told["lowlight"] > 0 for n in (0, 6, 7, 11)] == [False, False, True, True]  # type: ignore[index]
     assert all(decisions.of(n)[1].told["noise"] == 0 for n in (0, 7))  # type: ignore[index]
+
+
+@pytest.mark.parametrize("fix", [None, "noise"])
+def test_at_strength_0_nothing_is_found_or_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fix: str | None) -> None:
+    def never() -> None:
+        raise AssertionError("nobody needs to look")
+
+    monkeypatch.setattr("unveil.jobs.video.describer.shipped", never)
+    frames = [Image.fromarray((255 * scene(i)).astype(np.uint8)).quantize(64) for i in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    job = plan(find([tmp_path / "a.gif"]), tmp_path / "out.gif")[0]
+    row = video.restore(RESTORER, job, Options(strength=0, fix=fix), lambda count: nullcontext())
+    assert not any("fixing" in note or "found" in note for note in row.notes)
+    with Image.open(tmp_path / "a.gif") as before, Image.open(tmp_path / "out.gif") as after:
+        for n in range(3):
+            before.seek(n)
+            after.seek(n)
+            assert np.array_equal(before.convert("RGB"), after.convert("RGB"))
 
 
 def test_what_flickers_between_frames_is_decided_once() -> None:

@@ -215,10 +215,12 @@ def restore(
 
 
 def _decided(restorer: Restores, job: Job, options: Options) -> Decisions | None:
-    """What is fixed in each shot; None where the options say it, or the model is not conditioned on kinds of damage."""
+    """What is fixed in each shot; None where the options say it, nothing is going to be removed, or the model is not conditioned on kinds
+    of damage.
+    """
     if not isinstance(restorer, Restorer) or not restorer.model.spec.conditioned:
         return None
-    if options.fix is not None or options.told is not None:
+    if options.fix is not None or options.told is not None or options.strength == 0:
         return None
     speaker = describer.shipped()
     with opened(job.source, options.max_pixels) as clip:
