@@ -120,6 +120,27 @@ def test_standard_input_and_output(call, folder: Path, tmp_path: Path, monkeypat
     assert taken.getvalue() == (tmp_path / "o.png").read_bytes()
 
 
+@pytest.mark.parametrize(("form", "suffix"), [("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif"), ("WEBP", "webp")])
+def test_standard_input_has_the_suffix_of_its_format_in_a_folder(
+    call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, suffix: str
+) -> None:  # type: ignore[no-untyped-def]
+    given = io.BytesIO()
+    Image.open(folder / "a.png").convert("RGB").save(given, form)
+    for extra, name in (((), f"stdin.{suffix}"), (("--ext", "tif"), "stdin.tif"), (("--suffix", "_x"), f"stdin_x.{suffix}")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given.getvalue()))))  # type: ignore[arg-type]
+        assert call("-", "-o", f"{tmp_path}/{name}_/", *extra) == 0
+        (written,) = (tmp_path / f"{name}_").iterdir()
+        assert written.name == name
+        with Image.open(written) as image:
+            assert image.format == ("TIFF" if name.endswith("tif") else form)
+
+
+def test_standard_input_that_is_closed_is_told(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(sys, "stdin", None)
+    assert call("-", "-o", tmp_path / "o.png") == 1
+    assert "standard input is closed; send the photograph there, or name a file" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals as POSIX has them")
 def test_ctrl_c_ends_with_130_and_the_same_call_goes_on(
     call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

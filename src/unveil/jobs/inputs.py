@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,7 +32,14 @@ _WILD = "*?["
 
 def stream_of(source: Path) -> Path | BinaryIO:
     """What is read: the file, or standard input where `source` names it."""
-    return sys.stdin.buffer if source == STANDARD else source
+    return standard_input() if source == STANDARD else source
+
+
+def standard_input() -> BufferedReader:
+    """Standard input. Raises InputError where it is closed."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed; send the photograph there, or name a file")
+    return sys.stdin.buffer  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from unveil.errors import InputError
-from unveil.jobs.inputs import STANDARD, Item
+from unveil.jobs.inputs import STANDARD, Item, standard_input
+from unveil.photo.header import sniff
 from unveil.restoration import Restoration
 from unveil.util import atomic
 from unveil.util.suffixes import FORMATS, RAW
@@ -189,7 +190,12 @@ def plan(
 
 
 def _suffix(source: Path, own: str, ending: str) -> str:
-    """Of an output: the one asked for, of a clip where that is of a kind with it (pictures that move stay such; `jobs.video` says so)."""
+    """Of an output: the one asked for, of a clip where that is of a kind with it (pictures that move stay such; `jobs.video` says so); of
+    standard input, which has no name, that of its format, by its first bytes.
+    """
+    if source == STANDARD and not ending:
+        kind = sniff(standard_input().peek(64))
+        return next((suffix for suffix, form in FORMATS.items() if form == kind), RAW_TO[RAW[0]] if kind == "RAW" else "")
     if not is_video(source):
         return ending or RAW_TO.get(own.lower(), own)
     return ending if ending in ANIMATED and is_animation(source) else own
