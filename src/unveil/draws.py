@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from unveil.diffusion.path import GaussianPath
 from unveil.diffusion.resolution import Resolution
 from unveil.diffusion.sampling import Noise, Progress, check, sample
 from unveil.diffusion.self_ensemble import self_ensemble
+from unveil.errors import Cancelled
 from unveil.models.model import Model
 from unveil.models.treatment import Treatment, first_evaluation
 from unveil.networks.predictor import finite
@@ -211,8 +212,11 @@ class Draws:
             mends=mends,
         )
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            tell = self.callback if len(state_y) == 1 else _each(self.callback)
             if self.model.spec.sampler == "one_shot":
                 x0 = denoise(run.process.start(state_y, None), state_y, run.process.steps)
+                if tell is not None and tell(Progress(0, 1, x0)):
+                    raise Cancelled("cancelled after step 1 of 1")
             else:
                 x0 = sample(
                     denoise,
@@ -222,7 +226,7 @@ class Draws:
                     solver=run.solver,
                     fidelity=run.fidelity,
                     resolution=run.resolution,
-                    callback=self.callback if len(state_y) == 1 else _each(self.callback),
+                    callback=tell,
                     begin=first_evaluation(treat, run.process, self.model.spec),
                 )
         self.notes.extend(denoise.notes)
@@ -262,7 +266,7 @@ def _each(callback: Callback | None) -> Callback | None:
         return None
 
     def tell(step: Progress) -> bool:
-        return any(callback(replace(step, x0_hat=x0_hat)) for x0_hat in step.x0_hat.split(1))
+        return any(callback(Progress(step.index, step.steps, x0_hat)) for x0_hat in step.shared.split(1))
 
     return tell
 

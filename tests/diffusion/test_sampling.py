@@ -68,7 +68,19 @@ def test_the_last_estimate_shown_is_the_result(images: Images) -> None:
     _, y, _ = images()
     seen: list[Tensor] = []
     out = sample(network, y, FIVE, seeded([0, 1]), callback=lambda progress: seen.append(progress.x0_hat))
-    assert out is seen[-1]
+    assert torch.equal(out, seen[-1])
+
+
+@pytest.mark.parametrize("solver", STEPPERS)
+def test_a_callback_may_do_with_its_estimate_what_it_likes(solver: str, images: Images) -> None:
+    _, y, _ = images()
+
+    def spoil(progress: Progress) -> None:
+        progress.x0_hat.zero_()
+        assert progress.x0_hat is progress.x0_hat  # copied once
+
+    out = sample(network, y, FIVE, seeded([0, 1]), solver=solver, callback=spoil)
+    assert torch.equal(out, sample(network, y, FIVE, seeded([0, 1]), solver=solver))
 
 
 @pytest.mark.parametrize("at", range(5))

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -31,15 +31,18 @@ Guide = Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
 """(x_u, x0_hat, x_t, t, u) -> the state to go on from instead of x_u; u = 0 is the clean end, where x_u is x0_hat."""
 
 
-@dataclass(frozen=True)
 class Progress:
     """What a callback sees after every evaluation: index (0 first) of `steps`, the number that are run (those before `begin` are not), and
     the current x0_hat (B, C, h, w).
     """
 
-    index: int
-    steps: int
-    x0_hat: Tensor
+    def __init__(self, index: int, steps: int, x0_hat: Tensor) -> None:
+        self.index, self.steps, self.shared = index, steps, x0_hat
+
+    @cached_property
+    def x0_hat(self) -> Tensor:
+        """The estimate: the callback's own, copied when it is first asked for."""
+        return self.shared.clone()
 
 
 def eta(path: GaussianPath, solver: str, t: int, u: int) -> float:

@@ -68,7 +68,7 @@ class GuidedSampling:
             self.noise,
             solver=solver,
             guide=None if guide is None else lambda x_u, x0, x_t, t, u: guide(x_u, x0, x_t, at[t], at[u]),
-            callback=None if seen is None else lambda p: seen(Progress(p.index, p.steps, self.image(p.x0_hat))),
+            callback=None if seen is None else lambda p: seen(Progress(p.index, p.steps, self.image(p.shared))),
         )
         return self.image(out)
 
