@@ -171,15 +171,15 @@ def test_several_pages_are_refused_and_previews_are_not(make: SimpleNamespace) -
 REFUSED = {
     "lab": ({"t262": 8}, "CIELAB"),
     "raw": ({"t262": 32803}, "camera raw"),
-    "signed": ({"t339": 2}, "16 bits that are"),
-    "32-bit integers": ({"t258": 32}, "32 bits that are integers"),
-    "12-bit": ({"t258": 12}, "12 bits that are integers"),
+    "signed": ({"t339": 2}, "signed integers of 16 bits"),
+    "32-bit integers": ({"t258": 32}, "unsigned integers of 32 bits"),
+    "12-bit": ({"t258": 12}, "unsigned integers of 12 bits"),
     "twenty channels": ({"t277": 20}, "20 channels"),
     "strip height": ({"t278": 0}, "no sensible size"),
     "too few strips": ({"t278": 1}, "not listed"),
     "reversed bits": ({"t266": 2}, "FillOrder"),
     "unknown predictor": ({"t317": 7}, "unknown predictor 7"),
-    "JPEG 2000": ({"t259": 34712}, "compression 34712"),
+    "JPEG 2000": ({"t259": 34712}, "packed with JPEG 2000"),
 }
 
 
@@ -189,6 +189,29 @@ def test_refusals_say_why(make: SimpleNamespace, kind: str) -> None:
     samples = make.random((8, 8, 3), np.uint16)
     with pytest.raises(InputError, match=reason):
         photo.read(by_hand(samples, [samples.tobytes()], 8, **tags))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tags", "told"),
+    [
+        (np.uint16, {"t259": 34712}, "its 16-bit samples are packed with JPEG 2000, which is not read here; save it with LZW or Deflate"),
+        (np.uint8, {"t259": 50002}, "its 8-bit samples are packed with JPEG XL, which is not read here; save it with LZW or Deflate"),
+        (np.uint8, {"t259": 50013}, "its 8-bit samples are packed with an unknown compression (50013), which is not read here; "
+         "save it with LZW or Deflate"),
+        (np.uint16, {"t262": 6}, "its colours are YCbCr, which is not read with 16 bits; convert it to RGB first"),
+        (np.uint8, {"t339": 2}, "its samples are signed integers of 8 bits, which are not read; convert them to 8 or 16 bits without sign, "
+         "or to floats of 32 bits"),
+        (np.uint8, {"t262": 8}, "its colours are CIELAB; convert it to RGB first"),
+        (np.uint8, {"t32997": 4}, "it holds more than one picture; split its pages into files first"),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_named_with_what_to_do(
+    make: SimpleNamespace, dtype: type, tags: dict[str, int], told: str
+) -> None:
+    samples = make.random((8, 8, 3), dtype)
+    with pytest.raises(InputError) as error:
+        photo.read(by_hand(samples, [samples.tobytes()], 8, **tags))
+    assert str(error.value) == f"<bytes>: cannot be read as TIFF: {told}"
 
 
 def test_damage_is_refused(make: SimpleNamespace) -> None:

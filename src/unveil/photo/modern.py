@@ -11,7 +11,7 @@ from PIL import GifImagePlugin, Image, Jpeg2KImagePlugin, PpmImagePlugin
 from unveil.photo import exif, isobmff, netpbm, pillow
 from unveil.photo.encoding import Picture, image_of
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded, parted
+from unveil.photo.record import Decoded, NotRead, parted
 from unveil.util.extras import codecs, needed
 
 _ICC_METHODS = (2, 3)
@@ -28,7 +28,7 @@ def _jxl(data: bytes, header: Header) -> Decoded:
     """
     with jxl_plugin().JXLImageFile(io.BytesIO(data)) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise ValueError("it is an animation; take single frames out of it first")
+            raise NotRead("it is an animation; take single frames out of it first")
         image.load()
         found = pillow.plain(image)
         found.icc, found.xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None

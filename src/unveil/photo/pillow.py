@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from unveil.photo import exif, jpeg
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded, JpegSettings
+from unveil.photo.record import Decoded, JpegSettings, NotRead
 from unveil.util.extras import needed
 from unveil.util.quiet import unlimited
 
@@ -41,7 +41,7 @@ def decode(data: bytes, header: Header, deeper: Callable[[], Decoded] | None = N
         if image.width * image.height > header.width * header.height:
             raise ValueError("it is larger than its header says")
         if header.format not in ("TIFF", "HEIF") and getattr(image, "n_frames", 1) > 1:
-            raise ValueError("it is an animation; take single frames out of it first")
+            raise NotRead("it is an animation; take single frames out of it first")
         if deeper is not None:
             found = deeper()
         else:
@@ -128,7 +128,7 @@ def plain(image: Image.Image | ImageFile.ImageFile) -> Decoded:
     if mode in ("LA", "RGBA"):
         samples = np.asarray(image)
         return Decoded(np.ascontiguousarray(samples[..., :-1]), mode, np.ascontiguousarray(samples[..., -1]))
-    raise ValueError(f"its kind of samples ({mode}) is not read; convert it to RGB first")
+    raise NotRead(f"its kind of samples ({mode}) is not read; convert it to RGB first")
 
 
 def _from_palette(image: Image.Image) -> Decoded:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unveil.photo import icc, pillow
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded, parted
+from unveil.photo.record import Decoded, NotRead, parted
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
 from unveil.util.exif import MOST_PROFILE, RAW_PROFILE, bare, inflate, of_text
 from unveil.util.extras import codecs
@@ -277,7 +277,7 @@ def decode(data: bytes, header: Header) -> Decoded:
     """Samples and metadata, of 16 bits too. Raises ValueError, or whatever Pillow's decoders raise."""
     about = Metadata(data)
     if about.animated:
-        raise ValueError("it is an animation; take single frames out of it first")
+        raise NotRead("it is an animation; take single frames out of it first")
     if header.bits == 16:
         samples, alpha = decode16(data)
         found = Decoded(samples, ("L" if samples.shape[2] == 1 else "RGB") + ("" if alpha is None else "A"), alpha)

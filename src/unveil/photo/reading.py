@@ -16,7 +16,7 @@ from unveil.errors import InputError
 from unveil.photo import exif, pillow
 from unveil.photo.exif import upright
 from unveil.photo.header import Header, check_size, probe
-from unveil.photo.record import Decoded, Photo, from_array
+from unveil.photo.record import NotRead, Decoded, Photo, from_array
 from unveil.util.quiet import quiet
 from unveil.util.suffixes import FORMATS
 
@@ -127,9 +127,8 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, to
         ) from None
     except Exception as error:  # decoders raise anything on damaged files; a folder of photographs must survive it
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{name}: cannot be read as {header.format}: {reason[:300]}; if it opens elsewhere, save it again there"
-        ) from error
+        advice = "" if isinstance(error, NotRead) else "; if it opens elsewhere, save it again there"
+        raise InputError(f"{name}: cannot be read as {header.format}: {reason[:300]}{advice}") from error
 
 
 def _misnamed(name: str, header: Header) -> tuple[str, ...]:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from unveil.photo.spaces import Space
 
 
+class NotRead(ValueError):
+    """What a decoder raises for a sound file of a kind that it does not read: what kind, and what to do."""
+
+
 @dataclass(frozen=True)
 class JpegSettings:
     """How a JPEG was compressed.

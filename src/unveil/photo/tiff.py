@@ -20,7 +20,7 @@ from unveil.photo import icc, metadata, pillow, png
 from unveil.photo.encoding import Picture
 from unveil.photo.exif import EXIF_IFD, GPS_IFD, Entry, Tiff, gather, in_order, open_tiff, put_in_front, split
 from unveil.photo.header import Header
-from unveil.photo.record import Decoded
+from unveil.photo.record import Decoded, NotRead
 from unveil.photo.srgb import D65, SRGB_PRIMARIES
 from unveil.util.extras import codecs
 from unveil.util.quiet import unlimited
@@ -29,6 +29,8 @@ SUBFILE, OLD_SUBFILE, SUB_IFDS, DNG_VERSION, PHOTOMETRIC = 254, 255, 330, 50706,
 # Colour filter array, and linear raw.
 SENSOR = (32803, 34892)
 MOST_PAGES = 64
+IMAGE_DEPTH = 32997
+"""Of a volume: how many pictures lie behind each other."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,15 @@ DEFLATE = (8, 32946)
 LIBTIFF = (5, 32773, 34925, 50000)
 GREY_INVERTED, GREY, RGB, CMYK = 0, 1, 2, 5
 BASE_CHANNELS = {GREY_INVERTED: 1, GREY: 1, RGB: 3, CMYK: 4}
+WEBP = 50001
+PACKED = {
+    6: "JPEG", 7: "JPEG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34933: "PNG", 34934: "JPEG XR",
+    WEBP: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+"""What compressions are called that are not read, or not at every depth."""
+KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
 OTHER_COLOURS = {
-    8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "camera raw (CFA)", 34892: "camera raw (linear)", 32844: "LogL", 32845: "LogLuv",
+    4: "a mask", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "camera raw (CFA)", 34892: "camera raw (linear)", 32844: "LogL", 32845: "LogLuv",
 }  # fmt: skip
 ALPHA_KINDS = {1: "premultiplied", 2: "straight"}
 UNSPECIFIED = 0
@@ -137,7 +146,7 @@ def colours(tiff: Tiff, tags: dict[int, Entry]) -> int:
     """The photometric interpretation. Raises ValueError for colour spaces that are not pictures to us (Lab, raw sensor data)."""
     photometric = tiff.integer(tags, 262, GREY_INVERTED)
     if photometric in OTHER_COLOURS:
-        raise ValueError(f"its colours are {OTHER_COLOURS[photometric]}; convert it to RGB first")
+        raise NotRead(f"its colours are {OTHER_COLOURS[photometric]}; convert it to RGB first")
     return photometric
 
 
@@ -151,26 +160,29 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
     bits = set(tiff.integers(tags, 258) or (1,))
     formats = set(tiff.integers(tags, 339) or (1,))
     width, height = tiff.integer(tags, 256, 0), tiff.integer(tags, 257, 0)
-    if photometric not in BASE_CHANNELS or compression not in (1, *DEFLATE, *LIBTIFF) or bits <= {1, 2, 4}:
+    packed = compression not in (1, *DEFLATE, *LIBTIFF)
+    if packed and (max(bits) > 8 or compression not in TiffImagePlugin.COMPRESSION_INFO):
+        raise _not_unpacked(compression, max(bits))
+    if photometric not in BASE_CHANNELS or packed or bits <= {1, 2, 4}:
         if max(bits) > 8:
-            raise ValueError(
-                f"{max(bits)}-bit samples with compression {compression} and colours {photometric} are not read; save it with LZW"
-            )
+            what = {3: "a palette", 6: "YCbCr"}.get(photometric, f"of an unknown kind ({photometric})")
+            raise NotRead(f"its colours are {what}, which is not read with {max(bits)} bits; convert it to RGB first")
         return None
     if len(bits) > 1 or len(formats) > 1:
-        raise ValueError("its channels differ in depth; convert them to one depth first")
-    kind = {1: "u", 3: "f"}.get(formats.pop())
-    depth = bits.pop()
+        raise NotRead("its channels differ in depth; convert them to one depth first")
+    sort, depth = formats.pop(), bits.pop()
+    kind = {1: "u", 3: "f"}.get(sort)
     if (kind, depth) not in (("u", 8), ("u", 16), ("f", 16), ("f", 32), ("f", 64)):
-        raise ValueError(
-            f"samples of {depth} bits that are {'floats' if kind == 'f' else 'integers'} are not read; convert to 16 bit or 32-bit float"
+        raise NotRead(
+            f"its samples are {KINDS.get(sort, 'of an unknown kind')} of {depth} bits, which are not read; convert them to 8 or 16 bits "
+            "without sign, or to floats of 32 bits"
         )
     if tiff.integer(tags, 266, 1) != 1:
-        raise ValueError("its bits are stored in reverse order (FillOrder 2); save it again from an image editor")
+        raise NotRead("its bits are stored in reverse order (FillOrder 2); save it again from an image editor")
     channels = tiff.integer(tags, 277, 1)
     extra = channels - BASE_CHANNELS[photometric]
     if not 0 <= extra <= MOST_EXTRA:
-        raise ValueError(f"it has {channels} channels; at most {MOST_EXTRA} beside the colours are read")
+        raise NotRead(f"it has {channels} channels, and at most {MOST_EXTRA} beside the colours are read; leave some out")
     sorts = (*tiff.integers(tags, 338)[:extra], *[UNSPECIFIED] * extra)[:extra]
     planes = channels if tiff.integer(tags, 284, 1) == 2 else 1
     tiled = 322 in tags
@@ -184,6 +196,11 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
         block_height, block_width, planes, _positions(tiff, tags, tiled, across * down * planes),
         sorts,
     )  # fmt: skip
+
+
+def _not_unpacked(compression: int, bits: int) -> NotRead:
+    called = PACKED.get(compression, f"an unknown compression ({compression})")
+    return NotRead(f"its {bits}-bit samples are packed with {called}, which is not read here; save it with LZW or Deflate")
 
 
 def _positions(tiff: Tiff, tags: dict[int, Entry], tiled: bool, count: int) -> tuple[tuple[int, int], ...]:
@@ -210,12 +227,17 @@ def decode(data: bytes, header: Header) -> Decoded:
     """The picture and its metadata. Raises ValueError with the reason where it can't be read, or holds more than one picture."""
     tiff = open_tiff(data)
     about = pages(tiff)
-    if about.others:
-        raise ValueError("it holds more than one picture; split its pages into files first")
+    if about.others or tiff.integer(about.tags, IMAGE_DEPTH, 1) > 1:
+        raise NotRead("it holds more than one picture; split its pages into files first")
     plan = layout(tiff, about.tags)
     if plan is None:
         # Pillow reads the first directory, and turns the picture upright on loading and forgets that it did.
-        found = pillow.decode(_beginning_at(tiff, about.offset), header)
+        try:
+            found = pillow.decode(_beginning_at(tiff, about.offset), header)
+        except OSError as error:
+            if (compression := tiff.integer(about.tags, 259, 1)) != WEBP:
+                raise
+            raise _not_unpacked(compression, header.bits) from error  # by most libtiffs
         found.orientation = 1
     else:
         found = _decode_here(data, plan)
