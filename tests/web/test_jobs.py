@@ -296,3 +296,12 @@ def test_models_and_health(client: TestClient) -> None:
 )
 def test_names_are_names(given: str | None, kept: str) -> None:
     assert clean(given) == kept
+
+
+def test_head_of_the_events_does_not_wait_for_them(client: TestClient, make: Callable[..., bytes]) -> None:
+    with busy(client):
+        job = send(client, make()).json()
+        answer = client.head(job["events"])
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        client.delete(f"/v1/jobs/{job['id']}")

@@ -140,11 +140,11 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("steps", "0", "steps: Input should be greater than or equal to 1"),
+        ("steps", "0", "steps: must be at least 1"),
         ("steps", "6", "steps must be between 1 and 5"),
         ("preset", "fast", "preset: choose one of paper, quick"),
         ("preset", "paper", "tiny has no preset 'paper'; presets are of zero-shot methods"),
-        ("steps", "many", "steps: Input should be a valid integer"),
+        ("steps", "many", "steps: must be a whole number"),
         ("samples", "5", "samples may be at most 4 here"),
         ("fidelity", "1.5", "fidelity"),
         ("fidelity", "nan", "fidelity"),
@@ -153,8 +153,12 @@ def test_eight_clients_at_once_get_the_pixels_that_each_gets_alone(
         ("solver", "sde", "need a path whose drift is free of the clean image"),
         ("grid", "square", "unknown grid"),
         ("resolution", "up", "resolution"),
-        ("tile", "auto:0", "tile"),
-        ("tile", "big", "tile"),
+        ("tile", "auto:0", "tile: must be auto, auto:N for at most N pixels"),
+        ("tile", "-1", "a number of pixels up to 65535, or 0 for the whole photograph"),
+        ("tile", "70000", "tile"),
+        ("strength", "2", "strength: must be at most 1"),
+        ("strip", "perhaps", "strip: must be true or false"),
+        ("fix", "x" * 300, "fix: must have at most 256 characters"),
         ("format", "psd", "format"),
         ("seed", "-1", "seed"),
         ("model", "nobody", "no model named 'nobody'"),
@@ -170,6 +174,18 @@ def test_a_wrong_option_is_422_and_named(
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("tile", [-1, 70000, 1.5, True, [64], "big"])
+def test_a_wrong_tile_is_told_in_plain_words_in_json_too(
+    client: TestClient, make: Callable[..., bytes], tile: object
+) -> None:
+    asked = {"photo": base64.b64encode(make()).decode(), "model": "tiny"}
+    answer = client.post("/v1/restore", json=asked | {"tile": tile})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("tile: must be auto, auto:N for at most N pixels, a number of pixels up to")
+    for good in (64, "64", "auto", "auto:64", 0):
+        assert client.post("/v1/restore", json=asked | {"tile": good}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/restore", "/v1/jobs"])
@@ -192,14 +208,26 @@ def test_a_method_that_a_path_does_not_know_is_405_beside_the_page_too(
     client = started(page)
     for method, path, allowed in (
         ("GET", "/v1/restore", "POST"),
-        ("POST", "/healthz", "GET"),
-        ("PATCH", "/v1/jobs/abc", "DELETE, GET"),
-        ("DELETE", "/v1/models", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("PATCH", "/v1/jobs/abc", "DELETE, GET, HEAD"),
+        ("DELETE", "/v1/models", "GET, HEAD"),
     ):
         answer = client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
         assert answer.json()["detail"] == f"{path} knows no {method}, only {allowed}"
     assert client.get("/v1/nothing").status_code == 404
+    assert client.head("/v1/restore").status_code == 405
+
+
+def test_head_is_answered_wherever_get_is_and_without_a_body(started: Callable[..., TestClient]) -> None:
+    pytest.importorskip("gradio", reason="comes with the extra `web`")
+    client = started(True)
+    paths = ["/healthz", "/v1/models", "/openapi.json", "/login", "/v1/jobs/none", "/", "/theme.css", "/manifest.json"]
+    for path in paths:
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert 'unveil_requests_total{method="HEAD",route="/healthz",status="200"} 1' in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(

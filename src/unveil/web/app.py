@@ -61,7 +61,7 @@ def _refuse_other_methods(app: FastAPI) -> None:
     known: dict[str, set[str]] = {}
     for route in routes.router.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
-            known.setdefault(route.path, set()).update(route.methods or ())
+            known.setdefault(route.path, set()).update(route.methods, ["HEAD"] if "GET" in route.methods else ())
     for path, methods in known.items():
         allowed = ", ".join(sorted(methods))
 
@@ -120,18 +120,43 @@ class _Guarded(Guard):
         app_state.guard = self  # type: ignore[attr-defined]
 
 
+def _without_body(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """A request by HEAD as one by GET, whose answer ends with its header; a stream is told that its client has left."""
+    ended = asyncio.Event()
+
+    async def left() -> Message:
+        await ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            if ended.is_set():
+                return
+            ended.set()
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
+
+    return {**scope, "method": "GET"}, left, head
+
+
 class _Counted:
-    """ASGI middleware that counts answers by route."""
+    """ASGI middleware that counts answers by route, and answers HEAD wherever GET is answered."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.metrics = app, service.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        method, answer = scope["method"] if scope["method"] in METHODS else "other", send
+        if method == "HEAD":
+            scope, receive, answer = _without_body(scope, receive, send)
+
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "other")
-                method = scope["method"] if scope["method"] in METHODS else "other"
                 self.metrics.request(method, route, message["status"])
-            await send(message)
+            await answer(message)
 
-        await self.app(scope, receive, counted if scope["type"] == "http" else send)
+        await self.app(scope, receive, counted)

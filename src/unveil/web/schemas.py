@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -40,6 +41,21 @@ def _views(count: int) -> int:
     if count not in SIZES:
         raise ValueError(f"must be {', '.join(map(str, SIZES[:-1]))} or {SIZES[-1]}")
     return count
+
+
+AUTO, MOST_TILE = "^auto(:[1-9][0-9]{0,4})?$", 65535
+
+
+def _tile(given: Any) -> str | int:
+    """The longest side of the tiles, whose number is a text in a form."""
+    number = int(given) if isinstance(given, str) and re.fullmatch("[0-9]{1,9}", given) else given
+    if isinstance(number, str) and re.fullmatch(AUTO, number):
+        return number
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= MOST_TILE:
+        return number
+    raise ValueError(
+        f"must be auto, auto:N for at most N pixels, a number of pixels up to {MOST_TILE}, or 0 for the whole photograph"
+    )
 
 
 def one_of(names: Iterable[str]) -> Any:
@@ -132,7 +148,11 @@ class Ask(BaseModel):
     ] = None
     resolution: Annotated[Reading | None, Field(description="Dynamic resolution. Default: the model's.")] = None
     tile: Annotated[
-        Annotated[str, Field(pattern=r"^auto(:[1-9][0-9]{0,4})?$")] | Annotated[int, Field(ge=0, le=65535)],
+        str | int,
+        PlainValidator(_tile),
+        WithJsonSchema(
+            {"anyOf": [{"type": "string", "pattern": AUTO}, {"type": "integer", "minimum": 0, "maximum": MOST_TILE}]}
+        ),
         Field(description="Longest side of the tiles: auto, auto:N for at most N, pixels, or 0 for none."),
     ] = "auto"
     format: Annotated[Format | None, Field(description="Format of the result. Default: the photograph's own.")] = None
@@ -238,16 +258,28 @@ async def _json(request: Request, kind: type[BaseModel]) -> Sent:
     return Sent(data, clean(name), _checked(kind, tree, strict=True))
 
 
+_WORDS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    **dict.fromkeys(("string_too_long", "too_long"), "must have at most {max_length} characters"),
+    "string_type": "must be text",
+    "greater_than_equal": "must be at least {ge:.16g}",
+    "less_than_equal": "must be at most {le:.16g}",
+}
+
+
 def reason(error: Mapping[str, Any]) -> str:
-    """What one of pydantic's errors says, without its own name for what we raised."""
-    return str(error["msg"]).removeprefix("Value error, ")
+    """What one of pydantic's errors says, in plain words."""
+    words = _WORDS.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else str(error["msg"]).removeprefix("Value error, ")
 
 
 def _checked(kind: type[BaseModel], fields: dict[str, Any], *, strict: bool) -> BaseModel:
     try:
         return kind.model_validate(fields, strict=strict)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         place = str(first["loc"][0]) if first["loc"] else "options"
         said = reason(first)
         if first["type"] == "extra_forbidden":
