@@ -97,7 +97,9 @@ def test_callback_sees_the_only_evaluation_of_a_regression_network() -> None:
     model = tiny_model()
     restorer = Restorer(replace(model, spec=replace(model.spec, sampler="one_shot")), device="cpu")
     seen: list[tuple[int, int]] = []
-    out = restorer.restore(picture(), callback=lambda p: bool(p.x0_hat.zero_().any()) or seen.append((p.index, p.steps)))
+    out = restorer.restore(
+        picture(), callback=lambda p: bool(p.x0_hat.zero_().any()) or seen.append((p.index, p.steps))
+    )
     assert seen == [(0, 1)]
     assert np.array_equal(out.image, restorer.restore(picture()).image)
     with pytest.raises(Cancelled, match="after step 1 of 1"):

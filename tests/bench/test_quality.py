@@ -161,7 +161,11 @@ def test_a_metric_that_refuses_a_photograph_costs_its_other_numbers_nothing(data
     large = np.random.default_rng(0).integers(40, 200, (176, 180, 3)).astype(np.uint8)
     for place in ("low", "high"):
         Image.fromarray(large).save(data / f"test/LOL_eval15/{place}/2.png")
-    tests, output, probe = [find(data)["LOL_eval15"]], tmp_path / "result.json", methods.Method("probe", methods.Outcome)
+    tests, output, probe = (
+        [find(data)["LOL_eval15"]],
+        tmp_path / "result.json",
+        methods.Method("probe", methods.Outcome),
+    )
     result = quality.measure(tests, [probe], output=output, metrics=("psnr", "ms_ssim"))
     row = result["sets"]["LOL_eval15"]["probe"]
     assert row["failed"] == {}

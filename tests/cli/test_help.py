@@ -110,8 +110,10 @@ def test_a_command_returns_its_exit_status(status: int | None, register: Registe
         (["probe", "--size"], "--size needs a value behind it"),
         (["probe", "many"], "unable to convert"),
         (["probe", "3", "--speed", "2"], "Unknown option: --speed"),
+        (["probe", "2.5"], "2.5 is no whole number. See"),
+        (["probe", "3", "4"], "unveil probe takes options alone, and no 4. See"),
     ],
-    ids=["command", "missing", "no value", "type", "option"],
+    ids=["command", "missing", "no value", "type", "option", "fraction", "too many"],
 )
 def test_wrong_usage_ends_with_2(
     tokens: list[str], expected: str, register: Register, capsys: pytest.CaptureFixture[str]
@@ -120,6 +122,7 @@ def test_wrong_usage_ends_with_2(
         """Probe."""
 
     register(probe)
+    assert cli.main(["probe", "3.0"]) == 0
     assert cli.main(tokens) == 2
     message = one_line(capsys)
     assert expected in message

@@ -67,3 +67,17 @@ def test_networks_are_counted_where_another_library_left_a_factory_on_the_proces
         assert shown("learnir-paper", capsys)["size"].keys() == {"predictor", "correction"}
     finally:
         lists.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("lst", "knows no lst. Did you mean list?"),
+        ("hub", "knows no hub. Known are import, export, list, show, verify."),
+    ],
+)
+def test_what_it_does_not_know_is_named_beside_what_it_does(
+    given: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["models", given]) == 2
+    assert f"unveil models {told} See `unveil models --help`." in capsys.readouterr().err

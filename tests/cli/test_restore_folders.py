@@ -126,7 +126,11 @@ def test_standard_input_has_the_suffix_of_its_format_in_a_folder(
 ) -> None:  # type: ignore[no-untyped-def]
     given = io.BytesIO()
     Image.open(folder / "a.png").convert("RGB").save(given, form)
-    for extra, name in (((), f"stdin.{suffix}"), (("--ext", "tif"), "stdin.tif"), (("--suffix", "_x"), f"stdin_x.{suffix}")):
+    for extra, name in (
+        ((), f"stdin.{suffix}"),
+        (("--ext", "tif"), "stdin.tif"),
+        (("--suffix", "_x"), f"stdin_x.{suffix}"),
+    ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given.getvalue()))))  # type: ignore[arg-type]
         assert call("-", "-o", f"{tmp_path}/{name}_/", *extra) == 0
         (written,) = (tmp_path / f"{name}_").iterdir()

@@ -99,7 +99,7 @@ def test_a_free_severity_differs_between_samples(kind: str, photographs: Tensor)
 def test_an_unknown_kind_names_its_neighbours(photographs: Tensor) -> None:
     with pytest.raises(InputError, match=r"'hase'.*did you mean haze"):
         apply("hase", photographs, seeded())
-    with pytest.raises(InputError, match="Known: haze, shadow"):
+    with pytest.raises(InputError, match="known are haze, shadow"):
         apply("zzzzzz", photographs, seeded())
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def test_the_page_for_people() -> None:
     assert page.startswith("Protocol: mine: some photographs;")
     assert "Left open by the protocol's source: the filter" in page
     assert "| psnr | inf (1 of 3 infinite, the others 26.31) | none |" in page
+    equal = to_markdown(replace(REPORT, rows=REPORT.rows[-1:]))
+    assert "| psnr | inf (1 of 1 infinite) | none |" in equal
     assert "Worst first by psnr (2 of 3)" in page
     assert page.index("| bad |") < page.index("| good |")
     assert "| equal |" not in page

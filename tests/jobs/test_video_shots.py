@@ -60,7 +60,9 @@ def test_a_cut_begins_a_shot_and_each_has_its_own_decision() -> None:
 
 
 @pytest.mark.parametrize("fix", [None, "noise"])
-def test_at_strength_0_nothing_is_found_or_fixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fix: str | None) -> None:
+def test_at_strength_0_nothing_is_found_or_fixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fix: str | None
+) -> None:
     def never() -> None:
         raise AssertionError("nobody needs to look")
 

@@ -183,7 +183,9 @@ def test_a_wrong_tile_is_told_in_plain_words_in_json_too(
     asked = {"photo": base64.b64encode(make()).decode(), "model": "tiny"}
     answer = client.post("/v1/restore", json=asked | {"tile": tile})
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith("tile: must be auto, auto:N for at most N pixels, a number of pixels up to")
+    assert answer.json()["detail"].startswith(
+        "tile: must be auto, auto:N for at most N pixels, a number of pixels up to"
+    )
     for good in (64, "64", "auto", "auto:64", 0):
         assert client.post("/v1/restore", json=asked | {"tile": good}).status_code == 200
 

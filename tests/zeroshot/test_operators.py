@@ -152,7 +152,7 @@ def test_single_precision(image: Tensor) -> None:
     ("text", "message"),
     [
         ("blurr:sigma=2", "no operator is called 'blurr'; did you mean blur"),
-        ("", "no operator is called ''; Known: identity, mask, grey, downsample, blur"),
+        ("", "no operator is called ''; known are identity, mask, grey, downsample, blur"),
         ("blur", "blur needs sigma, as in blur:sigma=2"),
         ("blur:radius=2", "blur has no option 'radius' in 'blur:radius=2'; it takes sigma"),
         ("blur:sigma=wide", "sigma in 'blur:sigma=wide' must be a number, got 'wide'"),

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Token, UnusedCliTokensError, convert
 
 from unveil import __version__
 from unveil.errors import Cancelled, InputError, UnveilError, UnveilWarning
@@ -59,6 +59,7 @@ def build(called: str | None = None) -> App:
         help=_HELP,
         help_format="plaintext",
         help_epilogue=_EPILOGUE,
+        default_parameter=Parameter(converter=_converted),
         version=f"unveil {__version__}",
         version_flags=["--version"],
         result_action="return_int_as_exit_code_else_zero",
@@ -91,6 +92,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except MissingArgumentError as error:
         place = f"unveil {called}" if called in COMMANDS else "unveil"
         return _fail(f"{_missing(error)}. See `{place} --help`.", USAGE)
+    except UnusedCliTokensError as error:
+        return _fail(f"{_unused(error, called)} See `unveil {called} --help`.", USAGE)
     except CycloptsError as error:
         place = f"unveil {called}" if called in COMMANDS else "unveil"
         return _fail(f"{error} See `{place} --help`.", USAGE)
@@ -122,6 +125,26 @@ def _plain_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = usual
+
+
+def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """The value of an option. The parser itself would round 1.5 to a whole number."""
+    for token in tokens if kind is int else ():
+        if re.fullmatch(r"[+-]?\d*\.\d*[1-9]\d*", token.value):
+            raise ValueError(f"{token.value} is no whole number.")
+    return convert(kind, tokens)
+
+
+def _unused(error: UnusedCliTokensError, called: str | None) -> str:
+    """What was given that the command does not take."""
+    left = list(error.unused_tokens or ())
+    known = [name for name in error.app or () if not name.startswith("-")]
+    if known:
+        near = nearest(left[0], known)
+        return f"unveil {called} knows no {left[0]}. " + (
+            f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+        )
+    return f"unveil {called} takes options alone, and no {', '.join(left)}."
 
 
 def _missing(error: MissingArgumentError) -> str:

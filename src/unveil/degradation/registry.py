@@ -46,7 +46,7 @@ KINDS: dict[str, Simulator] = {
 def simulator(kind: str) -> Simulator:
     """The simulator called `kind`, in any case. Raises InputError with the nearest names for an unknown one."""
     if kind.lower() not in KINDS:
-        hint = did_you_mean(kind, KINDS, otherwise="Known:", most=3, cutoff=0.4)
+        hint = did_you_mean(kind, KINDS, most=3, cutoff=0.4)
         raise InputError(f"no degradation is called {kind!r}; {hint}")
     return KINDS[kind.lower()]
 

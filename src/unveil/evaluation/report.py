@@ -224,7 +224,8 @@ def _summary_line(metric: str, summary: Summary) -> str:
     places = METRICS[metric].decimals
     mean = number(summary.mean, places)
     if summary.infinite:
-        mean += f" ({summary.infinite} of {summary.n} infinite, the others {number(summary.finite_mean, places)})"
+        others = "" if summary.infinite == summary.n else f", the others {number(summary.finite_mean, places)}"
+        mean += f" ({summary.infinite} of {summary.n} infinite{others})"
     interval = (
         "none" if summary.low != summary.low else f"[{number(summary.low, places)}, {number(summary.high, places)}]"
     )

@@ -195,7 +195,9 @@ def _suffix(source: Path, own: str, ending: str) -> str:
     """
     if source == STANDARD and not ending:
         kind = sniff(standard_input().peek(64))
-        return next((suffix for suffix, form in FORMATS.items() if form == kind), RAW_TO[RAW[0]] if kind == "RAW" else "")
+        return next(
+            (suffix for suffix, form in FORMATS.items() if form == kind), RAW_TO[RAW[0]] if kind == "RAW" else ""
+        )
     if not is_video(source):
         return ending or RAW_TO.get(own.lower(), own)
     return ending if ending in ANIMATED and is_animation(source) else own

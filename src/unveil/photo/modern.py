@@ -81,9 +81,7 @@ def _jp2_profile(data: bytes) -> bytes | None:
 def _gif(data: bytes, header: Header) -> Decoded:
     with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(
-                "it is an animation, which is restored as a clip from a file; take single frames out of it"
-            )
+            raise NotRead("it is an animation, which is restored as a clip from a file; take single frames out of it")
         image.load()
         found = pillow.plain(image)
         comment = image.info.get("comment")

@@ -16,7 +16,7 @@ from unveil.errors import InputError
 from unveil.photo import exif, pillow
 from unveil.photo.exif import upright
 from unveil.photo.header import Header, check_size, probe
-from unveil.photo.record import NotRead, Decoded, Photo, from_array
+from unveil.photo.record import Decoded, NotRead, Photo, from_array
 from unveil.util.quiet import quiet
 from unveil.util.suffixes import FORMATS
 

@@ -106,7 +106,8 @@ PACKED = {
 """What compressions are called that are not read, or not at every depth."""
 KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
 OTHER_COLOURS = {
-    4: "a mask", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "camera raw (CFA)", 34892: "camera raw (linear)", 32844: "LogL", 32845: "LogLuv",
+    4: "a mask",
+    8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32803: "camera raw (CFA)", 34892: "camera raw (linear)", 32844: "LogL", 32845: "LogLuv",
 }  # fmt: skip
 ALPHA_KINDS = {1: "premultiplied", 2: "straight"}
 UNSPECIFIED = 0
@@ -182,7 +183,9 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
     channels = tiff.integer(tags, 277, 1)
     extra = channels - BASE_CHANNELS[photometric]
     if not 0 <= extra <= MOST_EXTRA:
-        raise NotRead(f"it has {channels} channels, and at most {MOST_EXTRA} beside the colours are read; leave some out")
+        raise NotRead(
+            f"it has {channels} channels, and at most {MOST_EXTRA} beside the colours are read; leave some out"
+        )
     sorts = (*tiff.integers(tags, 338)[:extra], *[UNSPECIFIED] * extra)[:extra]
     planes = channels if tiff.integer(tags, 284, 1) == 2 else 1
     tiled = 322 in tags
@@ -200,7 +203,9 @@ def layout(tiff: Tiff, tags: dict[int, Entry]) -> Layout | None:
 
 def _not_unpacked(compression: int, bits: int) -> NotRead:
     called = PACKED.get(compression, f"an unknown compression ({compression})")
-    return NotRead(f"its {bits}-bit samples are packed with {called}, which is not read here; save it with LZW or Deflate")
+    return NotRead(
+        f"its {bits}-bit samples are packed with {called}, which is not read here; save it with LZW or Deflate"
+    )
 
 
 def _positions(tiff: Tiff, tags: dict[int, Entry], tiled: bool, count: int) -> tuple[tuple[int, int], ...]:

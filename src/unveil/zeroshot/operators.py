@@ -271,7 +271,7 @@ def parse(text: str) -> Recipe:
     """`kind` or `kind:key=value,key=value`. Raises InputError naming what is known for anything else."""
     kind, _, rest = text.strip().partition(":")
     if kind not in OPTIONS:
-        raise InputError(f"no operator is called {kind!r}; {did_you_mean(kind, OPTIONS, otherwise='Known:')}")
+        raise InputError(f"no operator is called {kind!r}; {did_you_mean(kind, OPTIONS)}")
     known, options = OPTIONS[kind], {}
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")

@@ -251,6 +251,11 @@ def arrays(path: Path) -> None:
         (lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)), "is an HDF5 file"),
         (lambda p: p.write_bytes(b"\x1f\x8b" + bytes(99)), "gzip archive; unpack it"),
         (arrays, "archive of NumPy arrays"),
+        (
+            lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)),
+            "damaged, or no file of weights; give a .safetensors",
+        ),
+        (lambda p: p.write_text("an essay"), "damaged, or no file of weights; give a .safetensors"),
         (lambda p: p.mkdir(), "a folder without weights in it"),
         (lambda p: [p.mkdir(), save_file(RAW, p / "m.safetensors")], "a folder; give one file of it: m.safetensors"),
         (lambda p: [p.mkdir(), (p / "model_index.json").write_text("{}")], "a folder of diffusers.*--prior"),

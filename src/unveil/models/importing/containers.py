@@ -240,6 +240,13 @@ def _read(path: Path) -> Any:
         )
     if text.startswith(b"{"):
         return _shards(path)
+    if (
+        not start.startswith((b"\x80", b"PK"))
+        and b"ustar" not in start
+        and start[8:9] != b"{"
+        and path.suffix != ".safetensors"
+    ):
+        raise ModelError(f"{path}: damaged, or no file of weights; give a .safetensors, .pth, .pt, .ckpt or .bin")
     if start[8:9] == b"{" or (path.suffix == ".safetensors" and not start.startswith(b"PK")):
         return _safetensors(path)
     return _torch(path)
