@@ -81,3 +81,7 @@ def test_what_it_does_not_know_is_named_beside_what_it_does(
 ) -> None:
     assert cli.main(["models", given]) == 2
     assert f"unveil models {told} See `unveil models --help`." in capsys.readouterr().err
+
+
+def test_a_preset_that_trains_no_correction_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown("regression", capsys)["size"].keys() == {"predictor"}

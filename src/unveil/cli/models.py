@@ -78,6 +78,7 @@ def _preset(name: str) -> dict[str, object]:
 
     from unveil.models.footprint import sizes
     from unveil.training.config import find, load
+    from unveil.training.export import corrected
     from unveil.training.learner import described, described_head, needs
 
     config = load(find(name))
@@ -86,7 +87,7 @@ def _preset(name: str) -> dict[str, object]:
         return found | {
             "note": f"the networks are those of {config.init or 'DA-CLIP'}: unveil models show {config.init}"
         }
-    network = {**described(config), "head": described_head(config)}
+    network = {**described(config), **({"head": described_head(config)} if corrected(config) else {})}
     return found | {
         "network": network,
         "size": {part: asdict(size) for part, size in sizes(network).items()},

@@ -12,11 +12,12 @@ from unveil.degradation.registry import KINDS, ORDER, spelled
 from unveil.diffusion.correction import TARGETS
 from unveil.errors import InputError, ModelError
 from unveil.models.network_registry import Weightless
+from unveil.models.path_config import path
 from unveil.networks import condition
 from unveil.networks.conditional_unet import ConditionalUNet
 from unveil.networks.rddm_unet import CorrectionUNet, UNet
 from unveil.training.objectives import LOSSES
-from unveil.training.settings import Config, Correction, Data, Network, Pairs, Stage, Validation
+from unveil.training.settings import Config, Correction, Data, Network, Pairs, Stage, Validation, schedule
 from unveil.util.words import did_you_mean
 
 STAGE_KINDS = ("predictor", "correction", "regression", "adapter", "rollout", "joint", "matching", "contrastive")
@@ -45,7 +46,10 @@ CHOICES: dict[type, dict[str, Collection[str]]] = {
 """What a setting, each entry of a list or each key of a mapping may be."""
 _FROM_0, _FROM_1, _SHARE = (0, math.inf), (1, math.inf), (0, 1)
 RANGES: dict[type, dict[str, tuple[float, float]]] = {
-    Config: {"ema": _SHARE, "save_every": _FROM_1, "workers": (0, 256), "minutes": _FROM_0, "weights_every": (0.1, math.inf)},
+    Config: {
+        "ema": _SHARE, "save_every": _FROM_1, "workers": (0, 256), "minutes": _FROM_0, "weights_every": (0.1, math.inf),
+        "seed": (1 - 2**53, 2**53 - 1),
+    },
     Validation: {"every": _FROM_0, "count": _FROM_1, "size": (16, math.inf)},
     Network: dict.fromkeys(("base", "blocks", "head"), _FROM_1),
     Correction: {"base": _FROM_0},
@@ -106,6 +110,11 @@ def check(config: Config) -> None:
             "network.experts: pooled is for the first, which sees the whole photograph; the second works by tiles, and tiles would differ"
         )
     _network(net)
+    if config.path != "daclip" and net.kind != "init":
+        try:
+            path(schedule(config))
+        except ModelError as error:
+            raise InputError(f"steps: {error}") from error
     if net.guide and config.path != "mean_reverting":
         raise InputError(f"network.guide belongs to path mean_reverting, DA-CLIP's; this run is on {config.path}")
     if net.predicts == "epsilon" and (net.kind not in ("conditional", "init") or config.path != "mean_reverting"):

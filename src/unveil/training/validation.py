@@ -31,11 +31,10 @@ def psnr(x: Tensor, target: Tensor) -> Tensor:
     return -10 * torch.log10(error.clamp_min(1e-10))
 
 
-def _window(device: torch.device) -> Tensor:
+def _taps(device: torch.device) -> Tensor:
     offset = torch.arange(11, dtype=torch.float64, device=device) - 5
     taps = torch.exp(-(offset**2) / (2 * 1.5**2))
-    taps = taps / taps.sum()
-    return (taps[:, None] * taps[None, :])[None, None]
+    return taps / taps.sum()
 
 
 def ssim(x: Tensor, target: Tensor) -> Tensor:
@@ -44,10 +43,10 @@ def ssim(x: Tensor, target: Tensor) -> Tensor:
     Both (B, 3, H, W) in [0, 1], H and W at least 11.
     """
     b, c, h, w = x.shape
-    window = _window(x.device)
+    taps = _taps(x.device)
 
-    def mean(image: Tensor) -> Tensor:
-        return F.conv2d(image, window)
+    def mean(image: Tensor) -> Tensor:  # by columns, then by rows: a fifth of the work
+        return F.conv2d(F.conv2d(image, taps[None, None, :, None]), taps[None, None, None])
 
     left, right = (t.double().reshape(b * c, 1, h, w) for t in (x, target))
     m, n = mean(left), mean(right)
