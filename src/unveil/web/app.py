@@ -61,7 +61,8 @@ def _refuse_other_methods(app: FastAPI) -> None:
     known: dict[str, set[str]] = {}
     for route in routes.router.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
-            known.setdefault(route.path, set()).update(route.methods, ["HEAD"] if "GET" in route.methods else ())
+            methods = route.methods or set()
+            known.setdefault(route.path, set()).update(methods, ["HEAD"] if "GET" in methods else ())
     for path, methods in known.items():
         allowed = ", ".join(sorted(methods))
 
