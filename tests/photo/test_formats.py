@@ -143,6 +143,22 @@ def test_a_pfm_is_upright_in_both_byte_orders(make: SimpleNamespace) -> None:
         np.testing.assert_array_equal(photo.read(written(found)[0]).native, found.native)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pfm_holds_floats_and_a_ppm_whole_numbers(make: SimpleNamespace, tmp_path: Path, channels: int) -> None:
+    found = photo.read(make.pillow(make.random((8, 9, channels)), "PNG"))
+    assert photo.write(found, found.pixels, tmp_path / "a.pfm") == ()
+    assert (tmp_path / "a.pfm").read_bytes()[:2] == (b"PF" if channels == 3 else b"Pf")
+    again = photo.read(tmp_path / "a.pfm")
+    assert again.depth == 32
+    np.testing.assert_allclose(again.pixels, found.pixels, atol=1e-7)
+    notes = photo.write(again, again.pixels, tmp_path / "a.ppm")
+    assert notes == ("32-bit samples became 16-bit: PNM holds no more",)
+    assert (tmp_path / "a.ppm").read_bytes()[:2] == (b"P6" if channels == 3 else b"P5")
+    np.testing.assert_allclose(photo.read(tmp_path / "a.ppm").pixels, found.pixels, atol=1e-5)
+    assert written(again, "pfm")[0] == (tmp_path / "a.pfm").read_bytes()
+    assert written(again)[0] == (tmp_path / "a.pfm").read_bytes()
+
+
 def test_a_ppm_of_another_white(make: SimpleNamespace) -> None:
     data = b"P6 # a comment\n2 1\n1000\n" + struct.pack(">6H", 0, 500, 1000, 1000, 250, 0)
     assert photo.read(data).pixels[0, 0] == pytest.approx([0, 0.5, 1], abs=1e-4)

@@ -111,7 +111,7 @@ def write(
     """
     new = _checked(photo, pixels)
     target = format_of(photo, destination, format)
-    picture = _picture(photo, new, target, strip)
+    picture = _picture(photo, new, target, strip, _held(target, destination, format))
     if photo.floats and max(depths(target)) > 8:
         picture.notes.append("an array of floats is written with 8 bits; for 16, give one of uint16")
     _put(encode(picture, target), destination)
@@ -172,6 +172,13 @@ def format_of(photo: Photo, destination: str | Path | BinaryIO, format: str | No
     return known
 
 
+def _held(target: str, destination: object, format: str | None) -> tuple[int, ...]:
+    """Bits per sample that are written: of the formats that are called PNM, PFM holds floats and the others whole numbers."""
+    named = format or (os.fspath(destination) if isinstance(destination, (str, os.PathLike)) else "")
+    kind = str(named).lower().rpartition(".")[2] if target == "PNM" else ""
+    return {"pfm": (32,), "ppm": (8, 16), "pgm": (8, 16)}.get(kind, depths(target))
+
+
 def _checked(photo: Photo, pixels: np.ndarray) -> np.ndarray:
     new = np.asarray(pixels, np.float32)
     if new.shape != photo.pixels.shape:
@@ -186,7 +193,7 @@ def _checked(photo: Photo, pixels: np.ndarray) -> np.ndarray:
     return new
 
 
-def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture:
+def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool, held: tuple[int, ...]) -> Picture:
     samples, alpha, icc, kind = native_samples(photo, new), photo.alpha, photo.icc, photo.alpha_kind
     notes = list(photo.left_out)
     if samples.shape[2] == 4 and target not in INK_FORMATS:
@@ -204,7 +211,7 @@ def _picture(photo: Photo, new: np.ndarray, target: str, strip: bool) -> Picture
             samples, icc = np.repeat(samples, 3, axis=2), None if icc and icc[16:20] == b"GRAY" else icc
     if alpha is not None and kind == "premultiplied" and target != "TIFF":
         samples = _quantise(straight(unit(samples), unit(alpha)), photo.depth if photo.depth < 32 else 16)
-    depth = max(d for d in depths(target) if d <= photo.depth)
+    depth = max((d for d in held if d <= photo.depth), default=min(held))
     samples, alpha = _to_depth(samples, depth), None if alpha is None else _to_depth(alpha, depth)
     bits = photo.bits if depth == 16 else 0
     written = (bits or BOXED_BITS) if depth == 16 and target in ("HEIF", "AVIF") else depth
@@ -291,6 +298,8 @@ def _quantise(values: np.ndarray, depth: int) -> np.ndarray:
 
 def _to_depth(samples: np.ndarray, depth: int) -> np.ndarray:
     """Samples of another depth; untouched where they have it already (32 stands for floats of any width)."""
-    if depth == 32 or (samples.dtype.itemsize * 8 == depth and samples.dtype.kind == "u"):
+    if depth == 32:
+        return samples if samples.dtype.kind == "f" else unit(samples)
+    if samples.dtype.itemsize * 8 == depth and samples.dtype.kind == "u":
         return samples
     return _quantise(unit(samples), depth)
