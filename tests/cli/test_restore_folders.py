@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +120,35 @@ def test_standard_input_and_output(call, folder: Path, tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(taken))
     assert call("-", "-o", "-") == 0
     assert taken.getvalue() == (tmp_path / "o.png").read_bytes()
+
+
+class Full(io.RawIOBase):
+    """A stream on a full disk."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_standard_output_that_takes_nothing_is_told(
+    call, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Full(), flush=lambda: None))
+    assert call(folder / "a.png", "-o", "-") == 1
+    told = "standard output: cannot be written to (No space left on device); name a file with -o"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(told)
+
+
+def test_standard_input_that_cannot_be_read_is_named_once(
+    call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
+    stream = io.BytesIO()
+    stream.name = "<stdin>"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+    assert call("-", "-o", tmp_path / "o.png") == 1
+    assert capsys.readouterr().err == "unveil: -: the file is empty (0 bytes); copy it again from its source\n"
 
 
 @pytest.mark.parametrize(("form", "suffix"), [("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif"), ("WEBP", "webp")])

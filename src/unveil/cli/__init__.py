@@ -187,5 +187,6 @@ def print_failed(source: object, reason: object, as_json: bool = False) -> None:
         return
     # As a whole word: a pair called 1 is not named by "10x10". Reasons may come with each blank for several.
     plain, told = (" ".join(str(text).split()) for text in (source, reason))
+    plain = "<stdin>" if plain == "-" else plain
     named, known = re.subn(rf"(?<!\w){re.escape(plain)}(?!\w)", lambda _: str(source), told, count=1)
     say(named if known else f"{source}: {told}")

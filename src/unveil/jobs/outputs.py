@@ -430,8 +430,13 @@ def write(
     """
     assert result.source is not None
     if job.target == STANDARD:
-        notes = result.save(sys.stdout.buffer, strip, None if ext == "auto" else ext)
-        sys.stdout.buffer.flush()
+        try:
+            notes = result.save(sys.stdout.buffer, strip, None if ext == "auto" else ext)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise InputError(
+                f"standard output: cannot be written to ({error.strerror}); name a file with -o"
+            ) from error
         return [STANDARD], notes
     written = []
     for kind, path in job.extras.items():
