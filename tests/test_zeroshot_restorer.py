@@ -410,3 +410,8 @@ def test_several_images_are_restored_each_as_alone(image: np.ndarray) -> None:
 def test_a_model_that_is_no_prior_is_said_to_be_none() -> None:
     with pytest.raises(ModelError, match="general restores photographs by itself"):
         loading.load("general", method="ddrm", operator="identity")
+
+
+def test_what_a_method_takes_is_said_without_what_it_would_refuse() -> None:
+    with pytest.raises(InputError, match="DPS has no 'rounds'; it takes operator, steps, zeta"):
+        loading.load("small-pixel", method="dps", rounds=2)

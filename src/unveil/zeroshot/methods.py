@@ -81,7 +81,8 @@ class Method:
         known = self.takes()
         for name in given:
             if name not in known:
-                raise InputError(f"{self.title} has no {name!r}; {did_you_mean(name, known, otherwise='it takes')}")
+                taken = [k for k in known if k not in self.ignored]
+                raise InputError(f"{self.title} has no {name!r}; {did_you_mean(name, taken, otherwise='it takes')}")
             if name in self.ignored:
                 raise InputError(
                     f"{self.title} pulls alike whatever the {name} of the photograph; leave {name} out, or take DiffPIR, DDRM or PiGDM"
