@@ -52,7 +52,8 @@ def test_super_resolution_pairs_on_disk(write: Write, tmp_path: Path) -> None:
     write("hr/more/0002.png", 16, 16, seed=2)
     Image.new("RGB", (2, 2)).save(tmp_path / "hr" / "tiny.png")
     outcome = build(tmp_path / "hr", tmp_path / "out", 4)
-    assert (outcome.made, len(outcome.failed)) == (2, 1)
+    small = tmp_path / "hr" / "tiny.png"
+    assert (outcome.made, outcome.failed) == (2, [f"{small}: an image of 2 x 2 pixels cannot be reduced 4 times"])
     assert (
         decode(tmp_path / "out/degraded/more/0002.png").shape
         == decode(tmp_path / "out/clean/more/0002.png").shape
@@ -74,6 +75,9 @@ def test_pairs_are_not_made_of_pairs(write: Write, tmp_path: Path, output: str) 
 def test_two_photographs_of_one_name_or_two_scales_are_not_mixed(write: Write, tmp_path: Path) -> None:
     write("hr/0001.png", 16, 16, seed=1)
     build(tmp_path / "hr", tmp_path / "out", 4)
+    with pytest.raises(InputError, match="scale of super-resolution must be 2 or more, got 0"):
+        build(tmp_path / "hr", tmp_path / "none", 0)
+    assert not (tmp_path / "none").exists()
     with pytest.raises(InputError, match=r"made otherwise \(scale 4 -> 2\)"):
         build(tmp_path / "hr", tmp_path / "out", 2)
     assert build(tmp_path / "hr", tmp_path / "out", 4).there == 1

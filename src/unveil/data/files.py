@@ -99,8 +99,7 @@ def low_resolution(pixels: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarr
     Both (H', W', 3) uint8 of equal size; the reduced image is rounded to 8 bits in between, as it would be on disk.
     Raises InputError for a scale below 2 or an image smaller than it.
     """
-    if scale < 2:
-        raise InputError(f"the scale of super-resolution must be 2 or more, got {scale}")
+    _check_scale(scale)
     h, w = pixels.shape[0] // scale * scale, pixels.shape[1] // scale * scale
     if min(h, w) == 0:
         raise InputError(f"an image of {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be reduced {scale} times")
@@ -379,6 +378,11 @@ def work(
     return outcome
 
 
+def _check_scale(scale: int) -> None:
+    if scale < 2:
+        raise InputError(f"the scale of super-resolution must be 2 or more, got {scale}")
+
+
 def unreduced(photos: Path, output: Path) -> list[Path]:
     """The photographs that `build` makes pairs of: not those that it made, where `output` lies among them."""
     return images_in(photos, [output / side for side in ("degraded", "clean")])
@@ -389,9 +393,10 @@ def build(
 ) -> Outcome:
     """Write output/degraded/NAME.png and output/clean/NAME.png, of equal size, for every photograph; those there are kept.
 
-    Subfolders are kept. Raises InputError for a missing or empty folder, for photographs that would be written under one name, or over, and
-    where `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
+    Subfolders are kept. Raises InputError for a scale below 2, a missing or empty folder, for photographs that would be written under one
+    name, or over, and where `output` holds pairs of another scale; a photograph that cannot be used is in `failed`.
     """
+    _check_scale(scale)
     for side in ("degraded", "clean"):
         if photos.resolve().is_relative_to((output / side).resolve()):
             raise InputError(f"{photos} would be written over by its own pairs; name another output than {output}")
@@ -408,8 +413,13 @@ def build(
         targets = [output / side / name for side in ("degraded", "clean")]
         if all(t.exists() for t in targets):
             return False
-        for target, pixels in zip(targets, low_resolution(decode(path), scale), strict=True):
-            save_png(target, pixels)
+        pixels = decode(path)
+        try:
+            pair = low_resolution(pixels, scale)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        for target, made in zip(targets, pair, strict=True):
+            save_png(target, made)
         return True
 
     return work(found, make, workers, progress)

@@ -363,7 +363,9 @@ def estimate(y: Tensor, seen: Tensor | None = None) -> Tensor:
     """
     rows = torch.tensor([1.0, -2.0, 1.0]).to(y)
     if min(y.shape[-2:]) < 3:
-        raise InputError("a photograph under 3 pixels does not tell how noisy it is; give a larger one, or say it to a method that takes noise")
+        raise InputError(
+            "a photograph under 3 pixels does not tell how noisy it is; give a larger one, or say it to a method that takes noise"
+        )
     weight = (rows[:, None] * rows).expand(y.shape[1], 1, 3, 3)
     found = F.conv2d(y, weight, groups=y.shape[1]).abs()
     if seen is not None:
