@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 
 from unveil.degradation.primitives import linear_to_srgb, srgb_to_linear
-from unveil.draws import LEFT_OF_LIGHT, _harmless
+from unveil.draws import HIGHLIGHTS, LEFT_OF_LIGHT, MOST_GAIN, _harmless
 from unveil.errors import InputError, UnveilWarning
 from unveil.models import describer, shelf
 from unveil.models.describer import Description
 from unveil.models.model import Model
 from unveil.models.treatment import GUESSED, repeated, treatment
 from unveil.networks.condition import KINDS
+from unveil.photo.srgb import LUMA, decode, encode
 from unveil.restorer import Options, Restorer, as_photo, describe_photo
 from unveil.testing import tiny_experts, tiny_model
 
@@ -167,8 +168,33 @@ def test_one_step_is_enough_steps_for_detail(restorer: Restorer) -> None:
     assert restorer.restore(y, fix="lowlight", steps=1, seed=1).protocol["steps"] == 1
 
 
-def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light() -> None:
+def test_what_is_left_without_haze_is_exposed_anew() -> None:
+    """As bright on average as it was photographed, in linear light, unless its highlights would be blown out or that took over a stop."""
+    before = 0.6 * picture()
+    hazy, lit, noisy = (treatment(None, fix=kinds) for kinds in ("haze", "haze,lowlight", "noise"))
+
+    def light(x: np.ndarray) -> float:
+        return float((decode(x) @ LUMA).mean())
+
+    after = encode(0.7 * decode(before))
+    assert light(_harmless(before, after.copy(), hazy)) == pytest.approx(light(before), rel=1e-3)
+    assert np.allclose(_harmless(before, after.copy(), hazy), before, atol=1e-3)
+    assert np.array_equal(_harmless(before, after.copy(), lit), after), "what is lit has its exposure by that"
+    assert _harmless(before, after.copy(), noisy).mean() == pytest.approx(before.mean(), abs=1e-3), "means stay, as ever"
+    dark = encode(0.3 * decode(before))
+    assert light(_harmless(before, dark.copy(), hazy)) == pytest.approx(MOST_GAIN * light(dark), rel=1e-3)
+    bright = encode(decode(before) * (0.5 / np.quantile(decode(before).max(axis=-1), 0.995)))
+    veil = np.broadcast_to(np.array([0.66, 0.62, 0.6], np.float32), before.shape)
+    kept = _harmless(veil, bright.copy(), hazy)
+    assert np.quantile(kept.max(axis=-1), 0.995) == pytest.approx(HIGHLIGHTS, abs=0.01)
+    assert kept.mean() > bright.mean()
+    assert np.array_equal(_harmless(np.clip(1.4 * veil, 0, 1), bright.copy(), hazy), bright), "that photograph had no room"
+    assert np.array_equal(_harmless(after, before.copy(), hazy), before), "nothing gets darker by it"
+
+
+def test_haze_that_nobody_named_takes_a_bounded_share_of_the_light(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole change is made smaller until the mean light is that bound; haze that a person named is taken away as far as it goes."""
+    monkeypatch.setattr("unveil.draws.MOST_GAIN", 1.0)
     before = picture()
     guessed, named = repeated({"haze": 0.9}), repeated({"haze": 1.0})
     for left in (0.3, 0.75):
@@ -185,23 +211,24 @@ def test_low_light_that_nobody_named_is_lit_as_far_as_it_is_likely() -> None:
     """A half at least, all where the describer is sure or a person named it; a protocol says as much as the describer did."""
     before = 0.2 * picture()
     after = np.sqrt(before)
-    for said, share in ((0.15, 0.5), (0.4, 0.5), (0.7, 0.7), (0.96, 0.96)):
+    for said, share in ((0.15, 0.5), (0.4, 0.5), (0.7, 0.7), (0.89, 0.89), (0.91, 1.0)):
         found = treatment({"lowlight": said, "noise": 0.9})
         assert found.share == pytest.approx(share, abs=1e-3)
         assert repeated(found.probabilities).share == found.share
         kept = _harmless(before, after.copy(), found)
         assert np.allclose(kept, before + found.share * (after - before), atol=1e-6)
-        assert (f"lit by {share:.0%}, all of it with --fix lowlight,noise" in found.sentence()) == (share < 0.9)
+        assert (f"lit by {share:.0%}, all of it with --fix lowlight,noise" in found.sentence()) == (share < 1)
     for whole in (treatment(None, fix="lowlight"), treatment({"noise": 0.9}), treatment({"lowlight": 0.1})):
         assert whole.share == 1
     assert np.array_equal(_harmless(before, after.copy(), treatment(None, fix="lowlight")), after)
 
 
-def test_haze_that_nobody_named_goes_as_far_as_it_is_likely() -> None:
+def test_haze_that_nobody_named_goes_as_far_as_it_is_likely(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean of what lies behind the haze, of which the network is told for certain, and of the photograph as it is."""
+    monkeypatch.setattr("unveil.draws.MOST_GAIN", 1.0)
     before = picture()
     after = 0.8 * before
-    for said, share in ((0.35, 0.5), (0.5, 2 / 3), (0.8, 32 / 33)):  # twice the odds squared: 0.58, 2 and 32
+    for said, share in ((0.35, 0.5), (0.5, 2 / 3), (0.65, 0.873), (0.8, 1.0)):  # twice the odds squared: 0.58, 2, 6.9 and 32
         guess = treatment({"haze": said, "noise": 0.9})
         assert guess.share == pytest.approx(share, abs=1e-3)
         guess = repeated({**guess.probabilities, "noise": 1.0})

@@ -24,6 +24,7 @@ from unveil.models.treatment import Treatment, first_evaluation
 from unveil.networks.predictor import finite
 from unveil.options import GENERATORS, Options
 from unveil.photo import content
+from unveil.photo.srgb import LUMA, decode, encode
 from unveil.photo.tiles import Plan, noise_field
 from unveil.restoration import RunningMoments
 from unveil.util.tensors import batch_of
@@ -33,6 +34,12 @@ _UPRIGHT = 4
 """The last EXIF orientation that does not exchange rows and columns."""
 _STRETCH = 8192
 """Pixels summed at a time: as many as NumPy takes of a whole picture, so that the sums are the same to the last bit."""
+
+HIGHLIGHTS, BRIGHTEST, MOST_GAIN = 0.85, 0.995, 2.0
+"""What is left of a photograph without its haze is exposed anew, so that the value that a share BRIGHTEST of its pixels stay below, and the
+photograph's own, come to HIGHLIGHTS at most, by a stop (a factor of MOST_GAIN in linear light) at most (docs/choices.md)."""
+_SAMPLED, _KNOTS = 1 << 17, 4096
+"""About how many pixels the exposure is judged on; knots of the curve by which it is changed."""
 
 LEFT_OF_LIGHT = 0.6
 """Share of the mean light that stays where haze is taken away that nobody named: dense smog would end in the dark (docs/choices.md)."""
@@ -289,12 +296,33 @@ def _in_part(before: np.ndarray, after: np.ndarray, share: float) -> None:
     after += before
 
 
+def _exposed(before: np.ndarray, after: np.ndarray) -> None:
+    """Expose `after`, what is left of `before` without its haze and is overwritten, as bright on average as `before` was.
+
+    A camera exposes for the scene with its haze, whose light is part of it: without it the scene is underexposed. It gets no darker by
+    this, no brighter on average than it was photographed, and its highlights are not blown out.
+    """
+    every = max(1, math.isqrt(before.shape[0] * before.shape[1] // _SAMPLED))
+    was, found = (decode(x[::every, ::every]) for x in (before, after))
+    highlights = max(float(np.quantile(x.max(axis=-1), BRIGHTEST)) for x in (was, found))
+    room = float(decode(np.float32(HIGHLIGHTS))) / max(highlights, 1e-3)
+    gain = min(float((was @ LUMA).mean()) / max(float((found @ LUMA).mean()), 1e-3), room, MOST_GAIN)
+    if gain <= 1:
+        return
+    knots = np.linspace(0, 1, _KNOTS + 1, dtype=np.float32)
+    values = np.clip(encode(np.minimum(gain * decode(knots), 1)), 0, 1)
+    for rows in np.array_split(after, max(1, after.size // _SAMPLED)):
+        rows[...] = np.interp(rows, knots, values)
+
+
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
     """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
-    Where the light is not to be fixed, the mean of each channel stays; haze and low light that nobody named go in part, as likely as they
+    What haze is taken away from is exposed anew, unless it is lit anyway. Where the light is not to be fixed, the mean of each channel stays; haze and low light that nobody named go in part, as likely as they
     are; haze that nobody named takes at most so much of the mean light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
     """
+    if treat.probabilities.get("haze", 0.0) > 0 and not treat.probabilities.get("lowlight", 0.0) > 0:
+        _exposed(before, after)
     if treat.share < 1:
         _in_part(before, after, treat.share)
     if 0 < treat.probabilities.get("haze", 0.0) < 1:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from unveil.errors import InputError
-from unveil.models.treatment import GUESSED, NOTICED, kinds_of, repeated, treatment
+from unveil.models.treatment import EVEN, GUESSED, NOTICED, kinds_of, repeated, treatment
 from unveil.networks.condition import KINDS, LIGHT
 
 SEEN = {"haze": 0.9, "noise": 0.6, "jpeg": 0.3, "clean": 0.1}
@@ -37,10 +37,11 @@ def test_keeping_takes_out_of_what_was_found() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_is_told_from_its_threshold_on_and_there_at_one_half(kind: str) -> None:
+def test_a_kind_is_told_from_its_threshold_on_and_as_even_where_the_evidence_is(kind: str) -> None:
     threshold = NOTICED[kind]
     assert treatment({kind: threshold - 0.01}).nothing
-    assert treatment({kind: threshold}).probabilities[kind] == 0.5
+    assert treatment({kind: EVEN[kind]}).probabilities[kind] == 0.5
+    assert treatment({kind: threshold}).probabilities[kind] == pytest.approx(0.31 if kind == "blur" else 0.5, abs=0.01)
     assert treatment({kind: 1.0}).probabilities[kind] == GUESSED
 
 

@@ -23,6 +23,9 @@ NOTICED: dict[str, float] = {
 }  # fmt: skip
 """Probability from which a kind of damage that was not named is treated: what about two in a hundred held-out photographs without that
 kind reach (docs/choices.md), fewer for shadows. Below it the network is told nothing of the kind."""
+EVEN = NOTICED | {"blur": 0.65}
+"""Probability of the describer's at which the network is told that a kind is as likely as not. Blur: a soft petal passes for blurred at 0.55
+to 0.67, and told that it were would lose up to 3 dB; what is blurred indeed mostly has more than 0.9 (docs/choices.md)."""
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
@@ -33,7 +36,7 @@ LEAST_SHARE = 0.5
 """Share of the change that is made at least where haze or low light was found, so that a scene that was meant to be dark keeps its night
 (docs/choices.md)."""
 MOSTLY = 0.9
-"""Share from which it is not said that some is left."""
+"""Share from which the whole change is made."""
 GUESSED = 0.9999
 """The most that the network is told of what was not named by a person, whose word is 1."""
 DRAWN = 0.5
@@ -79,14 +82,15 @@ class Treatment:
 
         The mean of the photographs that may lie behind: the one without the damage, as likely as it is there, and the photograph as it
         is. Low light by the describer's probability; haze by twice its odds squared, which is how often it is there where one photograph in
-        ten is hazy (docs/choices.md). It is read from what is told, so that a restoration can be repeated without the describer.
+        ten is hazy (docs/choices.md); all of it from MOSTLY on. It is read from what is told, so that a restoration can be repeated without the describer.
         """
         out = {}
         for kind, factor, power in (("haze", 2, 2), ("lowlight", 1, 1)):
             told = self.probabilities.get(kind, 0.0)
             if 0 < told < 1:
                 odds = factor * (told / (1 - told) * NOTICED[kind] / (1 - NOTICED[kind])) ** power
-                out[kind] = max(LEAST_SHARE, odds / (1 + odds))
+                share = max(LEAST_SHARE, odds / (1 + odds))
+                out[kind] = share if share < MOSTLY else 1.0
         return out
 
     @property
@@ -114,7 +118,7 @@ class Treatment:
         elsewhere = f"{beyond} is not what this model fixes: -n general" if beyond else ""
         if found or kept:
             parts = [f"found {named}" if found else f"found {kept}, which stays as asked"]
-            if self.share < MOSTLY:
+            if self.share < 1:
                 done = "lit" if self.shares.get("lowlight") == self.share else "cleared"
                 parts.append(f"{done} by {self.share:.0%}, all of it with --fix {','.join(found)}")
             if perhaps:
@@ -185,7 +189,7 @@ def treatment(
     assert described is not None
     drawn = described.get("graphic", 0.0) >= DRAWN
     said = {k: 0.0 if k in kept or drawn else float(described.get(k, 0.0)) for k in KINDS}
-    odds = {k: _at_equal_odds(p, NOTICED[k]) for k, p in said.items()}
+    odds = {k: _at_equal_odds(p, EVEN[k]) for k, p in said.items()}
     found = {k: odds[k] if p >= NOTICED[k] and k in fixable else 0.0 for k, p in said.items()}
     perhaps = tuple(k for k, least in PERHAPS.items() if k in fixable and not found[k] and odds[k] >= least)
     beyond = tuple(k for k in KINDS if k not in fixable and said[k] >= NOTICED[k])
@@ -195,13 +199,13 @@ def treatment(
     return Treatment(found, False, said, perhaps, beyond, there)
 
 
-def _at_equal_odds(probability: float, threshold: float) -> float:
-    """The input of the network for a kind: the odds against those of the threshold, which stands at one half.
+def _at_equal_odds(probability: float, even: float) -> float:
+    """The input of the network for a kind: the odds against those of `even`, which stands at one half.
 
     The describer speaks of all photographs, of which few have any one kind of damage; the network was taught with guesses for which each
     kind is as often there as not. The ratio of odds is what changes from the one prior to the other.
     """
-    ratio = probability * (1 - threshold) / max((1 - probability) * threshold, 1e-9)
+    ratio = probability * (1 - even) / max((1 - probability) * even, 1e-9)
     return min(round(ratio / (1 + ratio), 4), GUESSED)
 
 
