@@ -180,7 +180,9 @@ def test_what_is_left_without_haze_is_exposed_anew() -> None:
     assert light(_harmless(before, after.copy(), hazy)) == pytest.approx(light(before), rel=1e-3)
     assert np.allclose(_harmless(before, after.copy(), hazy), before, atol=1e-3)
     assert np.array_equal(_harmless(before, after.copy(), lit), after), "what is lit has its exposure by that"
-    assert _harmless(before, after.copy(), noisy).mean() == pytest.approx(before.mean(), abs=1e-3), "means stay, as ever"
+    assert _harmless(before, after.copy(), noisy).mean() == pytest.approx(before.mean(), abs=1e-3), (
+        "means stay, as ever"
+    )
     dark = encode(0.3 * decode(before))
     assert light(_harmless(before, dark.copy(), hazy)) == pytest.approx(MOST_GAIN * light(dark), rel=1e-3)
     bright = encode(decode(before) * (0.5 / np.quantile(decode(before).max(axis=-1), 0.995)))
@@ -188,7 +190,9 @@ def test_what_is_left_without_haze_is_exposed_anew() -> None:
     kept = _harmless(veil, bright.copy(), hazy)
     assert np.quantile(kept.max(axis=-1), 0.995) == pytest.approx(HIGHLIGHTS, abs=0.01)
     assert kept.mean() > bright.mean()
-    assert np.array_equal(_harmless(np.clip(1.4 * veil, 0, 1), bright.copy(), hazy), bright), "that photograph had no room"
+    assert np.array_equal(_harmless(np.clip(1.4 * veil, 0, 1), bright.copy(), hazy), bright), (
+        "that photograph had no room"
+    )
     assert np.array_equal(_harmless(after, before.copy(), hazy), before), "nothing gets darker by it"
 
 
@@ -228,7 +232,12 @@ def test_haze_that_nobody_named_goes_as_far_as_it_is_likely(monkeypatch: pytest.
     monkeypatch.setattr("unveil.draws.MOST_GAIN", 1.0)
     before = picture()
     after = 0.8 * before
-    for said, share in ((0.35, 0.5), (0.5, 2 / 3), (0.65, 0.873), (0.8, 1.0)):  # twice the odds squared: 0.58, 2, 6.9 and 32
+    for said, share in (
+        (0.35, 0.5),
+        (0.5, 2 / 3),
+        (0.65, 0.873),
+        (0.8, 1.0),
+    ):  # twice the odds squared: 0.58, 2, 6.9 and 32
         guess = treatment({"haze": said, "noise": 0.9})
         assert guess.share == pytest.approx(share, abs=1e-3)
         guess = repeated({**guess.probabilities, "noise": 1.0})

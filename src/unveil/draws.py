@@ -35,9 +35,9 @@ _UPRIGHT = 4
 _STRETCH = 8192
 """Pixels summed at a time: as many as NumPy takes of a whole picture, so that the sums are the same to the last bit."""
 
-HIGHLIGHTS, BRIGHTEST, MOST_GAIN = 0.85, 0.995, 2.0
-"""What is left of a photograph without its haze is exposed anew, so that the value that a share BRIGHTEST of its pixels stay below, and the
-photograph's own, come to HIGHLIGHTS at most, by a stop (a factor of MOST_GAIN in linear light) at most (docs/choices.md)."""
+MEAN_LIGHT, HIGHLIGHTS, BRIGHTEST, MOST_GAIN = 0.25, 0.85, 0.995, 2.0
+"""What is left of a photograph without its haze is exposed anew (docs/choices.md): by a stop at most (MOST_GAIN in linear light),
+to a mean of MEAN_LIGHT at most in linear light, and so that what a share BRIGHTEST of the pixels stay below comes to HIGHLIGHTS at most."""
 _SAMPLED, _KNOTS = 1 << 17, 4096
 """About how many pixels the exposure is judged on; knots of the curve by which it is changed."""
 
@@ -300,13 +300,14 @@ def _exposed(before: np.ndarray, after: np.ndarray) -> None:
     """Expose `after`, what is left of `before` without its haze and is overwritten, as bright on average as `before` was.
 
     A camera exposes for the scene with its haze, whose light is part of it: without it the scene is underexposed. It gets no darker by
-    this, no brighter on average than it was photographed, and its highlights are not blown out.
+    this, no brighter on average than it was photographed or than a meter would have it, and its highlights are not blown out.
     """
     every = max(1, math.isqrt(before.shape[0] * before.shape[1] // _SAMPLED))
     was, found = (decode(x[::every, ::every]) for x in (before, after))
     highlights = max(float(np.quantile(x.max(axis=-1), BRIGHTEST)) for x in (was, found))
-    room = float(decode(np.float32(HIGHLIGHTS))) / max(highlights, 1e-3)
-    gain = min(float((was @ LUMA).mean()) / max(float((found @ LUMA).mean()), 1e-3), room, MOST_GAIN)
+    room = float(decode(np.array(HIGHLIGHTS))) / max(highlights, 1e-3)
+    wanted = min(float((was @ LUMA).mean()), MEAN_LIGHT)
+    gain = min(wanted / max(float((found @ LUMA).mean()), 1e-3), room, MOST_GAIN)
     if gain <= 1:
         return
     knots = np.linspace(0, 1, _KNOTS + 1, dtype=np.float32)
@@ -318,8 +319,9 @@ def _exposed(before: np.ndarray, after: np.ndarray) -> None:
 def _harmless(before: np.ndarray, after: np.ndarray, treat: Treatment) -> np.ndarray:
     """A restoration (H, W, 3), contiguous, with what must not change set back to what it was; it may be overwritten.
 
-    What haze is taken away from is exposed anew, unless it is lit anyway. Where the light is not to be fixed, the mean of each channel stays; haze and low light that nobody named go in part, as likely as they
-    are; haze that nobody named takes at most so much of the mean light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
+    What haze is taken away from is exposed anew, unless it is lit anyway. Where the light is not to be fixed, the mean of each channel
+    stays; haze and low light that nobody named go in part, as likely as they are; haze that nobody named takes at most so much of the mean
+    light that LEFT_OF_LIGHT stays; grey stays grey; empty black stays.
     """
     if treat.probabilities.get("haze", 0.0) > 0 and not treat.probabilities.get("lowlight", 0.0) > 0:
         _exposed(before, after)

@@ -24,8 +24,8 @@ NOTICED: dict[str, float] = {
 """Probability from which a kind of damage that was not named is treated: what about two in a hundred held-out photographs without that
 kind reach (docs/choices.md), fewer for shadows. Below it the network is told nothing of the kind."""
 EVEN = NOTICED | {"blur": 0.65}
-"""Probability of the describer's at which the network is told that a kind is as likely as not. Blur: a soft petal passes for blurred at 0.55
-to 0.67, and told that it were would lose up to 3 dB; what is blurred indeed mostly has more than 0.9 (docs/choices.md)."""
+"""The describer's probability at which a network is told that a kind is as likely as not. Blur: a soft petal passes for blurred at 0.55 to
+0.67, and told that it were would lose up to 3 dB; what is blurred indeed mostly has more than 0.9 (docs/choices.md)."""
 STEPS = 3
 """Of the trained schedule, where light stays and nothing is drawn: its last evaluation, the only one at the photograph's own size, says as
 much as two do (docs/speed.md), in half of the time."""
@@ -82,7 +82,8 @@ class Treatment:
 
         The mean of the photographs that may lie behind: the one without the damage, as likely as it is there, and the photograph as it
         is. Low light by the describer's probability; haze by twice its odds squared, which is how often it is there where one photograph in
-        ten is hazy (docs/choices.md); all of it from MOSTLY on. It is read from what is told, so that a restoration can be repeated without the describer.
+        ten is hazy (docs/choices.md); all of it from MOSTLY on. It is read from what is told, so that a restoration can be repeated without
+        the describer.
         """
         out = {}
         for kind, factor, power in (("haze", 2, 2), ("lowlight", 1, 1)):
