@@ -61,6 +61,8 @@ def test_foreign_and_misfitting_files_are_named(tmp_path: Path) -> None:
         load(tmp_path / "misfit.safetensors")
     with pytest.raises(ModelError, match="no model named"):
         load(tmp_path / "missing.safetensors")
+    with pytest.raises(ModelError, match=r"on the hub, unveil.Restorer.from_pretrained\('owner/name'\) downloads it"):
+        load("owner/name")
     for prior in ("small-pixel", "small-latent"):
         with pytest.raises(ModelError, match=f"{prior} is a prior, with which .* --method diffpir --prior {prior}"):
             load(prior)

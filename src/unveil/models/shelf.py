@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -160,4 +161,6 @@ def _refuse(name: str, known: list[str]) -> NoReturn:
     if name in entries():
         raise ModelError(use(name))
     hint = did_you_mean(name, known, otherwise="on the shelf:", most=3, cutoff=0.4)
+    if re.fullmatch(r"\w[\w.-]*/\w[\w-]*", name):
+        hint = f"if it lies on the hub, unveil.Restorer.from_pretrained({name!r}) downloads it"
     raise ModelError(f"no model named {name!r}, and no such file or run folder; {hint}")
